@@ -1,0 +1,148 @@
+//! The message that is being received: its kind, its size so far, and its bytes if it is handed over whole. It keeps
+//! memory in proportion to what has arrived, never to what was declared.
+
+use alloc::borrow::Cow;
+
+use crate::event::{Chunk, Marks, Message, MessageKind};
+use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
+
+/// An open message. It is in its default state between messages.
+#[derive(Default)]
+pub(crate) struct Assembler {
+    /// What is here of a message that is handed over whole.
+    buf: PayloadBuf,
+    /// Payload bytes of the message that have arrived, or are declared by the frame that is open.
+    pub(crate) bytes: u64,
+    /// Frames of the message, the open one included.
+    pub(crate) fragments: u32,
+    /// The beginning of a character that the next piece must finish, if the message is handed over in chunks.
+    carry: Utf8Carry,
+    /// The kind of the open message.
+    kind: Option<MessageKind>,
+    /// A chunk of the message was handed over.
+    begun: bool,
+}
+
+impl Assembler {
+    /// Whether a message is open: a frame of it was begun.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// A frame of `len` bytes begins; `kind` is that of a first frame, `None` for a continuation.
+    #[inline]
+    pub(crate) fn begin_frame(&mut self, kind: Option<MessageKind>, len: u64) {
+        debug_assert!(kind.is_none() == self.is_open(), "the rules for frames hold");
+        if kind.is_some() {
+            self.kind = kind;
+        }
+        self.fragments += 1;
+        self.bytes += len;
+    }
+
+    fn kind(&self) -> MessageKind {
+        self.kind.expect("payload belongs to an open message")
+    }
+
+    /// Takes a piece of the payload, masked with `key`; `left` more bytes belong to its frame, and `fin` says whether
+    /// that is the message's last. Returns the message when it is complete: borrowed, if all of it was in this piece.
+    pub(crate) fn assemble<'a>(
+        &mut self,
+        piece: &'a mut [u8],
+        key: [u8; 4],
+        left: u64,
+        fin: bool,
+    ) -> Result<Option<Message<'a>>, InvalidUtf8> {
+        let end = fin && left == 0;
+        if end && self.buf.is_empty() {
+            crate::mask::apply_mask(piece, key);
+            let message = match self.kind() {
+                MessageKind::Text => Message::Text(Cow::Borrowed(utf8::validate(piece).ok_or(InvalidUtf8)?)),
+                MessageKind::Binary => Message::Binary(Cow::Borrowed(piece)),
+            };
+            self.finish();
+            return Ok(Some(message));
+        }
+        self.grow(piece.len(), left, fin);
+        self.buf.append_masked(piece, key);
+        let text = self.kind() == MessageKind::Text;
+        if text {
+            self.buf.check_utf8(end)?;
+        }
+        if !end {
+            return Ok(None);
+        }
+        let message = match text {
+            true => Message::Text(Cow::Owned(self.buf.take_string())),
+            false => Message::Binary(Cow::Owned(self.buf.take_bytes())),
+        };
+        self.finish();
+        Ok(Some(message))
+    }
+
+    /// Makes room for `n` more bytes: no more than twice what has arrived, and no more than is declared.
+    fn grow(&mut self, n: usize, left: u64, fin: bool) {
+        let arrived = self.buf.len() + n;
+        if arrived > self.buf.capacity() {
+            let doubled = arrived.saturating_mul(2);
+            let target = match fin {
+                true => doubled.min(usize::try_from(left).map_or(doubled, |left| arrived.saturating_add(left))),
+                false => doubled,
+            };
+            self.buf.reserve(target - self.buf.len());
+        }
+    }
+
+    /// How many of `n` bytes of payload the next chunk can take: a character that was cut is finished by itself.
+    pub(crate) fn chunk_len(&self, n: usize) -> usize {
+        match self.carry.missing() {
+            0 => n,
+            missing => n.min(missing),
+        }
+    }
+
+    /// Takes a piece of the payload, unmasked, of at most [`chunk_len`](Assembler::chunk_len) bytes. Returns a chunk,
+    /// unless there is nothing to hand over yet. If the text is wrong, the chunk is what was right before it.
+    pub(crate) fn chunk<'a>(
+        &mut self,
+        piece: &'a [u8],
+        end: bool,
+    ) -> (Option<Chunk<'a>>, Result<(), InvalidUtf8>) {
+        let mut marks = Marks { first: !self.begun, last: end };
+        let inside_character = !self.carry.is_empty();
+        let (chunk, verdict) = match self.kind() {
+            MessageKind::Binary => ((!piece.is_empty()).then(|| Chunk::binary(marks, piece)), Ok(())),
+            MessageKind::Text => match self.carry.feed(piece, end) {
+                Ok((Some(character), _)) => (Some(Chunk::character(marks, character)), Ok(())),
+                Ok((None, text)) => ((!text.is_empty()).then(|| Chunk::text(marks, text)), Ok(())),
+                Err(InvalidUtf8) => {
+                    marks.last = false;
+                    // A character that was cut has no right part.
+                    let text = if inside_character { "" } else { utf8::valid_prefix(piece) };
+                    ((!text.is_empty()).then(|| Chunk::text(marks, text)), Err(InvalidUtf8))
+                }
+            },
+        };
+        let chunk = match (chunk, self.kind()) {
+            // The last piece is handed over even if it is empty: it ends the message.
+            (None, MessageKind::Binary) if end => Some(Chunk::binary(marks, &[])),
+            (None, MessageKind::Text) if end && verdict.is_ok() => Some(Chunk::text(marks, "")),
+            (chunk, _) => chunk,
+        };
+        self.begun |= chunk.is_some();
+        if end {
+            self.finish();
+        }
+        (chunk, verdict)
+    }
+
+    /// The message is complete.
+    #[inline]
+    fn finish(&mut self) {
+        self.bytes = 0;
+        self.fragments = 0;
+        self.kind = None;
+        self.begun = false;
+    }
+}

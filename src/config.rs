@@ -1,0 +1,116 @@
+//! What a connection is told once: limits, timeouts, the way to receive, the source of entropy. One value is
+//! shared by any number of connections; nothing in it changes while they live.
+
+use core::time::Duration;
+
+use crate::entropy::Entropy;
+
+/// Limits and choices of a connection, usually one [`Shared`](crate::Shared) value for all of them.
+///
+/// ```
+/// use websocket_proto::{Config, Connection, Shared};
+///
+/// let mut config = Config::default();
+/// config.max_message_bytes = 64 * 1024;
+/// let config = Shared::new(config);
+/// let a = Connection::server(config.clone());
+/// let b = Connection::server(config);
+/// ```
+///
+/// | limit | default | when it is exceeded |
+/// |---|---|---|
+/// | [`max_head_bytes`](Config::max_head_bytes) | 16 KiB | 431 (414 within the request line); a client fails |
+/// | [`max_headers`](Config::max_headers) | 64 | 431; a client fails |
+/// | [`max_early_bytes`](Config::max_early_bytes) | 64 KiB | 400 |
+/// | [`max_refusal_body_bytes`](Config::max_refusal_body_bytes) | 16 KiB | the rest is left out |
+/// | [`max_frame_bytes`](Config::max_frame_bytes) | 16 MiB | close code 1009 |
+/// | [`max_message_bytes`](Config::max_message_bytes) | 16 MiB | close code 1009 |
+/// | [`max_fragments`](Config::max_fragments) | 131,072 | close code 1008 |
+/// | [`max_outgoing_bytes`](Config::max_outgoing_bytes) | 64 MiB | [`UsageError::BufferFull`](crate::UsageError::BufferFull) |
+/// | [`max_queued_pongs`](Config::max_queued_pongs) | 16 | only the latest ping is answered |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// How received messages are handed over. Default: [`Delivery::Messages`].
+    pub delivery: Delivery,
+    /// Bytes of a request's or response's head, blank line included. Default: 16 KiB.
+    pub max_head_bytes: usize,
+    /// Header lines of a request or response; never more than [`Config::HEADER_CAPACITY`]. Default: 64.
+    pub max_headers: usize,
+    /// Bytes that a client sent behind its request, kept while the server has not decided. Default: 64 KiB.
+    pub max_early_bytes: usize,
+    /// Bytes of the body of a refusal that a client keeps. Default: 16 KiB.
+    pub max_refusal_body_bytes: usize,
+    /// Payload bytes of one received frame. Default: 16 MiB.
+    pub max_frame_bytes: u64,
+    /// Payload bytes of one received message. Default: 16 MiB. In [`Delivery::Chunks`] nothing is stored, so
+    /// that `u64::MAX` is a fair choice.
+    pub max_message_bytes: u64,
+    /// Frames of one received message: it bounds the work spent on empty ones. Default: 131,072.
+    pub max_fragments: u32,
+    /// Bytes in the outgoing queue; a send that would exceed it is refused. Default: 64 MiB. Automatic pongs and
+    /// the Close frame are always queued, since they are bounded of their own.
+    pub max_outgoing_bytes: u64,
+    /// [`is_writable`](crate::Connection::is_writable) turns false when the queue holds more. Default: 64 KiB.
+    pub high_water_bytes: u64,
+    /// [`is_writable`](crate::Connection::is_writable) turns true again at or below it. Default: 16 KiB.
+    pub low_water_bytes: u64,
+    /// Pongs waiting to be written, after which only the latest is kept (RFC 6455 5.5.3). Default: 16; at least 1.
+    pub max_queued_pongs: u8,
+    /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
+    pub handshake_timeout: Option<Duration>,
+    /// From a Close frame, or a failure, to the end of the transport; `None`: no limit. Default: 5 s.
+    pub close_timeout: Option<Duration>,
+    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`.
+    pub idle_timeout: Option<Duration>,
+    /// Silence of the peer after which a ping is sent; `None`: never. Default: `None`. With an
+    /// [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
+    pub keepalive_interval: Option<Duration>,
+    /// A client fails the handshake if it offered subprotocols and the server chose none, as browsers do; RFC 6455
+    /// lets it go on. Default: `false`.
+    pub require_subprotocol: bool,
+    /// Where masking keys and nonces come from; used by clients only.
+    pub entropy: Entropy,
+}
+
+impl Config {
+    /// The most header lines that a head can have, whatever [`Config::max_headers`] says.
+    pub const HEADER_CAPACITY: usize = 128;
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            delivery: Delivery::Messages,
+            max_head_bytes: 16 * 1024,
+            max_headers: 64,
+            max_early_bytes: 64 * 1024,
+            max_refusal_body_bytes: 16 * 1024,
+            max_frame_bytes: 16 * 1024 * 1024,
+            max_message_bytes: 16 * 1024 * 1024,
+            max_fragments: 128 * 1024,
+            max_outgoing_bytes: 64 * 1024 * 1024,
+            high_water_bytes: 64 * 1024,
+            low_water_bytes: 16 * 1024,
+            max_queued_pongs: 16,
+            handshake_timeout: Some(Duration::from_secs(10)),
+            close_timeout: Some(Duration::from_secs(5)),
+            idle_timeout: None,
+            keepalive_interval: None,
+            require_subprotocol: false,
+            entropy: Entropy::default(),
+        }
+    }
+}
+
+/// How received messages are handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// Each message whole, as [`Event::Message`](crate::Event::Message).
+    #[default]
+    Messages,
+    /// Each message in pieces as they arrive, as [`Event::Chunk`](crate::Event::Chunk): constant memory for a
+    /// message of any size.
+    Chunks,
+}

@@ -1,0 +1,396 @@
+//! Bytes in, events out: the way of a frame through the connection, and what each kind of frame leads to.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use core::mem;
+
+use super::{Connection, Phase, Role};
+use crate::close::{self, CloseBody, CloseCode};
+use crate::config::Delivery;
+use crate::error::ProtocolError;
+use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
+use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
+use crate::mask;
+use crate::read_buffer::ReadBuffer;
+use crate::utf8::{self, InvalidUtf8};
+
+/// The frame that is being received.
+#[derive(Clone, Copy)]
+pub(super) enum FrameState {
+    /// `bytes[..len]` is the beginning of a header, and keeps the rules as far as it goes.
+    Header { bytes: [u8; MAX_HEADER_BYTES], len: u8 },
+    /// `left` more bytes of payload, of which `key` masks the first.
+    Payload { first: u8, key: [u8; 4], left: u64 },
+}
+
+const _: () = assert!(size_of::<FrameState>() == 16);
+
+impl Default for FrameState {
+    fn default() -> Self {
+        FrameState::Header { bytes: [0; MAX_HEADER_BYTES], len: 0 }
+    }
+}
+
+impl FrameState {
+    pub(super) fn is_between_frames(&self) -> bool {
+        matches!(self, FrameState::Header { len: 0, .. })
+    }
+}
+
+/// Which frames take the short way: unfragmented messages of up to 125 bytes, whole in the input, on a connection
+/// that is in the middle of nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Short {
+    Never,
+    /// Those of a client.
+    Masked,
+    /// Those of a server.
+    Unmasked,
+}
+
+const FINAL_TEXT: u8 = FIN | Opcode::Text as u8;
+const FINAL_BINARY: u8 = FIN | Opcode::Binary as u8;
+
+impl Connection {
+    /// Takes bytes from the peer off the front of `input`, up to the next event; `None` when all are used and there
+    /// is no event. Payloads are unmasked in place. What stays in `input` was not touched, and must be given again,
+    /// once. This never fails: what the peer does wrong ends in [`Event::Closed`].
+    ///
+    /// ```
+    /// # use websocket_proto::{Config, Connection, Event, Role};
+    /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// # let mut buf = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+    /// # let n = buf.len();
+    /// let mut input = &mut buf[..n];
+    /// while let Some(event) = conn.receive(&mut input) {
+    ///     if let Event::Message(message) = event {
+    ///         conn.send(message)?;
+    ///     }
+    /// }
+    /// assert_eq!(conn.outgoing(), b"\x81\x05Hello");
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[inline]
+    pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        match self.short {
+            Short::Masked => {
+                if let Some(event) = self.receive_short::<true>(input) {
+                    return Some(event);
+                }
+            }
+            Short::Unmasked => {
+                if let Some(event) = self.receive_short::<false>(input) {
+                    return Some(event);
+                }
+            }
+            Short::Never => {}
+        }
+        self.receive_any(input)
+    }
+
+    /// [`receive`](Connection::receive), from a buffer that remembers what was taken.
+    #[inline]
+    pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
+        buffer.take_front(|input| self.receive(input))
+    }
+
+    /// What the time, the end of the transport, or the bytes kept during the opening handshake have brought.
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        self.rare.as_ref()?;
+        let event = self.poll_rare();
+        self.refresh();
+        event
+    }
+
+    fn poll_rare(&mut self) -> Option<Event<'static>> {
+        let rare = self.rare.as_mut()?;
+        if let Some(closed) = rare.news.take() {
+            return Some(Event::Closed(closed));
+        }
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || rare.early.is_empty() {
+            return None;
+        }
+        let mut early = mem::take(&mut rare.early);
+        let start = mem::take(&mut rare.early_start);
+        let mut input = &mut early[start..];
+        let event = self.receive_frames(&mut input).map(Event::into_owned);
+        let left = input.len();
+        if left > 0 && matches!(self.phase, Phase::Open | Phase::Closing) {
+            let rare = self.rare();
+            rare.early_start = early.len() - left;
+            rare.early = early;
+        } else if self.eof && matches!(self.phase, Phase::Open | Phase::Closing) {
+            self.end_without_close(CloseCause::TransportEnded);
+            return event.or_else(|| self.poll_rare());
+        }
+        event
+    }
+
+    /// A frame that needs no state: everything about it is in its bytes.
+    #[inline(always)]
+    fn receive_short<'a, const MASKED: bool>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
+        let header = if MASKED { 6 } else { 2 };
+        let [first @ (FINAL_TEXT | FINAL_BINARY), second, ..] = **input else { return None };
+        let len = usize::from(if MASKED { second ^ 0x80 } else { second });
+        if len > MAX_CONTROL_BYTES || input.len() < header + len {
+            return None;
+        }
+        let (frame, rest) = mem::take(input).split_at_mut(header + len);
+        *input = rest;
+        let (header, payload) = frame.split_at_mut(header);
+        if MASKED {
+            mask::apply_mask(payload, [header[2], header[3], header[4], header[5]]);
+        }
+        self.timer.heard = true;
+        if first == FINAL_BINARY {
+            return Some(Event::Message(Message::Binary(Cow::Borrowed(payload))));
+        }
+        match utf8::validate(payload) {
+            Some(text) => Some(Event::Message(Message::Text(Cow::Borrowed(text)))),
+            None => Some(self.fail_refreshed(ProtocolError::InvalidUtf8)),
+        }
+    }
+
+    #[cold]
+    fn fail_refreshed(&mut self, error: ProtocolError) -> Event<'static> {
+        let event = self.fail(error);
+        self.refresh();
+        event
+    }
+
+    /// Everything that does not take the short way.
+    #[inline(never)]
+    fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if self.rare.is_some() {
+            if let Some(event) = self.poll_event() {
+                return Some(event);
+            }
+        }
+        if !input.is_empty() {
+            self.timer.heard = true;
+        }
+        let event = match self.phase {
+            Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
+            Phase::Open | Phase::Closing => self.receive_frames(input),
+            // RFC 6455 1.4, 7.1.7: what comes after the end is discarded.
+            Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {
+                *input = &mut [];
+                None
+            }
+        };
+        self.refresh();
+        event
+    }
+
+    fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        loop {
+            if input.is_empty() {
+                return None;
+            }
+            let (first, key, left) = match self.frame {
+                FrameState::Payload { first, key, left } => (first, key, left),
+                FrameState::Header { .. } => match self.receive_header(input) {
+                    Ok(Some(header)) => (header.first, header.key, header.len),
+                    Ok(None) => return None,
+                    Err(error) => return Some(self.fail(error)),
+                },
+            };
+            let event = match first & 0x08 {
+                0 => self.receive_data(first, key, left, input),
+                _ => self.receive_control(first, key, left, input),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    /// Takes a header off the front of `input`, or what is there of it.
+    fn receive_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+        let rules = self.rules();
+        let FrameState::Header { mut bytes, len } = self.frame else {
+            unreachable!("it is called between payloads")
+        };
+        let mut len = usize::from(len);
+        let header = if len == 0 {
+            let header = frame::parse(input, &rules)?;
+            let used = match &header {
+                Some(header) => header.size,
+                None => {
+                    bytes[..input.len()].copy_from_slice(input);
+                    len = input.len();
+                    len
+                }
+            };
+            skip(input, used);
+            header
+        } else {
+            loop {
+                let Some(byte) = input.first().copied() else { break None };
+                bytes[len] = byte;
+                len += 1;
+                skip(input, 1);
+                if let Some(header) = frame::parse(&bytes[..len], &rules)? {
+                    break Some(header);
+                }
+            }
+        };
+        match &header {
+            Some(header) if frame::is_data(header.first) => {
+                let kind = match Opcode::from_first_byte(header.first) {
+                    Some(Opcode::Text) => Some(MessageKind::Text),
+                    Some(Opcode::Binary) => Some(MessageKind::Binary),
+                    _ => None,
+                };
+                self.message.begin_frame(kind, header.len);
+            }
+            Some(_) => {}
+            None => self.frame = FrameState::Header { bytes, len: len as u8 },
+        }
+        Ok(header)
+    }
+
+    fn rules(&self) -> Rules {
+        let limit = self.config.max_fragments;
+        Rules {
+            masked: Some(self.role == Role::Server),
+            rsv_allowed: 0,
+            message_open: Some(self.message.is_open()),
+            fragments_exhausted: (self.message.fragments >= limit).then_some(limit),
+            max_frame_bytes: self.config.max_frame_bytes,
+            max_message_bytes: self.config.max_message_bytes,
+            message_bytes: self.message.bytes,
+        }
+    }
+
+    /// Takes `n` bytes of the payload off the front of `input`; `left` of the frame were to come before.
+    fn take_payload<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        n: usize,
+        (first, key, left): (u8, [u8; 4], u64),
+    ) -> &'a mut [u8] {
+        let (piece, rest) = mem::take(input).split_at_mut(n);
+        *input = rest;
+        self.frame = match left - n as u64 {
+            0 => FrameState::default(),
+            left => FrameState::Payload { first, key: mask::rotate_key(key, n), left },
+        };
+        piece
+    }
+
+    fn receive_data<'a>(
+        &mut self,
+        first: u8,
+        key: [u8; 4],
+        left: u64,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
+        let fin = first & FIN != 0;
+        let n = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+        match self.config.delivery {
+            Delivery::Messages => {
+                let piece = self.take_payload(input, n, (first, key, left));
+                match self.message.assemble(piece, key, left - n as u64, fin) {
+                    Ok(message) => message.map(Event::Message),
+                    Err(InvalidUtf8) => Some(self.fail(ProtocolError::InvalidUtf8)),
+                }
+            }
+            Delivery::Chunks => {
+                let n = self.message.chunk_len(n);
+                let piece = self.take_payload(input, n, (first, key, left));
+                mask::apply_mask(piece, key);
+                match self.message.chunk(piece, fin && left == n as u64) {
+                    (chunk, Ok(())) => chunk.map(Event::Chunk),
+                    (None, Err(InvalidUtf8)) => Some(self.fail(ProtocolError::InvalidUtf8)),
+                    (Some(chunk), Err(InvalidUtf8)) => {
+                        if let Event::Closed(closed) = self.fail(ProtocolError::InvalidUtf8) {
+                            self.rare().news = Some(closed);
+                        }
+                        Some(Event::Chunk(chunk))
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive_control<'a>(
+        &mut self,
+        first: u8,
+        key: [u8; 4],
+        left: u64,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
+        let opcode = Opcode::from_first_byte(first).expect("a reserved opcode was refused");
+        let n = (left as usize).min(input.len());
+        let piece = self.take_payload(input, n, (first, key, left));
+        let left = left as usize - n;
+        mask::apply_mask(piece, key);
+        let begun = self.rare.as_ref().is_some_and(|rare| !rare.control.is_empty());
+        let payload = if left == 0 && !begun {
+            Cow::Borrowed(&*piece)
+        } else {
+            let control = &mut self.rare().control;
+            control.extend_from_slice(piece);
+            if left == 0 { Cow::Owned(mem::take(control)) } else { Cow::Borrowed(&[][..]) }
+        };
+        if opcode == Opcode::Close {
+            let arrived = match left {
+                0 => &*payload,
+                _ => &self.rare().control[..],
+            };
+            let len = arrived.len() + left;
+            if let Err(error) = close::check_received(arrived, len) {
+                return Some(self.fail(error));
+            }
+        }
+        if left > 0 {
+            return None;
+        }
+        match opcode {
+            Opcode::Ping => {
+                if let Err(error) = self.queue_pong(&payload) {
+                    return Some(self.fail_for_entropy(error));
+                }
+                Some(Event::Ping(payload))
+            }
+            Opcode::Pong => Some(Event::Pong(payload)),
+            Opcode::Close => Some(self.receive_close(&payload)),
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                unreachable!("these are data frames")
+            }
+        }
+    }
+
+    /// RFC 6455 5.5.1, 7.1.5: the peer's Close is answered, unless ours was first, and ends the connection.
+    fn receive_close(&mut self, payload: &[u8]) -> Event<'static> {
+        let (code, reason) = close::parse(payload);
+        let reason = reason.to_string();
+        let cause = match self.phase {
+            Phase::Closing => CloseCause::Local,
+            _ => {
+                let body = match code {
+                    CloseCode::NO_STATUS => CloseBody::EMPTY,
+                    code => CloseBody::new(code, "").expect("a received code can be sent"),
+                };
+                self.queue_close(&body);
+                CloseCause::Peer
+            }
+        };
+        self.end(match self.role {
+            Role::Server => Phase::Flushing,
+            Role::Client => Phase::Waiting,
+        });
+        Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
+    }
+}
+
+/// Drops `n` bytes off the front.
+fn skip(input: &mut &mut [u8], n: usize) {
+    let (_, rest) = mem::take(input).split_at_mut(n);
+    *input = rest;
+}

@@ -1,0 +1,197 @@
+//! Messages in, bytes for the peer out: what may be sent when, and how it is framed (RFC 6455 5, 6.1).
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use super::{Connection, Phase, Role};
+use crate::close::CloseBody;
+use crate::close::CloseCode;
+use crate::entropy::EntropyError;
+use crate::error::UsageError;
+use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
+use crate::frame::{FIN, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+use crate::prepared::{self, PreparedMessage};
+
+impl Connection {
+    /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied, once; a large owned one is moved.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`],
+    /// [`UsageError::Entropy`]. Nothing is queued then.
+    #[inline]
+    pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
+        match message.into() {
+            Message::Text(Cow::Borrowed(text)) => self.send_copy(MessageKind::Text, text.as_bytes()),
+            Message::Binary(Cow::Borrowed(bytes)) => self.send_copy(MessageKind::Binary, bytes),
+            Message::Text(Cow::Owned(text)) => self.send_owned(MessageKind::Text, text.into_bytes()),
+            Message::Binary(Cow::Owned(bytes)) => self.send_owned(MessageKind::Binary, bytes),
+        }
+    }
+
+    /// Whether a message of `len` bytes could be sent now: the errors of [`send`](Connection::send), but for those of
+    /// the source of entropy.
+    #[inline]
+    pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
+        if self.phase != Phase::Open {
+            return Err(UsageError::NotOpen(self.state()));
+        }
+        if self.sending.is_some() {
+            return Err(UsageError::MessageUnfinished);
+        }
+        self.check_room(len)
+    }
+
+    #[inline]
+    fn check_room(&self, len: usize) -> Result<(), UsageError> {
+        let needed = self.outgoing.len() + (len + MAX_HEADER_BYTES) as u64;
+        let limit = self.config.max_outgoing_bytes;
+        if needed > limit {
+            return Err(UsageError::BufferFull { needed, limit });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn send_copy(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), UsageError> {
+        self.check_send(payload.len())?;
+        let key = self.next_key()?;
+        self.outgoing.push(prepared::first_byte(kind), payload, key);
+        self.note_queued();
+        Ok(())
+    }
+
+    fn send_owned(&mut self, kind: MessageKind, payload: Vec<u8>) -> Result<(), UsageError> {
+        self.check_send(payload.len())?;
+        let key = self.next_key()?;
+        self.outgoing.push_owned(prepared::first_byte(kind), payload, key);
+        self.note_queued();
+        Ok(())
+    }
+
+    /// Queues a message that was encoded before. A server shares a large one, and copies a small one; a client copies
+    /// and masks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Connection::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), UsageError> {
+        match self.role {
+            Role::Client => self.send_copy(message.kind(), message.payload()),
+            Role::Server => {
+                self.check_send(message.payload().len())?;
+                self.outgoing.push_shared(message.frame(), message.payload().len());
+                self.note_queued();
+                Ok(())
+            }
+        }
+    }
+
+    /// Queues a fragment of a message whose length is not known (RFC 6455 5.4): the first call begins a message of
+    /// `kind`, the one with `last` ends it. Each makes one frame; it may be empty. Pings, pongs and a Close can go
+    /// between them, other messages cannot. Text may be cut anywhere, also within a character.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::FragmentKindChanged`]; [`UsageError::InvalidUtf8`] from the first byte that cannot be UTF-8, or
+    /// for a character that `last` leaves unfinished; and those of [`send`](Connection::send). Nothing is queued then,
+    /// and the message stays as it was.
+    pub fn send_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), UsageError> {
+        if self.phase != Phase::Open {
+            return Err(UsageError::NotOpen(self.state()));
+        }
+        if self.sending.is_some_and(|begun| begun != kind) {
+            return Err(UsageError::FragmentKindChanged);
+        }
+        self.check_room(payload.len())?;
+        let mut text = self.sending_text;
+        if kind == MessageKind::Text && text.feed(payload, last).is_err() {
+            return Err(UsageError::InvalidUtf8);
+        }
+        let key = self.next_key()?;
+        self.sending_text = text;
+        let opcode = match (self.sending, kind) {
+            (Some(_), _) => Opcode::Continuation,
+            (None, MessageKind::Text) => Opcode::Text,
+            (None, MessageKind::Binary) => Opcode::Binary,
+        };
+        self.sending = (!last).then_some(kind);
+        self.outgoing.push(if last { FIN } else { 0 } | opcode as u8, payload, key);
+        self.note_queued();
+        Ok(())
+    }
+
+    /// Queues a ping of at most 125 bytes, ahead of messages that are not begun (RFC 6455 5.5.2). The peer's pong
+    /// arrives as [`Event::Pong`].
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::ControlTooLong`], [`UsageError::NotOpen`], [`UsageError::BufferFull`], [`UsageError::Entropy`].
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), UsageError> {
+        self.send_control(Opcode::Ping, payload)
+    }
+
+    /// Queues a pong that answers nothing, as a one-way heartbeat (RFC 6455 5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Connection::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), UsageError> {
+        self.send_control(Opcode::Pong, payload)
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
+        // RFC 6455 5.5: the payload of a control frame is at most 125 bytes.
+        if payload.len() > MAX_CONTROL_BYTES {
+            return Err(UsageError::ControlTooLong { len: payload.len() });
+        }
+        if self.phase != Phase::Open {
+            return Err(UsageError::NotOpen(self.state()));
+        }
+        self.check_room(payload.len())?;
+        let key = self.next_key()?;
+        self.outgoing.push_control(opcode, payload, key);
+        self.note_queued();
+        Ok(())
+    }
+
+    /// RFC 6455 5.5.2: a ping is answered with its payload, unless a Close was received; 5.5.3: of several that wait,
+    /// the latest is enough.
+    pub(super) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), EntropyError> {
+        let key = self.next_key()?;
+        self.outgoing.push_pong(payload, key, self.config.max_queued_pongs);
+        self.note_queued();
+        Ok(())
+    }
+
+    /// No key for an automatic reply: the connection ends with a Close, whose key was drawn ahead.
+    #[cold]
+    pub(super) fn fail_for_entropy(&mut self, error: EntropyError) -> Event<'static> {
+        if self.phase == Phase::Open {
+            self.queue_close(&CloseBody::new(CloseCode::GOING_AWAY, "").expect("1001 can be sent"));
+        }
+        self.end(Phase::Draining);
+        Event::Closed(Closed::abnormal(CloseCause::Entropy(error)))
+    }
+
+    /// RFC 6455 5.3: a client masks each frame with a fresh key.
+    #[inline]
+    fn next_key(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => self.config.entropy.mask_key(&mut self.entropy_state).map(Some),
+        }
+    }
+
+    #[inline]
+    fn note_queued(&mut self) {
+        if self.outgoing.len() > self.config.high_water_bytes {
+            self.blocked = true;
+        }
+    }
+}

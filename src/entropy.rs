@@ -1,0 +1,177 @@
+//! Where masking keys and nonces come from: an input of the machine, drawn by clients only. The default reads the
+//! operating system's CSPRNG in batches per thread; a fixed seed makes a run reproducible to the byte.
+
+use core::fmt;
+
+/// The source of a client's masking keys and handshake nonces (RFC 6455 5.3, 10.3).
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Entropy {
+    /// No source: a client cannot be made. The default without the feature `os-entropy`.
+    None,
+    /// The operating system's CSPRNG, in batches that each thread keeps for itself. The default.
+    ///
+    /// A process that forks shares the unused rest of the batch with its child.
+    #[cfg(feature = "os-entropy")]
+    Os,
+    /// A function that fills a buffer with unpredictable bytes. It must be cryptographically strong.
+    Function(fn(&mut [u8]) -> Result<(), EntropyError>),
+    /// A reproducible sequence, for tests and simulations only: anyone can predict it. Each connection starts it
+    /// from the beginning.
+    Seed(u64),
+}
+
+#[cfg_attr(not(feature = "os-entropy"), allow(clippy::derivable_impls, reason = "the default depends on a feature"))]
+impl Default for Entropy {
+    fn default() -> Self {
+        #[cfg(feature = "os-entropy")]
+        return Entropy::Os;
+        #[cfg(not(feature = "os-entropy"))]
+        return Entropy::None;
+    }
+}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Entropy::None => "None",
+            #[cfg(feature = "os-entropy")]
+            Entropy::Os => "Os",
+            Entropy::Function(_) => "Function",
+            Entropy::Seed(_) => "Seed",
+        })
+    }
+}
+
+impl Entropy {
+    /// Fills `out`. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
+    pub(crate) fn fill(self, state: &mut u64, out: &mut [u8]) -> Result<(), EntropyError> {
+        match self {
+            Entropy::None => Err(EntropyError),
+            #[cfg(feature = "os-entropy")]
+            Entropy::Os => os::fill(out),
+            Entropy::Function(fill) => fill(out),
+            Entropy::Seed(seed) => {
+                for chunk in out.chunks_mut(8) {
+                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    let word = split_mix(seed ^ *state).to_le_bytes();
+                    chunk.copy_from_slice(&word[..chunk.len()]);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
+    #[inline]
+    pub(crate) fn mask_key(self, state: &mut u64) -> Result<[u8; 4], EntropyError> {
+        #[cfg(feature = "os-entropy")]
+        if let Entropy::Os = self {
+            return os::key();
+        }
+        let mut key = [0; 4];
+        self.fill(state, &mut key)?;
+        Ok(key)
+    }
+}
+
+/// The finalizer of SplitMix64: it spreads neighbouring states over all bits.
+fn split_mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The source of entropy failed; no key was made up instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EntropyError;
+
+impl fmt::Display for EntropyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("source of entropy failed")
+    }
+}
+
+impl core::error::Error for EntropyError {}
+
+/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys.
+#[cfg(feature = "os-entropy")]
+mod os {
+    use super::EntropyError;
+    use std::cell::RefCell;
+
+    const BATCH: usize = 4096;
+
+    struct Batch {
+        bytes: [u8; BATCH],
+        used: usize,
+    }
+
+    thread_local! {
+        static UNUSED: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
+    }
+
+    #[inline]
+    pub(super) fn key() -> Result<[u8; 4], EntropyError> {
+        UNUSED.with_borrow_mut(|batch| {
+            if batch.used + 4 > BATCH {
+                batch.refill()?;
+            }
+            let at = batch.used;
+            batch.used += 4;
+            let key: [u8; 4] = batch.bytes[at..at + 4].try_into().expect("4 bytes were sliced");
+            // A used key is not kept: nobody who reads this memory later learns what was sent.
+            batch.bytes[at..at + 4].fill(0);
+            Ok(key)
+        })
+    }
+
+    pub(super) fn fill(out: &mut [u8]) -> Result<(), EntropyError> {
+        getrandom::fill(out).map_err(|_| EntropyError)
+    }
+
+    impl Batch {
+        #[cold]
+        fn refill(&mut self) -> Result<(), EntropyError> {
+            fill(&mut self.bytes)?;
+            self.used = 0;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seed_is_reproducible_and_never_repeats_a_key() {
+        let draw = |seed| {
+            let mut state = 0;
+            (0..1000)
+                .map(|_| Entropy::Seed(seed).mask_key(&mut state).expect("a seed cannot fail"))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        assert_eq!(draw(7).len(), 1000);
+    }
+
+    #[cfg(feature = "os-entropy")]
+    #[test]
+    fn os_keys_are_distinct_with_no_fixed_difference() {
+        // rfc6455-5.3-03, rfc6455-5.3-04
+        let keys: std::vec::Vec<u32> = (0..3000)
+            .map(|_| u32::from_le_bytes(Entropy::Os.mask_key(&mut 0).expect("the OS has entropy")))
+            .collect();
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert!(distinct.len() > 2990, "{} of 3000 keys are distinct", distinct.len());
+        let steps: std::collections::BTreeSet<_> = keys.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
+        assert!(steps.len() > 2980, "{} of 2999 steps are distinct", steps.len());
+    }
+
+    #[test]
+    fn no_source_is_an_error() {
+        assert_eq!(Entropy::None.mask_key(&mut 0), Err(EntropyError));
+    }
+}

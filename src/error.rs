@@ -1,0 +1,269 @@
+//! Errors, split by whose mistake they are: [`UsageError`] is the caller's, [`ProtocolError`] the peer's.
+//! A usage error is returned and changes nothing; a protocol error ends the connection and arrives in its
+//! terminal event. Which Close code or HTTP status answers a protocol error is decided here, in one match.
+
+use core::fmt;
+
+use crate::close::CloseCode;
+use crate::connection::State;
+use crate::entropy::EntropyError;
+use crate::handshake::{HandshakeError, UriError};
+
+/// A call that the caller should not have made, or that cannot be carried out. Nothing was queued.
+///
+/// Small, `Copy` and `'static`, so that `?` works while a message is borrowed; with the feature `std` it
+/// converts into [`std::io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// Messages and pings may be sent in the open state only (RFC 6455 6.1).
+    NotOpen(State),
+    /// There is no request waiting for this answer.
+    NoRequestPending,
+    /// The payload of a ping or pong is at most 125 bytes (RFC 6455 5.5).
+    ControlTooLong {
+        /// Payload length in bytes.
+        len: usize,
+    },
+    /// A close reason is at most 123 bytes of UTF-8 (RFC 6455 5.5).
+    CloseReasonTooLong {
+        /// Length in bytes.
+        len: usize,
+    },
+    /// This close code must not be sent (RFC 6455 7.4), or not by this role.
+    CloseCodeNotSendable(CloseCode),
+    /// The message would take the queue over [`Config::max_outgoing_bytes`](crate::Config::max_outgoing_bytes).
+    BufferFull {
+        /// Bytes that the queue would hold.
+        needed: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A fragmented message is open: finish it before another one is started (RFC 6455 5.4).
+    MessageUnfinished,
+    /// The fragments of one message are all of the kind of the first (RFC 6455 5.4).
+    FragmentKindChanged,
+    /// Text must be UTF-8 (RFC 6455 5.6).
+    InvalidUtf8,
+    /// Not a usable `ws` or `wss` URI (RFC 6455 3).
+    Uri(UriError),
+    /// A header's name is not a token (RFC 9110 5.6.2).
+    InvalidHeaderName,
+    /// A header's value has a control character, or bytes at its ends that would be trimmed away.
+    InvalidHeaderValue,
+    /// This header belongs to the handshake, which writes it itself.
+    ReservedHeader,
+    /// A subprotocol's name is not a token (RFC 6455 4.1).
+    InvalidSubprotocol,
+    /// A subprotocol was listed twice (RFC 6455 4.1).
+    DuplicateSubprotocol,
+    /// The client did not offer this subprotocol (RFC 6455 4.2.2).
+    SubprotocolNotOffered,
+    /// Not a status that a final response can have: 200 to 599.
+    InvalidStatus(u16),
+    /// The source of masking keys and nonces failed.
+    Entropy(EntropyError),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::NotOpen(state) => write!(f, "connection is {state}, sending needs it open"),
+            UsageError::NoRequestPending => f.write_str("no request is waiting for this answer"),
+            UsageError::ControlTooLong { len } => {
+                write!(f, "control frame payload is {len} bytes, limit is 125")
+            }
+            UsageError::CloseReasonTooLong { len } => {
+                write!(f, "close reason is {len} bytes, limit is 123")
+            }
+            UsageError::CloseCodeNotSendable(code) => write!(f, "close code {code} must not be sent"),
+            UsageError::BufferFull { needed, limit } => {
+                write!(f, "outgoing queue would hold {needed} bytes, limit is {limit}")
+            }
+            UsageError::MessageUnfinished => f.write_str("a fragmented message is unfinished"),
+            UsageError::FragmentKindChanged => {
+                f.write_str("fragment is not of the kind of the message's first")
+            }
+            UsageError::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            UsageError::Uri(error) => error.fmt(f),
+            UsageError::InvalidHeaderName => f.write_str("header name is not a token"),
+            UsageError::InvalidHeaderValue => f.write_str("header value is not allowed"),
+            UsageError::ReservedHeader => f.write_str("header is written by the handshake itself"),
+            UsageError::InvalidSubprotocol => f.write_str("subprotocol is not a token"),
+            UsageError::DuplicateSubprotocol => f.write_str("subprotocol is listed twice"),
+            UsageError::SubprotocolNotOffered => f.write_str("subprotocol was not offered"),
+            UsageError::InvalidStatus(status) => {
+                write!(f, "status {status} is not that of a final response, 200 to 599")
+            }
+            UsageError::Entropy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for UsageError {}
+
+impl From<UriError> for UsageError {
+    fn from(error: UriError) -> Self {
+        UsageError::Uri(error)
+    }
+}
+
+impl From<EntropyError> for UsageError {
+    fn from(error: EntropyError) -> Self {
+        UsageError::Entropy(error)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<UsageError> for std::io::Error {
+    fn from(error: UsageError) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error {
+            UsageError::NotOpen(_) => ErrorKind::NotConnected,
+            UsageError::BufferFull { .. } => ErrorKind::OutOfMemory,
+            UsageError::Entropy(_) => ErrorKind::Other,
+            _ => ErrorKind::InvalidInput,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
+/// What a peer did wrong. It has ended the connection, and is found in [`Closed`](crate::Closed).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A reserved bit that no negotiated extension defines is set (RFC 6455 5.2).
+    ReservedBits {
+        /// The frame's first byte.
+        first_byte: u8,
+    },
+    /// An opcode that is not assigned (RFC 6455 5.2).
+    ReservedOpcode {
+        /// The opcode, 3 to 7 or 11 to 15.
+        opcode: u8,
+    },
+    /// A client's frame was not masked (RFC 6455 5.1).
+    UnmaskedFrame,
+    /// A server's frame was masked (RFC 6455 5.1).
+    MaskedFrame,
+    /// A control frame without FIN (RFC 6455 5.5).
+    FragmentedControl {
+        /// The opcode, 8 to 10.
+        opcode: u8,
+    },
+    /// A control frame of more than 125 bytes (RFC 6455 5.5).
+    ControlTooLong {
+        /// The opcode, 8 to 10.
+        opcode: u8,
+    },
+    /// A length in more bytes than it needs (RFC 6455 5.2).
+    NonMinimalLength,
+    /// A 64-bit length with its top bit set (RFC 6455 5.2).
+    LengthOutOfRange,
+    /// A continuation frame with no message open (RFC 6455 5.4).
+    UnexpectedContinuation,
+    /// A new message inside an unfinished one (RFC 6455 5.4).
+    UnfinishedMessage,
+    /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes).
+    FrameTooBig {
+        /// What is known of its length: at least so many bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A message over [`Config::max_message_bytes`](crate::Config::max_message_bytes).
+    MessageTooBig {
+        /// What is known of its length: at least so many bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A message of more frames than [`Config::max_fragments`](crate::Config::max_fragments).
+    TooManyFragments {
+        /// The limit in frames.
+        limit: u32,
+    },
+    /// A text message that is not UTF-8 (RFC 6455 8.1).
+    InvalidUtf8,
+    /// A Close frame of one byte (RFC 6455 5.5.1).
+    CloseTooShort,
+    /// A close code that must not be on the wire (RFC 6455 7.4).
+    InvalidCloseCode {
+        /// The code; only its high byte, with a low byte of zero, if that alone decided.
+        code: u16,
+    },
+    /// A close reason that is not UTF-8 (RFC 6455 5.5.1).
+    InvalidCloseReason,
+    /// The opening handshake failed.
+    Handshake(HandshakeError),
+}
+
+impl ProtocolError {
+    /// The code of the Close frame that answers this error; `None` where the connection was not established,
+    /// as a handshake fails without one (RFC 6455 7.1.7, 7.2.2).
+    pub fn close_code(&self) -> Option<CloseCode> {
+        Some(match self {
+            ProtocolError::ReservedBits { .. }
+            | ProtocolError::ReservedOpcode { .. }
+            | ProtocolError::UnmaskedFrame
+            | ProtocolError::MaskedFrame
+            | ProtocolError::FragmentedControl { .. }
+            | ProtocolError::ControlTooLong { .. }
+            | ProtocolError::NonMinimalLength
+            | ProtocolError::LengthOutOfRange
+            | ProtocolError::UnexpectedContinuation
+            | ProtocolError::UnfinishedMessage
+            | ProtocolError::CloseTooShort
+            | ProtocolError::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::FrameTooBig { .. } | ProtocolError::MessageTooBig { .. } => CloseCode::TOO_BIG,
+            ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            ProtocolError::Handshake(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProtocolError::ReservedBits { first_byte } => {
+                write!(f, "reserved bits are set in first byte {first_byte:#04x}")
+            }
+            ProtocolError::ReservedOpcode { opcode } => write!(f, "opcode {opcode:#x} is reserved"),
+            ProtocolError::UnmaskedFrame => f.write_str("client's frame is not masked"),
+            ProtocolError::MaskedFrame => f.write_str("server's frame is masked"),
+            ProtocolError::FragmentedControl { opcode } => {
+                write!(f, "control frame {opcode:#x} is fragmented")
+            }
+            ProtocolError::ControlTooLong { opcode } => {
+                write!(f, "control frame {opcode:#x} is over 125 bytes")
+            }
+            ProtocolError::NonMinimalLength => f.write_str("length is not in its shortest form"),
+            ProtocolError::LengthOutOfRange => f.write_str("64-bit length has its top bit set"),
+            ProtocolError::UnexpectedContinuation => f.write_str("continuation with no message open"),
+            ProtocolError::UnfinishedMessage => f.write_str("new message inside an unfinished one"),
+            ProtocolError::FrameTooBig { len, limit } => {
+                write!(f, "frame is at least {len} bytes, limit is {limit}")
+            }
+            ProtocolError::MessageTooBig { len, limit } => {
+                write!(f, "message is at least {len} bytes, limit is {limit}")
+            }
+            ProtocolError::TooManyFragments { limit } => {
+                write!(f, "message has more fragments than the limit of {limit}")
+            }
+            ProtocolError::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            ProtocolError::CloseTooShort => f.write_str("close payload is 1 byte, a code needs 2"),
+            ProtocolError::InvalidCloseCode { code } => write!(f, "close code {code} is not allowed"),
+            ProtocolError::InvalidCloseReason => f.write_str("close reason is not UTF-8"),
+            ProtocolError::Handshake(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ProtocolError {}
+
+impl From<HandshakeError> for ProtocolError {
+    fn from(error: HandshakeError) -> Self {
+        ProtocolError::Handshake(error)
+    }
+}

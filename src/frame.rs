@@ -1,0 +1,341 @@
+//! The frame header (RFC 6455 5.2): its codec, and the rules that a received one must keep. Payloads, and what a
+//! frame means for the connection, are others' business.
+
+use crate::error::ProtocolError;
+
+/// The longest header: two bytes, a 64-bit length, a masking key.
+pub const MAX_HEADER_BYTES: usize = 14;
+/// The longest payload of a control frame (RFC 6455 5.5).
+pub const MAX_CONTROL_BYTES: usize = 125;
+
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const RSV1: u8 = 0x40;
+const RSV: u8 = 0x70;
+const MASK: u8 = 0x80;
+const CONTROL: u8 = 0x08;
+
+/// What a frame is (RFC 6455 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A further fragment of a message.
+    Continuation = 0,
+    /// A text message, or its first fragment.
+    Text = 1,
+    /// A binary message, or its first fragment.
+    Binary = 2,
+    /// The closing handshake.
+    Close = 8,
+    /// A ping, to be answered by a pong.
+    Ping = 9,
+    /// A pong, as an answer or unsolicited.
+    Pong = 10,
+}
+
+impl Opcode {
+    /// The opcode in the low four bits of a frame's first byte; `None` if it is reserved.
+    pub const fn from_first_byte(first: u8) -> Option<Opcode> {
+        Some(match first & 0x0f {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Whether frames of this kind are control frames (RFC 6455 5.5).
+    pub const fn is_control(self) -> bool {
+        self as u8 & CONTROL != 0
+    }
+}
+
+/// A frame's header, for those who speak frames without a [`Connection`](crate::Connection).
+///
+/// ```
+/// use websocket_proto::{FrameHeader, Opcode};
+///
+/// let (header, size) = FrameHeader::decode(b"\x81\x05Hello")?.expect("the header is whole");
+/// assert_eq!((header.opcode, header.payload_len, size), (Opcode::Text, 5, 2));
+/// # Ok::<(), websocket_proto::ProtocolError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "RFC 6455 5.2 fixes the fields of a header")]
+pub struct FrameHeader {
+    /// This is the message's last fragment.
+    pub fin: bool,
+    /// RSV1, RSV2, RSV3 as bits 4, 2 and 1; 0 unless an extension was negotiated.
+    pub rsv: u8,
+    /// What the frame is.
+    pub opcode: Opcode,
+    /// The masking key, on frames of clients.
+    pub mask: Option<[u8; 4]>,
+    /// Payload length in bytes, below 2^63.
+    pub payload_len: u64,
+}
+
+impl FrameHeader {
+    /// Reads a header off the front of `bytes` with its size; `None` if more bytes are needed. Structure is checked
+    /// (opcode, control frames, shortest length), roles and reserved bits are not.
+    pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        let Some(header) = parse(bytes, &Rules::STRUCTURE)? else { return Ok(None) };
+        let opcode = Opcode::from_first_byte(header.first).expect("a reserved opcode was refused");
+        Ok(Some((
+            FrameHeader {
+                fin: header.first & FIN != 0,
+                rsv: (header.first & RSV) >> 4,
+                opcode,
+                mask: (bytes[1] & MASK != 0).then_some(header.key),
+                payload_len: header.len,
+            },
+            header.size,
+        )))
+    }
+
+    /// Writes the header to the front of `out` and returns its size, with the shortest length (RFC 6455 5.2).
+    pub fn encode(&self, out: &mut [u8; MAX_HEADER_BYTES]) -> usize {
+        let first = u8::from(self.fin) << 7 | (self.rsv & 7) << 4 | self.opcode as u8;
+        let (header, size) = encode(first, self.payload_len, self.mask);
+        *out = header;
+        size
+    }
+}
+
+/// A received header that keeps the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// FIN, reserved bits and opcode.
+    pub(crate) first: u8,
+    /// The masking key; zero if there is none, which masks nothing.
+    pub(crate) key: [u8; 4],
+    /// Payload length.
+    pub(crate) len: u64,
+    /// The header's own length.
+    pub(crate) size: usize,
+}
+
+/// What the receiving connection allows at this moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The mask bit that the sender's role must set; `None` to take either.
+    pub(crate) masked: Option<bool>,
+    /// Reserved bits that may be set on a message's first frame.
+    pub(crate) rsv_allowed: u8,
+    /// Whether a fragmented message is open; `None` to take either.
+    pub(crate) message_open: Option<bool>,
+    /// The limit of frames per message, if the message that is open has reached it.
+    pub(crate) fragments_exhausted: Option<u32>,
+    /// The largest payload of a frame.
+    pub(crate) max_frame_bytes: u64,
+    /// The largest message, and what the open one has of it.
+    pub(crate) max_message_bytes: u64,
+    pub(crate) message_bytes: u64,
+}
+
+impl Rules {
+    /// What holds for any frame of any connection.
+    const STRUCTURE: Rules = Rules {
+        masked: None,
+        rsv_allowed: RSV,
+        message_open: None,
+        fragments_exhausted: None,
+        max_frame_bytes: u64::MAX,
+        max_message_bytes: u64::MAX,
+        message_bytes: 0,
+    };
+
+    /// The rules that the first byte decides.
+    #[inline]
+    fn check_first(&self, first: u8) -> Result<(), ProtocolError> {
+        let rsv = first & RSV;
+        // RFC 6455 5.2, RFC 7692 6.1: an extension's bit is for the first frame of a message alone.
+        let rsv_allowed = match first & 0x0f {
+            1 | 2 => self.rsv_allowed,
+            _ if self.masked.is_none() => RSV,
+            _ => 0,
+        };
+        if rsv & !rsv_allowed != 0 {
+            return Err(ProtocolError::ReservedBits { first_byte: first });
+        }
+        let Some(opcode) = Opcode::from_first_byte(first) else {
+            return Err(ProtocolError::ReservedOpcode { opcode: first & 0x0f });
+        };
+        if opcode.is_control() {
+            // RFC 6455 5.5: control frames are not fragmented.
+            if first & FIN == 0 {
+                return Err(ProtocolError::FragmentedControl { opcode: opcode as u8 });
+            }
+            return Ok(());
+        }
+        // RFC 6455 5.4: a message's fragments are not interleaved with another's.
+        match (self.message_open, opcode) {
+            (Some(false), Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
+            (Some(true), Opcode::Text | Opcode::Binary) => return Err(ProtocolError::UnfinishedMessage),
+            _ => {}
+        }
+        match self.fragments_exhausted {
+            Some(limit) => Err(ProtocolError::TooManyFragments { limit }),
+            None => Ok(()),
+        }
+    }
+
+    /// The rules that the second byte decides, less those on the length's value.
+    #[inline]
+    fn check_second(&self, first: u8, second: u8) -> Result<(), ProtocolError> {
+        match (self.masked, second & MASK != 0) {
+            // RFC 6455 5.1: a client masks every frame, a server none.
+            (Some(true), false) => return Err(ProtocolError::UnmaskedFrame),
+            (Some(false), true) => return Err(ProtocolError::MaskedFrame),
+            _ => {}
+        }
+        if first & CONTROL != 0 {
+            let opcode = first & 0x0f;
+            if usize::from(second & !MASK) > MAX_CONTROL_BYTES {
+                return Err(ProtocolError::ControlTooLong { opcode });
+            }
+            // RFC 6455 5.5.1: a Close body is empty or begins with a code of two bytes.
+            if opcode == Opcode::Close as u8 && second & !MASK == 1 {
+                return Err(ProtocolError::CloseTooShort);
+            }
+        }
+        Ok(())
+    }
+
+    /// The limits, for a payload of at least `len` bytes.
+    #[inline]
+    fn check_len(&self, first: u8, len: u64) -> Result<(), ProtocolError> {
+        if first & CONTROL != 0 {
+            return Ok(());
+        }
+        if len > self.max_frame_bytes {
+            return Err(ProtocolError::FrameTooBig { len, limit: self.max_frame_bytes });
+        }
+        match self.message_bytes.checked_add(len) {
+            Some(total) if total <= self.max_message_bytes => Ok(()),
+            total => Err(ProtocolError::MessageTooBig {
+                len: total.unwrap_or(u64::MAX),
+                limit: self.max_message_bytes,
+            }),
+        }
+    }
+}
+
+/// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails if the bytes that are there
+/// cannot begin a frame that keeps the rules, with the error of the earliest byte that decides it: the verdict is
+/// the same however the bytes arrive.
+#[inline]
+pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
+    if let [first, second, ..] = *bytes {
+        let (len, at) = match second & !MASK {
+            126 if bytes.len() >= 4 => (u64::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+            127 if bytes.len() >= 10 => {
+                (u64::from_be_bytes(bytes[2..10].try_into().expect("8 bytes were sliced")), 10)
+            }
+            126 | 127 => return parse_partial(bytes, rules),
+            len => (u64::from(len), 2),
+        };
+        let masked = second & MASK != 0;
+        let size = at + if masked { 4 } else { 0 };
+        let minimal = match at {
+            2 => true,
+            4 => len >= 126,
+            _ => len > 0xffff && len >> 63 == 0,
+        };
+        if minimal
+            && bytes.len() >= size
+            && rules.check_first(first).is_ok()
+            && rules.check_second(first, second).is_ok()
+            && rules.check_len(first, len).is_ok()
+        {
+            let key = match masked {
+                true => bytes[at..at + 4].try_into().expect("4 bytes were sliced"),
+                false => [0; 4],
+            };
+            return Ok(Some(Header { first, key, len, size }));
+        }
+    }
+    parse_partial(bytes, rules)
+}
+
+/// A header that is cut off or wrong: judged one byte after the other.
+#[cold]
+fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
+    for end in 1..=bytes.len().min(MAX_HEADER_BYTES) {
+        check_prefix(&bytes[..end], rules)?;
+    }
+    Ok(None)
+}
+
+/// The rules that the last byte of this beginning of a header decides.
+fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
+    let first = bytes[0];
+    let [_, second, extended @ ..] = bytes else { return rules.check_first(first) };
+    if extended.is_empty() {
+        rules.check_second(first, *second)?;
+    }
+    // The shortest and the longest value that the length can still have, and the least that it may have.
+    let (width, least) = match second & !MASK {
+        126 => (2, 126),
+        127 => (8, 0x1_0000),
+        len => return rules.check_len(first, u64::from(len)),
+    };
+    let known = &extended[..extended.len().min(width)];
+    let (mut low, mut high) = (0u64, 0u64);
+    for at in 0..width {
+        low = low << 8 | u64::from(known.get(at).copied().unwrap_or(0x00));
+        high = high << 8 | u64::from(known.get(at).copied().unwrap_or(0xff));
+    }
+    // RFC 6455 5.2: the most significant bit is 0.
+    if low >> 63 != 0 {
+        return Err(ProtocolError::LengthOutOfRange);
+    }
+    // RFC 6455 5.2: the length is in the fewest bytes that can hold it.
+    if high < least {
+        return Err(ProtocolError::NonMinimalLength);
+    }
+    rules.check_len(first, low.max(least))
+}
+
+/// A header with the shortest length (RFC 6455 5.2), and its size.
+#[inline]
+pub(crate) fn encode(first: u8, len: u64, key: Option<[u8; 4]>) -> ([u8; MAX_HEADER_BYTES], usize) {
+    let mut header = [0; MAX_HEADER_BYTES];
+    header[0] = first;
+    let mut size = match len {
+        0..=125 => {
+            header[1] = len as u8;
+            2
+        }
+        126..=0xffff => {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            header[1] = 127;
+            header[2..10].copy_from_slice(&len.to_be_bytes());
+            10
+        }
+    };
+    if let Some(key) = key {
+        header[1] |= MASK;
+        header[size..size + 4].copy_from_slice(&key);
+        size += 4;
+    }
+    (header, size)
+}
+
+/// First byte, payload length and size of a header that [`encode`] wrote.
+pub(crate) fn decode_own(bytes: &[u8]) -> (u8, u64, usize) {
+    let header = parse(bytes, &Rules::STRUCTURE)
+        .expect("a header of our own is well-formed")
+        .expect("a header of our own is never cut");
+    (header.first, header.len, header.size)
+}
+
+/// Whether the first byte is that of a data frame, whose payload the application sent.
+pub(crate) fn is_data(first: u8) -> bool {
+    first & CONTROL == 0
+}

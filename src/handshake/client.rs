@@ -1,0 +1,185 @@
+//! The client's side of the opening handshake over HTTP/1.1: the request goes out, the response is checked (RFC 6455
+//! 4.1). Following redirects, logging in and trying again are left to the application.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::HandshakeError;
+use super::fields::{Fields, Single, check_chosen_subprotocol, check_extensions};
+use super::head::{Headers, split_line};
+use super::offer::ClientRequest;
+use super::reply::ReplyReader;
+use super::request::find;
+use super::{accept_key, extensions, syntax};
+use crate::config::Config;
+use crate::error::UsageError;
+
+/// The response that accepted a client's request, found good (RFC 6455 4.1).
+///
+/// It borrows the head from the input where it lies whole there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpgradeResponse<'a> {
+    /// Found good by [`ClientHandshake`]: every getter relies on it.
+    head: Cow<'a, [u8]>,
+}
+
+const _: () = assert!(size_of::<UpgradeResponse<'_>>() == 24);
+
+impl UpgradeResponse<'_> {
+    /// The subprotocol in use, one of those that were offered; `None` if the server chose none (RFC 6455 4.1).
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.header("Sec-WebSocket-Protocol").and_then(syntax::token)
+    }
+
+    /// The values of the `Sec-WebSocket-Extensions` headers; their grammar has been checked (RFC 6455 9.1).
+    pub fn extensions(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers().named(extensions::HEADER)
+    }
+
+    /// All headers, in the order in which they were sent, `Set-Cookie` for example.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::of(&self.head)
+    }
+
+    /// The value of the first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        find(self.headers(), name)
+    }
+
+    /// The whole head, blank line included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Detaches the response from the input; it copies the head unless it is owned already.
+    pub fn into_owned(self) -> UpgradeResponse<'static> {
+        UpgradeResponse { head: Cow::Owned(self.head.into_owned()) }
+    }
+}
+
+impl fmt::Debug for UpgradeResponse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradeResponse")
+            .field("subprotocol", &self.subprotocol())
+            .field("headers", &self.headers().count())
+            .finish()
+    }
+}
+
+/// Sends one request and reads its response.
+#[derive(Debug)]
+pub(crate) struct ClientHandshake {
+    reader: ReplyReader,
+    /// The only right value of Sec-WebSocket-Accept.
+    expected: [u8; 28],
+    /// The subprotocols that were offered.
+    offered: Box<[Box<str>]>,
+    /// Whether any extension was offered.
+    has_offered_extensions: bool,
+}
+
+/// A response that is good.
+#[derive(Debug)]
+pub(crate) enum ClientStep<'a> {
+    /// The connection is open.
+    Open(UpgradeResponse<'a>),
+}
+
+impl ClientHandshake {
+    /// Checks the request and writes it whole to `out`, or on an error nothing. `nonce` must be random (RFC 6455
+    /// 4.1); `extensions` is the value of `Sec-WebSocket-Extensions`.
+    pub(crate) fn new(
+        request: &ClientRequest,
+        nonce: [u8; 16],
+        extensions: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, UsageError> {
+        request.check()?;
+        let mut key = [0; 24];
+        STANDARD.encode_slice(nonce, &mut key).expect("16 bytes are 24 characters of base64");
+        request.write(core::str::from_utf8(&key).expect("base64 is ASCII"), extensions, out);
+        Ok(ClientHandshake {
+            reader: ReplyReader::default(),
+            expected: accept_key(&key),
+            offered: request.subprotocols.iter().map(|name| name.as_str().into()).collect(),
+            has_offered_extensions: extensions.is_some(),
+        })
+    }
+
+    /// Takes a response off the front of `input` and judges it. `None`: all of `input` was used and more is needed.
+    /// What lies behind a good head stays in `input`, untouched; after an error `input` means nothing.
+    pub(crate) fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+    ) -> Option<Result<ClientStep<'a>, HandshakeError>> {
+        let result = self.reader.receive(input, config, |status| status == 101)?;
+        Some(result.and_then(|head| {
+            self.judge(&head, config)?;
+            Ok(ClientStep::Open(UpgradeResponse { head }))
+        }))
+    }
+
+    /// The transport ended. The refusal, if its body was being read; it is complete if it had no length.
+    pub(crate) fn receive_eof(&mut self) -> Option<HandshakeError> {
+        self.reader.receive_eof()
+    }
+
+    /// RFC 6455 4.1: the checks of a 101, in the RFC's order.
+    fn judge(&self, head: &[u8], config: &Config) -> Result<(), HandshakeError> {
+        debug_assert!(
+            split_line(head).0.starts_with(b"HTTP/1.1 101"),
+            "the reader lets nothing else through"
+        );
+        let headers = || Headers::of(head);
+        let fields = Fields::gather(headers().map(|header| (header.name, header.value)));
+        // RFC 6455 4.1 2.: Upgrade is websocket and nothing else.
+        match fields.upgrade {
+            Single::Once(value) if value.eq_ignore_ascii_case(b"websocket") => {}
+            Single::Absent | Single::Once(_) | Single::Repeated => {
+                return Err(HandshakeError::UpgradeNotWebSocket);
+            }
+        }
+        // RFC 6455 4.1 3.: Connection has the token upgrade.
+        if !fields.has_connection_upgrade {
+            return Err(HandshakeError::ConnectionNotUpgrade);
+        }
+        // RFC 6455 4.1 4.: Accept belongs to the key, with its case.
+        match fields.accept {
+            Single::Absent => return Err(HandshakeError::MissingAccept),
+            Single::Repeated => return Err(HandshakeError::DuplicateAccept),
+            Single::Once(value) if value != self.expected => {
+                return Err(HandshakeError::WrongAccept);
+            }
+            Single::Once(_) => {}
+        }
+        // RFC 9112 6.1, 6.3: a 1xx has no body; to announce one would let two parties disagree on where frames begin.
+        if fields.has_body {
+            return Err(HandshakeError::Body);
+        }
+        // RFC 6455 4.1 5.: every extension was offered. Those that were, and their parameters, are judged by the
+        // extension itself.
+        if fields.has_extensions {
+            check_extensions(headers().named(extensions::HEADER))?;
+            if !self.has_offered_extensions {
+                return Err(HandshakeError::ExtensionNotOffered);
+            }
+        }
+        // RFC 6455 4.1 6.: the subprotocol was offered; RFC 7936 2: with its case.
+        check_chosen_subprotocol(
+            headers().named("Sec-WebSocket-Protocol"),
+            |chosen| self.offered.iter().any(|offered| **offered == *chosen),
+            config.require_subprotocol && !self.offered.is_empty(),
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,319 @@
+//! Every way in which an opening handshake can be wrong, and which HTTP status answers it.
+//! Finding the faults is left to the server's and the client's rules, sending the answer to the connection.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use super::refusal::Refusal;
+use super::response::Response;
+
+/// Why an opening handshake failed (RFC 6455 4.1, 4.2.1): what the peer sent that it should not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The first byte cannot begin a request or response; 0x16 is that of a TLS client.
+    NotHttp {
+        /// The byte.
+        byte: u8,
+    },
+    /// The request line is malformed (RFC 9112 3).
+    RequestLine,
+    /// The status line is malformed (RFC 9112 4).
+    StatusLine,
+    /// Not HTTP/1.1 (RFC 6455 4.2.1).
+    HttpVersion {
+        /// The major version that was sent.
+        major: u8,
+        /// The minor version that was sent.
+        minor: u8,
+    },
+    /// A line that ends in LF without CR (RFC 9112 2.2).
+    BareLineFeed {
+        /// Where the LF is, counted from the head's first byte.
+        at: usize,
+    },
+    /// A header line without a token as its name, directly followed by a colon; a folded line too (RFC 9112 5).
+    InvalidHeaderName,
+    /// A control character in a header's value (RFC 9110 5.5).
+    InvalidHeaderValue,
+    /// The first line alone is over [`Config::max_head_bytes`](crate::Config::max_head_bytes).
+    FirstLineTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The head is over [`Config::max_head_bytes`](crate::Config::max_head_bytes).
+    HeadTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More header lines than [`Config::max_headers`](crate::Config::max_headers).
+    TooManyHeaders {
+        /// The limit in lines.
+        limit: usize,
+    },
+    /// An upgrade to WebSocket by another method than GET (RFC 6455 4.2.1).
+    Method,
+    /// Not version 13 of the protocol (RFC 6455 4.4).
+    Version {
+        /// The version that was asked for; `None` if the header is absent or not a number up to 255.
+        seen: Option<u8>,
+    },
+    /// More than one `Sec-WebSocket-Version` (RFC 6455 11.3.5).
+    DuplicateVersion,
+    /// `Connection` has no token `upgrade` (RFC 6455 4.1, 4.2.1).
+    ConnectionNotUpgrade,
+    /// `Upgrade` is not `websocket` (RFC 6455 4.1).
+    UpgradeNotWebSocket,
+    /// The request-target names no resource: neither `/…` nor `http://host/…` (RFC 6455 4.2.1).
+    InvalidTarget,
+    /// No `Host` (RFC 6455 4.2.1).
+    MissingHost,
+    /// More than one `Host` (RFC 9112 3.2).
+    DuplicateHost,
+    /// `Host` is not a host with perhaps a port (RFC 9112 3.2).
+    InvalidHost,
+    /// No `Sec-WebSocket-Key` (RFC 6455 4.2.1).
+    MissingKey,
+    /// More than one `Sec-WebSocket-Key` (RFC 6455 11.3.1).
+    DuplicateKey,
+    /// `Sec-WebSocket-Key` is not 16 bytes in base64 (RFC 6455 4.2.1).
+    InvalidKey {
+        /// Its length in characters; 24 are right.
+        len: usize,
+    },
+    /// A body was announced, which an upgrade has no place for: `Transfer-Encoding`, or `Content-Length` other
+    /// than 0. Taking it for frames would be request smuggling.
+    Body,
+    /// `Sec-WebSocket-Protocol` is not a list of tokens, or one token in a response (RFC 6455 4.3).
+    InvalidSubprotocol,
+    /// A subprotocol was offered twice (RFC 6455 4.1).
+    DuplicateSubprotocol,
+    /// `Sec-WebSocket-Extensions` breaks its grammar (RFC 6455 9.1).
+    InvalidExtensions,
+    /// No `Sec-WebSocket-Accept` (RFC 6455 4.1).
+    MissingAccept,
+    /// More than one `Sec-WebSocket-Accept` (RFC 6455 11.3.3).
+    DuplicateAccept,
+    /// `Sec-WebSocket-Accept` does not belong to the key that was sent (RFC 6455 4.1).
+    WrongAccept,
+    /// More than one `Sec-WebSocket-Protocol` in a response (RFC 6455 11.3.4).
+    SeveralSubprotocols,
+    /// The server chose a subprotocol that was not offered (RFC 6455 4.1).
+    SubprotocolNotOffered,
+    /// The server chose none of the subprotocols that were offered, and
+    /// [`Config::require_subprotocol`](crate::Config::require_subprotocol) is set.
+    SubprotocolMissing,
+    /// The server chose an extension that was not offered (RFC 6455 4.1).
+    ExtensionNotOffered,
+    /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1).
+    ExtensionParameters,
+    /// A client sent more behind its request than is kept until the decision.
+    TooManyEarlyBytes {
+        /// [`Config::max_early_bytes`](crate::Config::max_early_bytes).
+        limit: usize,
+    },
+    /// Too many 1xx responses before the final one.
+    TooManyInterimResponses {
+        /// How many are skipped.
+        limit: u8,
+    },
+    /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5).
+    InvalidExtendedConnect,
+    /// An extended CONNECT for another protocol than `websocket` (RFC 9220 3).
+    OtherProtocol,
+    /// An extended CONNECT was answered by another status than 2xx (RFC 8441 5).
+    Status {
+        /// The status.
+        status: u16,
+    },
+    /// The server, or a proxy, answered with a final response of its own: a redirect, a request to log in, an error.
+    /// Nothing is followed (RFC 6455 4.1).
+    Refused(Box<Refusal>),
+}
+
+impl HandshakeError {
+    /// The HTTP status with which a server answers this error (RFC 6455 4.2.1, 4.2.2); `None` for what only a client
+    /// can meet.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        use HandshakeError as E;
+        match self {
+            E::NotHttp { .. }
+            | E::RequestLine
+            | E::BareLineFeed { .. }
+            | E::InvalidHeaderName
+            | E::InvalidHeaderValue
+            | E::DuplicateVersion
+            | E::ConnectionNotUpgrade
+            | E::InvalidTarget
+            | E::MissingHost
+            | E::DuplicateHost
+            | E::InvalidHost
+            | E::MissingKey
+            | E::DuplicateKey
+            | E::InvalidKey { .. }
+            | E::Body
+            | E::InvalidSubprotocol
+            | E::DuplicateSubprotocol
+            | E::InvalidExtensions
+            | E::TooManyEarlyBytes { .. }
+            | E::InvalidExtendedConnect => Some(400),
+            // RFC 9110 15.5.6
+            E::Method => Some(405),
+            // RFC 9110 15.5.15
+            E::FirstLineTooLong { .. } => Some(414),
+            // RFC 6455 4.4
+            E::Version { .. } => Some(426),
+            // RFC 6585 5
+            E::HeadTooLong { .. } | E::TooManyHeaders { .. } => Some(431),
+            // RFC 9220 3
+            E::OtherProtocol => Some(501),
+            // RFC 9110 15.6.6
+            E::HttpVersion { .. } => Some(505),
+            E::StatusLine
+            | E::UpgradeNotWebSocket
+            | E::MissingAccept
+            | E::DuplicateAccept
+            | E::WrongAccept
+            | E::SeveralSubprotocols
+            | E::SubprotocolNotOffered
+            | E::SubprotocolMissing
+            | E::ExtensionNotOffered
+            | E::ExtensionParameters
+            | E::TooManyInterimResponses { .. }
+            | E::Status { .. }
+            | E::Refused(_) => None,
+        }
+    }
+
+    /// The response with which a server answers this error; `None` for what only a client can meet.
+    pub(crate) fn refusal(&self) -> Option<Response> {
+        let response = Response::new(self.status()?);
+        Some(match self {
+            // RFC 9110 15.5.6: a 405 lists the methods that are allowed.
+            HandshakeError::Method => response.header("Allow", "GET"),
+            // The headers that a 426 needs are written with every 426.
+            _ => response,
+        })
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use HandshakeError as E;
+        f.write_str(match self {
+            E::NotHttp { byte } => {
+                return write!(f, "first byte {byte:#04x} does not begin an HTTP/1.1 message");
+            }
+            E::RequestLine => "request line is malformed",
+            E::StatusLine => "status line is malformed",
+            E::HttpVersion { major, minor } => {
+                return write!(f, "version is HTTP/{major}.{minor}, not HTTP/1.1");
+            }
+            E::BareLineFeed { at } => {
+                return write!(f, "line feed at byte {at} of the head has no CR before it");
+            }
+            E::InvalidHeaderName => "header line does not begin with a token and a colon",
+            E::InvalidHeaderValue => "header value has a control character",
+            E::FirstLineTooLong { limit } => {
+                return write!(f, "first line is over the limit of {limit} bytes");
+            }
+            E::HeadTooLong { limit } => {
+                return write!(f, "head is over the limit of {limit} bytes");
+            }
+            E::TooManyHeaders { limit } => {
+                return write!(f, "more headers than the limit of {limit}");
+            }
+            E::TooManyEarlyBytes { limit } => {
+                return write!(f, "more than {limit} bytes behind a request that is not decided");
+            }
+            E::Method => "method of an upgrade is not GET",
+            E::Version { seen: Some(seen) } => {
+                return write!(f, "WebSocket version is {seen}, not 13");
+            }
+            E::Version { seen: None } => "WebSocket version is missing or no number, not 13",
+            E::DuplicateVersion => "more than one Sec-WebSocket-Version",
+            E::ConnectionNotUpgrade => "Connection has no token upgrade",
+            E::UpgradeNotWebSocket => "Upgrade is not websocket",
+            E::InvalidTarget => "request-target names no resource",
+            E::MissingHost => "no Host",
+            E::DuplicateHost => "more than one Host",
+            E::InvalidHost => "Host is not a host with perhaps a port",
+            E::MissingKey => "no Sec-WebSocket-Key",
+            E::DuplicateKey => "more than one Sec-WebSocket-Key",
+            E::InvalidKey { len } => {
+                return write!(
+                    f,
+                    "Sec-WebSocket-Key of {len} characters is not 16 bytes in base64"
+                );
+            }
+            E::Body => "upgrade announces a body",
+            E::InvalidSubprotocol => "Sec-WebSocket-Protocol is not made of tokens",
+            E::DuplicateSubprotocol => "subprotocol is offered twice",
+            E::InvalidExtensions => "Sec-WebSocket-Extensions breaks its grammar",
+            E::MissingAccept => "no Sec-WebSocket-Accept",
+            E::DuplicateAccept => "more than one Sec-WebSocket-Accept",
+            E::WrongAccept => "Sec-WebSocket-Accept does not belong to the key",
+            E::SeveralSubprotocols => "more than one Sec-WebSocket-Protocol in the response",
+            E::SubprotocolNotOffered => "server chose a subprotocol that was not offered",
+            E::SubprotocolMissing => "server chose no subprotocol, one is required",
+            E::ExtensionNotOffered => "server chose an extension that was not offered",
+            E::ExtensionParameters => {
+                "server chose extension parameters that the offer does not allow"
+            }
+            E::TooManyInterimResponses { limit } => {
+                return write!(f, "more than {limit} interim responses");
+            }
+            E::InvalidExtendedConnect => {
+                "extended CONNECT has missing, repeated or forbidden headers"
+            }
+            E::OtherProtocol => "extended CONNECT is for another protocol than websocket",
+            E::Status { status } => return write!(f, "response status is {status}, not 2xx"),
+            E::Refused(refusal) => return write!(f, "response status is {}", refusal.status()),
+        })
+    }
+}
+
+impl core::error::Error for HandshakeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::HandshakeError as E;
+    use alloc::vec::Vec;
+    use std::string::{String, ToString as _};
+
+    #[test]
+    fn each_error_has_its_status_and_its_headers() {
+        // rfc6455-4.2.2-07, rfc6455-4.4-01, rfc6455-10.7-04
+        for (error, expected) in [
+            (
+                E::RequestLine,
+                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                E::Method,
+                "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
+            ),
+            (
+                E::Version { seen: Some(8) },
+                "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                E::HttpVersion { major: 1, minor: 0 },
+                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            let refusal = error.refusal().expect("a server's error has an answer");
+            refusal.write(false, &mut out).expect("our own answer is valid");
+            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+        }
+        assert_eq!(E::HeadTooLong { limit: 9 }.status(), Some(431));
+        assert_eq!(E::TooManyHeaders { limit: 9 }.status(), Some(431));
+        assert_eq!(E::FirstLineTooLong { limit: 9 }.status(), Some(414));
+        assert_eq!(E::WrongAccept.status(), None);
+        assert!(E::WrongAccept.refusal().is_none());
+        assert_eq!(E::HeadTooLong { limit: 9 }.to_string(), "head is over the limit of 9 bytes");
+    }
+}

@@ -1,0 +1,335 @@
+//! The opening handshake over HTTP/2 and HTTP/3: extended CONNECT (RFC 8441, RFC 9220), as lists of headers in and out.
+//! Streams, SETTINGS and frames are left to the HTTP stack; masking and all the rest of RFC 6455 stay as they are.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::error::HandshakeError;
+use super::fields::{
+    Fields, Single, check_chosen_subprotocol, check_extensions, offered_subprotocols,
+};
+use super::offer::ClientRequest;
+use super::response::Accept;
+use super::{VERSION, extensions, syntax};
+use crate::config::Config;
+use crate::error::UsageError;
+
+const SUBPROTOCOL: &str = "sec-websocket-protocol";
+const EXTENSIONS: &str = "sec-websocket-extensions";
+
+impl ClientRequest {
+    /// The headers of an extended CONNECT for this request, pseudo-headers first, names in lower case (RFC 8441 5).
+    ///
+    /// The peer must have sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` before (RFC 8441 3), on HTTP/3 as well (RFC 9220 3).
+    ///
+    /// # Errors
+    /// What is wrong with the request's origin, subprotocols or headers.
+    pub fn extended_connect(&self) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, UsageError> {
+        self.check()?;
+        let uri = &self.uri;
+        // RFC 8441 5: no Host, Connection, Upgrade or Sec-WebSocket-Key.
+        let mut headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", if uri.is_secure() { "https" } else { "http" }),
+            (":path", uri.resource()),
+            (":authority", uri.authority()),
+            ("sec-websocket-version", VERSION),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+        if let Some(origin) = &self.origin {
+            headers.push(("origin".into(), origin.into()));
+        }
+        if !self.subprotocols.is_empty() {
+            headers.push((SUBPROTOCOL.into(), self.subprotocols.join(", ").into()));
+        }
+        // RFC 9113 8.2.1: names are in lower case.
+        headers.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| (name.to_ascii_lowercase().into(), value.into())),
+        );
+        Ok(headers)
+    }
+
+    /// Judges the response to [`extended_connect`](ClientRequest::extended_connect): 2xx opens the connection (RFC 8441
+    /// 5), if the subprotocol was offered and, since none was offered, there is no extension.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Status`] for any other status, 101 included; else what is wrong with the headers.
+    pub fn extended_response<'h, I>(
+        &self,
+        status: u16,
+        headers: I,
+        config: &Config,
+    ) -> Result<ExtendedResponse<'h>, HandshakeError>
+    where
+        I: IntoIterator<Item = (&'h str, &'h [u8]), IntoIter: Clone>,
+    {
+        if !(200..300).contains(&status) {
+            return Err(HandshakeError::Status { status });
+        }
+        let headers = headers.into_iter();
+        if named(headers.clone(), EXTENSIONS).next().is_some() {
+            check_extensions(named(headers, EXTENSIONS))?;
+            return Err(HandshakeError::ExtensionNotOffered);
+        }
+        let subprotocol = check_chosen_subprotocol(
+            named(headers, SUBPROTOCOL),
+            |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
+            config.require_subprotocol && !self.subprotocols.is_empty(),
+        )?;
+        Ok(ExtendedResponse { subprotocol })
+    }
+}
+
+/// A response that opens a connection over HTTP/2 or HTTP/3 (RFC 8441 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtendedResponse<'h> {
+    /// The subprotocol in use, one of those that were offered; `None` if the server chose none.
+    pub subprotocol: Option<&'h str>,
+}
+
+/// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExtendedConnect<'h> {
+    scheme: &'h str,
+    authority: &'h str,
+    path: &'h str,
+    headers: Vec<(&'h str, &'h [u8])>,
+    /// The subprotocols that were offered, joined by commas.
+    offered: Option<Box<str>>,
+}
+
+impl<'h> ExtendedConnect<'h> {
+    /// Reads the headers of a CONNECT request, pseudo-headers included, in their order.
+    ///
+    /// # Errors
+    /// An [`ExtendedRefusal`], which has the status and headers to answer with.
+    pub fn parse<I>(headers: I) -> Result<Self, ExtendedRefusal>
+    where
+        I: IntoIterator<Item = (&'h str, &'h [u8])>,
+    {
+        parse(headers.into_iter()).map_err(|error| ExtendedRefusal { error })
+    }
+
+    /// The scheme: `https`, or `http` if the connection is not secure (RFC 8441 5).
+    pub fn scheme(&self) -> &'h str {
+        self.scheme
+    }
+
+    /// The host, with its port if one was sent. It is data only: no tunnel leads there (RFC 8441 4).
+    pub fn authority(&self) -> &'h str {
+        self.authority
+    }
+
+    /// The resource name: path and query (RFC 8441 5).
+    pub fn resource(&self) -> &'h str {
+        self.path
+    }
+
+    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); there is at most one.
+    /// [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
+    pub fn origin(&self) -> Option<&'h str> {
+        self.header("origin").and_then(|origin| core::str::from_utf8(origin).ok())
+    }
+
+    /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 4.2.1).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.offered.iter().flat_map(|all| all.split(','))
+    }
+
+    /// The values of the `sec-websocket-extensions` headers; their grammar has been checked (RFC 6455 9.1).
+    pub fn extensions(&self) -> impl Iterator<Item = &'h [u8]> {
+        named(self.headers.iter().copied(), EXTENSIONS)
+    }
+
+    /// All headers but the pseudo-headers, in the order in which they were sent.
+    pub fn headers(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> {
+        self.headers.iter().copied()
+    }
+
+    /// The value of the first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&'h [u8]> {
+        self.headers
+            .iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|&(_, value)| value)
+    }
+
+    /// The headers of the response that accepts the request; its status is 200, and it has no `Sec-WebSocket-Accept`
+    /// (RFC 8441 5).
+    ///
+    /// # Errors
+    /// [`UsageError::SubprotocolNotOffered`], or what is wrong with the headers of `accept`.
+    pub fn accept(&self, accept: &Accept<'_>) -> Result<Vec<(String, String)>, UsageError> {
+        if accept
+            .subprotocol
+            .is_some_and(|chosen| !self.subprotocols().any(|offered| offered == chosen))
+        {
+            return Err(UsageError::SubprotocolNotOffered);
+        }
+        accept.check_headers()?;
+        let subprotocol =
+            accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.to_string()));
+        let others = accept
+            .headers
+            .iter()
+            .map(|&(name, value)| (name.to_ascii_lowercase(), value.to_string()));
+        Ok([(":status".to_string(), "200".to_string())]
+            .into_iter()
+            .chain(subprotocol)
+            .chain(others)
+            .collect())
+    }
+}
+
+impl fmt::Debug for ExtendedConnect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtendedConnect")
+            .field("authority", &self.authority)
+            .field("resource_bytes", &self.path.len())
+            .field("headers", &self.headers.len())
+            .finish()
+    }
+}
+
+/// Why an extended CONNECT is refused, and how to answer it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedRefusal {
+    error: HandshakeError,
+}
+
+impl ExtendedRefusal {
+    /// What is wrong.
+    #[must_use]
+    pub fn error(&self) -> &HandshakeError {
+        &self.error
+    }
+
+    /// The status to answer with: 501 for another protocol (RFC 9220 3), else 400.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.error {
+            HandshakeError::OtherProtocol => 501,
+            // A 426 needs Upgrade, which HTTP/2 and HTTP/3 do not have.
+            _ => 400,
+        }
+    }
+
+    /// The headers to answer with: the version that is spoken, if it was another one (RFC 6455 4.4).
+    #[must_use]
+    pub fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        match self.error {
+            HandshakeError::Version { .. } => &[("sec-websocket-version", VERSION)],
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for ExtendedRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for ExtendedRefusal {}
+
+fn named<'h>(
+    headers: impl Iterator<Item = (&'h str, &'h [u8])> + Clone,
+    name: &'static str,
+) -> impl Iterator<Item = &'h [u8]> + Clone {
+    headers
+        .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+        .map(|(_, value)| syntax::trim(value))
+}
+
+fn parse<'h>(
+    all: impl Iterator<Item = (&'h str, &'h [u8])>,
+) -> Result<ExtendedConnect<'h>, HandshakeError> {
+    const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
+    let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
+    let mut headers = Vec::new();
+    for (name, value) in all {
+        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line.
+        let bare = name.strip_prefix(':').unwrap_or(name);
+        let is_name = syntax::is_token(bare.as_bytes())
+            && !bare.bytes().any(|byte| byte.is_ascii_uppercase());
+        if !is_name || value.iter().any(|byte| matches!(byte, b'\0' | b'\r' | b'\n')) {
+            return Err(MALFORMED);
+        }
+        let place = match name {
+            ":method" => &mut method,
+            ":protocol" => &mut protocol,
+            ":scheme" => &mut scheme,
+            ":path" => &mut path,
+            ":authority" => &mut authority,
+            // RFC 9113 8.2.2, RFC 8441 5: headers of one connection have no place here.
+            "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding" => {
+                return Err(MALFORMED);
+            }
+            // RFC 9113 8.3: there are no other pseudo-headers in a request.
+            _ if name.starts_with(':') => return Err(MALFORMED),
+            _ => {
+                headers.push((name, value));
+                continue;
+            }
+        };
+        // RFC 9113 8.3: pseudo-headers come first, each once.
+        if place.is_some() || !headers.is_empty() {
+            return Err(MALFORMED);
+        }
+        *place = Some(core::str::from_utf8(value).map_err(|_| MALFORMED)?);
+    }
+    // RFC 8441 4: with :protocol, :scheme and :path are there too.
+    let (Some("CONNECT"), Some(protocol), Some(scheme), Some(path), Some(authority)) =
+        (method, protocol, scheme, path, authority)
+    else {
+        return Err(MALFORMED);
+    };
+    if protocol != "websocket" {
+        return Err(HandshakeError::OtherProtocol);
+    }
+    let is_path =
+        path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    // RFC 8441 5: the scheme is https for wss and http for ws.
+    if !matches!(scheme, "http" | "https")
+        || !is_path
+        || !syntax::is_authority(authority.as_bytes())
+    {
+        return Err(MALFORMED);
+    }
+    // RFC 8441 5: the key is not looked at.
+    let fields = Fields::gather(headers.iter().copied());
+    fields.check_version()?;
+    fields.check_version_once()?;
+    if fields.has_body {
+        return Err(HandshakeError::Body);
+    }
+    let lines = |name| named(headers.iter().copied(), name);
+    if lines("origin").count() > 1 {
+        return Err(MALFORMED);
+    }
+    let offered = if fields.has_subprotocols {
+        Some(offered_subprotocols(lines(SUBPROTOCOL))?)
+    } else {
+        None
+    };
+    if fields.has_extensions {
+        check_extensions(lines(EXTENSIONS))?;
+    }
+    debug_assert!(
+        EXTENSIONS.eq_ignore_ascii_case(extensions::HEADER) && fields.upgrade == Single::Absent
+    );
+    Ok(ExtendedConnect { scheme, authority, path, headers, offered })
+}
+
+#[cfg(test)]
+#[path = "extended_tests.rs"]
+mod tests;

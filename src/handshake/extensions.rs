@@ -1,0 +1,232 @@
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 9.1): a comma list of names with parameters.
+//! What an extension and its parameters mean is left to the extension.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use super::syntax::{is_token, is_token_byte, token};
+
+/// The header's name.
+pub(crate) const HEADER: &str = "Sec-WebSocket-Extensions";
+
+/// The value breaks the grammar; nothing behind the fault is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InvalidExtensions;
+
+/// One element of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extension<'a> {
+    /// Its name, a token, compared exactly.
+    pub(crate) name: &'a str,
+    /// What is between the name and the comma, found good.
+    params: &'a [u8],
+}
+
+/// One parameter: `name` or `name=value`, the value unquoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Param<'a> {
+    /// Its name, a token.
+    pub(crate) name: &'a str,
+    /// Its value, a token. Owned if an escape was resolved.
+    pub(crate) value: Option<Cow<'a, str>>,
+}
+
+impl<'a> Extension<'a> {
+    /// Its parameters, in order; a repeated one appears as often as it was sent.
+    pub(crate) fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
+        let mut rest = self.params;
+        core::iter::from_fn(move || {
+            next_param(&mut rest).expect("checked when the extension was read")
+        })
+    }
+}
+
+/// Reads one line of the header. Empty elements are passed over (RFC 9110 5.6.1.2), and a line of nothing else has no
+/// elements. Linear in the length of the value; ends after the first fault.
+pub(crate) fn parse(
+    value: &[u8],
+) -> impl Iterator<Item = Result<Extension<'_>, InvalidExtensions>> {
+    let mut rest = value;
+    core::iter::from_fn(move || {
+        let next = next_extension(&mut rest);
+        if next.is_err() {
+            rest = &[];
+        }
+        next.transpose()
+    })
+}
+
+fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, InvalidExtensions> {
+    while let [b' ' | b'\t' | b',', behind @ ..] = rest {
+        *rest = behind;
+    }
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let name = take_token(rest)?;
+    let before = *rest;
+    while next_param(rest)?.is_some() {}
+    let params = &before[..before.len() - rest.len()];
+    skip_white(rest);
+    match rest {
+        [] | [b',', ..] => Ok(Some(Extension { name, params })),
+        _ => Err(InvalidExtensions),
+    }
+}
+
+/// Reads `; name [= value]`. RFC 6455 4.3 takes the grammar of RFC 2616 2.1, where white space may stand around every
+/// separator.
+fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExtensions> {
+    skip_white(rest);
+    let [b';', behind @ ..] = rest else { return Ok(None) };
+    *rest = behind;
+    skip_white(rest);
+    let name = take_token(rest)?;
+    skip_white(rest);
+    let [b'=', behind @ ..] = rest else { return Ok(Some(Param { name, value: None })) };
+    *rest = behind;
+    skip_white(rest);
+    let value = match rest {
+        [b'"', quoted @ ..] => {
+            *rest = quoted;
+            take_quoted(rest)?
+        }
+        _ => Cow::Borrowed(take_token(rest)?),
+    };
+    Ok(Some(Param { name, value: Some(value) }))
+}
+
+fn skip_white(rest: &mut &[u8]) {
+    while let [b' ' | b'\t', behind @ ..] = rest {
+        *rest = behind;
+    }
+}
+
+fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a str, InvalidExtensions> {
+    let len = rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len());
+    let (front, behind) = rest.split_at(len);
+    *rest = behind;
+    token(front).ok_or(InvalidExtensions)
+}
+
+/// Reads a quoted string whose opening quote is gone. RFC 6455 9.1: unescaped it must be a token.
+fn take_quoted<'a>(rest: &mut &'a [u8]) -> Result<Cow<'a, str>, InvalidExtensions> {
+    let all = *rest;
+    let mut unescaped = String::new();
+    let mut has_escape = false;
+    let mut at = 0;
+    loop {
+        let escaped = all.get(at) == Some(&b'\\');
+        if escaped && !has_escape {
+            has_escape = true;
+            unescaped.push_str(token(&all[..at]).unwrap_or(""));
+        }
+        at += usize::from(escaped);
+        let &byte = all.get(at).ok_or(InvalidExtensions)?;
+        if byte == b'"' && !escaped {
+            break;
+        }
+        if !is_token_byte(byte) {
+            return Err(InvalidExtensions);
+        }
+        if has_escape {
+            unescaped.push(char::from(byte));
+        }
+        at += 1;
+    }
+    *rest = &all[at + 1..];
+    if has_escape {
+        debug_assert!(is_token(unescaped.as_bytes()));
+        Ok(Cow::Owned(unescaped))
+    } else {
+        token(&all[..at]).map(Cow::Borrowed).ok_or(InvalidExtensions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// Writes what was read in one spelling: `a;b=c,d`, or None.
+    fn read(value: &[u8]) -> Option<String> {
+        let mut all = Vec::new();
+        for extension in parse(value) {
+            let extension = extension.ok()?;
+            let mut text = String::from(extension.name);
+            for param in extension.params() {
+                text += &format!(";{}", param.name);
+                if let Some(value) = param.value {
+                    text += &format!("={value}");
+                }
+            }
+            all.push(text);
+        }
+        Some(all.join(","))
+    }
+
+    #[test]
+    fn grammar() {
+        // rfc6455-4.3-01, rfc6455-9.1-01, rfc6455-9.1-02, rfc6455-9.1-03
+        for (value, expected) in [
+            ("", Some("")),
+            (" ,\t, ", Some("")),
+            ("foo", Some("foo")),
+            ("foo,bar; baz=2", Some("foo,bar;baz=2")),
+            (",, foo ,\t,bar,", Some("foo,bar")),
+            (
+                "permessage-deflate; client_max_window_bits",
+                Some("permessage-deflate;client_max_window_bits"),
+            ),
+            ("a;b;b=1;b", Some("a;b;b=1;b")),
+            ("a ; b = 1 ", Some("a;b=1")),
+            ("a;b=\"10\"", Some("a;b=10")),
+            ("a;b=\"1\\0\";c=\"\\x\\y\"", Some("a;b=10;c=xy")),
+            ("a;b=\"1\" , c", Some("a;b=1,c")),
+            ("a;;b", None),
+            ("a;;", None),
+            ("a;", None),
+            ("a; ,b", None),
+            ("=x", None),
+            ("a=1", None),
+            ("a b", None),
+            ("a;b c", None),
+            ("a;b=", None),
+            ("a;b=,c", None),
+            ("a;=1", None),
+            ("a;b=1 2", None),
+            ("a;b=\"", None),
+            ("a;b=\"1", None),
+            ("a;b=\"1\\", None),
+            ("a;b=\"1\\\"", None),
+            ("a;b=\"\"", None),
+            ("a;b=\"1 0\"", None),
+            ("a;b=\"1\\ 0\"", None),
+            ("a;b=\"1,0\"", None),
+            ("a;b=\"1\\\"0\"", None),
+            ("a;b=\"\\\\\"", None),
+            ("a;b=\"1\"0", None),
+            ("\"a\"", None),
+            ("a;\"b\"", None),
+            ("a/b", None),
+            ("\u{e9}", None),
+            ("good, bad bad, good", None),
+        ] {
+            assert_eq!(read(value.as_bytes()).as_deref(), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn reading_ends_after_the_first_fault() {
+        let verdicts: Vec<bool> = parse(b"a, b c, d").map(|extension| extension.is_ok()).collect();
+        assert_eq!(verdicts, [true, false]);
+    }
+
+    #[test]
+    fn many_offers_are_linear() {
+        let value = "a;b=\"\\c\",".repeat(100_000);
+        assert_eq!(parse(value.as_bytes()).filter(Result::is_ok).count(), 100_000);
+    }
+}

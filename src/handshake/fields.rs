@@ -1,0 +1,210 @@
+//! The headers that decide about a handshake, gathered in one pass over a head's lines, and the checks of those that
+//! both roles, and both HTTP/1.1 and extended CONNECT, judge alike. The order of the checks is left to each role.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::error::HandshakeError;
+use super::{extensions, syntax};
+
+/// A header that may be there once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Single<'h> {
+    #[default]
+    Absent,
+    Once(&'h [u8]),
+    Repeated,
+}
+
+impl<'h> Single<'h> {
+    fn add(&mut self, value: &'h [u8]) {
+        *self = match self {
+            Single::Absent => Single::Once(value),
+            Single::Once(_) | Single::Repeated => Single::Repeated,
+        };
+    }
+}
+
+/// What the headers of one head say about the handshake.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'h> {
+    pub(super) host: Single<'h>,
+    pub(super) key: Single<'h>,
+    pub(super) version: Single<'h>,
+    pub(super) accept: Single<'h>,
+    /// `Upgrade`, for a client, which wants one value.
+    pub(super) upgrade: Single<'h>,
+    /// `Upgrade` has the token `websocket`, for a server, which takes a list.
+    pub(super) has_upgrade_websocket: bool,
+    /// `Connection` has the token `upgrade`.
+    pub(super) has_connection_upgrade: bool,
+    /// A body is announced.
+    pub(super) has_body: bool,
+    /// There is a `Sec-WebSocket-Protocol`.
+    pub(super) has_subprotocols: bool,
+    /// There is a `Sec-WebSocket-Extensions`.
+    pub(super) has_extensions: bool,
+}
+
+impl<'h> Fields<'h> {
+    /// Gathers them. Names are told apart by their length first: most headers cost one comparison.
+    #[inline]
+    pub(super) fn gather(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
+        let mut fields = Fields::default();
+        for (name, value) in headers {
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            match name.len() {
+                4 if is("Host") => fields.host.add(value),
+                7 if is("Upgrade") => {
+                    fields.upgrade.add(value);
+                    fields.has_upgrade_websocket |= syntax::list_has(value, b"websocket");
+                }
+                10 if is("Connection") => {
+                    fields.has_connection_upgrade |= syntax::list_has(value, b"upgrade")
+                }
+                14 if is("Content-Length") => fields.has_body |= value != b"0",
+                17 if is("Sec-WebSocket-Key") => fields.key.add(value),
+                17 if is("Transfer-Encoding") => fields.has_body = true,
+                20 if is("Sec-WebSocket-Accept") => fields.accept.add(value),
+                21 if is("Sec-WebSocket-Version") => fields.version.add(value),
+                22 if is("Sec-WebSocket-Protocol") => fields.has_subprotocols = true,
+                24 if is(extensions::HEADER) => fields.has_extensions = true,
+                _ => {}
+            }
+        }
+        fields
+    }
+
+    /// RFC 6455 4.2.1, 4.4: the version is 13, and nothing else that means 13. Several headers are no version but a
+    /// fault of their own, found by [`check_version_once`](Fields::check_version_once).
+    pub(super) fn check_version(&self) -> Result<(), HandshakeError> {
+        match self.version {
+            Single::Once(b"13") | Single::Repeated => Ok(()),
+            Single::Once(other) => Err(HandshakeError::Version { seen: parse_version(other) }),
+            Single::Absent => Err(HandshakeError::Version { seen: None }),
+        }
+    }
+
+    /// RFC 6455 11.3.5: the version is sent once.
+    pub(super) fn check_version_once(&self) -> Result<(), HandshakeError> {
+        if self.version == Single::Repeated {
+            Err(HandshakeError::DuplicateVersion)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
+pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
+    let digits =
+        text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
+    if digits { core::str::from_utf8(text).ok()?.parse().ok() } else { None }
+}
+
+/// The subprotocols that a client offers, over all lines of the header, joined by commas (RFC 6455 4.1, 4.3): one token
+/// at least, each of them once. Names are compared with their case (RFC 7936 2).
+pub(super) fn offered_subprotocols<'h>(
+    lines: impl Iterator<Item = &'h [u8]> + Clone,
+) -> Result<Box<str>, HandshakeError> {
+    let elements = || lines.clone().flat_map(syntax::list);
+    let mut joined = String::with_capacity(lines.clone().map(|line| line.len() + 1).sum());
+    let mut count = 0;
+    for element in elements() {
+        let name = syntax::token(element).ok_or(HandshakeError::InvalidSubprotocol)?;
+        if count > 0 {
+            joined.push(',');
+        }
+        joined.push_str(name);
+        count += 1;
+    }
+    match count {
+        // RFC 6455 4.3: the list is 1#token.
+        0 => Err(HandshakeError::InvalidSubprotocol),
+        1 => Ok(joined.into()),
+        _ if has_duplicate(elements().collect()) => Err(HandshakeError::DuplicateSubprotocol),
+        _ => Ok(joined.into()),
+    }
+}
+
+/// Whether two elements are equal. It sorts them: a head can hold thousands.
+pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
+    elements.sort_unstable();
+    elements.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Checks the grammar of the extensions over all lines of the header: one at least (RFC 6455 9.1).
+pub(super) fn check_extensions<'h>(
+    lines: impl Iterator<Item = &'h [u8]>,
+) -> Result<(), HandshakeError> {
+    let mut count = 0;
+    for extension in lines.flat_map(extensions::parse) {
+        extension.map_err(|_| HandshakeError::InvalidExtensions)?;
+        count += 1;
+    }
+    if count == 0 { Err(HandshakeError::InvalidExtensions) } else { Ok(()) }
+}
+
+/// Judges the subprotocol of a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one of those offered.
+pub(super) fn check_chosen_subprotocol<'h>(
+    mut lines: impl Iterator<Item = &'h [u8]>,
+    mut is_offered: impl FnMut(&str) -> bool,
+    is_required: bool,
+) -> Result<Option<&'h str>, HandshakeError> {
+    let Some(chosen) = lines.next() else {
+        return if is_required { Err(HandshakeError::SubprotocolMissing) } else { Ok(None) };
+    };
+    if lines.next().is_some() {
+        return Err(HandshakeError::SeveralSubprotocols);
+    }
+    let chosen = syntax::token(chosen).ok_or(HandshakeError::InvalidSubprotocol)?;
+    if is_offered(chosen) { Ok(Some(chosen)) } else { Err(HandshakeError::SubprotocolNotOffered) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_numbers_have_one_spelling() {
+        // rfc6455-4.3-02
+        for (text, number) in [
+            ("0", Some(0)),
+            ("8", Some(8)),
+            ("13", Some(13)),
+            ("255", Some(255)),
+            ("256", None),
+            ("013", None),
+            ("00", None),
+            ("-1", None),
+            ("+1", None),
+            ("1a", None),
+            ("", None),
+            ("13, 8", None),
+        ] {
+            assert_eq!(parse_version(text.as_bytes()), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn offers_are_merged_in_order() {
+        // rfc6455-4.2.1-12, rfc6455-4.2.2-11, rfc6455-11.3.4-01, rfc7936-2-01
+        for (lines, expected) in [
+            (&["chat, superchat"][..], Ok("chat,superchat")),
+            (&["b", "a"], Ok("b,a")),
+            (&["chat,Chat"], Ok("chat,Chat")),
+            (&[",, chat ,"], Ok("chat")),
+            (&["", "chat"], Ok("chat")),
+            (&[""], Err(HandshakeError::InvalidSubprotocol)),
+            (&[",", " "], Err(HandshakeError::InvalidSubprotocol)),
+            (&["a b"], Err(HandshakeError::InvalidSubprotocol)),
+            (&["a/b"], Err(HandshakeError::InvalidSubprotocol)),
+            (&["\"a\""], Err(HandshakeError::InvalidSubprotocol)),
+            (&["chat", "x,chat"], Err(HandshakeError::DuplicateSubprotocol)),
+        ] {
+            let found = offered_subprotocols(lines.iter().map(|line| line.as_bytes()));
+            assert_eq!(found.as_deref().map_err(Clone::clone), expected, "{lines:?}");
+        }
+    }
+}

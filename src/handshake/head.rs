@@ -1,0 +1,288 @@
+//! Finds the end of a request's or response's head as bytes arrive, in linear time and bounded memory, and walks
+//! the headers of one that was found good. What the lines mean is left to the server's and the client's rules.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+use core::iter::FusedIterator;
+use core::mem;
+
+use super::error::HandshakeError;
+use super::syntax::trim;
+
+/// One header line of a request or response (RFC 9110 5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header<'a> {
+    /// The name as it was sent; names are compared without regard to case.
+    pub name: &'a str,
+    /// The value without the white space around it; mostly ASCII, but any byte from 0x80 is allowed.
+    pub value: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    /// Whether the header has this name, in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The value as text; `None` if it is not UTF-8.
+    pub fn value_str(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.value).ok()
+    }
+}
+
+impl fmt::Debug for Header<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("name", &self.name)
+            .field("value_bytes", &self.value.len())
+            .finish()
+    }
+}
+
+/// The header lines of a head, in the order in which they were sent.
+#[derive(Clone)]
+pub struct Headers<'a> {
+    /// The lines that are left, each ended by CR LF, with the blank line at the end.
+    rest: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// The headers of a whole head, which has been found good.
+    pub(super) fn of(head: &'a [u8]) -> Self {
+        Headers { rest: split_line(head).1 }
+    }
+
+    /// The values of all headers of this name, in order.
+    pub(super) fn named(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
+        self.filter(move |header| header.is(name)).map(|header| header.value)
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Header<'a>;
+
+    fn next(&mut self) -> Option<Header<'a>> {
+        let (line, rest) = split_line(self.rest);
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        self.rest = rest;
+        let name = core::str::from_utf8(&line[..colon])
+            .expect("a head that was found good has token names");
+        Some(Header { name, value: trim(&line[colon + 1..]) })
+    }
+}
+
+impl FusedIterator for Headers<'_> {}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+/// The first line without its CR LF, and what is behind it.
+pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(lf) => (&bytes[..lf.saturating_sub(1)], &bytes[lf + 1..]),
+        None => (bytes, &[]),
+    }
+}
+
+/// Whether every line of a head that httparse took ends in CR LF, since it takes a bare LF too. `names` are the
+/// header names as slices of `head`: before each one, and at the end, a line ended.
+pub(super) fn lines_end_in_crlf(head: &[u8], parsed: &[httparse::Header<'_>]) -> bool {
+    let start = head.as_ptr().addr();
+    let ended_before = |at: usize| head.get(at.wrapping_sub(2)..at) == Some(b"\r\n");
+    parsed.iter().all(|header| ended_before(header.name.as_ptr().addr().wrapping_sub(start)))
+        && head.ends_with(b"\r\n\r\n")
+}
+
+/// What differs between a request's head and a response's.
+pub(super) struct HeadRules {
+    /// Bytes that a head may have.
+    pub(super) limit: usize,
+    /// Whether a head may begin with this byte.
+    pub(super) is_first_byte: fn(u8) -> bool,
+    /// Judges the first line, CR LF included, as soon as it is there.
+    pub(super) judge_line: fn(&[u8]) -> Result<(), HandshakeError>,
+}
+
+/// Collects one head. The verdict depends on the bytes, not on how they were cut.
+#[derive(Default)]
+pub(super) struct HeadReader {
+    /// What has arrived of a head that is incomplete: never more than the limit, and none of it is searched twice.
+    stored: Vec<u8>,
+    /// Where the line that is being read begins. Zero: it is the first line.
+    line_start: usize,
+}
+
+impl HeadReader {
+    /// Whether nothing has arrived yet.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.stored.is_empty()
+    }
+
+    /// Takes a head off the front of `input`: borrowed if it lies there whole, owned if it began in an earlier call.
+    /// `None`: all of `input` is stored and more is needed. After an error `input` is what it was.
+    pub(super) fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        rules: &HeadRules,
+    ) -> Option<Result<Cow<'a, [u8]>, HandshakeError>> {
+        if self.stored.is_empty() {
+            return match scan(input, 0, &mut self.line_start, rules) {
+                Ok(Some(end)) => {
+                    self.line_start = 0;
+                    Some(Ok(Cow::Borrowed(take_front(input, end))))
+                }
+                Ok(None) => {
+                    self.stored.extend_from_slice(mem::take::<&mut [u8]>(input));
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            };
+        }
+        let before = self.stored.len();
+        // One byte more than the limit is enough to know that it is exceeded.
+        let room = rules.limit.saturating_add(1).saturating_sub(before);
+        self.stored.extend_from_slice(&input[..room.min(input.len())]);
+        match scan(&self.stored, before, &mut self.line_start, rules) {
+            Ok(Some(end)) => {
+                take_front(input, end - before);
+                let mut head = mem::take(&mut self.stored);
+                head.truncate(end);
+                self.line_start = 0;
+                Some(Ok(Cow::Owned(head)))
+            }
+            Ok(None) => {
+                *input = &mut [];
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader").field("stored_bytes", &self.stored.len()).finish()
+    }
+}
+
+/// Cuts the first `len` bytes off `input`.
+#[inline]
+pub(super) fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a [u8] {
+    let (front, rest) = mem::take(input).split_at_mut(len);
+    *input = rest;
+    front
+}
+
+/// Looks for the blank line from `from` on, all before it having been searched, and judges what it passes in the
+/// order of the bytes: so no cut can change the verdict. Returns where the head ends.
+fn scan(
+    bytes: &[u8],
+    from: usize,
+    line_start: &mut usize,
+    rules: &HeadRules,
+) -> Result<Option<usize>, HandshakeError> {
+    match bytes.first() {
+        Some(&byte) if from == 0 && !(rules.is_first_byte)(byte) => {
+            return Err(HandshakeError::NotHttp { byte });
+        }
+        _ => {}
+    }
+    let window = &bytes[..bytes.len().min(rules.limit)];
+    let mut at = from;
+    while let Some(found) = window[at..].iter().position(|&byte| byte == b'\n') {
+        let lf = at + found;
+        at = lf + 1;
+        // RFC 9112 2.2: lines end in CR LF; a bare LF is an invitation to request smuggling.
+        if lf == 0 || window[lf - 1] != b'\r' {
+            return Err(HandshakeError::BareLineFeed { at: lf });
+        }
+        if *line_start == 0 {
+            (rules.judge_line)(&window[..at])?;
+        } else if lf - *line_start == 1 {
+            return Ok(Some(at));
+        }
+        *line_start = at;
+    }
+    if bytes.len() <= rules.limit {
+        Ok(None)
+    } else if *line_start == 0 {
+        Err(HandshakeError::FirstLineTooLong { limit: rules.limit })
+    } else {
+        Err(HandshakeError::HeadTooLong { limit: rules.limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const RULES: HeadRules =
+        HeadRules { limit: 64, is_first_byte: |byte| byte == b'G', judge_line: |_| Ok(()) };
+
+    fn read(pieces: &[&[u8]]) -> (Option<Result<Vec<u8>, HandshakeError>>, Option<Vec<u8>>) {
+        let mut reader = HeadReader::default();
+        for (i, piece) in pieces.iter().enumerate() {
+            let mut bytes = piece.to_vec();
+            let mut input = &mut bytes[..];
+            if let Some(result) = reader.receive(&mut input, &RULES) {
+                let left = [&*input, &pieces[i + 1..].concat()].concat();
+                assert!(result.is_err() || reader.is_empty());
+                return (Some(result.map(Cow::into_owned)), Some(left));
+            }
+            assert!(input.is_empty(), "None means that all was used");
+        }
+        (None, None)
+    }
+
+    #[test]
+    fn heads_end_at_the_blank_line() {
+        for head in [&b"G\r\n\r\n"[..], b"G x\r\na:b\r\nc: d\r\n\r\n"] {
+            super::super::tests::every_cut(head, &Some(Ok(head.to_vec())), read);
+        }
+    }
+
+    #[test]
+    fn limit_is_exact() {
+        let head = |len: usize| [b"G\r\na:", &[b'x'; 64][..len - 9], b"\r\n\r\n"].concat();
+        super::super::tests::every_cut(&head(64), &Some(Ok(head(64))), read);
+        let long = head(65);
+        assert_eq!(read(&[&long]).0, Some(Err(HandshakeError::HeadTooLong { limit: 64 })));
+        assert_eq!(read(&[&long[..64]]).0, None);
+        for at in 0..65 {
+            assert_eq!(
+                read(&[&long[..at], &long[at..]]).0,
+                Some(Err(HandshakeError::HeadTooLong { limit: 64 }))
+            );
+        }
+        assert_eq!(read(&[&[b'G'; 64]]).0, None);
+        assert_eq!(
+            read(&[&[b'G'; 65]]).0,
+            Some(Err(HandshakeError::FirstLineTooLong { limit: 64 }))
+        );
+        assert_eq!(
+            read(&[&[b'G'; 9], &[b'G'; 99]]).0,
+            Some(Err(HandshakeError::FirstLineTooLong { limit: 64 }))
+        );
+    }
+
+    #[test]
+    fn headers_are_walked_as_httparse_sees_them() {
+        let head = b"GET / HTTP/1.1\r\nA:\r\nB: \t \r\nc:d\r\nE: \tf g\t \r\nA: \xff:\r\n\r\n";
+        let mut slots = [httparse::EMPTY_HEADER; 8];
+        let mut request = httparse::Request::new(&mut slots);
+        assert!(request.parse(head).is_ok_and(|status| status.is_complete()));
+        let theirs: Vec<_> =
+            request.headers.iter().map(|header| (header.name, header.value)).collect();
+        let ours: Vec<_> = Headers::of(head).map(|header| (header.name, header.value)).collect();
+        assert_eq!(ours, theirs);
+        assert_eq!(ours.len(), 5);
+        assert_eq!(Headers::of(head).named("a").count(), 2);
+    }
+}

@@ -1,0 +1,142 @@
+//! What a client asks for: the URI, an origin, subprotocols, headers; its check, and the bytes of the request over
+//! HTTP/1.1 (RFC 6455 4.1). Extended CONNECT writes it in another form; reading the answer is left to `client.rs`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
+use super::uri::{Uri, UriError};
+use super::{VERSION, extensions, fields, syntax};
+use crate::error::UsageError;
+
+/// A request for WebSocket, as a client sends it (RFC 6455 4.1).
+///
+/// What is added is checked when a client is made of it, or when it is written for extended CONNECT; nothing is sent
+/// before all of it was found good.
+///
+/// ```
+/// use websocket_proto::ClientRequest;
+///
+/// let request = ClientRequest::new("wss://example.com/chat")?
+///     .subprotocol("v2.chat")
+///     .header("Authorization", "Bearer 123");
+/// assert_eq!(request.uri().port(), 443);
+/// # Ok::<(), websocket_proto::UriError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientRequest {
+    pub(super) uri: Uri,
+    pub(super) origin: Option<String>,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+impl ClientRequest {
+    /// Asks for the resource of a `ws` or `wss` URI.
+    ///
+    /// # Errors
+    /// What is wrong with the URI; see [`Uri`].
+    pub fn new(uri: &str) -> Result<Self, UriError> {
+        Uri::parse(uri).map(ClientRequest::from)
+    }
+
+    /// Sets the `Origin` header, which browsers send and other programs may (RFC 6455 4.1).
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Offers a subprotocol, after those that were offered before and are liked better (RFC 6455 4.1): a token, each once.
+    #[must_use]
+    pub fn subprotocol(mut self, subprotocol: impl Into<String>) -> Self {
+        self.subprotocols.push(subprotocol.into());
+        self
+    }
+
+    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The URI: where to connect to, and whether by TLS.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Checks all that was added.
+    pub(super) fn check(&self) -> Result<(), UsageError> {
+        // RFC 6455 4.1: subprotocols are tokens, and each of them is offered once.
+        if !self.subprotocols.iter().all(|name| syntax::is_token(name.as_bytes())) {
+            return Err(UsageError::InvalidSubprotocol);
+        }
+        if fields::has_duplicate(self.subprotocols.iter().collect()) {
+            return Err(UsageError::DuplicateSubprotocol);
+        }
+        // RFC 6454 7: one Origin, which is not empty.
+        if self
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.is_empty() || !syntax::is_field_value(origin))
+        {
+            return Err(UsageError::InvalidHeaderValue);
+        }
+        let mut has_origin = self.origin.is_some();
+        for (name, value) in &self.headers {
+            check_header(name, value, RESERVED_IN_UPGRADE)?;
+            let is_origin = name.eq_ignore_ascii_case("Origin");
+            if is_origin && has_origin {
+                return Err(UsageError::ReservedHeader);
+            }
+            has_origin |= is_origin;
+        }
+        Ok(())
+    }
+
+    /// Writes the request, which was checked. `key` is base64; `extensions` was made by the crate.
+    pub(super) fn write(&self, key: &str, extensions: Option<&str>, out: &mut Vec<u8>) {
+        // RFC 6455 4.1: GET, the resource name, HTTP/1.1.
+        for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        write_header(out, "Host", self.uri.authority());
+        write_header(out, "Upgrade", "websocket");
+        write_header(out, "Connection", "Upgrade");
+        write_header(out, "Sec-WebSocket-Key", key);
+        write_header(out, "Sec-WebSocket-Version", VERSION);
+        if let Some(origin) = &self.origin {
+            write_header(out, "Origin", origin);
+        }
+        // RFC 6455 4.1: the list has one element at least, or the header is absent.
+        if !self.subprotocols.is_empty() {
+            write_header(out, "Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
+        }
+        if let Some(extensions) = extensions {
+            write_header(out, extensions::HEADER, extensions);
+        }
+        for (name, value) in &self.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl From<Uri> for ClientRequest {
+    fn from(uri: Uri) -> Self {
+        ClientRequest { uri, origin: None, subprotocols: Vec::new(), headers: Vec::new() }
+    }
+}
+
+impl fmt::Debug for ClientRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("uri", &self.uri)
+            .field("origin", &self.origin)
+            .field("subprotocols", &self.subprotocols)
+            .field("headers", &self.headers.len())
+            .finish()
+    }
+}

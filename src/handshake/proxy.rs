@@ -1,0 +1,192 @@
+//! The step before a client's handshake where a proxy stands between: CONNECT host:port (RFC 6455 4.1, RFC 9110 9.3.6).
+//! Which proxy to use, and TLS through the tunnel, are left to the application.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::error::HandshakeError;
+use super::reply::ReplyReader;
+use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
+use super::uri::Uri;
+use crate::config::Config;
+use crate::error::UsageError;
+
+/// Asks an HTTP proxy for a tunnel to the server (RFC 6455 4.1).
+///
+/// Connect to the proxy, write [`outgoing`](ProxyTunnel::outgoing), pass what arrives to
+/// [`receive`](ProxyTunnel::receive). After `Ok` the transport leads to the server: for `wss` do TLS on it, then open the
+/// connection as if there were no proxy.
+///
+/// ```
+/// use websocket_proto::{Config, ProxyTunnel, Uri};
+///
+/// let uri = Uri::parse("wss://example.com/chat")?;
+/// let mut tunnel = ProxyTunnel::new(&uri);
+/// assert!(tunnel.outgoing().starts_with(b"CONNECT example.com:443 HTTP/1.1\r\n"));
+/// tunnel.advance(tunnel.outgoing().len());
+///
+/// let mut bytes = *b"HTTP/1.1 200 Connection established\r\n\r\n";
+/// assert_eq!(tunnel.receive(&mut &mut bytes[..], &Config::default()), Some(Ok(())));
+/// # Ok::<(), websocket_proto::UriError>(())
+/// ```
+pub struct ProxyTunnel {
+    /// The whole request.
+    request: Vec<u8>,
+    /// How much of it has been written.
+    sent: usize,
+    reader: ReplyReader,
+}
+
+impl ProxyTunnel {
+    /// A tunnel to the host and port of `uri`.
+    #[must_use]
+    pub fn new(uri: &Uri) -> Self {
+        let mut request = Vec::new();
+        // RFC 9110 9.3.6: the target is host and port, and the port is never left out.
+        let target = alloc::format!("{}:{}", uri.bracketed_host(), uri.port());
+        for part in ["CONNECT ", &target, " HTTP/1.1\r\n"] {
+            request.extend_from_slice(part.as_bytes());
+        }
+        write_header(&mut request, "Host", &target);
+        request.extend_from_slice(b"\r\n");
+        ProxyTunnel { request, sent: 0, reader: ReplyReader::default() }
+    }
+
+    /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written.
+    ///
+    /// # Errors
+    /// [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`] or [`UsageError::ReservedHeader`];
+    /// [`UsageError::NoRequestPending`] if some of the request has been written.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, UsageError> {
+        if self.sent > 0 {
+            return Err(UsageError::NoRequestPending);
+        }
+        check_header(name, value, RESERVED_IN_UPGRADE)?;
+        self.request.truncate(self.request.len() - 2);
+        write_header(&mut self.request, name, value);
+        self.request.extend_from_slice(b"\r\n");
+        Ok(self)
+    }
+
+    /// The bytes that are to be written to the proxy; empty when all have been.
+    pub fn outgoing(&self) -> &[u8] {
+        &self.request[self.sent..]
+    }
+
+    /// Says that `n` bytes of [`outgoing`](ProxyTunnel::outgoing) have been written; more than there are count as all.
+    pub fn advance(&mut self, n: usize) {
+        self.sent = self.sent.saturating_add(n).min(self.request.len());
+    }
+
+    /// Takes the proxy's response off the front of `input`. `None`: all of `input` was used and more is needed. `Ok`: the
+    /// tunnel stands, and what is left in `input` comes through it from the server.
+    ///
+    /// Of `config` the limits of heads and refusals count.
+    pub fn receive(
+        &mut self,
+        input: &mut &mut [u8],
+        config: &Config,
+    ) -> Option<Result<(), HandshakeError>> {
+        // RFC 9110 9.3.6: any 2xx, and whatever length it announces, it has no body.
+        let result = self.reader.receive(input, config, |status| (200..300).contains(&status))?;
+        Some(result.map(|_head| ()))
+    }
+
+    /// The proxy closed the transport: its refusal, if the body of one was being read.
+    pub fn receive_eof(&mut self) -> Option<HandshakeError> {
+        self.reader.receive_eof()
+    }
+}
+
+impl fmt::Debug for ProxyTunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyTunnel")
+            .field("outgoing_bytes", &self.outgoing().len())
+            .field("reader", &self.reader)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::every_cut;
+    use super::*;
+    use std::string::{String, ToString as _};
+
+    fn tunnel(uri: &str) -> ProxyTunnel {
+        ProxyTunnel::new(&Uri::parse(uri).expect("a valid URI"))
+    }
+
+    fn read(pieces: &[&[u8]]) -> (Option<Result<(), String>>, Option<Vec<u8>>) {
+        let mut tunnel = tunnel("ws://h/");
+        for (i, piece) in pieces.iter().enumerate() {
+            let mut bytes = piece.to_vec();
+            let mut input = &mut bytes[..];
+            if let Some(result) = tunnel.receive(&mut input, &Config::default()) {
+                let left = result.is_ok().then(|| [&*input, &pieces[i + 1..].concat()].concat());
+                return (Some(result.map_err(|error| error.to_string())), left);
+            }
+        }
+        (None, None)
+    }
+
+    #[test]
+    fn request_names_host_and_port() {
+        // rfc6455-4.1-10
+        for (uri, line) in
+            [("ws://h/p", "h:80"), ("wss://h/p", "h:443"), ("wss://[::1]:9/", "[::1]:9")]
+        {
+            let expected = std::format!("CONNECT {line} HTTP/1.1\r\nHost: {line}\r\n\r\n");
+            assert_eq!(tunnel(uri).outgoing(), expected.as_bytes());
+        }
+        let mut with =
+            tunnel("ws://h").header("Proxy-Authorization", "Basic eDp5").expect("a valid header");
+        let text =
+            b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\nProxy-Authorization: Basic eDp5\r\n\r\n";
+        assert_eq!(with.outgoing(), text);
+        with.advance(9);
+        assert_eq!(with.outgoing(), &text[9..]);
+        with.advance(usize::MAX);
+        assert_eq!(with.outgoing(), b"");
+        assert_eq!(with.header("a", "b").err(), Some(UsageError::NoRequestPending));
+        assert_eq!(tunnel("ws://h").header("a", "b\n").err(), Some(UsageError::InvalidHeaderValue));
+        assert_eq!(tunnel("ws://h").header("a b", "b").err(), Some(UsageError::InvalidHeaderName));
+        assert_eq!(tunnel("ws://h").header("host", "b").err(), Some(UsageError::ReservedHeader));
+    }
+
+    #[test]
+    fn any_2xx_opens_the_tunnel_and_nothing_else_does() {
+        // rfc6455-4.1-10, rfc6455-4.1-13
+        for response in [
+            "HTTP/1.1 200 Connection established\r\n\r\n",
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 204\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            every_cut(response.as_bytes(), &Some(Ok(())), read);
+        }
+        let refused = |status: u16| Some(Err(std::format!("response status is {status}")));
+        every_cut(b"HTTP/1.1 407 Log in\r\nContent-Length: 2\r\n\r\nno", &refused(407), read);
+        every_cut(b"HTTP/1.0 502 Bad\r\nContent-Length: 0\r\n\r\n", &refused(502), read);
+        every_cut(b"HTTP/1.1 101 No\r\n\r\n", &refused(101), read);
+        every_cut(
+            b"SSH-2.0\r\n",
+            &Some(Err("first byte 0x53 does not begin an HTTP/1.1 message".into())),
+            read,
+        );
+    }
+
+    #[test]
+    fn refusal_without_a_length_ends_with_the_transport() {
+        let mut tunnel = tunnel("ws://h/");
+        let mut bytes = *b"HTTP/1.1 403 No\r\n\r\nwhy";
+        assert_eq!(tunnel.receive(&mut &mut bytes[..], &Config::default()), None);
+        let Some(HandshakeError::Refused(refusal)) = tunnel.receive_eof() else {
+            panic!("a refusal")
+        };
+        assert_eq!(
+            (refusal.status(), refusal.body(), refusal.is_body_complete()),
+            (403, &b"why"[..], true)
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! Reads the final response to a client's request: skips interim ones, hands over the head of the one that was hoped
+//! for, and makes a refusal of any other. What a good head must say is left to the caller.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+
+use httparse::{Response, Status};
+
+use super::error::HandshakeError;
+use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
+use super::refusal::RefusalReader;
+use super::server::{SLOTS, header_error, parse_http_version};
+use crate::config::Config;
+
+/// Interim responses (1xx) that are skipped before the final one.
+const MAX_INTERIM_RESPONSES: u8 = 16;
+
+/// Reads one response.
+#[derive(Debug, Default)]
+pub(super) struct ReplyReader {
+    reader: HeadReader,
+    /// How many interim responses there were.
+    interim: u8,
+    /// The refusal whose body is being read.
+    refusal: Option<Box<RefusalReader>>,
+}
+
+impl ReplyReader {
+    /// Takes a response off the front of `input`: the head alone if `is_wanted` says so of its status, else all of it,
+    /// as an error. `None`: all of `input` was used. What lies behind a wanted head is untouched.
+    pub(super) fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+        is_wanted: fn(u16) -> bool,
+    ) -> Option<Result<Cow<'a, [u8]>, HandshakeError>> {
+        loop {
+            if let Some(refusal) = &mut self.refusal {
+                if !refusal.receive(input, config.max_refusal_body_bytes) {
+                    return None;
+                }
+                return self.finish(false).map(Err);
+            }
+            let (status, head) = match self.receive_head(input, config)? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            };
+            match status {
+                _ if is_wanted(status) => return Some(Ok(head)),
+                // RFC 9110 15.2: a client skips interim responses that it did not expect.
+                100 | 102..=199 if self.interim == MAX_INTERIM_RESPONSES => {
+                    return Some(Err(HandshakeError::TooManyInterimResponses {
+                        limit: MAX_INTERIM_RESPONSES,
+                    }));
+                }
+                100 | 102..=199 => self.interim += 1,
+                _ => self.refusal = Some(Box::new(RefusalReader::new(status, head.into_owned()))),
+            }
+        }
+    }
+
+    /// The transport ended: the refusal whose body was being read, complete or not.
+    pub(super) fn receive_eof(&mut self) -> Option<HandshakeError> {
+        self.finish(true)
+    }
+
+    fn finish(&mut self, is_eof: bool) -> Option<HandshakeError> {
+        let reader = self.refusal.take()?;
+        Some(HandshakeError::Refused(reader.finish(is_eof)))
+    }
+
+    /// Takes one head and its status off the front of `input`.
+    fn receive_head<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+    ) -> Option<Result<(u16, Cow<'a, [u8]>), HandshakeError>> {
+        if self.reader.is_empty() {
+            if let Some((status, len)) = parse_whole(input, config) {
+                return Some(Ok((status, Cow::Borrowed(take_front(input, len)))));
+            }
+        }
+        let rules = HeadRules {
+            limit: config.max_head_bytes,
+            is_first_byte: |byte| byte == b'H',
+            judge_line: judge_status_line,
+        };
+        let head = match self.reader.receive(input, &rules)? {
+            Ok(head) => head,
+            Err(error) => return Some(Err(error)),
+        };
+        let limit = config.max_headers.min(Config::HEADER_CAPACITY);
+        let mut slots = SLOTS;
+        let mut response = Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            &head,
+            &mut slots[..limit],
+        );
+        let status = response.code;
+        Some(match parsed {
+            Ok(_) => Ok((status.expect("the status line was judged"), head)),
+            Err(error) => Err(header_error(error, limit)),
+        })
+    }
+}
+
+/// The short way for a good head that lies whole in the input: its status and length. `None` if it is incomplete or
+/// wrong in any way: then the long way decides what comes first.
+fn parse_whole(input: &[u8], config: &Config) -> Option<(u16, usize)> {
+    // httparse would skip empty lines.
+    if input.first() != Some(&b'H') {
+        return None;
+    }
+    let mut slots = SLOTS;
+    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
+    let mut response = Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        input,
+        slots,
+    );
+    let Ok(Status::Complete(len)) = parsed else { return None };
+    let good = len <= config.max_head_bytes && lines_end_in_crlf(&input[..len], response.headers);
+    match (response.version, response.code) {
+        (Some(1), Some(status @ 100..)) if good => Some((status, len)),
+        _ => None,
+    }
+}
+
+/// Judges a status line by itself (RFC 9112 4).
+fn judge_status_line(line: &[u8]) -> Result<(), HandshakeError> {
+    let mut response = Response::new(&mut []);
+    let parsed = response.parse(line);
+    match (parsed, response.version, response.code) {
+        (Ok(_), Some(1), Some(100..)) => Ok(()),
+        // RFC 6455 4.1: an upgrade is HTTP/1.1. A proxy, or a refusal, may speak HTTP/1.0, which has no 1xx.
+        (Ok(_), Some(0), Some(200..)) => Ok(()),
+        _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_http_version) {
+            Some((1, 1)) | None => HandshakeError::StatusLine,
+            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
+        }),
+    }
+}

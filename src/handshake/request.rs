@@ -1,0 +1,208 @@
+//! What a client asked for, as the application sees it: an upgrade to WebSocket, or any other request.
+//! Both are the raw head, found good before it is handed over, and read again by each getter that is called.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::head::{Header, Headers, split_line};
+use super::{extensions, syntax};
+
+/// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
+///
+/// It borrows the head from the input where it lies whole there. Getters walk the head each time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpgradeRequest<'a> {
+    /// Found good by `server.rs`: every getter relies on it.
+    head: Cow<'a, [u8]>,
+}
+
+const _: () = assert!(size_of::<UpgradeRequest<'_>>() == 24);
+
+impl<'a> UpgradeRequest<'a> {
+    pub(super) fn new(head: Cow<'a, [u8]>) -> Self {
+        UpgradeRequest { head }
+    }
+
+    /// The request-target as it was sent.
+    pub fn target(&self) -> &str {
+        request_line(&self.head).1
+    }
+
+    /// The resource name, path and query: `/chat?room=1` (RFC 6455 3). It begins with a slash.
+    pub fn resource(&self) -> &str {
+        let target = self.target();
+        split_target(target).map_or(target, |(_, resource)| resource)
+    }
+
+    /// The host, with its port if one was sent: that of the target if this is a whole URI (RFC 9112 3.2.2), else
+    /// that of the `Host` header.
+    pub fn host(&self) -> &str {
+        let header = || self.header("Host").and_then(|host| core::str::from_utf8(host).ok());
+        match split_target(self.target()) {
+            Some((Some(authority), _)) => authority,
+            _ => header().unwrap_or(""),
+        }
+    }
+
+    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); `None` if there is no such header, or more
+    /// than one, or one that is not UTF-8.
+    ///
+    /// Programs other than browsers can send whatever they like. [`OriginPolicy`](crate::OriginPolicy) checks it.
+    pub fn origin(&self) -> Option<&str> {
+        let mut origins = self.headers().named("Origin");
+        let origin = origins.next()?;
+        if origins.next().is_some() { None } else { core::str::from_utf8(origin).ok() }
+    }
+
+    /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 4.2.1).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.headers()
+            .named("Sec-WebSocket-Protocol")
+            .flat_map(syntax::list)
+            .filter_map(syntax::token)
+    }
+
+    /// The values of the `Sec-WebSocket-Extensions` headers; their grammar has been checked (RFC 6455 9.1).
+    pub fn extensions(&self) -> impl Iterator<Item = &[u8]> {
+        self.headers().named(extensions::HEADER)
+    }
+
+    /// All headers, in the order in which they were sent.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::of(&self.head)
+    }
+
+    /// The value of the first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        find(self.headers(), name)
+    }
+
+    /// The whole head, blank line included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Detaches the request from the input; it copies the head unless it is owned already.
+    pub fn into_owned(self) -> UpgradeRequest<'static> {
+        UpgradeRequest { head: Cow::Owned(self.head.into_owned()) }
+    }
+}
+
+impl fmt::Debug for UpgradeRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A query or a header may hold a secret.
+        f.debug_struct("UpgradeRequest")
+            .field("resource_bytes", &self.resource().len())
+            .field("headers", &self.headers().count())
+            .finish()
+    }
+}
+
+/// A well-formed HTTP/1.1 request that does not ask for WebSocket.
+///
+/// Only its syntax has been checked, not its `Host`. A body, if it has one, follows in the input and is not read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainRequest<'a> {
+    /// Found good by `server.rs`: every getter relies on it.
+    head: Cow<'a, [u8]>,
+}
+
+const _: () = assert!(size_of::<PlainRequest<'_>>() == 24);
+
+impl<'a> PlainRequest<'a> {
+    pub(super) fn new(head: Cow<'a, [u8]>) -> Self {
+        PlainRequest { head }
+    }
+
+    /// The method, whose case matters.
+    pub fn method(&self) -> &str {
+        request_line(&self.head).0
+    }
+
+    /// Whether the method is HEAD, whose response has no body.
+    pub fn is_head(&self) -> bool {
+        self.method() == "HEAD"
+    }
+
+    /// The request-target as it was sent.
+    pub fn target(&self) -> &str {
+        request_line(&self.head).1
+    }
+
+    /// All headers, in the order in which they were sent.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::of(&self.head)
+    }
+
+    /// The value of the first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        find(self.headers(), name)
+    }
+
+    /// The whole head, blank line included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The whole head, blank line included, to be handed to another HTTP stack.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.head.into_owned()
+    }
+
+    /// Detaches the request from the input; it copies the head unless it is owned already.
+    pub fn into_owned(self) -> PlainRequest<'static> {
+        PlainRequest { head: Cow::Owned(self.head.into_owned()) }
+    }
+}
+
+impl fmt::Debug for PlainRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlainRequest")
+            .field("method", &self.method())
+            .field("target_bytes", &self.target().len())
+            .field("headers", &self.headers().count())
+            .finish()
+    }
+}
+
+/// The value of the first header of this name.
+pub(super) fn find<'h>(mut headers: Headers<'h>, name: &str) -> Option<&'h [u8]> {
+    headers.find(|header: &Header<'_>| header.is(name)).map(|header| header.value)
+}
+
+/// Method and target of a request line that was found good.
+fn request_line(head: &[u8]) -> (&str, &str) {
+    let line = core::str::from_utf8(split_line(head).0)
+        .expect("a request line that was found good is UTF-8");
+    let mut parts = line.split(' ');
+    (parts.next().unwrap_or(""), parts.next().unwrap_or(""))
+}
+
+/// The authority, if it is a whole URI, and the resource name of a request-target (RFC 6455 4.2.1); `None` if it has
+/// none, as `*` and `host:port` do not.
+pub(super) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
+    // A fragment is never sent, and what is not ASCII is percent-encoded.
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return None;
+    }
+    if target.starts_with('/') {
+        return Some((None, target));
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return None;
+    }
+    // An empty path is the root (RFC 9110 4.2.3); one with a query would have to be put together, and no client
+    // sends it: it is refused.
+    let (authority, resource) = match rest.find(['/', '?']) {
+        None => (rest, "/"),
+        Some(at) if rest[at..].starts_with('/') => rest.split_at(at),
+        Some(_) => return None,
+    };
+    if syntax::is_authority(authority.as_bytes()) {
+        Some((Some(authority), resource))
+    } else {
+        None
+    }
+}

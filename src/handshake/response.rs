@@ -1,0 +1,343 @@
+//! What a server answers: the parts of a 101 that the application chooses, and any other final response.
+//! When to answer is left to the connection, and whether an offer allows the choice to the pending upgrade.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{VERSION, syntax};
+use crate::error::UsageError;
+
+/// How an upgrade is accepted: the subprotocol and any headers of the application (RFC 6455 4.2.2).
+///
+/// Making one allocates nothing unless it has headers.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Accept<'a> {
+    pub(super) subprotocol: Option<&'a str>,
+    pub(super) headers: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Accept<'a> {
+    /// Accepts without a subprotocol and without headers.
+    #[must_use]
+    pub fn new() -> Self {
+        Accept::default()
+    }
+
+    /// Chooses one of the subprotocols that the client offered, spelled as it did (RFC 6455 4.2.2).
+    ///
+    /// Another one is answered by [`UsageError::SubprotocolNotOffered`] when the request is accepted.
+    #[must_use]
+    pub fn subprotocol(mut self, subprotocol: &'a str) -> Self {
+        self.subprotocol = Some(subprotocol);
+        self
+    }
+
+    /// Adds a header to the response, `Set-Cookie` for example.
+    ///
+    /// Those of the handshake itself, and values that would break the line, are answered by a [`UsageError`] when the
+    /// request is accepted.
+    #[must_use]
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Checks the headers.
+    pub(super) fn check_headers(&self) -> Result<(), UsageError> {
+        self.headers
+            .iter()
+            .try_for_each(|&(name, value)| check_header(name, value, RESERVED_IN_UPGRADE))
+    }
+}
+
+impl fmt::Debug for Accept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accept")
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &self.headers.len())
+            .finish()
+    }
+}
+
+/// Headers of a 101, or of a request for one, that the handshake writes itself.
+pub(super) const RESERVED_IN_UPGRADE: &[&str] = &[
+    "Connection",
+    "Content-Length",
+    "Host",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+/// Headers of other responses that are written without being asked for.
+const RESERVED_IN_RESPONSE: &[&str] =
+    &["Connection", "Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding", "Upgrade"];
+
+/// Checks one header that the application gave.
+pub(super) fn check_header(name: &str, value: &str, reserved: &[&str]) -> Result<(), UsageError> {
+    if !syntax::is_token(name.as_bytes()) {
+        Err(UsageError::InvalidHeaderName)
+    } else if reserved.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        Err(UsageError::ReservedHeader)
+    } else if !syntax::is_field_value(value) {
+        Err(UsageError::InvalidHeaderValue)
+    } else {
+        Ok(())
+    }
+}
+
+/// Writes one header line.
+pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// A final HTTP response other than 101, after which the connection is closed (RFC 6455 4.2.2).
+///
+/// `Connection: close` and `Content-Length` are written with it. A 426 also gets `Upgrade: websocket`, and
+/// `Sec-WebSocket-Version: 13` unless it was given one (RFC 6455 4.4).
+///
+/// ```
+/// use websocket_proto::Response;
+///
+/// let response = Response::new(401).header("WWW-Authenticate", "Basic realm=\"chat\"").body("log in first");
+/// # let _ = (response, Response::from(403));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A response without a body. The status must be 200 to 599, which is checked when it is sent.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Response { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Adds a header; it is checked when the response is sent.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body. It is not sent with a 204, 205 or 304, nor in answer to HEAD (RFC 9110 6.4.1).
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Writes the whole response, without its body if `head_only`, or on an error nothing.
+    pub(crate) fn write(&self, head_only: bool, out: &mut Vec<u8>) -> Result<(), UsageError> {
+        if !(200..=599).contains(&self.status) {
+            return Err(UsageError::InvalidStatus(self.status));
+        }
+        for (name, value) in &self.headers {
+            check_header(name, value, RESERVED_IN_RESPONSE)?;
+        }
+        // RFC 9110 15.3.6: a 205 has no content either, but says so with a length of 0.
+        let body = if matches!(self.status, 204 | 205 | 304) { &[][..] } else { &self.body };
+        let digits = |out: &mut Vec<u8>, number: usize| {
+            let mut buffer = [0; 20];
+            let mut at = buffer.len();
+            let mut rest = number;
+            loop {
+                at -= 1;
+                buffer[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+                if rest == 0 {
+                    break;
+                }
+            }
+            out.extend_from_slice(&buffer[at..]);
+        };
+        out.extend_from_slice(b"HTTP/1.1 ");
+        digits(out, usize::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        if self.status == 426 {
+            // RFC 9110 15.5.22: a 426 says by Upgrade what is required; 7.8: Connection names that header.
+            write_header(out, "Connection", "close, Upgrade");
+            write_header(out, "Upgrade", "websocket");
+            if !self
+                .headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Version"))
+            {
+                write_header(out, "Sec-WebSocket-Version", VERSION);
+            }
+        } else {
+            write_header(out, "Connection", "close");
+        }
+        // RFC 9110 8.6: no length in a 204; a 304's would be that of the 200.
+        if !matches!(self.status, 204 | 304) {
+            out.extend_from_slice(b"Content-Length: ");
+            digits(out, body.len());
+            out.extend_from_slice(b"\r\n");
+        }
+        for (name, value) in &self.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+        if !head_only {
+            out.extend_from_slice(body);
+        }
+        Ok(())
+    }
+}
+
+impl From<u16> for Response {
+    fn from(status: u16) -> Self {
+        Response::new(status)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// The reason phrase of a status; it may be empty (RFC 9112 4).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        205 => "Reset Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        421 => "Misdirected Request",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(response: &Response, head_only: bool) -> Result<String, UsageError> {
+        let mut out = Vec::new();
+        let result = response.write(head_only, &mut out);
+        assert!(result.is_ok() || out.is_empty(), "an error writes nothing");
+        result.map(|()| String::from_utf8(out).expect("ASCII"))
+    }
+
+    #[test]
+    fn responses_are_exact() {
+        // rfc6455-4.2.2-03, rfc6455-4.2.2-04, rfc6455-4.2.2-06, rfc6455-4.2.2-08
+        let start = |line: &str| std::format!("HTTP/1.1 {line}\r\nConnection: close\r\n");
+        for (response, head_only, expected) in [
+            (Response::from(403), false, start("403 Forbidden") + "Content-Length: 0\r\n\r\n"),
+            (Response::from(404), false, start("404 Not Found") + "Content-Length: 0\r\n\r\n"),
+            (
+                Response::new(302).header("Location", "/x"),
+                false,
+                start("302 Found") + "Content-Length: 0\r\nLocation: /x\r\n\r\n",
+            ),
+            (
+                Response::new(200).body("hello"),
+                false,
+                start("200 OK") + "Content-Length: 5\r\n\r\nhello",
+            ),
+            (Response::new(200).body("hello"), true, start("200 OK") + "Content-Length: 5\r\n\r\n"),
+            (Response::new(204).body("no"), false, start("204 No Content") + "\r\n"),
+            (Response::new(304).body("no"), false, start("304 Not Modified") + "\r\n"),
+            (
+                Response::new(205).body("no"),
+                false,
+                start("205 Reset Content") + "Content-Length: 0\r\n\r\n",
+            ),
+            (Response::new(599), false, start("599 ") + "Content-Length: 0\r\n\r\n"),
+        ] {
+            assert_eq!(written(&response, head_only), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn version_of_a_426_can_be_given() {
+        let text = written(&Response::new(426).header("sec-websocket-version", "13, 8"), false)
+            .expect("valid");
+        assert!(
+            text.contains("sec-websocket-version: 13, 8\r\n")
+                && !text.contains("Sec-WebSocket-Version")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        use UsageError as E;
+        for status in [0, 100, 101, 199, 600, 999] {
+            assert_eq!(written(&Response::new(status), false), Err(E::InvalidStatus(status)));
+        }
+        for (name, value, error) in [
+            ("", "x", E::InvalidHeaderName),
+            ("a b", "x", E::InvalidHeaderName),
+            ("a:", "x", E::InvalidHeaderName),
+            ("a\r\n", "x", E::InvalidHeaderName),
+            ("a", "x\r\ny: z", E::InvalidHeaderValue),
+            ("a", "x\0", E::InvalidHeaderValue),
+            ("a", " x", E::InvalidHeaderValue),
+            ("content-length", "5", E::ReservedHeader),
+            ("Transfer-Encoding", "chunked", E::ReservedHeader),
+            ("CONNECTION", "keep-alive", E::ReservedHeader),
+            ("Upgrade", "h2c", E::ReservedHeader),
+            ("Sec-WebSocket-Accept", "x", E::ReservedHeader),
+        ] {
+            assert_eq!(
+                written(&Response::new(400).header(name, value), false),
+                Err(error),
+                "{name:?} {value:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The server's side of the opening handshake over HTTP/1.1: is a head good, does it ask for WebSocket, may it (RFC
+//! 6455 4.2.1), and the 101 that accepts it (4.2.2). Whether to accept is left to the application.
+//!
+//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte;
+//! each line's end; the request line, as soon as it ends; the limits. When it is there whole: the header lines, then
+//! whether `Upgrade` has the token `websocket`. If it has not, that is a plain request. If it has: the method (405),
+//! the version (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
+//! `Host`, the key, a body, subprotocols, extensions.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+
+use httparse::{Request, Status};
+
+use super::accept_key;
+use super::error::HandshakeError;
+use super::extensions;
+use super::fields::{Fields, Single, check_extensions, offered_subprotocols};
+use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
+use super::request::{PlainRequest, UpgradeRequest, split_target};
+use super::response::{Accept, write_header};
+use super::syntax;
+use crate::config::Config;
+use crate::error::UsageError;
+
+/// Room for the headers of one head, on the stack.
+pub(super) const SLOTS: [MaybeUninit<httparse::Header<'_>>; Config::HEADER_CAPACITY] =
+    [const { MaybeUninit::uninit() }; Config::HEADER_CAPACITY];
+
+/// Reads one request head.
+#[derive(Debug, Default)]
+pub(crate) struct ServerHandshake {
+    reader: HeadReader,
+}
+
+/// A request head that is good.
+#[derive(Debug)]
+pub(crate) enum ServerStep<'a> {
+    /// It asks for WebSocket, and is to be accepted or rejected.
+    Upgrade(UpgradeRequest<'a>, PendingUpgrade),
+    /// It does not.
+    Plain(PlainRequest<'a>),
+}
+
+impl ServerHandshake {
+    pub(crate) fn new() -> Self {
+        ServerHandshake::default()
+    }
+
+    /// Takes a head off the front of `input` and judges it. `None`: all of `input` was used and more is needed. What
+    /// lies behind a good head stays in `input`, untouched; after an error `input` means nothing.
+    pub(crate) fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        config: &Config,
+    ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
+        if self.reader.is_empty() {
+            if let Some((len, verdict)) = judge_whole(input, config) {
+                return Some(
+                    verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
+                );
+            }
+        }
+        let rules = HeadRules {
+            limit: config.max_head_bytes,
+            is_first_byte: syntax::is_token_byte,
+            judge_line: judge_request_line,
+        };
+        let head = match self.reader.receive(input, &rules)? {
+            Ok(head) => head,
+            Err(error) => return Some(Err(error)),
+        };
+        let verdict = judge_head(&head, config);
+        Some(verdict.map(|pending| step(head, pending)))
+    }
+}
+
+fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> {
+    match pending {
+        Some(pending) => ServerStep::Upgrade(UpgradeRequest::new(head), pending),
+        None => ServerStep::Plain(PlainRequest::new(head)),
+    }
+}
+
+/// The short way for a head that lies whole in the input: one pass and no search for the line ends. `None` if it is
+/// incomplete or wrong in any way: then the long way decides what comes first.
+#[inline]
+fn judge_whole(
+    input: &[u8],
+    config: &Config,
+) -> Option<(usize, Result<Option<PendingUpgrade>, HandshakeError>)> {
+    // httparse would skip empty lines.
+    if !syntax::is_token_byte(*input.first()?) {
+        return None;
+    }
+    let mut slots = SLOTS;
+    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
+    let mut request = Request::new(&mut []);
+    let Ok(Status::Complete(len)) = request.parse_with_uninit_headers(input, slots) else {
+        return None;
+    };
+    if len > config.max_head_bytes
+        || request.version != Some(1)
+        || !lines_end_in_crlf(&input[..len], request.headers)
+    {
+        return None;
+    }
+    Some((len, judge(&request)))
+}
+
+/// Judges a whole head of which the reader has judged the request line and the line ends.
+#[cold]
+fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
+    let limit = config.max_headers.min(Config::HEADER_CAPACITY);
+    let mut slots = SLOTS;
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut slots[..limit]) {
+        Ok(_) => judge(&request),
+        Err(error) => Err(header_error(error, limit)),
+    }
+}
+
+/// Which of our errors a header block has that httparse refused.
+pub(super) fn header_error(error: httparse::Error, limit: usize) -> HandshakeError {
+    match error {
+        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { limit },
+        httparse::Error::HeaderValue => HandshakeError::InvalidHeaderValue,
+        _ => HandshakeError::InvalidHeaderName,
+    }
+}
+
+/// Judges a request line by itself: RFC 6455 10.7: nothing waits for a blank line that may never come.
+fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
+    let mut request = Request::new(&mut []);
+    match request.parse(line) {
+        // RFC 6455 4.2.1: HTTP/1.1 or higher, of which 1.1 is the last that looks like this.
+        Ok(_) if request.version == Some(1) => Ok(()),
+        Ok(_) | Err(httparse::Error::Version) => Err(match http_version(line) {
+            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
+            None => HandshakeError::RequestLine,
+        }),
+        Err(_) => Err(HandshakeError::RequestLine),
+    }
+}
+
+/// The version at the end of a request line.
+fn http_version(line: &[u8]) -> Option<(u8, u8)> {
+    let line = line.strip_suffix(b"\r\n")?;
+    let word = line.rsplit(|&byte| byte == b' ').next()?;
+    parse_http_version(word)
+}
+
+/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
+pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
+    match word {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Some((major - b'0', minor - b'0'))
+        }
+        _ => None,
+    }
+}
+
+/// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
+#[inline]
+fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeError> {
+    let headers = || request.headers.iter();
+    let fields = Fields::gather(headers().map(|header| (header.name, header.value)));
+    // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
+    if !fields.has_upgrade_websocket {
+        return Ok(None);
+    }
+    // RFC 6455 4.2.1: the method is GET.
+    if request.method != Some("GET") {
+        return Err(HandshakeError::Method);
+    }
+    // RFC 6455 4.4: a version that is not spoken is answered by those that are.
+    fields.check_version()?;
+    fields.check_version_once()?;
+    // RFC 6455 4.2.1: Connection has the token upgrade.
+    if !fields.has_connection_upgrade {
+        return Err(HandshakeError::ConnectionNotUpgrade);
+    }
+    // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
+    if request.path.and_then(split_target).is_none() {
+        return Err(HandshakeError::InvalidTarget);
+    }
+    match fields.host {
+        Single::Absent => return Err(HandshakeError::MissingHost),
+        Single::Repeated => return Err(HandshakeError::DuplicateHost),
+        // RFC 9112 3.2: a Host that is no authority is answered by 400.
+        Single::Once(host) if !syntax::is_authority(host) => {
+            return Err(HandshakeError::InvalidHost);
+        }
+        Single::Once(_) => {}
+    }
+    let key = match fields.key {
+        Single::Absent => return Err(HandshakeError::MissingKey),
+        Single::Repeated => return Err(HandshakeError::DuplicateKey),
+        Single::Once(key) if !is_key(key) => {
+            return Err(HandshakeError::InvalidKey { len: key.len() });
+        }
+        Single::Once(key) => key,
+    };
+    // A GET may have a body in HTTP, but an upgrade cannot: what follows the head are frames (RFC 6455 4.2.2).
+    if fields.has_body {
+        return Err(HandshakeError::Body);
+    }
+    let named = |name| {
+        headers()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
+    };
+    let offered = if fields.has_subprotocols {
+        Some(offered_subprotocols(named("Sec-WebSocket-Protocol"))?)
+    } else {
+        None
+    };
+    if fields.has_extensions {
+        check_extensions(named(extensions::HEADER))?;
+    }
+    Ok(Some(PendingUpgrade { accept: accept_key(key), offered }))
+}
+
+/// RFC 6455 4.2.1: a key is 16 bytes in base64, 22 characters and the padding. The 22nd has 4 bits that do not count
+/// and need not be zero: the RFC's own example (before erratum 3150) has them set, and a key is never decoded.
+fn is_key(key: &[u8]) -> bool {
+    key.len() == 24
+        && key[..22]
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+        && &key[22..] == b"=="
+}
+
+/// What is needed to accept a request later, without the request.
+#[derive(Debug)]
+pub(crate) struct PendingUpgrade {
+    /// The value of Sec-WebSocket-Accept, in ASCII.
+    accept: [u8; 28],
+    /// The subprotocols that were offered, joined by commas.
+    offered: Option<Box<str>>,
+}
+
+impl PendingUpgrade {
+    /// Writes the whole 101 response, or on an error nothing. `extensions` is the value of
+    /// `Sec-WebSocket-Extensions`, which was agreed on elsewhere (RFC 6455 4.2.2).
+    pub(crate) fn accept(
+        &self,
+        accept: &Accept<'_>,
+        extensions: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UsageError> {
+        // RFC 6455 4.2.2: what is chosen is one of the offered, so never empty; RFC 7936 2: with its case.
+        let is_offered = |name: &str| {
+            self.offered.iter().any(|all| all.split(',').any(|offered| offered == name))
+        };
+        if accept.subprotocol.is_some_and(|name| !is_offered(name)) {
+            return Err(UsageError::SubprotocolNotOffered);
+        }
+        accept.check_headers()?;
+        const START: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
+            Upgrade: websocket\r\n\
+            Connection: Upgrade\r\n\
+            Sec-WebSocket-Accept: ";
+        out.reserve(START.len() + self.accept.len() + 4);
+        out.extend_from_slice(START);
+        out.extend_from_slice(&self.accept);
+        out.extend_from_slice(b"\r\n");
+        if let Some(name) = accept.subprotocol {
+            write_header(out, "Sec-WebSocket-Protocol", name);
+        }
+        if let Some(extensions) = extensions {
+            write_header(out, extensions::HEADER, extensions);
+        }
+        for (name, value) in &accept.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

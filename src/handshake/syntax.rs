@@ -1,0 +1,223 @@
+//! The small grammars of HTTP that both roles share: tokens, field values, comma lists, hosts, ports.
+//! Which header has which grammar, and what a violation means, is left to the callers.
+
+use core::net::Ipv6Addr;
+
+/// Which bytes are token characters (RFC 9110 5.6.2).
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut i = 0;
+    while i < others.len() {
+        table[others[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+/// Whether `byte` may be part of a token.
+#[inline]
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+/// Whether `bytes` is a token: one character at least, no separators (RFC 9110 5.6.2, RFC 6455 4.1).
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// The text of a token; `None` if `bytes` is none.
+pub(super) fn token(bytes: &[u8]) -> Option<&str> {
+    if is_token(bytes) { core::str::from_utf8(bytes).ok() } else { None }
+}
+
+/// Whether a value that the caller gave can be sent and arrives as it is (RFC 9110 5.5): no control character
+/// but a tab, and no white space at its ends, which the receiver would trim.
+pub(super) fn is_field_value(value: &str) -> bool {
+    let inner = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+    inner && trim(value.as_bytes()).len() == value.len()
+}
+
+/// `bytes` without the spaces and tabs at its ends.
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The elements of a comma list of tokens, empty ones left out (RFC 9110 5.6.1.2). They may be no tokens yet.
+pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// Whether a comma list has this token, whatever its case; a part of a longer one does not count.
+pub(super) fn list_has(value: &[u8], token: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(token)
+        || list(value).any(|element| element.eq_ignore_ascii_case(token))
+}
+
+/// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an
+/// IPv4 address or an IPv6 address in brackets; no user information. The port is at most 65535 or empty.
+pub(super) fn is_authority(authority: &[u8]) -> bool {
+    let Some((host, port)) = split_authority(authority) else { return false };
+    is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
+}
+
+/// Divides `host[:port]`; a host in brackets keeps them. `None` if brackets are unbalanced.
+pub(super) fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let host_len = if authority.first() == Some(&b'[') {
+        authority.iter().position(|&byte| byte == b']')? + 1
+    } else {
+        authority.iter().position(|&byte| byte == b':').unwrap_or(authority.len())
+    };
+    match &authority[host_len..] {
+        [] => Some((authority, None)),
+        [b':', port @ ..] => Some((&authority[..host_len], Some(port))),
+        _ => None,
+    }
+}
+
+/// Whether `host` is a registered name or an IPv6 address in brackets (RFC 3986 3.2.2). IPvFuture is not known.
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', address @ .., b']'] => is_ipv6(address),
+        _ => {
+            let mut rest = host;
+            loop {
+                rest = match rest {
+                    [] => return true,
+                    [b'%', high, low, rest @ ..]
+                        if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+                    {
+                        rest
+                    }
+                    [byte, rest @ ..] if is_unreserved(*byte) || is_sub_delimiter(*byte) => rest,
+                    _ => return false,
+                };
+            }
+        }
+    }
+}
+
+/// Whether `address` is the text of an IPv6 address, without a zone (RFC 6874 keeps zones off the wire).
+pub(super) fn is_ipv6(address: &[u8]) -> bool {
+    core::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+}
+
+/// The unreserved characters of RFC 3986 2.3.
+pub(super) fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// The sub-delimiters of RFC 3986 2.2.
+pub(super) fn is_sub_delimiter(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+}
+
+/// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).
+pub(super) fn parse_port(port: &[u8]) -> Option<Option<u16>> {
+    let mut number: u16 = 0;
+    for &byte in port {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(u16::from(byte - b'0'))?;
+    }
+    Some(if port.is_empty() { None } else { Some(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn token_characters_are_those_of_the_rfc() {
+        // rfc6455-4.1-34: U+0021 to U+007E without the separators of RFC 2616
+        for byte in 0..=255u8 {
+            let separator = b"()<>@,;:\\\"/[]?={} \t".contains(&byte);
+            assert_eq!(
+                is_token_byte(byte),
+                (0x21..=0x7e).contains(&byte) && !separator,
+                "{byte:#x}"
+            );
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn lists_are_split_trimmed_and_compared_whole() {
+        assert_eq!(list(b" a ,\t,b c,").collect::<Vec<_>>(), [&b"a"[..], b"b c"]);
+        for (value, found) in [
+            (&b"upgrade"[..], true),
+            (b"keep-alive, Upgrade", true),
+            (b"\tUPGRADE ,x", true),
+            (b"upgraded", false),
+            (b"x-upgrade", false),
+            (b"upgrade x", false),
+            (b"", false),
+        ] {
+            assert_eq!(list_has(value, b"upgrade"), found, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn authority_is_a_host_and_perhaps_a_port() {
+        for (text, valid) in [
+            ("h", true),
+            ("h:80", true),
+            ("h:", true),
+            ("h:65535", true),
+            ("h:65536", false),
+            ("h:8a", false),
+            ("h:-1", false),
+            ("h:80:80", false),
+            ("", false),
+            (":80", false),
+            ("a b", false),
+            ("user@h", false),
+            ("h/p", false),
+            ("h?q", false),
+            ("h\\", false),
+            ("a%2Fb", true),
+            ("a%2", false),
+            ("\u{e9}", false),
+            ("127.0.0.1:1", true),
+            ("[::1]", true),
+            ("[::1]:80", true),
+            ("[::1", false),
+            ("[::1]80", false),
+            ("[fe80::1%eth0]", false),
+            ("[v1.x]", false),
+            ("[]", false),
+            ("::1", false),
+        ] {
+            assert_eq!(is_authority(text.as_bytes()), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn field_values_cannot_end_their_line() {
+        for (value, valid) in [
+            ("", true),
+            ("a b\tc", true),
+            ("\u{e9}", true),
+            ("a\r\nb", false),
+            ("a\nb", false),
+            ("\0", false),
+        ] {
+            assert_eq!(is_field_value(value), valid, "{value:?}");
+        }
+        assert!(!is_field_value("\u{7f}") && !is_field_value(" a") && !is_field_value("a\t"));
+    }
+}

@@ -1,0 +1,610 @@
+//! The queue of bytes for the peer: frames in wire order, released in any portions, and the count of payload bytes
+//! that are still in it. It knows frames, and that control frames go ahead; it does not know why they are sent.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::Shared;
+use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
+use crate::mask;
+
+/// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
+const KEEP_BYTES: usize = 32 * 1024;
+/// A tail buffer that holds so much is not grown any more: another is begun behind it.
+const RETIRE_BYTES: usize = 16 * 1024;
+/// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
+const MOVE_BYTES: usize = 4 * 1024;
+
+const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
+
+/// The queue. Its order: what was taken, then `ahead` and the tail, with the control frames put in at the next
+/// border between frames.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    /// The end of the queue, where small frames coalesce; `..start` is released.
+    tail: Vec<u8>,
+    /// At most `tail.len()`; 0 if the tail is empty.
+    start: usize,
+    /// Payload bytes of data frames in the queue that are not released.
+    buffered: u64,
+    /// Unreleased bytes in `more`; 0 if there is none.
+    more_len: u64,
+    /// All that most connections do not need most of the time.
+    more: Option<Box<More>>,
+    /// Bytes of the opening handshake at the front, which are not frames; unused once `more` is there.
+    head: u32,
+    /// Something was queued since [`release_unused`](Outgoing::release_unused) last looked.
+    used: bool,
+}
+
+/// The parts of a queue that is long, that has control frames waiting, or that was released in the middle of a frame.
+#[derive(Default)]
+struct More {
+    /// Pieces that the caller has taken out, in wire order, until they are released.
+    taken: VecDeque<Segment>,
+    /// Pieces ahead of the tail.
+    pieces: VecDeque<Piece>,
+    /// Whole control frames that go ahead of all data; `..control_start` is released or taken.
+    control: Vec<u8>,
+    control_start: usize,
+    /// The control frame at the front is begun: the rest of it comes before anything else.
+    in_control: bool,
+    /// Pongs in `control`, counted since it was last empty.
+    pongs: u8,
+    /// Where in `control` the latest pong begins, if none of it is released.
+    last_pong: Option<usize>,
+    /// Where in its frame the first unreleased byte stands.
+    released: FrameCursor,
+    /// Where in its frame the first byte stands that is not taken; equal to `released` if none is.
+    exposed: FrameCursor,
+}
+
+/// A piece of the queue.
+enum Piece {
+    /// A header before a moved payload.
+    Header { bytes: [u8; MAX_HEADER_BYTES], start: u8, end: u8 },
+    /// `..start` is released.
+    Owned { bytes: Vec<u8>, start: usize },
+    /// Shared with other connections, or with a part that was taken.
+    Shared(Segment),
+}
+
+impl Piece {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Piece::Header { bytes, start, end } => &bytes[usize::from(*start)..usize::from(*end)],
+            Piece::Owned { bytes, start } => &bytes[*start..],
+            Piece::Shared(segment) => segment,
+        }
+    }
+
+    fn release(&mut self, n: usize) {
+        match self {
+            Piece::Header { start, .. } => *start += n as u8,
+            Piece::Owned { start, .. } => *start += n,
+            Piece::Shared(segment) => segment.start += n,
+        }
+    }
+
+    fn into_segment(self) -> Segment {
+        match self {
+            Piece::Header { .. } => Segment::new(self.as_slice().to_vec(), 0),
+            Piece::Owned { bytes, start } => Segment::new(bytes, start),
+            Piece::Shared(segment) => segment,
+        }
+    }
+}
+
+/// A piece of the outgoing bytes that was taken out of the queue: its address is stable, and it borrows from
+/// nothing, so that the kernel or another thread can hold it while the connection goes on.
+#[derive(Clone)]
+pub struct Segment {
+    bytes: Shared<Vec<u8>>,
+    start: usize,
+    end: usize,
+}
+
+impl Segment {
+    fn new(bytes: Vec<u8>, start: usize) -> Segment {
+        let end = bytes.len();
+        Segment { bytes: Shared::new(bytes), start, end }
+    }
+
+    pub(crate) fn shared(bytes: Shared<Vec<u8>>) -> Segment {
+        let end = bytes.len();
+        Segment { bytes, start: 0, end }
+    }
+
+    /// The first `n` bytes; the rest stays.
+    fn split_to(&mut self, n: usize) -> Segment {
+        let front = Segment { end: self.start + n, ..self.clone() };
+        self.start += n;
+        front
+    }
+}
+
+impl core::ops::Deref for Segment {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+}
+
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({} bytes)", self.len())
+    }
+}
+
+/// A place in a stream of our own frames. The default is a border between two.
+#[derive(Clone, Copy, Default)]
+struct FrameCursor {
+    header_left: u8,
+    is_data: bool,
+    payload_left: u64,
+}
+
+impl FrameCursor {
+    /// Inside bytes that are no frame: their end is a border.
+    fn in_head(len: u32) -> FrameCursor {
+        FrameCursor { header_left: 0, is_data: false, payload_left: u64::from(len) }
+    }
+
+    fn at_border(&self) -> bool {
+        self.to_border() == 0
+    }
+
+    /// Bytes up to the end of the frame.
+    fn to_border(&self) -> u64 {
+        u64::from(self.header_left) + self.payload_left
+    }
+
+    /// Moves over the first `n` bytes of `wire`, which holds headers whole, and returns how many of them are payload
+    /// of data frames.
+    fn advance(&mut self, wire: &[u8], n: usize) -> u64 {
+        let mut data = 0;
+        let mut at = 0;
+        while at < n {
+            if self.at_border() {
+                let (first, len, size) = frame::decode_own(&wire[at..]);
+                *self = FrameCursor {
+                    header_left: size as u8,
+                    is_data: frame::is_data(first),
+                    payload_left: len,
+                };
+            }
+            let header = usize::from(self.header_left).min(n - at);
+            self.header_left -= header as u8;
+            at += header;
+            let payload = self.payload_left.min((n - at) as u64);
+            self.payload_left -= payload;
+            at += payload as usize;
+            if self.is_data {
+                data += payload;
+            }
+        }
+        data
+    }
+}
+
+impl Outgoing {
+    /// Unreleased bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.more_len + (self.tail.len() - self.start) as u64
+    }
+
+    /// Payload bytes of data frames that are not released.
+    #[inline]
+    pub(crate) fn buffered(&self) -> u64 {
+        self.buffered
+    }
+
+    /// Queues a frame with a copy of `payload`, masked with `key`.
+    #[inline]
+    pub(crate) fn push(&mut self, first: u8, payload: &[u8], key: Option<[u8; 4]>) {
+        let (header, size) = frame::encode(first, payload.len() as u64, key);
+        if self.tail.capacity() - self.tail.len() < MAX_HEADER_BYTES + payload.len() {
+            self.make_room(size + payload.len());
+        }
+        self.tail.extend_from_slice(&header[..size]);
+        match key {
+            Some(key) => mask::append_masked(&mut self.tail, payload, key),
+            None => self.tail.extend_from_slice(payload),
+        }
+        if frame::is_data(first) {
+            self.buffered += payload.len() as u64;
+        }
+        self.used = true;
+    }
+
+    /// Queues a frame with `payload` moved in, masked in place with `key`.
+    pub(crate) fn push_owned(&mut self, first: u8, mut payload: Vec<u8>, key: Option<[u8; 4]>) {
+        if payload.len() < MOVE_BYTES {
+            return self.push(first, &payload, key);
+        }
+        if let Some(key) = key {
+            mask::apply_mask(&mut payload, key);
+        }
+        let (header, size) = frame::encode(first, payload.len() as u64, key);
+        self.buffered += payload.len() as u64;
+        self.used = true;
+        if self.tail.len() > self.start && self.tail.capacity() - self.tail.len() >= size {
+            self.tail.extend_from_slice(&header[..size]);
+            self.retire_tail();
+        } else {
+            self.retire_tail();
+            self.push_piece(Piece::Header { bytes: header, start: 0, end: size as u8 });
+        }
+        self.push_piece(Piece::Owned { bytes: payload, start: 0 });
+    }
+
+    /// Queues a whole frame that is shared with others; `payload_len` bytes of it are the payload of a data frame.
+    pub(crate) fn push_shared(&mut self, frame: &Shared<Vec<u8>>, payload_len: usize) {
+        self.buffered += payload_len as u64;
+        self.used = true;
+        if frame.len() < MOVE_BYTES {
+            if self.tail.capacity() - self.tail.len() < frame.len() {
+                self.make_room(frame.len());
+            }
+            self.tail.extend_from_slice(frame);
+        } else {
+            self.retire_tail();
+            self.push_piece(Piece::Shared(Segment::shared(frame.clone())));
+        }
+    }
+
+    /// Queues what `write` appends, which is no frame; nothing else may have been queued before.
+    pub(crate) fn push_head<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.len() == 0, "the opening handshake comes first");
+        self.tail.clear();
+        self.start = 0;
+        write(&mut self.tail)?;
+        self.head = u32::try_from(self.tail.len()).expect("a head is bounded by what a caller can write");
+        if let Some(more) = &mut self.more {
+            more.released = FrameCursor::in_head(self.head);
+            more.exposed = more.released;
+        }
+        self.used = true;
+        Ok(())
+    }
+
+    /// Queues a control frame ahead of all data that is not begun.
+    pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+        let more = self.more();
+        if more.control_start > more.control.len() / 2 {
+            more.control.drain(..more.control_start);
+            more.last_pong = more.last_pong.and_then(|at| at.checked_sub(more.control_start));
+            more.control_start = 0;
+        }
+        let (header, size) = frame::encode(FIN | opcode as u8, payload.len() as u64, key);
+        more.control.extend_from_slice(&header[..size]);
+        mask::append_masked(&mut more.control, payload, key.unwrap_or_default());
+        self.more_len += (size + payload.len()) as u64;
+        self.used = true;
+    }
+
+    /// Queues a pong ahead of all data that is not begun. From the `limit`th on, it takes the place of the latest one
+    /// that is still whole (RFC 6455 5.5.3).
+    pub(crate) fn push_pong(&mut self, payload: &[u8], key: Option<[u8; 4]>, limit: u8) {
+        let more = self.more();
+        match more.last_pong.filter(|at| *at >= more.control_start) {
+            Some(at) if more.pongs >= limit.max(1) => {
+                let (_, len, size) = frame::decode_own(&more.control[at..]);
+                let old = size + len as usize;
+                more.control.drain(at..at + old);
+                self.more_len -= old as u64;
+            }
+            _ => more.pongs = more.pongs.saturating_add(1),
+        }
+        let frame_len = payload.len() + if key.is_some() { 6 } else { 2 };
+        self.push_control(Opcode::Pong, payload, key);
+        let more = self.more();
+        more.last_pong = Some(more.control.len() - frame_len);
+    }
+
+    /// The first contiguous piece; empty only if the queue is.
+    #[inline]
+    pub(crate) fn first(&self) -> &[u8] {
+        match self.more_len {
+            0 => &self.tail[self.start..],
+            _ => self.chunks().next().unwrap_or_default(),
+        }
+    }
+
+    /// All that is not taken, in contiguous pieces.
+    #[inline]
+    pub(crate) fn chunks(&self) -> OutgoingChunks<'_> {
+        let Some(more) = &self.more else {
+            return OutgoingChunks {
+                rest: &self.tail[self.start..],
+                before_control: u64::MAX,
+                control: &[],
+                pieces: None,
+                tail: &[],
+            };
+        };
+        let control = &more.control[more.control_start..];
+        OutgoingChunks {
+            rest: &[],
+            before_control: match control.is_empty() {
+                true => u64::MAX,
+                false if more.in_control => 0,
+                false => more.exposed.to_border(),
+            },
+            control,
+            pieces: Some(more.pieces.iter()),
+            tail: &self.tail[self.start..],
+        }
+    }
+
+    /// Releases the first `n` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    #[inline]
+    pub(crate) fn advance(&mut self, n: usize) {
+        if self.more_len == 0 && n == self.tail.len() - self.start {
+            if n > 0 {
+                self.reset();
+            }
+        } else {
+            self.advance_partly(n);
+        }
+    }
+
+    /// The queue has become empty.
+    #[inline]
+    fn reset(&mut self) {
+        self.tail.clear();
+        self.start = 0;
+        self.buffered = 0;
+        self.head = 0;
+        if self.tail.capacity() > KEEP_BYTES {
+            self.tail = Vec::new();
+        }
+        if let Some(more) = &mut self.more {
+            more.reset();
+        }
+    }
+
+    fn advance_partly(&mut self, mut n: usize) {
+        assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
+        // The border between frames must be known, now that a part of one is released.
+        self.more();
+        while n > 0 {
+            let more = self.more.as_mut().expect("it was made above");
+            if let Some(segment) = more.taken.front_mut() {
+                let step = n.min(segment.len());
+                self.buffered -= more.released.advance(segment, step);
+                segment.start += step;
+                self.more_len -= step as u64;
+                n -= step;
+                if segment.is_empty() {
+                    more.taken.pop_front();
+                }
+                continue;
+            }
+            let piece = self.first();
+            let step = n.min(piece.len());
+            let mut cursor = self.more.as_ref().expect("it was made above").released;
+            let data = cursor.advance(piece, step);
+            self.buffered -= data;
+            n -= step;
+            self.remove_front(step, &cursor);
+            let more = self.more.as_mut().expect("it was made above");
+            more.released = cursor;
+        }
+        if self.len() == 0 {
+            self.reset();
+        }
+    }
+
+    /// Drops `n` bytes off the front of what is not taken, after which `exposed` is where the rest begins.
+    fn remove_front(&mut self, n: usize, exposed: &FrameCursor) {
+        let more = self.more.as_mut().expect("a part of the queue is only removed with the cursors in place");
+        let from_control =
+            more.control_start < more.control.len() && (more.in_control || more.exposed.at_border());
+        more.exposed = *exposed;
+        if from_control {
+            more.control_start += n;
+            more.in_control = !exposed.at_border();
+            self.more_len -= n as u64;
+            if more.control_start == more.control.len() {
+                more.control.clear();
+                more.control_start = 0;
+                more.pongs = 0;
+                more.last_pong = None;
+            }
+        } else if let Some(piece) = more.pieces.front_mut() {
+            piece.release(n);
+            self.more_len -= n as u64;
+            if piece.as_slice().is_empty() {
+                more.pieces.pop_front();
+            }
+        } else {
+            self.start += n;
+            if self.start == self.tail.len() {
+                self.tail.clear();
+                self.start = 0;
+            }
+        }
+    }
+
+    /// Moves the first contiguous piece out; it counts until it is released.
+    pub(crate) fn take(&mut self) -> Option<Segment> {
+        self.more();
+        let n = self.first().len();
+        if n == 0 {
+            return None;
+        }
+        let more = self.more.as_mut().expect("it was made above");
+        let from_control =
+            more.control_start < more.control.len() && (more.in_control || more.exposed.at_border());
+        let mut exposed = more.exposed;
+        let segment = if from_control {
+            let bytes = core::mem::take(&mut more.control);
+            let start = core::mem::take(&mut more.control_start);
+            more.in_control = false;
+            more.pongs = 0;
+            more.last_pong = None;
+            Segment::new(bytes, start)
+        } else {
+            // The whole piece becomes shared, so that a rest behind a border can stay in the queue.
+            let (mut whole, counted) = match more.pieces.pop_front() {
+                Some(piece) => (piece.into_segment(), true),
+                None => {
+                    let bytes = core::mem::take(&mut self.tail);
+                    (Segment::new(bytes, core::mem::take(&mut self.start)), false)
+                }
+            };
+            if !counted {
+                self.more_len += whole.len() as u64;
+            }
+            let segment = whole.split_to(n);
+            if !whole.is_empty() {
+                more.pieces.push_front(Piece::Shared(whole));
+            }
+            segment
+        };
+        exposed.advance(&segment, n);
+        more.exposed = exposed;
+        more.taken.push_back(segment.clone());
+        Some(segment)
+    }
+
+    /// Drops all bytes; what the application sent stays counted as buffered.
+    pub(crate) fn abandon(&mut self) {
+        *self = Outgoing { buffered: self.buffered, ..Outgoing::default() };
+    }
+
+    /// Gives memory back if nothing is queued, and nothing was since the last call.
+    pub(crate) fn release_unused(&mut self) {
+        if !core::mem::take(&mut self.used) {
+            self.release_memory();
+        }
+    }
+
+    /// Gives memory back if nothing is queued.
+    pub(crate) fn release_memory(&mut self) {
+        if self.len() == 0 {
+            self.tail = Vec::new();
+            self.more = None;
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_with(|| {
+            let cursor = FrameCursor::in_head(self.head);
+            Box::new(More { released: cursor, exposed: cursor, ..More::default() })
+        })
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        self.more_len += piece.as_slice().len() as u64;
+        self.more().pieces.push_back(piece);
+    }
+
+    /// Makes the tail a piece of its own, and begins a new one.
+    fn retire_tail(&mut self) {
+        if self.tail.len() > self.start {
+            let piece = Piece::Owned {
+                bytes: core::mem::take(&mut self.tail),
+                start: core::mem::take(&mut self.start),
+            };
+            self.push_piece(piece);
+        }
+    }
+
+    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte.
+    #[cold]
+    fn make_room(&mut self, need: usize) {
+        let live = self.tail.len() - self.start;
+        if self.start >= live && need <= self.tail.capacity() - live {
+            self.tail.drain(..self.start);
+            self.start = 0;
+            // A cursor counts from the front of the queue, so that it does not move.
+        } else if live > 0 && live + need > RETIRE_BYTES {
+            self.retire_tail();
+            self.tail.reserve_exact(RETIRE_BYTES.max(need + MAX_HEADER_BYTES));
+            return;
+        } else if self.start > 0 {
+            self.tail.drain(..self.start);
+            self.start = 0;
+        }
+        // A large payload gets just its size; small ones grow the tail by doubling.
+        if self.tail.len() + need + MAX_HEADER_BYTES > RETIRE_BYTES {
+            self.tail.reserve_exact(need + MAX_HEADER_BYTES);
+        } else {
+            self.tail.reserve(need + MAX_HEADER_BYTES);
+        }
+    }
+}
+
+impl More {
+    fn reset(&mut self) {
+        debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
+        self.control.clear();
+        self.control_start = 0;
+        self.in_control = false;
+        self.pongs = 0;
+        self.last_pong = None;
+        self.released = FrameCursor::default();
+        self.exposed = FrameCursor::default();
+    }
+}
+
+/// The outgoing bytes in contiguous pieces, in wire order; none is empty.
+#[derive(Clone)]
+pub struct OutgoingChunks<'a> {
+    /// What is left of the current piece of data.
+    rest: &'a [u8],
+    /// Bytes of data before the control frames; `u64::MAX` if they are out or there are none.
+    before_control: u64,
+    control: &'a [u8],
+    pieces: Option<alloc::collections::vec_deque::Iter<'a, Piece>>,
+    tail: &'a [u8],
+}
+
+impl<'a> Iterator for OutgoingChunks<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.before_control == 0 {
+            self.before_control = u64::MAX;
+            return Some(core::mem::take(&mut self.control));
+        }
+        if self.rest.is_empty() {
+            self.rest = match self.pieces.as_mut().and_then(Iterator::next) {
+                Some(piece) => piece.as_slice(),
+                None => core::mem::take(&mut self.tail),
+            };
+        }
+        let n = (self.rest.len() as u64).min(self.before_control) as usize;
+        let (chunk, rest) = self.rest.split_at(n);
+        self.rest = rest;
+        if self.before_control != u64::MAX {
+            self.before_control -= n as u64;
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    }
+}
+
+impl fmt::Debug for OutgoingChunks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone().map(<[u8]>::len)).finish()
+    }
+}

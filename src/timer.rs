@@ -1,0 +1,136 @@
+//! Time as the machine sees it: the caller's clock as a number, and the arithmetic of deadlines. What a deadline
+//! means is decided by the connection.
+
+use core::time::Duration;
+
+/// The caller's monotonic clock: a duration since any moment that the caller chose, the same for all calls on a
+/// connection. In a test it is just a number.
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use websocket_proto::Timestamp;
+///
+/// let epoch = std::time::Instant::now();
+/// let now = Timestamp::new(epoch.elapsed());
+/// # let _ = now; }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(Duration);
+
+impl Timestamp {
+    /// A moment, as the time since the caller's epoch.
+    pub const fn new(since_epoch: Duration) -> Timestamp {
+        Timestamp(since_epoch)
+    }
+
+    /// A moment in milliseconds since the caller's epoch.
+    pub const fn from_millis(millis: u64) -> Timestamp {
+        Timestamp(Duration::from_millis(millis))
+    }
+
+    /// The time since the caller's epoch.
+    pub const fn since_epoch(self) -> Duration {
+        self.0
+    }
+
+    /// How long to wait from `now` until this moment; zero if it has passed.
+    pub const fn saturating_since(self, now: Timestamp) -> Duration {
+        self.0.saturating_sub(now.0)
+    }
+}
+
+impl core::ops::Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(duration))
+    }
+}
+
+/// What the timers run for. Each has one timer, which starts when the time is told for the first time in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// The time was never told.
+    Unknown,
+    /// The opening handshake.
+    Handshake,
+    /// The open connection, since the peer was last heard.
+    Silence,
+    /// The closing handshake, up to the peer's Close.
+    Closing,
+    /// The time for which the transport outlives the connection.
+    Linger,
+}
+
+/// One running timer, in 12 bytes: milliseconds, modulo 2^32 (49 days).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timer {
+    since: u32,
+    /// Pings sent in this silence.
+    pub(crate) pings: u16,
+    span: Span,
+    /// The peer was heard since the time was last told.
+    pub(crate) heard: bool,
+}
+
+impl Timer {
+    pub(crate) const fn new() -> Timer {
+        Timer { since: 0, pings: 0, span: Span::Unknown, heard: false }
+    }
+
+    /// Notes the time: it begins a new span, or a new silence, if there is one.
+    pub(crate) fn observe(&mut self, now: Timestamp, span: Span) {
+        let heard = core::mem::take(&mut self.heard);
+        if self.span != span || (span == Span::Silence && heard) {
+            *self = Timer { since: millis(now) as u32, pings: 0, span, heard: false };
+        }
+    }
+
+    /// The moment `after` the start of the span: never earlier, and less than a millisecond later.
+    pub(crate) fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
+        let elapsed = u64::from((millis(now) as u32).wrapping_sub(self.since));
+        let start = Duration::from_millis(millis(now).saturating_sub(elapsed));
+        Timestamp(start.saturating_add(after))
+    }
+}
+
+/// Milliseconds, rounded up.
+fn millis(now: Timestamp) -> u64 {
+    now.0.as_micros().div_ceil(1000) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadline_is_not_early_and_survives_the_wrap() {
+        for start in [0u64, 5, u64::from(u32::MAX) - 3, 1 << 40] {
+            let mut timer = Timer::new();
+            let begin = Timestamp(Duration::from_micros(start * 1000 + 700));
+            timer.observe(begin, Span::Silence);
+            for later in [0u64, 1, 10, 5000] {
+                let now = begin + Duration::from_millis(later);
+                let deadline = timer.deadline(now, Duration::from_millis(10));
+                assert!(deadline >= begin + Duration::from_millis(10), "{start} {later}");
+                assert!(deadline <= begin + Duration::from_millis(11), "{start} {later}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_span_and_a_sign_of_life_restart_it() {
+        let ms = Timestamp::from_millis;
+        let mut timer = Timer::new();
+        timer.observe(ms(10), Span::Silence);
+        timer.observe(ms(20), Span::Silence);
+        assert_eq!(timer.deadline(ms(20), Duration::ZERO), ms(10));
+        timer.heard = true;
+        timer.observe(ms(30), Span::Silence);
+        assert_eq!(timer.deadline(ms(30), Duration::ZERO), ms(30));
+        timer.observe(ms(40), Span::Closing);
+        timer.heard = true;
+        timer.observe(ms(50), Span::Closing);
+        assert_eq!(timer.deadline(ms(50), Duration::ZERO), ms(40));
+    }
+}

@@ -1,0 +1,74 @@
+"""Judges one report of the Autobahn TestSuite: prints its verdicts by group of cases and each one that is not
+good, and as its last line how many passed and failed. A case that should be there and is not has failed.
+
+    verdicts.py INDEX.JSON EXPECTED     EXPECTED names the cases, one a line
+"""
+
+import collections
+import json
+import sys
+from pathlib import Path
+
+GOOD = ("OK", "INFORMATIONAL")
+MISSING = "MISSING"
+AGENT = "websocket-proto"
+
+
+def read_report(path):
+    """The verdicts by case id; none if the suite left no report, or one about somebody else."""
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        print(f"no report: {error}")
+        return {}
+    if list(report) != [AGENT]:
+        print(f"the report is about {list(report)}, not about {AGENT}")
+    return report.get(AGENT, {})
+
+
+def verdict_of(entry):
+    """One word for a case: the worse of its two behaviours, as the suite names it."""
+    if entry is None:
+        return MISSING
+    behaviour, at_close = entry["behavior"], entry["behaviorClose"]
+    if behaviour in GOOD and at_close not in GOOD:
+        return f"close {at_close}"
+    return behaviour
+
+
+def print_table(verdicts):
+    groups = collections.defaultdict(collections.Counter)
+    for case, verdict in verdicts.items():
+        groups[case.split(".")[0]][verdict] += 1
+        groups["all"][verdict] += 1
+    columns = [*GOOD, *sorted(set(groups["all"]) - set(GOOD))]
+    print("  ".join(["group", "cases", *columns]))
+    for group, counts in groups.items():
+        if group != "all":
+            print_row(f"{group}.*", counts, columns)
+    print_row("all", groups["all"], columns)
+
+
+def print_row(name, counts, columns):
+    cells = [f"{counts[column] or '-':>{len(column)}}" for column in columns]
+    print("  ".join([f"{name:<5}", f"{counts.total():>5}", *cells]))
+
+
+def main():
+    expected = Path(sys.argv[2]).read_text(encoding="utf-8").split()
+    report = read_report(sys.argv[1])
+    verdicts = {case: verdict_of(report.get(case)) for case in expected}
+    verdicts |= {case: "UNASKED" for case in report if case not in verdicts}
+    print_table(verdicts)
+    bad = [case for case, verdict in verdicts.items() if verdict not in GOOD]
+    for case in bad:
+        entry = report.get(case, {})
+        print(
+            f"{case:<10} behaviour {entry.get('behavior', MISSING)}, close {entry.get('behaviorClose', MISSING)}"
+            f" (code {entry.get('remoteCloseCode')}, {entry.get('duration')} ms)"
+        )
+    print(f"{len(verdicts) - len(bad)} passed, {len(bad)} failed")
+    sys.exit(bool(bad) or not verdicts)
+
+
+main()
