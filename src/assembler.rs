@@ -58,7 +58,9 @@ impl Assembler {
         if end && self.buf.is_empty() {
             crate::mask::apply_mask(piece, key);
             let message = match self.kind() {
-                MessageKind::Text => Message::Text(Cow::Borrowed(utf8::validate(piece).ok_or(InvalidUtf8)?)),
+                MessageKind::Text => {
+                    Message::Text(Cow::Borrowed(utf8::validate(piece).ok_or(InvalidUtf8)?))
+                }
                 MessageKind::Binary => Message::Binary(Cow::Borrowed(piece)),
             };
             self.finish();
@@ -87,7 +89,9 @@ impl Assembler {
         if arrived > self.buf.capacity() {
             let doubled = arrived.saturating_mul(2);
             let target = match fin {
-                true => doubled.min(usize::try_from(left).map_or(doubled, |left| arrived.saturating_add(left))),
+                true => doubled.min(
+                    usize::try_from(left).map_or(doubled, |left| arrived.saturating_add(left)),
+                ),
                 false => doubled,
             };
             self.buf.reserve(target - self.buf.len());
@@ -112,7 +116,9 @@ impl Assembler {
         let mut marks = Marks { first: !self.begun, last: end };
         let inside_character = !self.carry.is_empty();
         let (chunk, verdict) = match self.kind() {
-            MessageKind::Binary => ((!piece.is_empty()).then(|| Chunk::binary(marks, piece)), Ok(())),
+            MessageKind::Binary => {
+                ((!piece.is_empty()).then(|| Chunk::binary(marks, piece)), Ok(()))
+            }
             MessageKind::Text => match self.carry.feed(piece, end) {
                 Ok((Some(character), _)) => (Some(Chunk::character(marks, character)), Ok(())),
                 Ok((None, text)) => ((!text.is_empty()).then(|| Chunk::text(marks, text)), Ok(())),

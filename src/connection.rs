@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::Shared;
 use crate::assembler::Assembler;
 use crate::close::{CloseBody, CloseCode};
 use crate::config::{Config, Delivery};
@@ -20,7 +21,6 @@ use crate::frame::{FIN, Opcode};
 use crate::outgoing::{Outgoing, OutgoingChunks, Segment};
 use crate::timer::{Span, Timer, Timestamp};
 use crate::utf8::Utf8Carry;
-use crate::Shared;
 use opening::Opening;
 use receive::{FrameState, Short};
 
@@ -339,7 +339,9 @@ impl Connection {
             Phase::Flushing => self.outgoing.len() == 0,
             // The peer's end was seen, but it may still read.
             Phase::Waiting | Phase::Draining => self.eof && self.outgoing.len() == 0,
-            Phase::Request | Phase::Decision | Phase::Response | Phase::Open | Phase::Closing => false,
+            Phase::Request | Phase::Decision | Phase::Response | Phase::Open | Phase::Closing => {
+                false
+            }
         }
     }
 

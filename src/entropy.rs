@@ -21,7 +21,10 @@ pub enum Entropy {
     Seed(u64),
 }
 
-#[cfg_attr(not(feature = "os-entropy"), allow(clippy::derivable_impls, reason = "the default depends on a feature"))]
+#[cfg_attr(
+    not(feature = "os-entropy"),
+    allow(clippy::derivable_impls, reason = "the default depends on a feature")
+)]
 impl Default for Entropy {
     fn default() -> Self {
         #[cfg(feature = "os-entropy")]
@@ -166,7 +169,8 @@ mod tests {
             .collect();
         let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
         assert!(distinct.len() > 2990, "{} of 3000 keys are distinct", distinct.len());
-        let steps: std::collections::BTreeSet<_> = keys.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
+        let steps: std::collections::BTreeSet<_> =
+            keys.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         assert!(steps.len() > 2980, "{} of 2999 steps are distinct", steps.len());
     }
 

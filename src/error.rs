@@ -76,7 +76,9 @@ impl fmt::Display for UsageError {
             UsageError::CloseReasonTooLong { len } => {
                 write!(f, "close reason is {len} bytes, limit is 123")
             }
-            UsageError::CloseCodeNotSendable(code) => write!(f, "close code {code} must not be sent"),
+            UsageError::CloseCodeNotSendable(code) => {
+                write!(f, "close code {code} must not be sent")
+            }
             UsageError::BufferFull { needed, limit } => {
                 write!(f, "outgoing queue would hold {needed} bytes, limit is {limit}")
             }
@@ -215,8 +217,12 @@ impl ProtocolError {
             | ProtocolError::UnfinishedMessage
             | ProtocolError::CloseTooShort
             | ProtocolError::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
-            ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
-            ProtocolError::FrameTooBig { .. } | ProtocolError::MessageTooBig { .. } => CloseCode::TOO_BIG,
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason => {
+                CloseCode::INVALID_PAYLOAD
+            }
+            ProtocolError::FrameTooBig { .. } | ProtocolError::MessageTooBig { .. } => {
+                CloseCode::TOO_BIG
+            }
             ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             ProtocolError::Handshake(_) => return None,
         })
@@ -240,7 +246,9 @@ impl fmt::Display for ProtocolError {
             }
             ProtocolError::NonMinimalLength => f.write_str("length is not in its shortest form"),
             ProtocolError::LengthOutOfRange => f.write_str("64-bit length has its top bit set"),
-            ProtocolError::UnexpectedContinuation => f.write_str("continuation with no message open"),
+            ProtocolError::UnexpectedContinuation => {
+                f.write_str("continuation with no message open")
+            }
             ProtocolError::UnfinishedMessage => f.write_str("new message inside an unfinished one"),
             ProtocolError::FrameTooBig { len, limit } => {
                 write!(f, "frame is at least {len} bytes, limit is {limit}")
@@ -253,7 +261,9 @@ impl fmt::Display for ProtocolError {
             }
             ProtocolError::InvalidUtf8 => f.write_str("text is not UTF-8"),
             ProtocolError::CloseTooShort => f.write_str("close payload is 1 byte, a code needs 2"),
-            ProtocolError::InvalidCloseCode { code } => write!(f, "close code {code} is not allowed"),
+            ProtocolError::InvalidCloseCode { code } => {
+                write!(f, "close code {code} is not allowed")
+            }
             ProtocolError::InvalidCloseReason => f.write_str("close reason is not UTF-8"),
             ProtocolError::Handshake(error) => error.fmt(f),
         }

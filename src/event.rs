@@ -60,7 +60,10 @@ impl Event<'_> {
 
 /// Text or binary (RFC 6455 5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused"
+)]
 pub enum MessageKind {
     /// UTF-8.
     Text,
@@ -74,7 +77,10 @@ pub enum MessageKind {
 /// received one can be sent on while it borrows the read buffer. An owned payload is moved into the queue if it
 /// is large.
 #[derive(Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused"
+)]
 pub enum Message<'a> {
     /// UTF-8.
     Text(Cow<'a, str>),

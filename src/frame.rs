@@ -171,8 +171,12 @@ impl Rules {
         }
         // RFC 6455 5.4: a message's fragments are not interleaved with another's.
         match (self.message_open, opcode) {
-            (Some(false), Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
-            (Some(true), Opcode::Text | Opcode::Binary) => return Err(ProtocolError::UnfinishedMessage),
+            (Some(false), Opcode::Continuation) => {
+                return Err(ProtocolError::UnexpectedContinuation);
+            }
+            (Some(true), Opcode::Text | Opcode::Binary) => {
+                return Err(ProtocolError::UnfinishedMessage);
+            }
             _ => {}
         }
         match self.fragments_exhausted {

@@ -23,11 +23,11 @@ mod timer;
 mod utf8;
 
 /// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
-#[cfg(target_has_atomic = "ptr")]
-pub use alloc::sync::Arc as Shared;
-/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
 #[cfg(not(target_has_atomic = "ptr"))]
 pub use alloc::rc::Rc as Shared;
+/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
+#[cfg(target_has_atomic = "ptr")]
+pub use alloc::sync::Arc as Shared;
 
 pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES};
 pub use config::{Config, Delivery};
@@ -37,8 +37,8 @@ pub use error::{ProtocolError, UsageError};
 pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
-    Accept, ClientRequest, HandshakeError, OriginPolicy, PlainRequest, Response, UpgradeRequest, UpgradeResponse,
-    Uri, UriError, accept_key,
+    Accept, ClientRequest, HandshakeError, OriginPolicy, PlainRequest, Response, UpgradeRequest,
+    UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
 pub use outgoing::{OutgoingChunks, Segment};

@@ -272,7 +272,8 @@ impl Outgoing {
         self.tail.clear();
         self.start = 0;
         write(&mut self.tail)?;
-        self.head = u32::try_from(self.tail.len()).expect("a head is bounded by what a caller can write");
+        self.head =
+            u32::try_from(self.tail.len()).expect("a head is bounded by what a caller can write");
         if let Some(more) = &mut self.more {
             more.released = FrameCursor::in_head(self.head);
             more.exposed = more.released;
@@ -415,9 +416,12 @@ impl Outgoing {
 
     /// Drops `n` bytes off the front of what is not taken, after which `exposed` is where the rest begins.
     fn remove_front(&mut self, n: usize, exposed: &FrameCursor) {
-        let more = self.more.as_mut().expect("a part of the queue is only removed with the cursors in place");
-        let from_control =
-            more.control_start < more.control.len() && (more.in_control || more.exposed.at_border());
+        let more = self
+            .more
+            .as_mut()
+            .expect("a part of the queue is only removed with the cursors in place");
+        let from_control = more.control_start < more.control.len()
+            && (more.in_control || more.exposed.at_border());
         more.exposed = *exposed;
         if from_control {
             more.control_start += n;
@@ -452,8 +456,8 @@ impl Outgoing {
             return None;
         }
         let more = self.more.as_mut().expect("it was made above");
-        let from_control =
-            more.control_start < more.control.len() && (more.in_control || more.exposed.at_border());
+        let from_control = more.control_start < more.control.len()
+            && (more.in_control || more.exposed.at_border());
         let mut exposed = more.exposed;
         let segment = if from_control {
             let bytes = core::mem::take(&mut more.control);

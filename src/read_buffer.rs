@@ -38,7 +38,11 @@ impl ReadBuffer {
     ///
     /// If `spare` is shorter than that.
     pub fn filled(&mut self, n: usize) {
-        assert!(n <= self.bytes.len() - self.end, "filled({n}), but {} are spare", self.bytes.len() - self.end);
+        assert!(
+            n <= self.bytes.len() - self.end,
+            "filled({n}), but {} are spare",
+            self.bytes.len() - self.end
+        );
         self.end += n;
     }
 
@@ -48,7 +52,10 @@ impl ReadBuffer {
     }
 
     /// Lets `receive` take bytes off the front of those that were not received.
-    pub(crate) fn take_front<'a, R>(&'a mut self, receive: impl FnOnce(&mut &'a mut [u8]) -> R) -> R {
+    pub(crate) fn take_front<'a, R>(
+        &'a mut self,
+        receive: impl FnOnce(&mut &'a mut [u8]) -> R,
+    ) -> R {
         let mut input = &mut self.bytes[self.start..self.end];
         let result = receive(&mut input);
         self.start = self.end - input.len();

@@ -16,13 +16,11 @@ fn main() -> Result<()> {
     };
     let config = Shared::new(Config::default());
     let count = run(&format!("{server}/getCaseCount"), &config, false)?;
-    let count: u32 = count.parse().map_err(|_| Error::new(ErrorKind::InvalidData, "no case count"))?;
+    let count: u32 =
+        count.parse().map_err(|_| Error::new(ErrorKind::InvalidData, "no case count"))?;
     println!("{count} cases");
     for case in 1..=count {
-        // The transport may be cut off by a case: the server's report is the judge.
-        if let Err(error) = run(&format!("{server}/runCase?case={case}&agent={AGENT}"), &config, true) {
-            println!("case {case}: {error}");
-        }
+        run(&format!("{server}/runCase?case={case}&agent={AGENT}"), &config, true)?;
     }
     run(&format!("{server}/updateReports?agent={AGENT}"), &config, false)?;
     Ok(())
@@ -30,7 +28,8 @@ fn main() -> Result<()> {
 
 /// Connects, echoes if asked to, until the connection is closed. Returns the last text message.
 fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
-    let request = ClientRequest::new(url).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
+    let request =
+        ClientRequest::new(url).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
     let mut stream = TcpStream::connect((request.uri().host(), request.uri().port()))?;
     stream.set_nodelay(true)?;
     // A case takes as long as the server needs; one that stops answering is given up.
@@ -39,21 +38,25 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
     let mut buf = vec![0; 64 * 1024];
     let mut last = String::new();
     loop {
-        while conn.wants_write() {
-            match stream.write(conn.outgoing())? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                n => conn.advance(n),
-            }
+        while conn.poll_event().is_some() {}
+        // A case may end in a transport that is cut off: the server's report is the judge.
+        if flush(&mut stream, &mut conn).is_err() {
+            conn.abort();
         }
         if conn.is_finished() {
             return Ok(last);
         }
-        let n = stream.read(&mut buf)?;
-        if n == 0 {
-            conn.receive_eof();
-            while conn.poll_event().is_some() {}
-            continue;
-        }
+        let n = match stream.read(&mut buf) {
+            Ok(0) => {
+                conn.receive_eof();
+                continue;
+            }
+            Ok(n) => n,
+            Err(_) => {
+                conn.abort();
+                continue;
+            }
+        };
         let mut input = &mut buf[..n];
         while let Some(event) = conn.receive(&mut input) {
             if let Event::Message(message) = event {
@@ -65,4 +68,14 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
             }
         }
     }
+}
+
+fn flush(stream: &mut TcpStream, conn: &mut Connection) -> Result<()> {
+    while conn.wants_write() {
+        match stream.write(conn.outgoing())? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            n => conn.advance(n),
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,9 @@ use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use websocket_proto::{Accept, Config, Connection, Event, PlainRequest, Response, Shared, Timestamp};
+use websocket_proto::{
+    Accept, Config, Connection, Event, PlainRequest, Response, Shared, Timestamp,
+};
 
 const PAGE: &str = include_str!("echo_page.html");
 
@@ -25,7 +27,7 @@ fn main() -> Result<()> {
         let config = config.clone();
         let serve = move || {
             if let Err(error) = serve(stream, config) {
-                eprintln!("connection lost: {error}");
+                eprintln!("connection given up: {error}");
             }
         };
         if let Err(error) = std::thread::Builder::new().spawn(serve) {
@@ -53,7 +55,11 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         match flush(&mut stream, &mut conn) {
             Ok(()) => {}
             Err(error) if is_timeout(&error) => continue,
-            Err(error) => return Err(error),
+            // The transport is lost; `poll_event` tells, unless the connection was closed before.
+            Err(_) => {
+                conn.abort();
+                continue;
+            }
         }
         if conn.wants_shutdown() {
             // The peer may be gone already.
@@ -62,18 +68,16 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         if conn.is_finished() {
             return Ok(());
         }
-        let n = match stream.read(&mut buf) {
-            Ok(n) => n,
-            Err(error) if is_timeout(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        if n == 0 {
-            conn.receive_eof();
-            continue;
-        }
-        let mut input = &mut buf[..n];
-        while let Some(event) = conn.receive(&mut input) {
-            handle(&mut conn, event)?;
+        match stream.read(&mut buf) {
+            Ok(0) => conn.receive_eof(),
+            Ok(n) => {
+                let mut input = &mut buf[..n];
+                while let Some(event) = conn.receive(&mut input) {
+                    handle(&mut conn, event)?;
+                }
+            }
+            Err(error) if is_timeout(&error) => {}
+            Err(_) => conn.abort(),
         }
     }
 }
@@ -94,8 +98,7 @@ fn handle(conn: &mut Connection, event: Event<'_>) -> Result<()> {
     match event {
         Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
         Event::PlainRequest(request) => conn.respond(answer(&request))?,
-        // A client that starts to close does not want its echo any more.
-        Event::Message(message) if conn.check_send(message.len()).is_ok() => conn.send(message)?,
+        Event::Message(message) => conn.send(message)?,
         _ => {}
     }
     Ok(())

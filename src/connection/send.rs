@@ -22,9 +22,13 @@ impl Connection {
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
         match message.into() {
-            Message::Text(Cow::Borrowed(text)) => self.send_copy(MessageKind::Text, text.as_bytes()),
+            Message::Text(Cow::Borrowed(text)) => {
+                self.send_copy(MessageKind::Text, text.as_bytes())
+            }
             Message::Binary(Cow::Borrowed(bytes)) => self.send_copy(MessageKind::Binary, bytes),
-            Message::Text(Cow::Owned(text)) => self.send_owned(MessageKind::Text, text.into_bytes()),
+            Message::Text(Cow::Owned(text)) => {
+                self.send_owned(MessageKind::Text, text.into_bytes())
+            }
             Message::Binary(Cow::Owned(bytes)) => self.send_owned(MessageKind::Binary, bytes),
         }
     }

@@ -20,6 +20,9 @@ use crate::error::UsageError;
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
+/// Name and value of a header that is sent by HTTP/2 or HTTP/3.
+pub type ExtendedHeader<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 impl ClientRequest {
     /// The headers of an extended CONNECT for this request, pseudo-headers first, names in lower case (RFC 8441 5).
     ///
@@ -27,11 +30,11 @@ impl ClientRequest {
     ///
     /// # Errors
     /// What is wrong with the request's origin, subprotocols or headers.
-    pub fn extended_connect(&self) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, UsageError> {
+    pub fn extended_connect(&self) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
         self.check()?;
         let uri = &self.uri;
         // RFC 8441 5: no Host, Connection, Upgrade or Sec-WebSocket-Key.
-        let mut headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = [
+        let mut headers: Vec<ExtendedHeader<'_>> = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
             (":scheme", if uri.is_secure() { "https" } else { "http" }),
@@ -103,7 +106,7 @@ pub struct ExtendedConnect<'h> {
     authority: &'h str,
     path: &'h str,
     headers: Vec<(&'h str, &'h [u8])>,
-    /// The subprotocols that were offered, joined by commas.
+    /// The subprotocols that were offered, a comma list.
     offered: Option<Box<str>>,
 }
 
@@ -142,7 +145,7 @@ impl<'h> ExtendedConnect<'h> {
 
     /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 4.2.1).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        self.offered.iter().flat_map(|all| all.split(','))
+        self.offered.iter().flat_map(|all| syntax::list(all.as_bytes())).filter_map(syntax::token)
     }
 
     /// The values of the `sec-websocket-extensions` headers; their grammar has been checked (RFC 6455 9.1).

@@ -103,29 +103,44 @@ pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
     if digits { core::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-/// The subprotocols that a client offers, over all lines of the header, joined by commas (RFC 6455 4.1, 4.3): one token
-/// at least, each of them once. Names are compared with their case (RFC 7936 2).
+/// The subprotocols that a client offers, over all lines of the header, as one comma list (RFC 6455 4.1, 4.3): one
+/// token at least, each of them once. Names are compared with their case (RFC 7936 2).
 pub(super) fn offered_subprotocols<'h>(
     lines: impl Iterator<Item = &'h [u8]> + Clone,
 ) -> Result<Box<str>, HandshakeError> {
     let elements = || lines.clone().flat_map(syntax::list);
-    let mut joined = String::with_capacity(lines.clone().map(|line| line.len() + 1).sum());
     let mut count = 0;
     for element in elements() {
-        let name = syntax::token(element).ok_or(HandshakeError::InvalidSubprotocol)?;
-        if count > 0 {
-            joined.push(',');
+        if !syntax::is_token(element) {
+            return Err(HandshakeError::InvalidSubprotocol);
         }
-        joined.push_str(name);
         count += 1;
     }
-    match count {
-        // RFC 6455 4.3: the list is 1#token.
-        0 => Err(HandshakeError::InvalidSubprotocol),
-        1 => Ok(joined.into()),
-        _ if has_duplicate(elements().collect()) => Err(HandshakeError::DuplicateSubprotocol),
-        _ => Ok(joined.into()),
+    // RFC 6455 4.3: the list is 1#token.
+    if count == 0 {
+        return Err(HandshakeError::InvalidSubprotocol);
     }
+    // A few are compared with each other; a head can hold thousands, which are sorted.
+    let is_repeated = if count <= 8 {
+        elements()
+            .enumerate()
+            .any(|(i, element)| elements().take(i).any(|earlier| earlier == element))
+    } else {
+        has_duplicate(elements().collect())
+    };
+    if is_repeated {
+        return Err(HandshakeError::DuplicateSubprotocol);
+    }
+    let mut joined =
+        Vec::with_capacity(lines.clone().map(|line| line.len() + 1).sum::<usize>() - 1);
+    for (i, line) in lines.enumerate() {
+        if i > 0 {
+            joined.push(b',');
+        }
+        joined.extend_from_slice(line);
+    }
+    let joined = String::from_utf8(joined).expect("tokens, commas and white space are ASCII");
+    Ok(joined.into_boxed_str())
 }
 
 /// Whether two elements are equal. It sorts them: a head can hold thousands.
@@ -191,17 +206,19 @@ mod tests {
     fn offers_are_merged_in_order() {
         // rfc6455-4.2.1-12, rfc6455-4.2.2-11, rfc6455-11.3.4-01, rfc7936-2-01
         for (lines, expected) in [
-            (&["chat, superchat"][..], Ok("chat,superchat")),
+            (&["chat, superchat"][..], Ok("chat, superchat")),
             (&["b", "a"], Ok("b,a")),
             (&["chat,Chat"], Ok("chat,Chat")),
-            (&[",, chat ,"], Ok("chat")),
-            (&["", "chat"], Ok("chat")),
+            (&[",, chat ,"], Ok(",, chat ,")),
+            (&["", "chat"], Ok(",chat")),
             (&[""], Err(HandshakeError::InvalidSubprotocol)),
             (&[",", " "], Err(HandshakeError::InvalidSubprotocol)),
             (&["a b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["a/b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["\"a\""], Err(HandshakeError::InvalidSubprotocol)),
             (&["chat", "x,chat"], Err(HandshakeError::DuplicateSubprotocol)),
+            (&["a,b,c,d,e,f,g,h,i"], Ok("a,b,c,d,e,f,g,h,i")),
+            (&["a,b,c,d,e,f,g,h", "i,a"], Err(HandshakeError::DuplicateSubprotocol)),
         ] {
             let found = offered_subprotocols(lines.iter().map(|line| line.as_bytes()));
             assert_eq!(found.as_deref().map_err(Clone::clone), expected, "{lines:?}");

@@ -226,7 +226,9 @@ mod tests {
     const RULES: HeadRules =
         HeadRules { limit: 64, is_first_byte: |byte| byte == b'G', judge_line: |_| Ok(()) };
 
-    fn read(pieces: &[&[u8]]) -> (Option<Result<Vec<u8>, HandshakeError>>, Option<Vec<u8>>) {
+    type Verdict = Option<Result<Vec<u8>, HandshakeError>>;
+
+    fn read(pieces: &[&[u8]]) -> (Verdict, Option<Vec<u8>>) {
         let mut reader = HeadReader::default();
         for (i, piece) in pieces.iter().enumerate() {
             let mut bytes = piece.to_vec();

@@ -20,7 +20,7 @@ mod uri;
 
 pub use client::UpgradeResponse;
 pub use error::HandshakeError;
-pub use extended::{ExtendedConnect, ExtendedRefusal, ExtendedResponse};
+pub use extended::{ExtendedConnect, ExtendedHeader, ExtendedRefusal, ExtendedResponse};
 pub use head::{Header, Headers};
 pub use offer::ClientRequest;
 pub use origin::OriginPolicy;
@@ -49,10 +49,17 @@ pub(crate) const VERSION: &str = "13";
 /// ```
 #[must_use]
 pub fn accept_key(key: &[u8]) -> [u8; 28] {
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-        .finalize();
+    const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = match <&[u8; 24]>::try_from(key) {
+        // Every valid key: the hash takes one piece faster than two.
+        Ok(key) => {
+            let mut text = [0; 60];
+            text[..24].copy_from_slice(key);
+            text[24..].copy_from_slice(GUID);
+            Sha1::digest(text)
+        }
+        Err(_) => Sha1::new().chain_update(key).chain_update(GUID).finalize(),
+    };
     let mut accept = [0; 28];
     STANDARD.encode_slice(digest, &mut accept).expect("20 bytes are 28 characters of base64");
     accept
@@ -100,6 +107,6 @@ pub(crate) mod tests {
             &super::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
             b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         );
-        assert_ne!(&super::accept_key(b"the sample nonce"), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(&super::accept_key(b"the sample nonce"), b"MqQZrfHAGoqAHtpYXkjoN4kTBGs=");
     }
 }

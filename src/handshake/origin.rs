@@ -115,8 +115,8 @@ mod tests {
         assert!(is_let_in(&policy, ""));
         assert!(is_let_in(&policy, "Origin: null\r\n"));
         assert!(!is_let_in(&policy, "Origin: a\r\nOrigin: a\r\n"), "two are not none");
-        let mut head = b"GET / HTTP/1.1\r\nOrigin: \xff\r\n\r\n".to_vec();
-        let request = UpgradeRequest::new(Cow::Borrowed(&mut head[..]));
+        let head = b"GET / HTTP/1.1\r\nOrigin: \xff\r\n\r\n".to_vec();
+        let request = UpgradeRequest::new(Cow::Borrowed(&head[..]));
         assert!(policy.check(&request).is_err());
         assert_eq!(request.origin(), None);
     }

@@ -129,6 +129,7 @@ impl RefusalReader {
     pub(super) fn receive(&mut self, input: &mut &mut [u8], limit: usize) -> bool {
         loop {
             let room = limit.saturating_sub(self.refusal.body.len());
+            let mut endless = u64::MAX;
             let left = match &mut self.framing {
                 Framing::Length(0) => {
                     self.refusal.is_body_complete = true;
@@ -149,7 +150,7 @@ impl RefusalReader {
                         None => return true,
                     }
                 }
-                Framing::UntilEof => &mut u64::MAX,
+                Framing::UntilEof => &mut endless,
             };
             if input.is_empty() {
                 return false;

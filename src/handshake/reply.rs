@@ -15,6 +15,9 @@ use crate::config::Config;
 /// Interim responses (1xx) that are skipped before the final one.
 const MAX_INTERIM_RESPONSES: u8 = 16;
 
+/// The status of a response, and its head.
+type StatusAndHead<'a> = (u16, Cow<'a, [u8]>);
+
 /// Reads one response.
 #[derive(Debug, Default)]
 pub(super) struct ReplyReader {
@@ -74,7 +77,7 @@ impl ReplyReader {
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-    ) -> Option<Result<(u16, Cow<'a, [u8]>), HandshakeError>> {
+    ) -> Option<Result<StatusAndHead<'a>, HandshakeError>> {
         if self.reader.is_empty() {
             if let Some((status, len)) = parse_whole(input, config) {
                 return Some(Ok((status, Cow::Borrowed(take_front(input, len)))));

@@ -138,8 +138,8 @@ fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
         // RFC 6455 4.2.1: HTTP/1.1 or higher, of which 1.1 is the last that looks like this.
         Ok(_) if request.version == Some(1) => Ok(()),
         Ok(_) | Err(httparse::Error::Version) => Err(match http_version(line) {
+            Some((1, 1)) | None => HandshakeError::RequestLine,
             Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
-            None => HandshakeError::RequestLine,
         }),
         Err(_) => Err(HandshakeError::RequestLine),
     }
@@ -147,9 +147,7 @@ fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
 
 /// The version at the end of a request line.
 fn http_version(line: &[u8]) -> Option<(u8, u8)> {
-    let line = line.strip_suffix(b"\r\n")?;
-    let word = line.rsplit(|&byte| byte == b' ').next()?;
-    parse_http_version(word)
+    line.strip_suffix(b"\r\n")?.rsplit(|&byte| byte == b' ').next().and_then(parse_http_version)
 }
 
 /// The numbers of `HTTP/1.1` (RFC 9112 2.3).
@@ -240,7 +238,7 @@ fn is_key(key: &[u8]) -> bool {
 pub(crate) struct PendingUpgrade {
     /// The value of Sec-WebSocket-Accept, in ASCII.
     accept: [u8; 28],
-    /// The subprotocols that were offered, joined by commas.
+    /// The subprotocols that were offered, a comma list.
     offered: Option<Box<str>>,
 }
 
@@ -255,7 +253,10 @@ impl PendingUpgrade {
     ) -> Result<(), UsageError> {
         // RFC 6455 4.2.2: what is chosen is one of the offered, so never empty; RFC 7936 2: with its case.
         let is_offered = |name: &str| {
-            self.offered.iter().any(|all| all.split(',').any(|offered| offered == name))
+            self.offered
+                .iter()
+                .flat_map(|all| syntax::list(all.as_bytes()))
+                .any(|offered| offered == name.as_bytes())
         };
         if accept.subprotocol.is_some_and(|name| !is_offered(name)) {
             return Err(UsageError::SubprotocolNotOffered);

@@ -3,22 +3,27 @@
 
 use core::net::Ipv6Addr;
 
-/// Which bytes are token characters (RFC 9110 5.6.2).
-const TOKEN: [bool; 256] = {
+/// A table of the letters, the digits and some others.
+const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let others = b"!#$%&'*+-.^_`|~";
     let mut i = 0;
     while i < others.len() {
         table[others[i] as usize] = true;
         i += 1;
     }
     table
-};
+}
+
+/// Which bytes are token characters (RFC 9110 5.6.2).
+const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// Which bytes a registered name may have outside of escapes: unreserved and sub-delimiters (RFC 3986 2.2, 2.3).
+const NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=");
 
 /// Whether `byte` may be part of a token.
 #[inline]
@@ -101,7 +106,7 @@ fn is_host(host: &[u8]) -> bool {
                     {
                         rest
                     }
-                    [byte, rest @ ..] if is_unreserved(*byte) || is_sub_delimiter(*byte) => rest,
+                    [byte, rest @ ..] if is_name_byte(*byte) => rest,
                     _ => return false,
                 };
             }
@@ -114,14 +119,9 @@ pub(super) fn is_ipv6(address: &[u8]) -> bool {
     core::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-/// The unreserved characters of RFC 3986 2.3.
-pub(super) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The sub-delimiters of RFC 3986 2.2.
-pub(super) fn is_sub_delimiter(byte: u8) -> bool {
-    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+/// Whether `byte` is unreserved or a sub-delimiter: it may stand anywhere in a name, a path or a query as it is.
+pub(super) fn is_name_byte(byte: u8) -> bool {
+    NAME[byte as usize]
 }
 
 /// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).

@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-use super::syntax::{is_ipv6, is_sub_delimiter, is_unreserved, parse_port, split_authority};
+use super::syntax::{is_ipv6, is_name_byte, parse_port, split_authority};
 
 /// A valid `ws` or `wss` URI (RFC 6455 3).
 ///
@@ -151,10 +151,7 @@ fn is_host(host: &str) -> bool {
         Some(address) => {
             address.strip_suffix(']').is_some_and(|address| is_ipv6(address.as_bytes()))
         }
-        None => {
-            !host.is_empty()
-                && host.bytes().all(|byte| is_unreserved(byte) || is_sub_delimiter(byte))
-        }
+        None => !host.is_empty() && host.bytes().all(is_name_byte),
     }
 }
 
@@ -170,10 +167,7 @@ fn resource_name(text: &str) -> Result<String, UriError> {
         resource.push_str(start);
         let mut bytes = part.bytes();
         while let Some(byte) = bytes.next() {
-            if is_unreserved(byte)
-                || is_sub_delimiter(byte)
-                || matches!(byte, b':' | b'@' | b'/' | b'?')
-            {
+            if is_name_byte(byte) || matches!(byte, b':' | b'@' | b'/' | b'?') {
                 resource.push(char::from(byte));
             } else if byte == b'%' {
                 // RFC 3986 2.1: an escape has two digits; a lone % would not arrive as it was meant.

@@ -7,6 +7,7 @@ good, and as its last line how many passed and failed. A case that should be the
 import collections
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 GOOD = ("OK", "INFORMATIONAL")
@@ -62,11 +63,15 @@ def main():
     print_table(verdicts)
     bad = [case for case, verdict in verdicts.items() if verdict not in GOOD]
     for case in bad:
-        entry = report.get(case, {})
-        print(
-            f"{case:<10} behaviour {entry.get('behavior', MISSING)}, close {entry.get('behaviorClose', MISSING)}"
-            f" (code {entry.get('remoteCloseCode')}, {entry.get('duration')} ms)"
-        )
+        if case in report:
+            entry = report[case]
+            print(
+                f"{case:<10} behaviour {entry['behavior']}, close {entry['behaviorClose']}"
+                f" (code {entry['remoteCloseCode']}, {entry['duration']} ms)"
+            )
+    missing = [case for case in bad if case not in report]
+    if missing:
+        print(textwrap.fill(f"missing: {' '.join(missing)}", 120, subsequent_indent="  "))
     print(f"{len(verdicts) - len(bad)} passed, {len(bad)} failed")
     sys.exit(bool(bad) or not verdicts)
 

@@ -1,0 +1,297 @@
+//! What the tests share: frames built and read by hand, independent of the library's own codec, and a connection fed
+//! with the same bytes in every way they can be cut.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use websocket_proto::{
+    CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind, ProtocolError, Role,
+    Shared, State,
+};
+
+/// Both roles, for the tests of rules that hold for both.
+pub const ROLES: [Role; 2] = [Role::Server, Role::Client];
+
+/// The masking key of all frames that the tests send to a server: that of RFC 6455 5.7.
+pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// A default configuration with reproducible keys.
+pub fn config() -> Config {
+    let mut config = Config::default();
+    config.entropy = Entropy::Seed(1);
+    config
+}
+
+/// A configuration that delivers chunks.
+pub fn chunks() -> Config {
+    let mut config = config();
+    config.delivery = Delivery::Chunks;
+    config
+}
+
+/// An open connection.
+pub fn open(role: Role) -> Connection {
+    open_with(role, config())
+}
+
+pub fn open_with(role: Role, config: impl Into<Shared<Config>>) -> Connection {
+    Connection::from_upgrade(role, config).expect("a seed cannot fail")
+}
+
+pub fn other(role: Role) -> Role {
+    match role {
+        Role::Client => Role::Server,
+        Role::Server => Role::Client,
+    }
+}
+
+/// A frame with any first byte, masked if there is a key, its length in the shortest form.
+pub fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
+    let mask_bit = if key.is_some() { 0x80 } else { 0 };
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..=125 => bytes.push(mask_bit | len as u8),
+        len @ 126..=0xffff => {
+            bytes.push(mask_bit | 126);
+            bytes.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(mask_bit | 127);
+            bytes.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    if let Some(key) = key {
+        bytes.extend_from_slice(&key);
+    }
+    bytes.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4])));
+    bytes
+}
+
+/// A frame as the peer of `role` sends it.
+pub fn to(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+    frame(first, payload, (role == Role::Server).then_some(KEY))
+}
+
+/// A frame that was read by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub first: u8,
+    pub key: Option<[u8; 4]>,
+    /// Unmasked.
+    pub payload: Vec<u8>,
+}
+
+/// Reads all of `bytes` as whole frames.
+pub fn read_frames(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (first, second) = (bytes[0], bytes[1]);
+        let (len, mut at) = match second & 0x7f {
+            126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+            127 => (u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize, 10),
+            len => (usize::from(len), 2),
+        };
+        let key = (second & 0x80 != 0).then(|| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap());
+        at += if key.is_some() { 4 } else { 0 };
+        let payload = bytes[at..at + len].iter().enumerate().map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4]));
+        frames.push(Frame { first, key, payload: payload.collect() });
+        bytes = &bytes[at + len..];
+    }
+    frames
+}
+
+/// The frames in `bytes` as (first byte, unmasked payload).
+pub fn plain_frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    read_frames(bytes).into_iter().map(|frame| (frame.first, frame.payload)).collect()
+}
+
+/// An event, in a form that can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Upgrade(String),
+    Plain(String),
+    Open,
+    Text(String),
+    Binary(Vec<u8>),
+    /// A whole message, put together from chunks that were marked right.
+    Chunked(MessageKind, Vec<u8>),
+    /// What there is of a message whose last chunk did not come.
+    Unfinished(MessageKind, Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Closed { code: CloseCode, reason: String, clean: bool, cause: CloseCause },
+}
+
+impl Seen {
+    /// The end that a protocol error leads to.
+    pub fn failed(error: ProtocolError) -> Seen {
+        Seen::Closed {
+            code: CloseCode::ABNORMAL,
+            reason: String::new(),
+            clean: false,
+            cause: CloseCause::Protocol(error),
+        }
+    }
+
+    /// An end without a Close frame from the peer.
+    pub fn lost(cause: CloseCause) -> Seen {
+        Seen::Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, cause }
+    }
+
+    /// A closing handshake.
+    pub fn closed(code: u16, reason: &str, cause: CloseCause) -> Seen {
+        Seen::Closed { code: code.into(), reason: reason.to_string(), clean: true, cause }
+    }
+}
+
+/// Collects events; chunks are put together, and their marks checked.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub seen: Vec<Seen>,
+    open: Option<(MessageKind, Vec<u8>)>,
+}
+
+impl Log {
+    pub fn push(&mut self, event: Event<'_>) {
+        assert!(!matches!(self.seen.last(), Some(Seen::Closed { .. })), "{event:?} after the end");
+        let seen = match event {
+            Event::UpgradeRequest(request) => Seen::Upgrade(request.resource().to_string()),
+            Event::PlainRequest(request) => Seen::Plain(request.target().to_string()),
+            Event::Open(_) => Seen::Open,
+            Event::Message(Message::Text(text)) => Seen::Text(text.into_owned()),
+            Event::Message(Message::Binary(bytes)) => Seen::Binary(bytes.into_owned()),
+            Event::Chunk(chunk) => {
+                assert_eq!(chunk.is_first(), self.open.is_none(), "{chunk:?}");
+                assert_eq!(chunk.as_text().map(str::as_bytes), match chunk.kind() {
+                    MessageKind::Text => Some(chunk.as_bytes()),
+                    MessageKind::Binary => None,
+                });
+                assert!(!chunk.as_bytes().is_empty() || chunk.is_last(), "{chunk:?} says nothing");
+                let (kind, mut bytes) = self.open.take().unwrap_or((chunk.kind(), Vec::new()));
+                assert_eq!(kind, chunk.kind());
+                bytes.extend_from_slice(chunk.as_bytes());
+                if !chunk.is_last() {
+                    self.open = Some((kind, bytes));
+                    return;
+                }
+                Seen::Chunked(kind, bytes)
+            }
+            Event::Ping(payload) => Seen::Ping(payload.into_owned()),
+            Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+            Event::Closed(closed) => {
+                if let Some((kind, bytes)) = self.open.take() {
+                    self.seen.push(Seen::Unfinished(kind, bytes));
+                }
+                Seen::Closed { code: closed.code, reason: closed.reason, clean: closed.clean, cause: closed.cause }
+            }
+            other => panic!("no test knows {other:?}"),
+        };
+        self.seen.push(seen);
+    }
+}
+
+/// What a connection has made of its input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub seen: Vec<Seen>,
+    /// All that was outgoing, in the end.
+    pub output: Vec<u8>,
+    pub state: State,
+}
+
+/// Feeds one piece until `receive` says that it is used up.
+pub fn feed(conn: &mut Connection, piece: &[u8], log: &mut Log) {
+    let mut copy = piece.to_vec();
+    let mut input = &mut copy[..];
+    while let Some(event) = conn.receive(&mut input) {
+        log.push(event);
+    }
+    assert!(input.is_empty(), "None means that the input is used up");
+}
+
+/// Everything that is outgoing, released.
+pub fn drain(conn: &mut Connection) -> Vec<u8> {
+    let mut output = Vec::new();
+    while conn.wants_write() {
+        let n = conn.outgoing().len();
+        output.extend_from_slice(conn.outgoing());
+        conn.advance(n);
+    }
+    assert_eq!(conn.outgoing_len(), 0);
+    output
+}
+
+pub fn run(conn: &mut Connection, pieces: &[&[u8]]) -> Outcome {
+    let mut log = Log::default();
+    for piece in pieces {
+        feed(conn, piece, &mut log);
+    }
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+    Outcome { seen: log.seen, output: drain(conn), state: conn.state() }
+}
+
+/// The ways to cut `bytes` that every test of bytes goes through: whole, at every place in two (but for long inputs,
+/// where only the places near the ends and a sample of the others are tried), byte by byte, in odd portions.
+pub fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
+    let mut cuts = vec![vec![bytes], bytes.chunks(1).collect(), bytes.chunks(3).collect(), bytes.chunks(1460).collect()];
+    let step = (bytes.len() / 512).max(1);
+    for at in 0..=bytes.len() {
+        if at < 200 || at + 200 > bytes.len() || at % step == 0 {
+            cuts.push(vec![&bytes[..at], &bytes[at..]]);
+        }
+    }
+    cuts
+}
+
+/// Feeds `bytes` to connections that `make` makes, in every cut, alone and with a text message behind, and wants the
+/// same outcome each time: `seen`, and the frames `answered` (first byte and payload).
+pub fn in_every_cut(
+    role: Role,
+    make: impl Fn() -> Connection,
+    bytes: &[u8],
+    seen: &[Seen],
+    answered: &[(u8, &[u8])],
+) {
+    let ended = matches!(seen.last(), Some(Seen::Closed { .. }));
+    let behind = to(role, 0x81, b"behind");
+    let with_behind = [bytes, &behind].concat();
+    let chunked = make().config().delivery == Delivery::Chunks;
+    for (all, is_behind) in [(bytes, false), (&with_behind[..], true)] {
+        let mut expected = seen.to_vec();
+        if is_behind && !ended {
+            expected.push(match chunked {
+                true => Seen::Chunked(MessageKind::Text, b"behind".to_vec()),
+                false => Seen::Text("behind".to_string()),
+            });
+        }
+        for pieces in cuts(all) {
+            let sizes = || pieces.iter().map(|piece| piece.len()).take(40).collect::<Vec<_>>();
+            let mut conn = make();
+            let outcome = run(&mut conn, &pieces);
+            assert_eq!(outcome.seen, expected, "{role:?}, {:02x?} in {:?}", &all[..all.len().min(40)], sizes());
+            let frames = plain_frames(&outcome.output);
+            let frames: Vec<_> = frames.iter().map(|(first, payload)| (*first, &payload[..])).collect();
+            assert_eq!(frames, answered, "{role:?}, {:02x?} in {:?}", &all[..all.len().min(40)], sizes());
+            for frame in read_frames(&outcome.output) {
+                assert_eq!(frame.key.is_some(), role == Role::Client, "a client masks, a server does not");
+            }
+            if ended {
+                assert_eq!(outcome.state, State::Closed);
+            }
+        }
+    }
+}
+
+/// A row of many tests: what an open connection of either role makes of frames from its peer.
+pub fn both_roles(
+    config: &Config,
+    frames: &[(u8, &[u8])],
+    seen: &[Seen],
+    answered: &[(u8, &[u8])],
+) {
+    for role in ROLES {
+        let bytes: Vec<u8> = frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+        in_every_cut(role, || open_with(role, config.clone()), &bytes, seen, answered);
+    }
+}
