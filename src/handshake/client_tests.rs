@@ -187,7 +187,7 @@ fn bad_responses() {
         (accept("s3pPLMBiTxaQ9kYGzzhZRbK+xO0="), E::WrongAccept),
         (accept(""), E::WrongAccept),
         // Of the key's 16 bytes instead of its text.
-        (accept("MqQZrfHAGoqAHtpYXkjoN4kTBGs="), E::WrongAccept),
+        (accept("BXhwxM0SZasKmCD9S4BfpPmCnEw="), E::WrongAccept),
         (plus("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), E::DuplicateAccept),
         (plus("Content-Length: 5"), E::Body),
         (plus("Transfer-Encoding: chunked"), E::Body),

@@ -108,11 +108,17 @@ pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
 pub(super) fn offered_subprotocols<'h>(
     lines: impl Iterator<Item = &'h [u8]> + Clone,
 ) -> Result<Box<str>, HandshakeError> {
-    let elements = || lines.clone().flat_map(syntax::list);
+    // A few names are compared with each other; a head can hold thousands, which are sorted.
+    let mut few: [&[u8]; 8] = [&[]; 8];
     let mut count = 0;
-    for element in elements() {
+    let mut is_repeated = false;
+    for element in lines.clone().flat_map(syntax::list) {
         if !syntax::is_token(element) {
             return Err(HandshakeError::InvalidSubprotocol);
+        }
+        if let Some((free, used)) = few.get_mut(..=count).and_then(<[_]>::split_last_mut) {
+            is_repeated |= used.contains(&element);
+            *free = element;
         }
         count += 1;
     }
@@ -120,14 +126,9 @@ pub(super) fn offered_subprotocols<'h>(
     if count == 0 {
         return Err(HandshakeError::InvalidSubprotocol);
     }
-    // A few are compared with each other; a head can hold thousands, which are sorted.
-    let is_repeated = if count <= 8 {
-        elements()
-            .enumerate()
-            .any(|(i, element)| elements().take(i).any(|earlier| earlier == element))
-    } else {
-        has_duplicate(elements().collect())
-    };
+    if count > few.len() {
+        is_repeated = has_duplicate(lines.clone().flat_map(syntax::list).collect());
+    }
     if is_repeated {
         return Err(HandshakeError::DuplicateSubprotocol);
     }

@@ -1,7 +1,7 @@
 //! What the tests share: frames built and read by hand, independent of the library's own codec, and a connection fed
 //! with the same bytes in every way they can be cut.
 
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file is a crate that uses its own part of this")]
 
 use websocket_proto::{
     CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind, ProtocolError, Role,

@@ -1,0 +1,231 @@
+//! What the library allocates, counted: nothing for an idle connection, nothing per message in steady state, never by
+//! a declared length. Times are no business of a test; counts are.
+
+#[path = "util/alloc.rs"]
+mod alloc;
+mod util;
+
+use alloc::{Counting, measure};
+use util::*;
+use websocket_proto::{
+    Accept, ClientRequest, Config, Connection, Event, Message, MessageKind, PreparedMessage, Role, Shared, Timestamp,
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Feeds a copy of `bytes` made outside of the measurement, echoes messages, and writes everything.
+fn echo(conn: &mut Connection, copy: &mut [u8]) {
+    let mut input = copy;
+    while let Some(event) = conn.receive(&mut input) {
+        if let Event::Message(message) = event {
+            conn.send(message).unwrap();
+        }
+    }
+    while conn.wants_write() {
+        let n = conn.outgoing().len();
+        conn.advance(n);
+    }
+}
+
+#[test]
+fn size_of_a_connection_is_what_the_docs_say() {
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(size_of::<Connection>(), 184);
+        assert!(size_of::<Option<Event<'_>>>() <= 32);
+    }
+}
+
+#[test]
+fn open_connection_owns_no_heap() {
+    let config = Shared::new(config());
+    for role in ROLES {
+        let (conn, heap) = measure(|| open_with(role, config.clone()));
+        assert_eq!((heap.allocations, heap.kept), (0, 0), "{role:?}");
+        drop(conn);
+    }
+}
+
+#[test]
+fn idle_connection_owns_no_heap_after_a_busy_time() {
+    let config = Shared::new(config());
+    let give_back: [(&str, fn(&mut Connection)); 2] = [
+        ("on request", Connection::release_memory),
+        ("when time passes", |conn| {
+            conn.tick(Timestamp::from_millis(0));
+            conn.tick(Timestamp::from_millis(1));
+        }),
+    ];
+    for role in ROLES {
+        for (when, give_back) in give_back {
+            let mut traffic: Vec<Vec<u8>> = vec![
+                to(role, 0x81, b"short"),
+                to(role, 0x82, &[1; 70_000]),
+                [to(role, 0x01, b"a"), to(role, 0x89, b"ping"), to(role, 0x80, b"b")].concat(),
+            ];
+            let (conn, heap) = measure(|| {
+                let mut conn = open_with(role, config.clone());
+                for bytes in &mut traffic {
+                    echo(&mut conn, bytes);
+                }
+                give_back(&mut conn);
+                conn
+            });
+            assert_eq!(heap.kept, 0, "{role:?} {when}");
+            drop(conn);
+        }
+    }
+}
+
+#[test]
+fn server_is_idle_without_heap_after_its_opening_handshake() {
+    let request = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let config = Shared::new(config());
+    let mut copy = request.to_vec();
+    let (conn, heap) = measure(|| {
+        let mut conn = Connection::server(config.clone());
+        let mut input = &mut copy[..];
+        assert!(matches!(conn.receive(&mut input), Some(Event::UpgradeRequest(_))));
+        conn.accept(&Accept::default()).unwrap();
+        let n = conn.outgoing().len();
+        conn.advance(n);
+        conn
+    });
+    assert!(heap.allocations <= 2, "{heap:?}");
+    let mut conn = conn;
+    let ((), after) = measure(|| conn.release_memory());
+    assert_eq!(heap.kept + after.kept, 0);
+}
+
+#[test]
+fn client_is_idle_without_heap_after_its_opening_handshake() {
+    let mut config = config();
+    config.entropy = websocket_proto::Entropy::Function(|out| {
+        out.copy_from_slice(&b"the sample nonce"[..out.len()]);
+        Ok(())
+    });
+    let config = Shared::new(config);
+    let request = ClientRequest::new("ws://server.example.com/chat").unwrap();
+    let mut response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        .to_vec();
+    let (mut conn, heap) = measure(|| {
+        let mut conn = Connection::client(&request, config.clone()).unwrap();
+        let n = conn.outgoing().len();
+        conn.advance(n);
+        let mut input = &mut response[..];
+        assert!(matches!(conn.receive(&mut input), Some(Event::Open(_))));
+        conn
+    });
+    let ((), after) = measure(|| conn.release_memory());
+    assert_eq!(heap.kept + after.kept, 0, "{heap:?} {after:?}");
+}
+
+#[test]
+fn steady_state_allocates_nothing_per_message() {
+    let config = Shared::new(config());
+    for role in ROLES {
+        for len in [0, 1, 125, 126, 1000, 16_000] {
+            for kind in [0x81, 0x82] {
+                let frames = to(role, kind, &vec![b'x'; len]);
+                let mut conn = open_with(role, config.clone());
+                echo(&mut conn, &mut frames.clone());
+                let mut copies: Vec<Vec<u8>> = (0..100).map(|_| frames.clone()).collect();
+                let ((), heap) = measure(|| {
+                    for copy in &mut copies {
+                        echo(&mut conn, copy);
+                    }
+                });
+                assert_eq!(heap.allocations, 0, "{role:?}, {len} bytes");
+                let prepared = PreparedMessage::new(&vec![1; len]);
+                let ((), heap) = measure(|| {
+                    for _ in 0..100 {
+                        conn.send_prepared(&prepared).unwrap();
+                        conn.send_fragment(MessageKind::Binary, &[1; 10], false).unwrap();
+                        conn.send_fragment(MessageKind::Binary, &[1; 10], true).unwrap();
+                        while conn.wants_write() {
+                            let n = conn.outgoing().len();
+                            conn.advance(n);
+                        }
+                    }
+                });
+                assert!(heap.allocations <= 8, "warming up only: {heap:?}, {role:?}, {len} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn steady_state_allocates_nothing_per_chunk_and_ping() {
+    let config = Shared::new(chunks());
+    for role in ROLES {
+        // Every character of the text is cut by the reads of 1001 bytes at some place.
+        let text = "aä€😀".repeat(1000);
+        let message = to(role, 0x81, text.as_bytes());
+        let ping = to(role, 0x89, b"ping");
+        let mut conn = open_with(role, config.clone());
+        let mut once = |conn: &mut Connection| {
+            let mut copy = message.clone();
+            let mut ping = ping.clone();
+            measure(|| {
+                for piece in copy.chunks_mut(1001).chain([&mut ping[..]]) {
+                    let mut input = piece;
+                    while conn.receive(&mut input).is_some() {}
+                }
+                while conn.wants_write() {
+                    let n = conn.outgoing().len();
+                    conn.advance(n);
+                }
+            })
+        };
+        once(&mut conn);
+        let ((), heap) = once(&mut conn);
+        assert_eq!(heap.allocations, 0, "{role:?}");
+    }
+}
+
+#[test]
+fn nothing_is_allocated_by_a_declared_length() {
+    // rfc6455-10.4-01
+    for role in ROLES {
+        let mut limits = Config::default();
+        limits.max_frame_bytes = u64::MAX;
+        limits.max_message_bytes = u64::MAX;
+        let limits = Shared::new(limits);
+        let mask_bit = if role == Role::Server { 0x80 } else { 0 };
+        let declared = [&[0x82, mask_bit | 127, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &KEY].concat();
+        let header = if role == Role::Server { 14 } else { 10 };
+        for arrived in [0usize, 1, 100, 10_000] {
+            let mut bytes = declared[..header].to_vec();
+            bytes.resize(header + arrived, 7);
+            let mut conn = open_with(role, limits.clone());
+            let ((), heap) = measure(|| {
+                let mut input = &mut bytes[..];
+                assert!(conn.receive(&mut input).is_none());
+            });
+            assert!(heap.peak <= 2 * arrived as i64, "{heap:?} for {arrived} bytes");
+        }
+    }
+}
+
+#[test]
+fn memory_of_a_large_message_follows_its_bytes_and_nothing_is_kept() {
+    let len = 1 << 20;
+    for role in ROLES {
+        let mut bytes = to(role, 0x82, &vec![9; len]);
+        let mut conn = open(role);
+        let (message, heap) = measure(|| {
+            for piece in bytes.chunks_mut(16 * 1024) {
+                let mut input = piece;
+                if let Some(Event::Message(message)) = conn.receive(&mut input) {
+                    return message.into_owned();
+                }
+            }
+            panic!("the message is complete")
+        });
+        assert!(matches!(&message, Message::Binary(bytes) if bytes.len() == len));
+        assert!(heap.peak <= len as i64 + 64 * 1024, "{heap:?}");
+        assert_eq!(heap.kept, len as i64, "the message alone, handed over by move");
+    }
+}

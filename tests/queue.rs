@@ -1,0 +1,474 @@
+//! The outgoing queue against a naive model: bytes, order, and the W3C's buffered amount after every operation, under
+//! any partial release. What a frame looks like, and when one may be sent, is tested elsewhere.
+
+mod util;
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+use util::*;
+use websocket_proto::{Connection, Entropy, EntropyError, MessageKind, PreparedMessage, Role, Segment, UsageError};
+
+const FIXED_KEY: [u8; 4] = [1, 2, 3, 4];
+
+fn fixed_key(out: &mut [u8]) -> Result<(), EntropyError> {
+    for (byte, key) in out.iter_mut().zip(FIXED_KEY.iter().cycle()) {
+        *byte = *key;
+    }
+    Ok(())
+}
+
+/// One frame of the model's queue.
+struct Queued {
+    bytes: Vec<u8>,
+    header: usize,
+    counted: bool,
+    /// A ping or pong, which goes ahead of data.
+    ahead: bool,
+}
+
+/// A queue that is a list of frames, and does everything the slow way.
+struct Model {
+    role: Role,
+    frames: VecDeque<Queued>,
+    /// Bytes of the first frame that are released.
+    released: usize,
+    /// Bytes behind the released ones that the caller holds.
+    taken: usize,
+}
+
+impl Model {
+    fn key(&self) -> Option<[u8; 4]> {
+        (self.role == Role::Client).then_some(FIXED_KEY)
+    }
+
+    fn push(&mut self, first: u8, payload: &[u8]) {
+        let bytes = frame(first, payload, self.key());
+        let header = bytes.len() - payload.len();
+        let ahead = matches!(first & 0x0f, 9 | 10);
+        let queued = Queued { bytes, header, counted: first & 8 == 0, ahead };
+        if !ahead {
+            self.frames.push_back(queued);
+            return;
+        }
+        // RFC 6455 5.4, 5.5: between frames, as early as that goes; behind the control frames that wait there.
+        let committed = self.released + self.taken;
+        let mut at = 0;
+        let mut index = 0;
+        while index < self.frames.len() && (at < committed || self.frames[index].ahead) {
+            at += self.frames[index].bytes.len();
+            index += 1;
+        }
+        self.frames.insert(index, queued);
+    }
+
+    fn unreleased(&self) -> Vec<u8> {
+        self.frames.iter().flat_map(|frame| frame.bytes.clone()).skip(self.released).collect()
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.taken = self.taken.saturating_sub(n);
+        while n > 0 {
+            let left = self.frames[0].bytes.len() - self.released;
+            if n < left {
+                self.released += n;
+                return;
+            }
+            n -= left;
+            self.released = 0;
+            self.frames.pop_front();
+        }
+    }
+
+    fn buffered(&self) -> u64 {
+        let mut buffered = 0;
+        for (index, frame) in self.frames.iter().enumerate().filter(|(_, frame)| frame.counted) {
+            let released = if index == 0 { self.released.saturating_sub(frame.header) } else { 0 };
+            buffered += frame.bytes.len() - frame.header - released;
+        }
+        buffered as u64
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Send { text: bool, len: usize, owned: bool },
+    Prepared { len: usize },
+    Fragment { len: usize, last: bool },
+    Ping { len: usize },
+    /// A ping of the peer, answered automatically.
+    PeerPing { len: usize },
+    /// Releases a part of what is outgoing, in 256ths.
+    Advance { part: u8 },
+    AdvanceBy { n: usize },
+    Take,
+    ReleaseMemory,
+    Close,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let len = prop_oneof![
+        4 => 0usize..20,
+        4 => 120usize..130,
+        2 => 4000usize..4200,
+        1 => 16_300usize..16_500,
+        1 => 65_500usize..65_600,
+    ];
+    prop_oneof![
+        4 => (any::<bool>(), len.clone(), any::<bool>()).prop_map(|(text, len, owned)| Op::Send { text, len, owned }),
+        1 => len.clone().prop_map(|len| Op::Prepared { len }),
+        2 => (len, any::<bool>()).prop_map(|(len, last)| Op::Fragment { len, last }),
+        2 => (0usize..=125).prop_map(|len| Op::Ping { len }),
+        2 => (0usize..=125).prop_map(|len| Op::PeerPing { len }),
+        4 => any::<u8>().prop_map(|part| Op::Advance { part }),
+        3 => (0usize..40).prop_map(|n| Op::AdvanceBy { n }),
+        2 => Just(Op::Take),
+        1 => Just(Op::ReleaseMemory),
+        1 => Just(Op::Close),
+    ]
+}
+
+fn payload(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|i| b'a' + ((i * 7 + seed) % 26) as u8).collect()
+}
+
+struct Run {
+    conn: Connection,
+    model: Model,
+    held: Vec<Segment>,
+    fragment: Option<MessageKind>,
+    closed: bool,
+    written: Vec<u8>,
+    expected: Vec<u8>,
+}
+
+impl Run {
+    fn new(role: Role) -> Run {
+        let mut config = config();
+        config.entropy = Entropy::Function(fixed_key);
+        config.max_queued_pongs = 255;
+        Run {
+            conn: open_with(role, config),
+            model: Model { role, frames: VecDeque::new(), released: 0, taken: 0 },
+            held: Vec::new(),
+            fragment: None,
+            closed: false,
+            written: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, step: usize, op: &Op) {
+        match *op {
+            Op::Send { text, len, owned } => {
+                let bytes = payload(len, step);
+                let result = match (text, owned) {
+                    (true, false) => self.conn.send(std::str::from_utf8(&bytes).unwrap()),
+                    (true, true) => self.conn.send(String::from_utf8(bytes.clone()).unwrap()),
+                    (false, false) => self.conn.send(&bytes),
+                    (false, true) => self.conn.send(bytes.clone()),
+                };
+                if self.may_send(result) {
+                    self.model.push(if text { 0x81 } else { 0x82 }, &bytes);
+                }
+            }
+            Op::Prepared { len } => {
+                let bytes = payload(len, step);
+                let result = self.conn.send_prepared(&PreparedMessage::new(&bytes));
+                if self.may_send(result) {
+                    self.model.push(0x82, &bytes);
+                }
+            }
+            Op::Fragment { len, last } => {
+                let bytes = payload(len, step);
+                let result = self.conn.send_fragment(MessageKind::Binary, &bytes, last);
+                assert_eq!(result.is_ok(), !self.closed);
+                if result.is_ok() {
+                    let opcode = if self.fragment.is_some() { 0 } else { 2 };
+                    self.model.push(if last { 0x80 } else { 0 } | opcode, &bytes);
+                    self.fragment = (!last).then_some(MessageKind::Binary);
+                }
+            }
+            Op::Ping { len } => {
+                let bytes = payload(len, step);
+                let result = self.conn.ping(&bytes);
+                assert_eq!(result.is_ok(), !self.closed);
+                if result.is_ok() {
+                    self.model.push(0x89, &bytes);
+                }
+            }
+            Op::PeerPing { len } => {
+                let bytes = payload(len, step);
+                let mut input = to(self.model.role, 0x89, &bytes);
+                assert!(self.conn.receive(&mut &mut input[..]).is_some());
+                self.model.push(0x8a, &bytes);
+            }
+            Op::Advance { part } => {
+                let n = self.conn.outgoing_len() as usize * usize::from(part) / 255;
+                self.advance(n);
+            }
+            Op::AdvanceBy { n } => {
+                let n = n.min(self.conn.outgoing_len() as usize);
+                self.advance(n);
+            }
+            Op::Take => {
+                let first = self.conn.outgoing().to_vec();
+                let segment = self.conn.take_outgoing();
+                assert_eq!(segment.as_deref().unwrap_or_default(), first);
+                self.model.taken += first.len();
+                self.held.extend(segment);
+            }
+            Op::ReleaseMemory => self.conn.release_memory(),
+            Op::Close => {
+                self.conn.close(1000, "").unwrap();
+                if !std::mem::replace(&mut self.closed, true) {
+                    self.model.push(0x88, &1000u16.to_be_bytes());
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn may_send(&self, result: Result<(), UsageError>) -> bool {
+        match result {
+            Ok(()) => assert!(!self.closed && self.fragment.is_none()),
+            Err(UsageError::MessageUnfinished) => assert!(self.fragment.is_some() && !self.closed),
+            Err(UsageError::NotOpen(_)) => assert!(self.closed),
+            Err(error) => panic!("{error}"),
+        }
+        result.is_ok()
+    }
+
+    /// Writes `n` bytes the way a caller would: first what is held, then what is shown.
+    fn advance(&mut self, n: usize) {
+        let shown: Vec<u8> = self
+            .held
+            .iter()
+            .map(|segment| segment.to_vec())
+            .chain(self.conn.outgoing_chunks().map(<[u8]>::to_vec))
+            .flatten()
+            .take(n)
+            .collect();
+        self.written.extend_from_slice(&shown);
+        self.expected.extend(self.model.unreleased().into_iter().take(n));
+        self.conn.advance(n);
+        self.model.advance(n);
+        // What is held and released is forgotten; the rest is what the connection still counts as taken.
+        let mut rest = n;
+        while rest > 0 && !self.held.is_empty() {
+            let len = self.held[0].len();
+            if rest < len {
+                let keep = self.held[0][rest..].to_vec();
+                self.held[0] = segment_of(&keep);
+                break;
+            }
+            rest -= len;
+            self.held.remove(0);
+        }
+    }
+
+    fn check(&self) {
+        let held: Vec<u8> = self.held.iter().flat_map(|segment| segment.to_vec()).collect();
+        let shown: Vec<u8> = self.conn.outgoing_chunks().flatten().copied().collect();
+        let all = [&held[..], &shown].concat();
+        let unreleased = self.model.unreleased();
+        assert!(all == unreleased, "{} bytes, the model has {}", all.len(), unreleased.len());
+        assert_eq!(self.conn.outgoing_len(), unreleased.len() as u64);
+        assert_eq!(self.conn.buffered_amount(), self.model.buffered());
+        assert_eq!(self.conn.outgoing(), self.conn.outgoing_chunks().next().unwrap_or_default());
+        assert!(self.conn.outgoing_chunks().all(|chunk| !chunk.is_empty()));
+        assert_eq!(self.conn.wants_write(), !shown.is_empty());
+    }
+}
+
+/// A segment with these bytes: it can only be made by a queue.
+fn segment_of(bytes: &[u8]) -> Segment {
+    let mut conn = open(Role::Server);
+    conn.send(bytes).unwrap();
+    let header = frame(0x82, bytes, None).len() - bytes.len();
+    conn.advance(header);
+    conn.take_outgoing().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn queue_equals_the_naive_model(client in any::<bool>(), ops in prop::collection::vec(op(), 1..60)) {
+        // rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04, whatwg-close-09, whatwg-bufferedAmount-01,
+        // whatwg-bufferedAmount-02
+        let mut run = Run::new(if client { Role::Client } else { Role::Server });
+        for (step, op) in ops.iter().enumerate() {
+            run.apply(step, op);
+        }
+        let rest = run.conn.outgoing_len() as usize;
+        run.advance(rest);
+        run.check();
+        prop_assert!(run.written == run.expected);
+        prop_assert_eq!(run.conn.buffered_amount(), 0);
+        // Whatever was done, the peer can read it.
+        read_frames(&run.written);
+    }
+}
+
+#[test]
+fn buffered_amount_is_exact_at_every_single_byte() {
+    // whatwg-bufferedAmount-01, whatwg-bufferedAmount-02
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send("é").unwrap();
+        assert_eq!(conn.buffered_amount(), 2, "bytes, not characters");
+        conn.send(&[0; 10]).unwrap();
+        assert_eq!(conn.buffered_amount(), 12);
+        conn.ping(b"ping").unwrap();
+        conn.send_fragment(MessageKind::Binary, &[1; 200], false).unwrap();
+        conn.close(1000, "bye").unwrap();
+        assert_eq!(conn.buffered_amount(), 212, "neither control frames nor headers count");
+        let mask = if role == Role::Client { 4 } else { 0 };
+        // (bytes of the wire, payload bytes among them), in wire order: the ping goes ahead.
+        let wire = [(2 + mask + 4, 0), (2 + mask, 0), (2, 2), (2 + mask, 0), (10, 10), (4 + mask, 0), (200, 200)];
+        let mut expected = 212;
+        for (len, data) in wire {
+            for _ in 0..len {
+                conn.advance(1);
+                if data > 0 {
+                    expected -= 1;
+                }
+                assert_eq!(conn.buffered_amount(), expected);
+            }
+        }
+        assert_eq!(conn.outgoing_len(), 2 + mask as u64 + 5, "the Close is left");
+    }
+}
+
+#[test]
+fn buffered_amount_does_not_drop_when_the_connection_ends() {
+    // whatwg-bufferedAmount-03
+    for role in ROLES {
+        for end in [Connection::receive_eof, Connection::abort] {
+            let mut conn = open(role);
+            conn.send(&[0; 1000]).unwrap();
+            conn.advance(100);
+            let before = conn.buffered_amount();
+            end(&mut conn);
+            assert_eq!(conn.buffered_amount(), before);
+            assert!(!conn.wants_write(), "nobody reads it any more");
+            conn.advance(0);
+            assert_eq!(conn.buffered_amount(), before);
+            assert!(conn.send(&[0; 10]).is_err());
+            assert_eq!(conn.buffered_amount(), before, "what was refused was not buffered");
+        }
+    }
+}
+
+#[test]
+fn hard_cap_refuses_and_queues_nothing() {
+    // whatwg-send-04
+    for role in ROLES {
+        let mut config = config();
+        config.max_outgoing_bytes = 1000;
+        let mut conn = open_with(role, config);
+        conn.send(&[0; 500]).unwrap();
+        let before = conn.outgoing_len();
+        let refused = conn.send(&[0; 500]);
+        assert!(matches!(refused, Err(UsageError::BufferFull { needed: 1001.., limit: 1000 })), "{refused:?}");
+        assert_eq!(conn.check_send(500), refused);
+        assert!(conn.send(vec![0; 500]).is_err());
+        assert!(conn.send_prepared(&PreparedMessage::new(&[0; 500])).is_err());
+        assert!(conn.send_fragment(MessageKind::Binary, &[0; 500], true).is_err());
+        assert_eq!(conn.outgoing_len(), before);
+        assert_eq!(conn.buffered_amount(), 500);
+        conn.send(&[0; 100]).unwrap();
+        conn.ping(&[0; 125]).unwrap();
+        while conn.ping(&[0; 125]).is_ok() {}
+        assert!(conn.outgoing_len() <= 1000);
+        // A Close and automatic pongs are bounded of their own, and always go.
+        conn.close(1000, "").unwrap();
+        assert!(matches!(plain_frames(&drain(&mut conn)).last(), Some((0x88, _))));
+    }
+}
+
+#[test]
+fn is_writable_has_two_marks() {
+    for role in ROLES {
+        let mut config = config();
+        config.high_water_bytes = 1000;
+        config.low_water_bytes = 100;
+        let mut conn = open_with(role, config);
+        assert!(conn.is_writable());
+        conn.send(&[0; 900]).unwrap();
+        assert!(conn.is_writable(), "below the high mark");
+        conn.send(&[0; 100]).unwrap();
+        assert!(!conn.is_writable(), "above the high mark");
+        conn.send(&[0; 100]).expect("it is advice");
+        let len = conn.outgoing_len() as usize;
+        conn.advance(len - 101);
+        assert!(!conn.is_writable(), "between the marks, on the way down");
+        conn.advance(1);
+        assert!(conn.is_writable(), "at the low mark");
+        conn.send(&[0; 800]).unwrap();
+        assert!(conn.is_writable(), "between the marks, on the way up");
+        conn.close(1000, "").unwrap();
+        assert!(!conn.is_writable(), "nothing can be sent any more");
+    }
+}
+
+#[test]
+#[should_panic(expected = "advance(8), but 7 bytes are outgoing")]
+fn releasing_more_than_there_is_is_a_bug_of_the_caller() {
+    let mut conn = open(Role::Server);
+    conn.send("hello").unwrap();
+    conn.advance(8);
+}
+
+#[test]
+fn a_taken_segment_outlives_the_connection_and_keeps_its_address() {
+    let mut conn = open(Role::Server);
+    conn.send(vec![7; 100_000]).unwrap();
+    let header = conn.take_outgoing().unwrap();
+    let payload = conn.take_outgoing().unwrap();
+    let address = payload.as_ptr();
+    assert!(conn.take_outgoing().is_none());
+    conn.send("more").unwrap();
+    conn.ping(b"").unwrap();
+    let writer = std::thread::spawn(move || (payload.as_ptr() as usize, header.len() + payload.len()));
+    let (seen, n) = writer.join().unwrap();
+    assert_eq!(seen, address as usize);
+    assert_eq!(conn.buffered_amount(), 100_004);
+    conn.advance(n);
+    assert_eq!(conn.buffered_amount(), 4);
+    assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![]), (0x81, b"more".to_vec())]);
+}
+
+#[test]
+fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
+    let payload = vec![5; 1 << 20];
+    let address = payload.as_ptr();
+    let mut conn = open(Role::Server);
+    conn.send(payload).unwrap();
+    assert_eq!(conn.outgoing_chunks().nth(1).unwrap().as_ptr(), address);
+    let mut client = open(Role::Client);
+    let payload = vec![5; 1 << 20];
+    let address = payload.as_ptr();
+    client.send(payload).unwrap();
+    assert_eq!(client.outgoing_chunks().nth(1).unwrap().as_ptr(), address, "masked in place");
+    let prepared = PreparedMessage::new(&[5; 1 << 20]);
+    let (mut a, mut b) = (open(Role::Server), open(Role::Server));
+    a.send_prepared(&prepared).unwrap();
+    b.send_prepared(&prepared).unwrap();
+    assert_eq!(a.outgoing().as_ptr(), b.outgoing().as_ptr());
+}
+
+#[test]
+fn slices_for_a_vectored_write_are_the_first_chunks() {
+    let mut conn = open(Role::Server);
+    for _ in 0..3 {
+        conn.send(vec![1; 10_000]).unwrap();
+    }
+    let mut slices = [std::io::IoSlice::new(&[]); 4];
+    assert_eq!(conn.outgoing_slices(&mut slices), 4);
+    let chunks: Vec<&[u8]> = conn.outgoing_chunks().take(4).collect();
+    assert_eq!(slices.iter().map(|slice| &slice[..]).collect::<Vec<_>>(), chunks);
+    let mut many = [std::io::IoSlice::new(&[]); 16];
+    assert_eq!(conn.outgoing_slices(&mut many), 6);
+}

@@ -1,0 +1,77 @@
+//! An allocator that counts, per thread, so that tests can assert what the library allocates.
+
+#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// To be made the `#[global_allocator]` of a test.
+#[derive(Debug)]
+pub struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
+}
+
+fn grown(by: i64) {
+    // A thread that is being torn down is not counted any more.
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get() + by);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
+    });
+}
+
+fn allocated() {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call is handed on to the system's allocator as it is; counting touches thread-local cells only, which
+// neither allocate nor panic.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        allocated();
+        grown(layout.size() as i64);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        grown(-(layout.size() as i64));
+        // SAFETY: the caller keeps `dealloc`'s contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        allocated();
+        grown(new_size as i64 - layout.size() as i64);
+        // SAFETY: the caller keeps `realloc`'s contract.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+/// What some code did with the heap, on this thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heap {
+    /// Calls that allocate, growing included.
+    pub allocations: u64,
+    /// Bytes that it left allocated.
+    pub kept: i64,
+    /// The most that it had allocated at any moment.
+    pub peak: i64,
+}
+
+/// Runs `code` and says what it did with the heap.
+pub fn measure<R>(code: impl FnOnce() -> R) -> (R, Heap) {
+    let allocations = ALLOCATIONS.with(Cell::get);
+    let live = LIVE.with(Cell::get);
+    PEAK.with(|peak| peak.set(live));
+    let result = code();
+    let heap = Heap {
+        allocations: ALLOCATIONS.with(Cell::get) - allocations,
+        kept: LIVE.with(Cell::get) - live,
+        peak: PEAK.with(Cell::get) - live,
+    };
+    (result, heap)
+}
