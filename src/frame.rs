@@ -9,7 +9,6 @@ pub const MAX_HEADER_BYTES: usize = 14;
 pub const MAX_CONTROL_BYTES: usize = 125;
 
 pub(crate) const FIN: u8 = 0x80;
-pub(crate) const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;

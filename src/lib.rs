@@ -1,4 +1,69 @@
-//! The WebSocket protocol (RFC 6455) as a pure state machine.
+//! The WebSocket protocol (RFC 6455) as a pure state machine, for both roles.
+//!
+//! A [`Connection`] is a value. Bytes from the peer go in, [events](Event) come out; [messages](Message) go in, bytes for
+//! the peer come out; time and randomness are arguments. It never touches a socket, a clock or a thread, so any loop can
+//! drive it.
+//!
+//! # The loop
+//!
+//! The same order is right for every loop:
+//!
+//! 1. tell the time with [`tick`](Connection::tick), if timeouts are wanted, and learn how long to wait;
+//! 2. drain [`poll_event`](Connection::poll_event);
+//! 3. write [`outgoing`](Connection::outgoing) bytes, and [`advance`](Connection::advance) by what was written;
+//! 4. shut the write side down if it [`wants_shutdown`](Connection::wants_shutdown);
+//! 5. stop if it [`is_finished`](Connection::is_finished);
+//! 6. wait, read, and [`receive`](Connection::receive) until `None`; at the end of the transport, call
+//!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
+//!
+//! ```
+//! use websocket_proto::{Accept, Config, Connection, Event, UsageError};
+//!
+//! /// A server's reaction to what was read: the same in every loop.
+//! fn on_bytes(conn: &mut Connection, mut input: &mut [u8]) -> Result<(), UsageError> {
+//!     while let Some(event) = conn.receive(&mut input) {
+//!         match event {
+//!             Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
+//!             Event::PlainRequest(_) => conn.respond(404)?,
+//!             Event::Message(message) => conn.send(message)?, // a reply while the message is in hand
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let mut conn = Connection::server(Config::default());
+//! let mut request = *b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+//!     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+//! on_bytes(&mut conn, &mut request)?;
+//! assert!(conn.outgoing().starts_with(b"HTTP/1.1 101 "));
+//! conn.advance(conn.outgoing().len()); // written
+//!
+//! on_bytes(&mut conn, &mut b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".clone())?;
+//! assert_eq!(conn.outgoing(), b"\x81\x05Hello");
+//! # Ok::<(), UsageError>(())
+//! ```
+//!
+//! The repository's README has it as a whole program, and `docs/examples` for threads, a poll loop and tokio.
+//!
+//! # Whose mistake it is
+//!
+//! What the peer does wrong is no error of a call: the connection queues the Close frame or HTTP response that the RFC asks
+//! for, and [`Event::Closed`] says what it was, in a [`ProtocolError`]. What the caller does wrong, or cannot have, is a
+//! [`UsageError`]: small, `Copy`, and without effect.
+//!
+//! # Who owns what
+//!
+//! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a message
+//! can be sent, here or on other connections, while it is in hand, and one read buffer can serve any number of connections.
+//! A message that did not lie whole in one read is owned, and moved. [`ReadBuffer`] is there for those who keep a
+//! buffer per connection.
+//!
+//! # Features
+//!
+//! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system as the
+//! source of masking keys, see [`Entropy`]. Without both the crate is `no_std` with `alloc`.
+
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -45,3 +110,8 @@ pub use outgoing::{OutgoingChunks, Segment};
 pub use prepared::PreparedMessage;
 pub use read_buffer::ReadBuffer;
 pub use timer::Timestamp;
+
+/// The README's programs are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

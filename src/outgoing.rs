@@ -159,12 +159,12 @@ impl FrameCursor {
         FrameCursor { header_left: 0, is_data: false, payload_left: u64::from(len) }
     }
 
-    fn at_border(&self) -> bool {
+    fn at_border(self) -> bool {
         self.to_border() == 0
     }
 
     /// Bytes up to the end of the frame.
-    fn to_border(&self) -> u64 {
+    fn to_border(self) -> u64 {
         u64::from(self.header_left) + self.payload_left
     }
 

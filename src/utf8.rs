@@ -71,10 +71,6 @@ pub(crate) struct PayloadBuf {
 }
 
 impl PayloadBuf {
-    pub(crate) const fn new() -> Self {
-        PayloadBuf { bytes: Vec::new(), valid: 0 }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -85,15 +81,6 @@ impl PayloadBuf {
 
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
-    }
-
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// What stands at `at` and behind it.
-    pub(crate) fn bytes_from(&self, at: usize) -> &[u8] {
-        &self.bytes[at..]
     }
 
     /// Makes room for `additional` bytes, and no more than that.
@@ -130,12 +117,6 @@ impl PayloadBuf {
     pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         self.valid = 0;
         core::mem::take(&mut self.bytes)
-    }
-
-    /// Empties the buffer and keeps its memory.
-    pub(crate) fn clear(&mut self) {
-        self.valid = 0;
-        self.bytes.clear();
     }
 }
 
@@ -311,7 +292,7 @@ mod tests {
 
     /// Feeds `pieces` to both checkers and holds each verdict, and the text, against the standard library.
     fn check_pieces(pieces: &[&[u8]]) {
-        let (mut buf, mut carry) = (PayloadBuf::new(), Utf8Carry::default());
+        let (mut buf, mut carry) = (PayloadBuf::default(), Utf8Carry::default());
         let (mut whole, mut text) = (Vec::new(), Vec::new());
         for (i, &piece) in pieces.iter().enumerate() {
             let end = i + 1 == pieces.len();
@@ -391,7 +372,7 @@ mod tests {
     fn strings_of_up_to_three_bytes_fail_at_the_first_impossible_byte() {
         // rfc6455-8.1-01, rfc6455-5.6-01
         let depth = if cfg!(miri) { 1 } else { 3 };
-        extend_by_each_byte(&mut PayloadBuf::new(), Utf8Carry::default(), depth);
+        extend_by_each_byte(&mut PayloadBuf::default(), Utf8Carry::default(), depth);
     }
 
     #[test]
@@ -428,7 +409,7 @@ mod tests {
         ];
         for &(bytes, fails_at) in TABLE {
             for prefix in [&b""[..], b"a", "xyzß".as_bytes(), &[b'a'; 300]] {
-                let (mut buf, mut carry) = (PayloadBuf::new(), Utf8Carry::default());
+                let (mut buf, mut carry) = (PayloadBuf::default(), Utf8Carry::default());
                 buf.append_masked(prefix, [0; 4]);
                 assert_eq!(buf.check_utf8(false), Ok(()));
                 assert!(carry.feed(prefix, false).is_ok());
@@ -482,15 +463,13 @@ mod tests {
 
     #[test]
     fn a_payload_is_unmasked_as_it_is_appended() {
-        let mut buf = PayloadBuf::new();
+        let mut buf = PayloadBuf::default();
         buf.reserve(5);
         assert_eq!(buf.capacity(), 5);
         buf.append_masked(&[0x7f, 0x9f, 0x4d, 0x51, 0x58], [0x37, 0xfa, 0x21, 0x3d]);
-        assert_eq!(buf.as_slice(), b"Hello");
-        assert_eq!(buf.bytes_from(3), b"lo");
         assert_eq!(buf.check_utf8(true), Ok(()));
-        buf.clear();
-        assert!(buf.is_empty() && buf.capacity() == 5);
+        assert_eq!(buf.take_string(), "Hello");
+        assert!(buf.is_empty());
         buf.append_masked(&[0xFF], [0; 4]);
         assert_eq!(buf.check_utf8(false), Err(InvalidUtf8));
         assert_eq!(buf.take_bytes(), [0xFF]);
@@ -500,7 +479,7 @@ mod tests {
     #[test]
     #[should_panic = "checked before it is taken"]
     fn unchecked_text_is_not_taken() {
-        let mut buf = PayloadBuf::new();
+        let mut buf = PayloadBuf::default();
         buf.append_masked(b"\xE2\x82", [0; 4]);
         assert_eq!(buf.check_utf8(false), Ok(()));
         buf.take_string();

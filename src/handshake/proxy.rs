@@ -18,7 +18,7 @@ use crate::error::UsageError;
 /// connection as if there were no proxy.
 ///
 /// ```
-/// use websocket_proto::{Config, ProxyTunnel, Uri};
+/// use websocket_proto::{Config, Uri, handshake::ProxyTunnel};
 ///
 /// let uri = Uri::parse("wss://example.com/chat")?;
 /// let mut tunnel = ProxyTunnel::new(&uri);

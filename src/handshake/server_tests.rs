@@ -122,6 +122,7 @@ fn bad_upgrades() {
     // rfc6455-4.2.1-01, 4.2.1-03, 4.2.1-05, 4.2.1-06, 4.2.1-08, 4.2.1-09, 4.2.1-10, 4.2.2-07, 4.2.2-11, 4.3-01, 4.3-02,
     // 9.1-01, 11.3.1-01, 11.3.5-02
     for (request, error) in [
+        (with("GET", "GET /chat HTTP/1.0"), E::HttpVersion { major: 1, minor: 0 }),
         (with("GET", "POST /chat HTTP/1.1"), E::Method),
         (with("GET", "HEAD /chat HTTP/1.1"), E::Method),
         (with("GET", "get /chat HTTP/1.1"), E::Method),
@@ -190,6 +191,8 @@ fn bad_upgrades() {
         (plus("Content-Length: 5"), E::Body),
         (plus("Content-Length: +0"), E::Body),
         (plus("Content-Length: 0\r\nContent-Length: 1"), E::Body),
+        (plus("Content-Length: 1\r\nContent-Length: 0"), E::Body),
+        (plus("Transfer-Encoding: chunked\r\nContent-Length: 0"), E::Body),
         (plus("Transfer-Encoding: chunked"), E::Body),
         (plus("Transfer-Encoding:"), E::Body),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:"), E::InvalidSubprotocol),

@@ -1,6 +1,7 @@
 //! An allocator that counts, per thread, so that tests can assert what the library allocates.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+#![allow(unreachable_pub, reason = "it is a module of test crates")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

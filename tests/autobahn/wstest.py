@@ -1,0 +1,13 @@
+# Python 2.7: the suite's command, wstest, with its servers on the loopback interface only; its own listen on all.
+import sys
+
+from twisted.internet.posixbase import PosixReactorBase
+
+listen = PosixReactorBase.listenTCP
+PosixReactorBase.listenTCP = lambda reactor, port, factory, backlog=50, interface="": listen(
+    reactor, port, factory, backlog, "127.0.0.1"
+)
+
+from autobahntestsuite.wstest import run  # noqa: E402  (chooses the reactor)
+
+sys.exit(run())
