@@ -10,7 +10,7 @@ use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 #[derive(Default)]
 pub(crate) struct Assembler {
     /// What is here of a message that is handed over whole.
-    buf: PayloadBuf,
+    pub(crate) buf: PayloadBuf,
     /// Payload bytes of the message that have arrived, or are declared by the frame that is open.
     pub(crate) bytes: u64,
     /// Frames of the message, the open one included.
@@ -21,6 +21,12 @@ pub(crate) struct Assembler {
     kind: Option<MessageKind>,
     /// A chunk of the message was handed over.
     begun: bool,
+    /// The message is compressed (RFC 7692 6); `bytes` then counts what it has inflated to.
+    pub(crate) compressed: bool,
+    /// The inflater may hold more of what it has taken.
+    pub(crate) draining: bool,
+    /// The inflater has taken all of the message.
+    pub(crate) finishing: bool,
 }
 
 impl Assembler {
@@ -32,13 +38,16 @@ impl Assembler {
 
     /// A frame of `len` bytes begins; `kind` is that of a first frame, `None` for a continuation.
     #[inline]
-    pub(crate) fn begin_frame(&mut self, kind: Option<MessageKind>, len: u64) {
+    pub(crate) fn begin_frame(&mut self, kind: Option<MessageKind>, len: u64, compressed: bool) {
         debug_assert!(kind.is_none() == self.is_open(), "the rules for frames hold");
         if kind.is_some() {
             self.kind = kind;
+            self.compressed = compressed;
         }
         self.fragments += 1;
-        self.bytes += len;
+        if !self.compressed {
+            self.bytes += len;
+        }
     }
 
     fn kind(&self) -> MessageKind {
@@ -150,5 +159,47 @@ impl Assembler {
         self.fragments = 0;
         self.kind = None;
         self.begun = false;
+        self.compressed = false;
+        self.draining = false;
+        self.finishing = false;
+    }
+}
+
+#[cfg(feature = "deflate")]
+impl Assembler {
+    pub(crate) fn is_text(&self) -> bool {
+        self.kind() == MessageKind::Text
+    }
+
+    /// The message that was inflated, which is complete.
+    pub(crate) fn take_inflated(&mut self) -> Result<Message<'static>, InvalidUtf8> {
+        let message = match self.kind() {
+            MessageKind::Text => {
+                self.buf.check_utf8(true)?;
+                Message::Text(Cow::Owned(self.buf.take_string()))
+            }
+            MessageKind::Binary => Message::Binary(Cow::Owned(self.buf.take_bytes())),
+        };
+        self.finish();
+        Ok(message)
+    }
+
+    /// A chunk of what was inflated and checked; none if there is nothing to say.
+    pub(crate) fn take_chunk(&mut self, last: bool) -> Option<Chunk<'static>> {
+        let marks = Marks { first: !self.begun, last };
+        let chunk = match self.kind() {
+            MessageKind::Text => Chunk::text(marks, self.buf.checked()).into_owned(),
+            MessageKind::Binary => Chunk::binary(marks, self.buf.as_slice()).into_owned(),
+        };
+        let len = chunk.as_bytes().len();
+        self.buf.drop_front(len);
+        if last {
+            self.finish();
+        } else if len == 0 {
+            return None;
+        } else {
+            self.begun = true;
+        }
+        Some(chunk)
     }
 }

@@ -69,6 +69,9 @@ pub struct Config {
     /// A client fails the handshake if it offered subprotocols and the server chose none, as browsers do; RFC 6455
     /// lets it go on. Default: `false`.
     pub require_subprotocol: bool,
+    /// Offers and accepts permessage-deflate (RFC 7692); `None`: it is neither offered nor accepted. Default: `None`.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::Deflate>,
     /// Where masking keys and nonces come from; used by clients only.
     pub entropy: Entropy,
 }
@@ -98,6 +101,8 @@ impl Default for Config {
             idle_timeout: None,
             keepalive_interval: None,
             require_subprotocol: false,
+            #[cfg(feature = "deflate")]
+            deflate: None,
             entropy: Entropy::default(),
         }
     }

@@ -1,6 +1,8 @@
 //! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and its
 //! end; [`receive`](Connection::receive) and what follows from it, and sending, have files of their own.
 
+#[cfg(feature = "deflate")]
+mod compression;
 mod opening;
 mod receive;
 mod send;
@@ -68,7 +70,8 @@ impl fmt::Display for State {
 /// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), wait, read, and
 /// `receive` until it returns `None`. The [crate's page](crate) has it as a program.
 ///
-/// A connection is 184 bytes on 64-bit targets, and owns no heap memory while it is open and idle.
+/// A connection is 192 bytes on 64-bit targets, and owns no heap memory while it is open and idle, but for the windows
+/// of permessage-deflate where that was negotiated.
 pub struct Connection {
     outgoing: Outgoing,
     /// The message that is being received.
@@ -87,6 +90,9 @@ pub struct Connection {
     sending_text: Utf8Carry,
     /// The kind of the fragmented message that is being sent.
     sending: Option<MessageKind>,
+    /// permessage-deflate, if it was negotiated.
+    #[cfg(feature = "deflate")]
+    codec: Option<Box<crate::deflate::Codec>>,
     role: Role,
     phase: Phase,
     /// Which frames can take the short way through `receive`; kept by `refresh`.
@@ -97,7 +103,7 @@ pub struct Connection {
     eof: bool,
 }
 
-const _: () = assert!(size_of::<Connection>() == 184 || size_of::<usize>() != 8);
+const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8);
 
 /// Where a connection is:
 ///
@@ -196,6 +202,8 @@ impl Connection {
             close_key: [0; 4],
             sending_text: Utf8Carry::default(),
             sending: None,
+            #[cfg(feature = "deflate")]
+            codec: None,
             role,
             phase,
             short: Short::Never,
@@ -402,6 +410,10 @@ impl Connection {
         self.frame = FrameState::default();
         self.sending = None;
         self.rare = None;
+        #[cfg(feature = "deflate")]
+        {
+            self.codec = None;
+        }
     }
 
     /// RFC 6455 7.1.7: fails the connection for what the peer did, with a Close frame if it was established.
@@ -467,6 +479,10 @@ impl Connection {
     /// call.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.outgoing.release_unused();
+        #[cfg(feature = "deflate")]
+        if let Some(codec) = &mut self.codec {
+            codec.release_unused();
+        }
         let span = match self.phase {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
             Phase::Open => Span::Silence,
@@ -536,6 +552,10 @@ impl Connection {
     /// connection then owns no heap memory, unless it is in the middle of a message.
     pub fn release_memory(&mut self) {
         self.outgoing.release_memory();
+        #[cfg(feature = "deflate")]
+        if let Some(codec) = &mut self.codec {
+            codec.release_memory();
+        }
         self.tidy();
     }
 

@@ -187,6 +187,8 @@ pub enum ProtocolError {
     },
     /// A text message that is not UTF-8 (RFC 6455 8.1).
     InvalidUtf8,
+    /// A compressed message that is no DEFLATE stream, or breaks off in the middle of a block (RFC 7692 7.2.2).
+    InvalidDeflate,
     /// A Close frame of one byte (RFC 6455 5.5.1).
     CloseTooShort,
     /// A close code that must not be on the wire (RFC 6455 7.4).
@@ -217,9 +219,9 @@ impl ProtocolError {
             | ProtocolError::UnfinishedMessage
             | ProtocolError::CloseTooShort
             | ProtocolError::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
-            ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason => {
-                CloseCode::INVALID_PAYLOAD
-            }
+            ProtocolError::InvalidUtf8
+            | ProtocolError::InvalidDeflate
+            | ProtocolError::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
             ProtocolError::FrameTooBig { .. } | ProtocolError::MessageTooBig { .. } => {
                 CloseCode::TOO_BIG
             }
@@ -260,6 +262,7 @@ impl fmt::Display for ProtocolError {
                 write!(f, "message has more fragments than the limit of {limit}")
             }
             ProtocolError::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            ProtocolError::InvalidDeflate => f.write_str("compressed message is not valid DEFLATE"),
             ProtocolError::CloseTooShort => f.write_str("close payload is 1 byte, a code needs 2"),
             ProtocolError::InvalidCloseCode { code } => {
                 write!(f, "close code {code} is not allowed")

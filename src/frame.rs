@@ -9,6 +9,7 @@ pub const MAX_HEADER_BYTES: usize = 14;
 pub const MAX_CONTROL_BYTES: usize = 125;
 
 pub(crate) const FIN: u8 = 0x80;
+pub(crate) const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;
@@ -131,6 +132,8 @@ pub(crate) struct Rules {
     /// The largest message, and what the open one has of it.
     pub(crate) max_message_bytes: u64,
     pub(crate) message_bytes: u64,
+    /// The open message is compressed: its limit is for what it inflates to.
+    pub(crate) message_compressed: bool,
 }
 
 impl Rules {
@@ -143,6 +146,7 @@ impl Rules {
         max_frame_bytes: u64::MAX,
         max_message_bytes: u64::MAX,
         message_bytes: 0,
+        message_compressed: false,
     };
 
     /// The rules that the first byte decides.
@@ -214,6 +218,10 @@ impl Rules {
         }
         if len > self.max_frame_bytes {
             return Err(ProtocolError::FrameTooBig { len, limit: self.max_frame_bytes });
+        }
+        let continues = first & 0x0f == Opcode::Continuation as u8;
+        if is_compressed(first) || (continues && self.message_compressed) {
+            return Ok(());
         }
         match self.message_bytes.checked_add(len) {
             Some(total) if total <= self.max_message_bytes => Ok(()),
@@ -336,6 +344,11 @@ pub(crate) fn decode_own(bytes: &[u8]) -> (u8, u64, usize) {
         .expect("a header of our own is well-formed")
         .expect("a header of our own is never cut");
     (header.first, header.len, header.size)
+}
+
+/// Whether the first byte is that of a compressed message (RFC 7692 6).
+pub(crate) fn is_compressed(first: u8) -> bool {
+    first & RSV1 != 0
 }
 
 /// Whether the first byte is that of a data frame, whose payload the application sent.

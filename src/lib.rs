@@ -62,7 +62,8 @@
 //! # Features
 //!
 //! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system as the
-//! source of masking keys, see [`Entropy`]. Without both the crate is `no_std` with `alloc`.
+//! source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
+//! [`Config::deflate`]. Without the three the crate is `no_std` with `alloc`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -75,6 +76,8 @@ mod assembler;
 mod close;
 mod config;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod entropy;
 mod error;
 mod event;
@@ -97,6 +100,8 @@ pub use alloc::sync::Arc as Shared;
 pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES};
 pub use config::{Config, Delivery};
 pub use connection::{Connection, Role, State};
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
 pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};

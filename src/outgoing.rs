@@ -51,6 +51,8 @@ struct More {
     control_start: usize,
     /// The control frame at the front is begun: the rest of it comes before anything else.
     in_control: bool,
+    /// The sizes before compression of the compressed messages that are queued whole, in wire order.
+    compressed: VecDeque<u64>,
     /// Pongs in `control`, counted since it was last empty.
     pongs: u8,
     /// Where in `control` the latest pong begins, if none of it is released.
@@ -151,12 +153,25 @@ struct FrameCursor {
     header_left: u8,
     is_data: bool,
     payload_left: u64,
+    /// The frame ends a message.
+    fin: bool,
+    /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
+    compressed: bool,
+}
+
+/// What was passed over in a stream of frames.
+#[derive(Default)]
+struct Passed {
+    /// Payload bytes of data frames that are not compressed.
+    data: u64,
+    /// Compressed messages that ended.
+    compressed: u32,
 }
 
 impl FrameCursor {
     /// Inside bytes that are no frame: their end is a border.
     fn in_head(len: u32) -> FrameCursor {
-        FrameCursor { header_left: 0, is_data: false, payload_left: u64::from(len) }
+        FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
     }
 
     fn at_border(self) -> bool {
@@ -168,10 +183,9 @@ impl FrameCursor {
         u64::from(self.header_left) + self.payload_left
     }
 
-    /// Moves over the first `n` bytes of `wire`, which holds headers whole, and returns how many of them are payload
-    /// of data frames.
-    fn advance(&mut self, wire: &[u8], n: usize) -> u64 {
-        let mut data = 0;
+    /// Moves over the first `n` bytes of `wire`, which holds headers whole.
+    fn advance(&mut self, wire: &[u8], n: usize) -> Passed {
+        let mut passed = Passed::default();
         let mut at = 0;
         while at < n {
             if self.at_border() {
@@ -180,6 +194,11 @@ impl FrameCursor {
                     header_left: size as u8,
                     is_data: frame::is_data(first),
                     payload_left: len,
+                    fin: first & FIN != 0,
+                    compressed: match Opcode::from_first_byte(first) {
+                        Some(Opcode::Text | Opcode::Binary) => frame::is_compressed(first),
+                        _ => self.compressed,
+                    },
                 };
             }
             let header = usize::from(self.header_left).min(n - at);
@@ -188,11 +207,14 @@ impl FrameCursor {
             let payload = self.payload_left.min((n - at) as u64);
             self.payload_left -= payload;
             at += payload as usize;
-            if self.is_data {
-                data += payload;
+            if self.is_data && !self.compressed {
+                passed.data += payload;
+            }
+            if self.is_data && self.compressed && self.fin && self.at_border() {
+                passed.compressed += 1;
             }
         }
-        data
+        passed
     }
 }
 
@@ -260,6 +282,38 @@ impl Outgoing {
         } else {
             self.retire_tail();
             self.push_piece(Piece::Shared(Segment::shared(frame.clone())));
+        }
+    }
+
+    /// Queues a frame with a copy of `payload`, which is compressed from `len` bytes; `message` is the size before
+    /// compression of the message that it ends.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn push_compressed(
+        &mut self,
+        first: u8,
+        payload: &[u8],
+        key: Option<[u8; 4]>,
+        len: u64,
+        message: Option<u64>,
+    ) {
+        self.push(first, payload, key);
+        self.buffered -= payload.len() as u64;
+        self.note_compressed(len, message);
+    }
+
+    /// Queues a whole compressed frame that is shared with others, compressed from `len` bytes.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn push_shared_compressed(&mut self, frame: &Shared<Vec<u8>>, len: u64) {
+        self.push_shared(frame, 0);
+        self.note_compressed(len, Some(len));
+    }
+
+    /// Counts `len` bytes before compression as buffered, until the message that `message` is the size of is released.
+    #[cfg(feature = "deflate")]
+    fn note_compressed(&mut self, len: u64, message: Option<u64>) {
+        self.buffered += len;
+        if let Some(message) = message {
+            self.more().compressed.push_back(message);
         }
     }
 
@@ -390,24 +444,25 @@ impl Outgoing {
             let more = self.more.as_mut().expect("it was made above");
             if let Some(segment) = more.taken.front_mut() {
                 let step = n.min(segment.len());
-                self.buffered -= more.released.advance(segment, step);
+                let passed = more.released.advance(segment, step);
                 segment.start += step;
-                self.more_len -= step as u64;
-                n -= step;
                 if segment.is_empty() {
                     more.taken.pop_front();
                 }
+                self.buffered -= more.release(&passed);
+                self.more_len -= step as u64;
+                n -= step;
                 continue;
             }
             let piece = self.first();
             let step = n.min(piece.len());
             let mut cursor = self.more.as_ref().expect("it was made above").released;
-            let data = cursor.advance(piece, step);
-            self.buffered -= data;
+            let passed = cursor.advance(piece, step);
             n -= step;
             self.remove_front(step, &cursor);
             let more = self.more.as_mut().expect("it was made above");
             more.released = cursor;
+            self.buffered -= more.release(&passed);
         }
         if self.len() == 0 {
             self.reset();
@@ -559,11 +614,21 @@ impl Outgoing {
 }
 
 impl More {
+    /// The bytes before compression of what was passed over.
+    fn release(&mut self, passed: &Passed) -> u64 {
+        let mut bytes = passed.data;
+        for _ in 0..passed.compressed {
+            bytes += self.compressed.pop_front().expect("each was noted when it was queued");
+        }
+        bytes
+    }
+
     fn reset(&mut self) {
         debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
         self.control.clear();
         self.control_start = 0;
         self.in_control = false;
+        self.compressed.clear();
         self.pongs = 0;
         self.last_pong = None;
         self.released = FrameCursor::default();

@@ -93,6 +93,52 @@ impl PayloadBuf {
         mask::append_masked(&mut self.bytes, payload, key);
     }
 
+    /// Lets `write` write to the front of `room` more bytes, and keeps as many as it says.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn fill(&mut self, room: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        let at = self.bytes.len();
+        self.bytes.resize(at + room, 0);
+        let n = write(&mut self.bytes[at..]);
+        debug_assert!(n <= room);
+        self.bytes.truncate(at + n);
+    }
+
+    /// Uses the memory of `bytes`, which it drops; the buffer is empty before and after.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn adopt(&mut self, mut bytes: Vec<u8>) {
+        debug_assert!(self.bytes.is_empty());
+        bytes.clear();
+        self.bytes = bytes;
+    }
+
+    /// Drops what stands at `len` and behind it.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+        self.valid = self.valid.min(len);
+    }
+
+    /// What is there.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What was found to be UTF-8.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn checked(&self) -> &str {
+        // SAFETY: `bytes[..valid]` is UTF-8 by the invariant that `check_utf8` keeps.
+        unsafe { str::from_utf8_unchecked(&self.bytes[..self.valid]) }
+    }
+
+    /// Drops the front of what is there, all of it checked or none, and keeps the memory.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn drop_front(&mut self, n: usize) {
+        debug_assert!(self.valid == n || self.valid == 0);
+        self.bytes.drain(..n);
+        self.valid = 0;
+    }
+
     /// Checks what was appended since the last check. A character may be unfinished at the end, unless this is the
     /// `end` of the text.
     pub(crate) fn check_utf8(&mut self, end: bool) -> Result<(), InvalidUtf8> {

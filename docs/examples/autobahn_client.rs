@@ -1,6 +1,6 @@
 //! Runs every case of an Autobahn fuzzing server, then asks it for its report.
 //!
-//! `cargo run --release --example autobahn_client ws://127.0.0.1:9002`
+//! `cargo run --release --example autobahn_client ws://127.0.0.1:9002 [--deflate]`
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -11,10 +11,23 @@ use websocket_proto::{ClientRequest, Config, Connection, Event, Shared};
 const AGENT: &str = "websocket-proto";
 
 fn main() -> Result<()> {
-    let Some(server) = std::env::args().nth(1) else {
-        return Err(Error::new(ErrorKind::InvalidInput, "usage: autobahn_client ws://HOST:PORT"));
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut config = Config::default();
+    let server = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [server] => server.to_string(),
+        #[cfg(feature = "deflate")]
+        [server, "--deflate"] => {
+            config.deflate = Some(websocket_proto::Deflate::default());
+            server.to_string()
+        }
+        _ => {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "usage: autobahn_client ws://HOST:PORT [--deflate]",
+            ));
+        }
     };
-    let config = Shared::new(Config::default());
+    let config = Shared::new(config);
     let count = run(&format!("{server}/getCaseCount"), &config, false)?;
     let count: u32 =
         count.parse().map_err(|_| Error::new(ErrorKind::InvalidData, "no case count"))?;

@@ -34,7 +34,8 @@ async fn main() -> Result<()> {
     let room = Arc::new(Room {
         said: channel(64).0,
         config: Shared::new(config),
-        origins: OriginPolicy::new(["http://127.0.0.1:9001", "http://localhost:9001"]).allow_missing(true),
+        origins: OriginPolicy::new(["http://127.0.0.1:9001", "http://localhost:9001"])
+            .allow_missing(true),
         epoch: Instant::now(),
     });
     loop {

@@ -1,9 +1,9 @@
 //! Echoes text and binary: std only, a thread per connection, until it is killed. A browser that opens the same address
 //! gets a small page that connects back.
 //!
-//! `cargo run --release --example echo_server [ADDR]`, by default 127.0.0.1:9001.
+//! `cargo run --release --example echo_server [ADDR] [--deflate]`, by default 127.0.0.1:9001 without compression.
 
-use std::io::{ErrorKind, Read, Result, Write};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,23 @@ use websocket_proto::{
 const PAGE: &str = include_str!("echo_page.html");
 
 fn main() -> Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_string());
-    let listener = TcpListener::bind(address)?;
+    let (flags, address): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let listener = TcpListener::bind(address.first().map_or("127.0.0.1:9001", String::as_str))?;
     println!("listening on ws://{}", listener.local_addr()?);
-    let config = Shared::new(Config::default());
+    let mut config = Config::default();
+    match flags.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {}
+        #[cfg(feature = "deflate")]
+        ["--deflate"] => config.deflate = Some(websocket_proto::Deflate::default()),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "usage: echo_server [ADDR] [--deflate]",
+            ));
+        }
+    }
+    let config = Shared::new(config);
     for stream in listener.incoming() {
         // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
         let Ok(stream) = stream else {

@@ -3,12 +3,14 @@
 
 use super::{Connection, Phase, Role};
 use crate::Shared;
+#[cfg(feature = "deflate")]
+use crate::close::{CloseBody, CloseCode};
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, Timeout};
 use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, ClientStep, HandshakeError, PendingUpgrade, Response,
-    ServerHandshake, ServerStep,
+    ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
 
 /// What an opening handshake needs for its next step.
@@ -20,11 +22,43 @@ pub(super) enum Opening {
     /// A request is being read.
     Request(ServerHandshake),
     /// A request for a WebSocket waits for the caller.
-    Upgrade(PendingUpgrade),
+    Upgrade(PendingUpgrade, Extensions),
     /// A plain request waits for the caller; a response to HEAD has no body.
     Plain { head_only: bool },
     /// The response is being read.
     Response(ClientHandshake),
+}
+
+/// What the server takes of the extensions that the client offers.
+#[derive(Default)]
+pub(super) struct Extensions {
+    #[cfg(feature = "deflate")]
+    deflate: Option<(crate::deflate::DeflateParams, alloc::string::String)>,
+}
+
+impl Extensions {
+    fn choose(request: &UpgradeRequest<'_>, config: &Config) -> Extensions {
+        #[cfg(feature = "deflate")]
+        return Extensions {
+            deflate: config
+                .deflate
+                .as_ref()
+                .and_then(|deflate| deflate.accept(request.extensions())),
+        };
+        #[cfg(not(feature = "deflate"))]
+        {
+            let _ = (request, config);
+            Extensions::default()
+        }
+    }
+
+    /// The value of the response's header.
+    fn response(&self) -> Option<&str> {
+        #[cfg(feature = "deflate")]
+        return self.deflate.as_ref().map(|(_, response)| &response[..]);
+        #[cfg(not(feature = "deflate"))]
+        None
+    }
 }
 
 impl Connection {
@@ -51,9 +85,13 @@ impl Connection {
         let mut nonce = [0; 16];
         connection.config.entropy.fill(&mut connection.entropy_state, &mut nonce)?;
         connection.draw_close_key()?;
+        #[cfg(feature = "deflate")]
+        let offer = connection.config.deflate.as_ref().map(crate::deflate::Deflate::offer);
+        #[cfg(not(feature = "deflate"))]
+        let offer = None::<alloc::string::String>;
         let mut handshake = None;
         connection.outgoing.push_head(|out| {
-            handshake = Some(ClientHandshake::new(request, nonce, None, out)?);
+            handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
             Ok::<(), UsageError>(())
         })?;
         connection.rare().opening = match handshake {
@@ -73,10 +111,17 @@ impl Connection {
     /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request
     /// still waits.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
-        let Some(Opening::Upgrade(pending)) = self.rare.as_ref().map(|rare| &rare.opening) else {
+        let Some(Opening::Upgrade(pending, extensions)) =
+            self.rare.as_ref().map(|rare| &rare.opening)
+        else {
             return Err(UsageError::NoRequestPending);
         };
-        self.outgoing.push_head(|out| pending.accept(accept, None, out))?;
+        self.outgoing.push_head(|out| pending.accept(accept, extensions.response(), out))?;
+        #[cfg(feature = "deflate")]
+        {
+            let params = extensions.deflate.as_ref().map(|(params, _)| *params);
+            self.use_deflate(params);
+        }
         self.rare().opening = Opening::Done;
         self.phase = Phase::Open;
         if self.eof && !self.has_early() {
@@ -96,7 +141,7 @@ impl Connection {
     /// waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
-            Some(Opening::Upgrade(_)) => self.answer(&response.into(), false),
+            Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
             _ => Err(UsageError::NoRequestPending),
         }
     }
@@ -126,7 +171,8 @@ impl Connection {
         match &mut self.rare().opening {
             Opening::Request(handshake) => match handshake.receive(input, &config)? {
                 Ok(ServerStep::Upgrade(request, pending)) => {
-                    self.decide(Opening::Upgrade(pending));
+                    let extensions = Extensions::choose(&request, &config);
+                    self.decide(Opening::Upgrade(pending, extensions));
                     Some(Event::UpgradeRequest(request))
                 }
                 Ok(ServerStep::Plain(request)) => {
@@ -139,16 +185,51 @@ impl Connection {
                 Ok(ClientStep::Open(response)) => {
                     self.rare = None;
                     self.phase = Phase::Open;
-                    Some(Event::Open(response))
+                    match self.agree(&response) {
+                        Ok(()) => Some(Event::Open(response)),
+                        Err(failed) => Some(failed),
+                    }
                 }
                 Err(error) => {
                     self.end_without_close(CloseCause::Protocol(error.into()));
                     self.poll_event()
                 }
             },
-            Opening::Upgrade(_) | Opening::Plain { .. } => self.keep_early(input),
+            Opening::Upgrade(..) | Opening::Plain { .. } => self.keep_early(input),
             Opening::Done => unreachable!("the phase says that the handshake is not over"),
         }
+    }
+
+    /// RFC 6455 9.1: what the response says of extensions must fit what was offered.
+    #[cfg(feature = "deflate")]
+    fn agree(&mut self, response: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
+        let config = self.config.clone();
+        let Some(deflate) = &config.deflate else { return Ok(()) };
+        match deflate.agree(response.extensions()) {
+            // RFC 6455 7.4.1: a client that needs an extension says which with 1010.
+            Ok(None) if deflate.required => {
+                let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
+                self.queue_close(&body.expect("code and reason can be sent"));
+                self.end(Phase::Draining);
+                let cause = CloseCause::Protocol(HandshakeError::ExtensionMissing.into());
+                Err(Event::Closed(Closed::abnormal(cause)))
+            }
+            Ok(params) => {
+                self.use_deflate(params);
+                Ok(())
+            }
+            // RFC 6455 7.1.7: the handshake fails without a Close frame.
+            Err(error) => {
+                self.end(Phase::Finished);
+                self.outgoing.abandon();
+                Err(Event::Closed(Closed::abnormal(CloseCause::Protocol(error.into()))))
+            }
+        }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn agree(&mut self, _: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
+        Ok(())
     }
 
     fn decide(&mut self, opening: Opening) {

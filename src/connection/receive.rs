@@ -188,6 +188,10 @@ impl Connection {
 
     fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         loop {
+            #[cfg(feature = "deflate")]
+            if let Some(event) = self.drain_inflater() {
+                return Some(event);
+            }
             if input.is_empty() {
                 return None;
             }
@@ -246,7 +250,7 @@ impl Connection {
                     Some(Opcode::Binary) => Some(MessageKind::Binary),
                     _ => None,
                 };
-                self.message.begin_frame(kind, header.len);
+                self.message.begin_frame(kind, header.len, frame::is_compressed(header.first));
             }
             Some(_) => {}
             None => self.frame = FrameState::Header { bytes, len: len as u8 },
@@ -256,19 +260,24 @@ impl Connection {
 
     fn rules(&self) -> Rules {
         let limit = self.config.max_fragments;
+        #[cfg(feature = "deflate")]
+        let rsv_allowed = if self.codec.is_some() { frame::RSV1 } else { 0 };
+        #[cfg(not(feature = "deflate"))]
+        let rsv_allowed = 0;
         Rules {
             masked: Some(self.role == Role::Server),
-            rsv_allowed: 0,
+            rsv_allowed,
             message_open: Some(self.message.is_open()),
             fragments_exhausted: (self.message.fragments >= limit).then_some(limit),
             max_frame_bytes: self.config.max_frame_bytes,
             max_message_bytes: self.config.max_message_bytes,
             message_bytes: self.message.bytes,
+            message_compressed: self.message.compressed,
         }
     }
 
     /// Takes `n` bytes of the payload off the front of `input`; `left` of the frame were to come before.
-    fn take_payload<'a>(
+    pub(super) fn take_payload<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         n: usize,
@@ -290,6 +299,10 @@ impl Connection {
         left: u64,
         input: &mut &'a mut [u8],
     ) -> Option<Event<'a>> {
+        #[cfg(feature = "deflate")]
+        if self.message.compressed {
+            return self.receive_compressed(first, key, left, input);
+        }
         let fin = first & FIN != 0;
         let n = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
         match self.config.delivery {

@@ -21,7 +21,24 @@ impl Connection {
     /// [`UsageError::Entropy`]. Nothing is queued then.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
-        match message.into() {
+        let message = message.into();
+        #[cfg(feature = "deflate")]
+        if self.compresses(message.len()) {
+            let kind = message.kind();
+            return match message {
+                Message::Text(Cow::Owned(text)) => {
+                    self.send_compressed_owned(kind, text.into_bytes())
+                }
+                Message::Binary(Cow::Owned(bytes)) => self.send_compressed_owned(kind, bytes),
+                borrowed => self.send_compressed(kind, borrowed.as_bytes()),
+            };
+        }
+        self.send_plain(message)
+    }
+
+    #[inline]
+    pub(super) fn send_plain(&mut self, message: Message<'_>) -> Result<(), UsageError> {
+        match message {
             Message::Text(Cow::Borrowed(text)) => {
                 self.send_copy(MessageKind::Text, text.as_bytes())
             }
@@ -80,11 +97,15 @@ impl Connection {
     ///
     /// As [`send`](Connection::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), UsageError> {
+        #[cfg(feature = "deflate")]
+        if self.compresses(message.payload().len()) {
+            return self.send_prepared_compressed(message);
+        }
         match self.role {
             Role::Client => self.send_copy(message.kind(), message.payload()),
             Role::Server => {
                 self.check_send(message.payload().len())?;
-                self.outgoing.push_shared(message.frame(), message.payload().len());
+                self.outgoing.push_shared(message.frame().bytes(), message.payload().len());
                 self.note_queued();
                 Ok(())
             }
@@ -93,7 +114,8 @@ impl Connection {
 
     /// Queues a fragment of a message whose length is not known (RFC 6455 5.4): the first call begins a message of
     /// `kind`, the one with `last` ends it. Each makes one frame; it may be empty. Pings, pongs and a Close can go
-    /// between them, other messages cannot. Text may be cut anywhere, also within a character.
+    /// between them, other messages cannot. Text may be cut anywhere, also within a character. Where permessage-deflate
+    /// was negotiated, the message is compressed, and each fragment is flushed.
     ///
     /// # Errors
     ///
@@ -117,15 +139,24 @@ impl Connection {
         if kind == MessageKind::Text && text.feed(payload, last).is_err() {
             return Err(UsageError::InvalidUtf8);
         }
-        let key = self.next_key()?;
-        self.sending_text = text;
         let opcode = match (self.sending, kind) {
             (Some(_), _) => Opcode::Continuation,
             (None, MessageKind::Text) => Opcode::Text,
             (None, MessageKind::Binary) => Opcode::Binary,
         };
+        self.push_fragment(if last { FIN } else { 0 } | opcode as u8, payload)?;
+        self.sending_text = text;
         self.sending = (!last).then_some(kind);
-        self.outgoing.push(if last { FIN } else { 0 } | opcode as u8, payload, key);
+        Ok(())
+    }
+
+    fn push_fragment(&mut self, first: u8, payload: &[u8]) -> Result<(), UsageError> {
+        #[cfg(feature = "deflate")]
+        if self.compresses_fragment() {
+            return self.send_compressed_fragment(first, payload);
+        }
+        let key = self.next_key()?;
+        self.outgoing.push(first, payload, key);
         self.note_queued();
         Ok(())
     }
@@ -185,7 +216,7 @@ impl Connection {
 
     /// RFC 6455 5.3: a client masks each frame with a fresh key.
     #[inline]
-    fn next_key(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
+    pub(super) fn next_key(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
         match self.role {
             Role::Server => Ok(None),
             Role::Client => self.config.entropy.mask_key(&mut self.entropy_state).map(Some),
@@ -193,7 +224,7 @@ impl Connection {
     }
 
     #[inline]
-    fn note_queued(&mut self) {
+    pub(super) fn note_queued(&mut self) {
         if self.outgoing.len() > self.config.high_water_bytes {
             self.blocked = true;
         }

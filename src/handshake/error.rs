@@ -107,6 +107,9 @@ pub enum HandshakeError {
     ExtensionNotOffered,
     /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1).
     ExtensionParameters,
+    /// The server did not accept an extension that the configuration insists on; it was told so by close code 1010
+    /// (RFC 6455 7.4.1).
+    ExtensionMissing,
     /// A client sent more behind its request than is kept until the decision.
     TooManyEarlyBytes {
         /// [`Config::max_early_bytes`](crate::Config::max_early_bytes).
@@ -179,6 +182,7 @@ impl HandshakeError {
             | E::SubprotocolNotOffered
             | E::SubprotocolMissing
             | E::ExtensionNotOffered
+            | E::ExtensionMissing
             | E::ExtensionParameters
             | E::TooManyInterimResponses { .. }
             | E::Status { .. }
@@ -224,6 +228,7 @@ impl fmt::Display for HandshakeError {
             E::TooManyHeaders { limit } => {
                 return write!(f, "more headers than the limit of {limit}");
             }
+            E::ExtensionMissing => "server did not accept an extension that is required",
             E::TooManyEarlyBytes { limit } => {
                 return write!(f, "more than {limit} bytes behind a request that is not decided");
             }

@@ -32,6 +32,10 @@ pub(crate) struct Param<'a> {
 }
 
 impl<'a> Extension<'a> {
+    #[cfg_attr(
+        not(any(test, feature = "deflate")),
+        expect(dead_code, reason = "for permessage-deflate")
+    )]
     /// Its parameters, in order; a repeated one appears as often as it was sent.
     pub(crate) fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
         let mut rest = self.params;

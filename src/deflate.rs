@@ -1,0 +1,99 @@
+//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection. DEFLATE itself is the business of
+//! the crate `zlib-rs`; when a message is compressed, and what limits hold, is decided by the connection.
+
+mod deflater;
+mod history;
+mod inflater;
+mod negotiation;
+mod pool;
+
+pub use negotiation::{Deflate, DeflateParams};
+
+pub(crate) use deflater::{Deflater, compress_alone};
+pub(crate) use inflater::{Inflater, Step};
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::connection::Role;
+
+/// The codecs of one connection, and the buffers that they use while it is busy.
+pub(crate) struct Codec {
+    pub(crate) params: DeflateParams,
+    pub(crate) inflater: Inflater,
+    pub(crate) deflater: Deflater,
+    /// Where a message is compressed to.
+    pub(crate) compressed: Vec<u8>,
+    /// The payload of a message that was sent or given back, for the next one that is received.
+    pub(crate) spare: Vec<u8>,
+    /// The fragmented message that is being sent is compressed; so many bytes of it are.
+    pub(crate) sending: Option<u64>,
+    /// Used since the last look.
+    pub(crate) used: bool,
+}
+
+/// A spare buffer larger than this is not kept.
+const SPARE_BYTES: usize = 64 * 1024;
+
+impl Codec {
+    pub(crate) fn new(role: Role, params: DeflateParams, options: &Deflate) -> Codec {
+        let (mut ours, theirs) = match role {
+            Role::Server => (params.server(), params.client()),
+            Role::Client => (params.client(), params.server()),
+        };
+        // Less than what was agreed is always allowed (RFC 7692 7.2.1).
+        ours.window_bits = ours.window_bits.min(options.own_bits(role));
+        ours.no_context_takeover |= options.own_no_context_takeover(role);
+        Codec {
+            params,
+            inflater: Inflater::new(theirs),
+            deflater: Deflater::new(ours, options.level),
+            compressed: Vec::new(),
+            spare: Vec::new(),
+            sending: None,
+            used: false,
+        }
+    }
+
+    /// Keeps a buffer for the next message that is received.
+    pub(crate) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= SPARE_BYTES && bytes.capacity() > self.spare.capacity() {
+            bytes.clear();
+            self.spare = bytes;
+        }
+    }
+
+    /// Gives back what is not needed between messages: all but the windows.
+    pub(crate) fn release_memory(&mut self) {
+        self.inflater.release();
+        self.deflater.release();
+        self.compressed = Vec::new();
+        self.spare = Vec::new();
+    }
+
+    /// The same, if nothing was done since the last call.
+    pub(crate) fn release_unused(&mut self) {
+        if !core::mem::take(&mut self.used) {
+            self.release_memory();
+        }
+    }
+}
+
+/// One direction's share of the agreed parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Direction {
+    /// The window of the sender is at most 2 to this power (RFC 7692 7.1.2).
+    pub(crate) window_bits: u8,
+    /// Each message begins with an empty window (RFC 7692 7.1.1).
+    pub(crate) no_context_takeover: bool,
+}
+
+/// What was inflated is not a DEFLATE stream, or does not end with its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InvalidDeflate;
+
+impl fmt::Debug for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codec").field("params", &self.params).finish_non_exhaustive()
+    }
+}

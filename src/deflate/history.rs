@@ -1,0 +1,74 @@
+//! The end of what was sent or received in one direction: the window that outlives a codec. With it an idle connection
+//! needs no codec at all, and a stream that ended can go on in a new one.
+
+use alloc::vec::Vec;
+
+/// The last bytes of a direction, at most a window of them, in a ring.
+pub(crate) struct History {
+    bytes: Vec<u8>,
+    /// Where the next byte goes, once `bytes` is full.
+    next: usize,
+    capacity: usize,
+}
+
+impl History {
+    pub(crate) fn new(window_bits: u8) -> History {
+        History { bytes: Vec::new(), next: 0, capacity: 1 << window_bits }
+    }
+
+    pub(crate) fn append(&mut self, data: &[u8]) {
+        let data = &data[data.len().saturating_sub(self.capacity)..];
+        let (grow, wrap) = data.split_at(data.len().min(self.capacity - self.bytes.len()));
+        if !grow.is_empty() {
+            let needed = self.bytes.len() + grow.len();
+            if needed > self.bytes.capacity() {
+                let target = (needed * 2).min(self.capacity);
+                self.bytes.reserve_exact(target - self.bytes.len());
+            }
+            self.bytes.extend_from_slice(grow);
+        }
+        let (end, start) = wrap.split_at(wrap.len().min(self.capacity - self.next));
+        self.bytes[self.next..self.next + end.len()].copy_from_slice(end);
+        self.next += end.len();
+        if self.next == self.capacity {
+            self.next = 0;
+        }
+        self.bytes[..start.len()].copy_from_slice(start);
+        if !start.is_empty() {
+            self.next = start.len();
+        }
+    }
+
+    /// The bytes, the older ones first.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        let (newer, older) = self.bytes.split_at(self.next);
+        [older, newer]
+    }
+
+    /// Forgets everything, and gives the memory back.
+    pub(crate) fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.next = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_last_bytes_in_order() {
+        let stream: Vec<u8> = (0..5000u32).map(|i| (i * 7 + i / 256) as u8).collect();
+        for step in [1, 3, 100, 255, 256, 257, 511, 512, 513, 2000, 5000] {
+            let mut history = History::new(9);
+            let mut sent = 0;
+            for piece in stream.chunks(step) {
+                history.append(piece);
+                sent += piece.len();
+                let kept = history.parts().concat();
+                assert_eq!(kept, &stream[sent.saturating_sub(512)..sent], "{step} {sent}");
+                assert!(history.bytes.capacity() <= 512);
+            }
+        }
+    }
+}

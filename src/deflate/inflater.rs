@@ -1,0 +1,145 @@
+//! Received payloads, decompressed step by step into room that the caller gives (RFC 7692 7.2.2): how much comes out is
+//! the caller's choice, so that limits hold while inflating.
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::history::History;
+use super::{Direction, InvalidDeflate, pool};
+
+/// RFC 7692 7.2.2: what the sender has left out at the end of each message, and a byte behind it.
+const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
+
+pub(crate) struct Inflater {
+    direction: Direction,
+    /// Made when a message begins; given back when it ends, or when the connection is idle.
+    stream: Option<Inflate>,
+    /// The window. Without context takeover it begins anew with each message.
+    history: History,
+    /// The last block was marked as final: the stream goes on in a new one, with the same window.
+    ended: bool,
+    /// In the middle of a message.
+    open: bool,
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Bytes of the input that are used.
+    pub(crate) used: usize,
+    /// Bytes that were written.
+    pub(crate) produced: usize,
+    /// There may be more to come without more input: the room was used up.
+    pub(crate) full: bool,
+    /// What follows these bytes.
+    pub(crate) verdict: Result<(), InvalidDeflate>,
+}
+
+impl Inflater {
+    pub(super) fn new(direction: Direction) -> Inflater {
+        Inflater {
+            direction,
+            stream: None,
+            history: History::new(direction.window_bits),
+            ended: false,
+            open: false,
+        }
+    }
+
+    /// Inflates from `input` into `out`, which is not empty.
+    pub(crate) fn step(&mut self, input: &[u8], out: &mut [u8]) -> Step {
+        let mut step = Step { used: 0, produced: 0, full: false, verdict: Ok(()) };
+        self.open = true;
+        loop {
+            // RFC 7692 7.2.1: blocks that are marked as final may be anywhere, and the window survives them.
+            if self.ended && step.used < input.len() {
+                self.restart();
+            }
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                None => self.stream.insert(revive(&self.history)),
+            };
+            let (used, produced) = (stream.total_in(), stream.total_out());
+            let room = &mut out[step.produced..];
+            let result = stream.decompress(&input[step.used..], room, InflateFlush::NoFlush);
+            let used = (stream.total_in() - used) as usize;
+            let produced = (stream.total_out() - produced) as usize;
+            self.history.append(&room[..produced]);
+            step.used += used;
+            step.produced += produced;
+            step.full = step.produced == out.len();
+            match result {
+                Ok(Status::StreamEnd) => {
+                    self.ended = true;
+                    step.full = false;
+                }
+                Ok(Status::Ok | Status::BufError) => {}
+                Err(_) => step.verdict = Err(InvalidDeflate),
+            }
+            let more_input = step.used < input.len() && step.produced < out.len();
+            if step.verdict.is_err() || !more_input {
+                return step;
+            }
+            if (used, produced) == (0, 0) {
+                step.verdict = Err(InvalidDeflate);
+                return step;
+            }
+        }
+    }
+
+    /// The message is complete: it must have brought the stream into the empty block whose end is the tail.
+    pub(crate) fn end_message(&mut self) -> Result<(), InvalidDeflate> {
+        self.open = false;
+        // A final block that ends with the message has brought the sender's bytes to their end already.
+        if !self.ended {
+            let stream = self.stream.get_or_insert_with(|| revive(&self.history));
+            let before = (stream.total_in(), stream.total_out());
+            // With `Block` the codec stops at the border between blocks behind the tail: the byte there is not taken.
+            let result = stream.decompress(&TAIL_AND_MORE, &mut [0], InflateFlush::Block);
+            let after = (stream.total_in(), stream.total_out());
+            if result.is_err() || after != (before.0 + 4, before.1) {
+                return Err(InvalidDeflate);
+            }
+        }
+        if self.direction.no_context_takeover {
+            self.history.clear();
+            self.ended = false;
+            if let Some(stream) = self.stream.take() {
+                pool::give_inflate(stream);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the codec, between messages; the window stays.
+    pub(super) fn release(&mut self) {
+        if self.open {
+            return;
+        }
+        if let Some(stream) = self.stream.take() {
+            pool::give_inflate(stream);
+            self.ended = false;
+        }
+    }
+
+    fn restart(&mut self) {
+        self.ended = false;
+        if let Some(stream) = &mut self.stream {
+            stream.reset(false);
+            remember(stream, &self.history);
+        }
+    }
+}
+
+fn revive(history: &History) -> Inflate {
+    let mut stream = pool::inflate();
+    remember(&mut stream, history);
+    stream
+}
+
+fn remember(stream: &mut Inflate, history: &History) {
+    for part in history.parts() {
+        if !part.is_empty() {
+            stream.set_dictionary(part).expect("raw DEFLATE takes a window at any border");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! How permessage-deflate is agreed on (RFC 7692 7.1): offers and responses as text, and what comes of them.
+
+use alloc::string::String;
+use core::fmt::Write;
+
+use super::Direction;
+use crate::connection::Role;
+use crate::handshake::HandshakeError;
+use crate::handshake::extensions::{self, Extension, Param};
+
+const NAME: &str = "permessage-deflate";
+
+/// How a connection compresses, and what it offers, accepts and insists on (RFC 7692).
+///
+/// Compression costs memory while a connection is busy: about 300 KiB to send and 45 KiB to receive. Idle, it is
+/// down to the windows (32 KiB for each direction at most), or to nothing without context takeover.
+///
+/// Do not compress secrets together with what an attacker can choose: the sizes tell (RFC 7692 8). Such a message can
+/// be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Deflate {
+    /// Effort of compression, 1 to 9. Default: 6.
+    pub level: u8,
+    /// Shorter messages are sent as they are. Default: 64 bytes.
+    pub min_bytes: usize,
+    /// The server's window is at most 2 to this power, 9 to 15. A client asks for it, a server keeps to it.
+    /// Default: 15.
+    pub server_max_window_bits: u8,
+    /// The client's window is at most 2 to this power, 9 to 15. A client keeps to it, a server asks for it if the client
+    /// lets it. Default: 15.
+    pub client_max_window_bits: u8,
+    /// The server begins each message with an empty window. A client asks for it, a server does it. Default: `false`.
+    pub server_no_context_takeover: bool,
+    /// The client begins each message with an empty window. A client hints at it, a server asks for it.
+    /// Default: `false`.
+    pub client_no_context_takeover: bool,
+    /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
+    /// Default: `false`.
+    pub required: bool,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Deflate {
+            level: 6,
+            min_bytes: 64,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            required: false,
+        }
+    }
+}
+
+/// What the two ends have agreed on (RFC 7692 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
+pub struct DeflateParams {
+    /// The server begins each message with an empty window.
+    pub server_no_context_takeover: bool,
+    /// The client begins each message with an empty window.
+    pub client_no_context_takeover: bool,
+    /// The server's window is at most 2 to this power, 8 to 15.
+    pub server_max_window_bits: u8,
+    /// The client's window is at most 2 to this power, 8 to 15.
+    pub client_max_window_bits: u8,
+}
+
+impl DeflateParams {
+    pub(super) fn server(&self) -> Direction {
+        Direction {
+            window_bits: self.server_max_window_bits.clamp(8, 15),
+            no_context_takeover: self.server_no_context_takeover,
+        }
+    }
+
+    pub(super) fn client(&self) -> Direction {
+        Direction {
+            window_bits: self.client_max_window_bits.clamp(8, 15),
+            no_context_takeover: self.client_no_context_takeover,
+        }
+    }
+}
+
+/// The parameters of one element of the header, as they were sent.
+#[derive(Default)]
+struct Sent {
+    server_no_context_takeover: bool,
+    client_no_context_takeover: bool,
+    server_max_window_bits: Option<u8>,
+    /// `Some(None)`: without a value.
+    client_max_window_bits: Option<Option<u8>>,
+}
+
+impl Sent {
+    /// `None` for a parameter that is not defined, is repeated, or has a value that it must not have (RFC 7692 7.1).
+    fn read(extension: &Extension<'_>) -> Option<Sent> {
+        let mut sent = Sent::default();
+        for Param { name, value } in extension.params() {
+            let value = value.as_deref();
+            match name {
+                "server_no_context_takeover"
+                    if !sent.server_no_context_takeover && value.is_none() =>
+                {
+                    sent.server_no_context_takeover = true;
+                }
+                "client_no_context_takeover"
+                    if !sent.client_no_context_takeover && value.is_none() =>
+                {
+                    sent.client_no_context_takeover = true;
+                }
+                "server_max_window_bits" if sent.server_max_window_bits.is_none() => {
+                    sent.server_max_window_bits = Some(window_bits(value?)?);
+                }
+                "client_max_window_bits" if sent.client_max_window_bits.is_none() => {
+                    sent.client_max_window_bits = Some(match value {
+                        Some(value) => Some(window_bits(value)?),
+                        None => None,
+                    });
+                }
+                _ => return None,
+            }
+        }
+        Some(sent)
+    }
+}
+
+/// RFC 7692 7.1.2: a decimal number from 8 to 15 without leading zeroes.
+fn window_bits(value: &str) -> Option<u8> {
+    (8..=15).find(|bits| {
+        let mut digits = [0; 2];
+        let len = if *bits < 10 { 1 } else { 2 };
+        digits[0] = b'0' + bits / 10;
+        digits[1] = b'0' + bits % 10;
+        value.as_bytes() == &digits[2 - len..]
+    })
+}
+
+impl Deflate {
+    pub(super) fn own_bits(&self, role: Role) -> u8 {
+        match role {
+            Role::Server => self.server_bits(),
+            Role::Client => self.client_bits(),
+        }
+    }
+
+    pub(super) fn own_no_context_takeover(&self, role: Role) -> bool {
+        match role {
+            Role::Server => self.server_no_context_takeover,
+            Role::Client => self.client_no_context_takeover,
+        }
+    }
+
+    fn server_bits(&self) -> u8 {
+        self.server_max_window_bits.clamp(9, 15)
+    }
+
+    fn client_bits(&self) -> u8 {
+        self.client_max_window_bits.clamp(9, 15)
+    }
+
+    /// A client's offer: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client) sends
+    /// it by itself; this is for a handshake done elsewhere.
+    pub fn offer(&self) -> String {
+        let mut offer = String::from(NAME);
+        if self.server_no_context_takeover {
+            offer.push_str("; server_no_context_takeover");
+        }
+        if self.client_no_context_takeover {
+            offer.push_str("; client_no_context_takeover");
+        }
+        if self.server_bits() < 15 {
+            write!(offer, "; server_max_window_bits={}", self.server_bits())
+                .expect("a String takes all");
+        }
+        // RFC 7692 7.1.2.2: it tells the server that it may limit us.
+        match self.client_bits() {
+            15 => offer.push_str("; client_max_window_bits"),
+            bits => {
+                write!(offer, "; client_max_window_bits={bits}").expect("a String takes all");
+            }
+        }
+        offer
+    }
+
+    /// A server's choice among the offers of a client, given the values of all its `Sec-WebSocket-Extensions` lines: what
+    /// is agreed, and the value for the response. `None` if there is no offer that can be accepted, which is no failure
+    /// (RFC 7692 5). [`Connection::server`](crate::Connection::server) does it by itself.
+    pub fn accept<'h>(
+        &self,
+        offers: impl Iterator<Item = &'h [u8]>,
+    ) -> Option<(DeflateParams, String)> {
+        offers
+            .flat_map(extensions::parse)
+            .map_while(Result::ok)
+            .filter(|extension| extension.name == NAME)
+            .find_map(|offer| self.accept_one(&Sent::read(&offer)?))
+    }
+
+    fn accept_one(&self, offer: &Sent) -> Option<(DeflateParams, String)> {
+        let server_bits = offer.server_max_window_bits.unwrap_or(15).min(self.server_bits());
+        // RFC 7692 7.1.2.1: an offer that asks for a window we cannot have is declined.
+        if server_bits < 9 {
+            return None;
+        }
+        let params = DeflateParams {
+            server_no_context_takeover: offer.server_no_context_takeover
+                || self.server_no_context_takeover,
+            // RFC 7692 7.1.1.2: the client's hint is taken, as it saves us the window.
+            client_no_context_takeover: offer.client_no_context_takeover
+                || self.client_no_context_takeover,
+            server_max_window_bits: server_bits,
+            // RFC 7692 7.1.2.2: only a client that said so can be limited.
+            client_max_window_bits: match offer.client_max_window_bits {
+                Some(bits) => bits.unwrap_or(15).min(self.client_bits()),
+                None => 15,
+            },
+        };
+        let mut response = String::from(NAME);
+        if params.server_no_context_takeover {
+            response.push_str("; server_no_context_takeover");
+        }
+        if params.client_no_context_takeover {
+            response.push_str("; client_no_context_takeover");
+        }
+        if offer.server_max_window_bits.is_some() || server_bits < 15 {
+            write!(response, "; server_max_window_bits={server_bits}").expect("a String takes all");
+        }
+        if params.client_max_window_bits < 15 {
+            write!(response, "; client_max_window_bits={}", params.client_max_window_bits)
+                .expect("a String takes all");
+        }
+        Some((params, response))
+    }
+
+    /// A client's judgement of the server's response to [`offer`](Deflate::offer), given the values of all its
+    /// `Sec-WebSocket-Extensions` lines; `None` if the extension was declined.
+    /// [`Connection::client`](crate::Connection::client) does it by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`HandshakeError::InvalidExtensions`], [`HandshakeError::ExtensionNotOffered`] and
+    /// [`HandshakeError::ExtensionParameters`]: the connection has failed (RFC 7692 7).
+    pub fn agree<'h>(
+        &self,
+        response: impl Iterator<Item = &'h [u8]>,
+    ) -> Result<Option<DeflateParams>, HandshakeError> {
+        let mut agreed = None;
+        for extension in response.flat_map(extensions::parse) {
+            let extension = extension.map_err(|_| HandshakeError::InvalidExtensions)?;
+            // RFC 6455 4.1: nothing that was not offered; once is what was offered.
+            if extension.name != NAME || agreed.is_some() {
+                return Err(HandshakeError::ExtensionNotOffered);
+            }
+            let params = Sent::read(&extension).and_then(|sent| self.agree_one(&sent));
+            agreed = Some(params.ok_or(HandshakeError::ExtensionParameters)?);
+        }
+        Ok(agreed)
+    }
+
+    fn agree_one(&self, response: &Sent) -> Option<DeflateParams> {
+        // RFC 7692 7.1.1.1: what was asked for must be granted; 7.1.2.1: with the same or a smaller window.
+        if self.server_no_context_takeover && !response.server_no_context_takeover {
+            return None;
+        }
+        let server_bits = match (self.server_bits(), response.server_max_window_bits) {
+            (15, bits) => bits.unwrap_or(15),
+            (asked, Some(bits)) if bits <= asked => bits,
+            _ => return None,
+        };
+        Some(DeflateParams {
+            server_no_context_takeover: response.server_no_context_takeover,
+            client_no_context_takeover: response.client_no_context_takeover,
+            server_max_window_bits: server_bits,
+            client_max_window_bits: match response.client_max_window_bits {
+                // RFC 7692 7.1.2.2: in a response it has a value.
+                Some(bits) => bits?,
+                None => 15,
+            },
+        })
+    }
+}

@@ -1,0 +1,426 @@
+//! permessage-deflate (RFC 7692) on a connection: the RFC's own examples, what is refused, limits while inflating, windows
+//! that never diverge. The codec's round trips against another implementation are in `deflate_oracle`.
+#![cfg(feature = "deflate")]
+
+mod util;
+
+use util::*;
+use websocket_proto::{
+    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, ProtocolError, Role,
+};
+
+const PLAIN: DeflateParams = DeflateParams {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+
+fn deflate_config() -> Config {
+    let mut config = config();
+    let mut deflate = Deflate::default();
+    deflate.min_bytes = 0;
+    config.deflate = Some(deflate);
+    config
+}
+
+fn deflate_with(role: Role, params: DeflateParams, config: Config) -> Connection {
+    Connection::from_upgrade_with_deflate(role, params, config).unwrap()
+}
+
+fn deflate(role: Role) -> Connection {
+    deflate_with(role, PLAIN, deflate_config())
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let text: String = text.split_whitespace().collect();
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+/// Frames for both roles in every cut, whole messages and chunks.
+fn both(
+    params: DeflateParams,
+    frames: &[(u8, &str)],
+    texts: &[&str],
+    error: Option<ProtocolError>,
+) {
+    for role in ROLES {
+        let bytes: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| to(role, *first, &hex(payload))).collect();
+        for chunked in [false, true] {
+            let mut seen: Vec<Seen> = texts
+                .iter()
+                .map(|text| match chunked {
+                    false => Seen::Text(text.to_string()),
+                    true => Seen::Chunked(MessageKind::Text, text.as_bytes().to_vec()),
+                })
+                .collect();
+            let code;
+            let mut answered: Vec<(u8, &[u8])> = Vec::new();
+            if let Some(error) = &error {
+                code = error.close_code().unwrap().get().to_be_bytes();
+                seen.push(Seen::failed(error.clone()));
+                answered.push((0x88, &code));
+            }
+            let make = || {
+                let mut config = deflate_config();
+                if chunked {
+                    config.delivery = websocket_proto::Delivery::Chunks;
+                }
+                deflate_with(role, params, config)
+            };
+            in_every_cut(role, make, &bytes, &seen, &answered);
+        }
+    }
+}
+
+#[test]
+fn examples_of_the_rfc_are_received() {
+    // rfc7692-6.2-01, rfc7692-7.2.2-01, rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.3.6-01
+    for payload in [
+        "f248cdc9c90700",             // 7.2.3.1
+        "000500faff48656c6c6f00",     // 7.2.3.3: no compression
+        "f348cdc9c9070000",           // 7.2.3.4: BFINAL
+        "f24805000000ffffcac9c90700", // 7.2.3.5: two blocks
+    ] {
+        both(PLAIN, &[(0xc1, payload)], &["Hello"], None);
+    }
+    // 7.2.3.1: fragmented; 7.2.3.6: empty.
+    both(PLAIN, &[(0x41, "f248cd"), (0x80, "c9c90700")], &["Hello"], None);
+    both(PLAIN, &[(0xc1, "00")], &[""], None);
+    both(PLAIN, &[(0x41, "f248cdc9c907"), (0x00, ""), (0x80, "00")], &["Hello"], None);
+}
+
+#[test]
+fn window_is_kept_between_messages() {
+    // rfc7692-7.1.1.1-05, rfc7692-7.1.1.2-05, rfc7692-7.2.2-03, rfc7692-7.2.2-05, rfc7692-7.2.1-05, rfc7692-6-03,
+    // rfc7692-6.2-02, rfc7692-7.2.3.2-01, rfc7692-7.2.3.4-01
+    both(PLAIN, &[(0xc1, "f248cdc9c90700"), (0xc1, "f200110000")], &["Hello", "Hello"], None);
+    both(PLAIN, &[(0xc1, "f348cdc9c9070000"), (0xc1, "f200110000")], &["Hello", "Hello"], None);
+    let between: &[(u8, &str)] =
+        &[(0xc1, "f248cdc9c90700"), (0x81, "78797a"), (0xc1, "f200110000")];
+    both(PLAIN, between, &["Hello", "xyz", "Hello"], None);
+}
+
+#[test]
+fn window_is_not_kept_without_context_takeover() {
+    // rfc7692-7.2.2-02, rfc7692-7.2.2-04
+    let params = DeflateParams {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        ..PLAIN
+    };
+    both(params, &[(0xc1, "f248cdc9c90700"), (0xc1, "f248cdc9c90700")], &["Hello", "Hello"], None);
+    let far: &[(u8, &str)] = &[(0xc1, "f248cdc9c90700"), (0xc1, "f200110000")];
+    // "H" is a literal of the second message; the distance after it reaches into nothing.
+    for role in ROLES {
+        let bytes: Vec<u8> =
+            far.iter().flat_map(|(first, payload)| to(role, *first, &hex(payload))).collect();
+        for cut in cuts(&bytes) {
+            let outcome = run(&mut deflate_with(role, params, deflate_config()), &cut);
+            assert_eq!(
+                outcome.seen,
+                [Seen::Text("Hello".into()), Seen::failed(ProtocolError::InvalidDeflate)]
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_deflate_fails_with_1007() {
+    // rfc7692-7.2.2-12, rfc7692-7.2.2-13
+    let rows = [
+        ("ffffff", ""),
+        // Not even the 00 of an empty message.
+        ("", ""),
+        // A stored block that is cut off: what was there of it is right.
+        ("000500faff4865", "He"),
+        // The same, cut off where the tail would just complete it.
+        ("000300fcff", ""),
+        // A fixed block that is cut off, in a symbol and before its end.
+        ("f248cdc9", "Hel"),
+        ("f248cdc9c9", "Hell"),
+        ("f248cdc9c907", "Hello"),
+        // The block type that does not exist.
+        ("07", ""),
+        // A dynamic block whose tables are cut off.
+        ("04", ""),
+    ];
+    for (payload, right) in rows {
+        for role in ROLES {
+            let bytes = to(role, 0xc1, &hex(payload));
+            let failed = Seen::failed(ProtocolError::InvalidDeflate);
+            let answered: &[(u8, &[u8])] = &[(0x88, &[3, 0xef])];
+            in_every_cut(role, || deflate(role), &bytes, &[failed.clone()], answered);
+            let mut config = deflate_config();
+            config.delivery = websocket_proto::Delivery::Chunks;
+            let mut seen = vec![failed];
+            if !right.is_empty() {
+                seen.insert(0, Seen::Unfinished(MessageKind::Text, right.into()));
+            }
+            in_every_cut(
+                role,
+                || deflate_with(role, PLAIN, config.clone()),
+                &bytes,
+                &seen,
+                answered,
+            );
+        }
+    }
+}
+
+#[test]
+fn rsv1_is_for_the_first_frame_of_a_message() {
+    // rfc7692-6.1-04, rfc6455-5.2-03
+    for (frames, first_byte) in [
+        (&[(0xc9u8, "")][..], 0xc9),
+        (&[(0xca, "")], 0xca),
+        (&[(0xc8, "")], 0xc8),
+        (&[(0x41, "f248cd"), (0xc0, "c9c90700")], 0xc0),
+        (&[(0xe1, "")], 0xe1),
+        (&[(0xd1, "")], 0xd1),
+    ] {
+        for role in ROLES {
+            let bytes: Vec<u8> = frames
+                .iter()
+                .flat_map(|(first, payload)| to(role, *first, &hex(payload)))
+                .collect();
+            let error = ProtocolError::ReservedBits { first_byte };
+            in_every_cut(
+                role,
+                || deflate(role),
+                &bytes,
+                &[Seen::failed(error)],
+                &[(0x88, &[3, 0xea])],
+            );
+        }
+    }
+}
+
+#[test]
+fn text_is_checked_after_inflating() {
+    // rfc7692-6.1-06
+    for (payload, prefix) in [("0002 00fd ff ff ff 00", ""), ("0003 00fc ff 61 e2 82 00", "a")] {
+        for role in ROLES {
+            let bytes = to(role, 0xc1, &hex(payload));
+            let error = Seen::failed(ProtocolError::InvalidUtf8);
+            in_every_cut(role, || deflate(role), &bytes, &[error.clone()], &[(0x88, &[3, 0xef])]);
+            let mut config = deflate_config();
+            config.delivery = websocket_proto::Delivery::Chunks;
+            let mut seen = vec![error];
+            if !prefix.is_empty() {
+                seen.insert(0, Seen::Unfinished(MessageKind::Text, prefix.into()));
+            }
+            in_every_cut(
+                role,
+                || deflate_with(role, PLAIN, config.clone()),
+                &bytes,
+                &seen,
+                &[(0x88, &[3, 0xef])],
+            );
+        }
+    }
+}
+
+#[test]
+fn control_frames_go_between_compressed_fragments() {
+    // rfc7692-6-01, rfc6455-5.4-06
+    let frames: &[(u8, &[u8])] =
+        &[(0x41, &[0xf2, 0x48, 0xcd]), (0x89, b"hi"), (0x80, &[0xc9, 0xc9, 0x07, 0x00])];
+    for role in ROLES {
+        let bytes: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+        let seen = [Seen::Ping(b"hi".to_vec()), Seen::Text("Hello".into())];
+        in_every_cut(role, || deflate(role), &bytes, &seen, &[(0x8a, b"hi")]);
+    }
+}
+
+#[test]
+fn sent_messages_are_those_of_the_rfc() {
+    // rfc7692-6.1-01, rfc7692-6.1-05, rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.1-10, rfc7692-7.2.1-13,
+    // rfc7692-7.2.3.6-01, rfc7692-7.2.1-07, rfc7692-6.1-03
+    for role in ROLES {
+        let mut conn = deflate(role);
+        conn.send("Hello").unwrap();
+        conn.send("Hello").unwrap();
+        conn.send("").unwrap();
+        conn.ping(b"raw").unwrap();
+        conn.send(b"Hello").unwrap();
+        let frames = plain_frames(&drain(&mut conn));
+        assert_eq!(frames[0], (0x89, b"raw".to_vec()));
+        assert_eq!(frames[1], (0xc1, hex("f248cdc9c90700")));
+        assert_eq!(frames[2], (0xc1, hex("f200110000")));
+        assert_eq!(frames[3], (0xc1, hex("00")));
+        assert_eq!(frames[4].0, 0xc2);
+        let mut peer = deflate(other(role));
+        conn.send_fragment(MessageKind::Text, b"Hel", false).unwrap();
+        conn.send_fragment(MessageKind::Text, b"", false).unwrap();
+        conn.send_fragment(MessageKind::Text, b"lo", true).unwrap();
+        let bytes = drain(&mut conn);
+        let firsts: Vec<u8> = plain_frames(&bytes).iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, [0x41, 0x00, 0x80]);
+        // A peer with an empty window cannot follow; one that saw all can.
+        let mut again = deflate(role);
+        again.send_fragment(MessageKind::Text, b"Hel", false).unwrap();
+        again.send_fragment(MessageKind::Text, b"lo", true).unwrap();
+        let bytes = drain(&mut again);
+        assert_eq!(run(&mut peer, &[&bytes]).seen, [Seen::Text("Hello".into())]);
+    }
+}
+
+#[test]
+fn without_context_takeover_every_message_begins_anew() {
+    // rfc7692-7.2.1-09, rfc7692-7.2.1-12, rfc7692-7.1.1.2-03
+    let params = DeflateParams {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        ..PLAIN
+    };
+    for role in ROLES {
+        let mut conn = deflate_with(role, params, deflate_config());
+        conn.send("Hello").unwrap();
+        conn.send("Hello").unwrap();
+        let frames = plain_frames(&drain(&mut conn));
+        assert_eq!(frames, vec![(0xc1, hex("f248cdc9c90700")); 2]);
+    }
+}
+
+#[test]
+fn short_and_secret_messages_go_as_they_are() {
+    // rfc7692-6.1-02, rfc7692-8-01
+    for role in ROLES {
+        let mut config = config();
+        config.deflate = Some(Deflate::default());
+        let mut conn = deflate_with(role, PLAIN, config);
+        let text = "x".repeat(64);
+        conn.send(&text[..63]).unwrap();
+        conn.send(&text[..]).unwrap();
+        conn.send_uncompressed(&text[..]).unwrap();
+        let firsts: Vec<u8> =
+            plain_frames(&drain(&mut conn)).iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, [0x81, 0xc1, 0x81]);
+    }
+}
+
+#[test]
+fn limit_holds_while_inflating() {
+    // rfc7692-8-02, rfc6455-7.4.1-09
+    for role in ROLES {
+        for (limit, len, ok) in [
+            (1000u64, 999usize, true),
+            (1000, 1000, true),
+            (1000, 1001, false),
+            (0, 0, true),
+            (0, 1, false),
+        ] {
+            let mut sender = deflate(other(role));
+            let text = "a".repeat(len);
+            sender.send(&text[..]).unwrap();
+            let bytes = drain(&mut sender);
+            for chunked in [false, true] {
+                let mut config = deflate_config();
+                config.max_message_bytes = limit;
+                if chunked {
+                    config.delivery = websocket_proto::Delivery::Chunks;
+                }
+                let whole = match chunked {
+                    false => Seen::Text(text.clone()),
+                    true => Seen::Chunked(MessageKind::Text, text.clone().into_bytes()),
+                };
+                let mut seen = Vec::new();
+                if ok {
+                    seen.push(whole);
+                } else {
+                    if chunked && limit > 0 {
+                        seen.push(Seen::Unfinished(
+                            MessageKind::Text,
+                            text.as_bytes()[..limit as usize].to_vec(),
+                        ));
+                    }
+                    seen.push(Seen::failed(ProtocolError::MessageTooBig { len: limit + 1, limit }));
+                }
+                for cut in cuts(&bytes) {
+                    let outcome = run(&mut deflate_with(role, PLAIN, config.clone()), &cut);
+                    assert_eq!(outcome.seen, seen, "{role:?} {limit} {len} {chunked}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn prepared_messages_are_compressed_once_and_the_window_follows() {
+    let prepared = PreparedMessage::new("Hello Hello Hello");
+    for role in ROLES {
+        let mut conn = deflate(role);
+        let mut peer = deflate(other(role));
+        for _ in 0..2 {
+            conn.send("Hello Hello").unwrap();
+            conn.send_prepared(&prepared).unwrap();
+            conn.send("Hello Hello Hello Hello").unwrap();
+        }
+        assert_eq!(conn.buffered_amount(), 2 * (11 + 17 + 23));
+        let bytes = drain(&mut conn);
+        assert_eq!(conn.buffered_amount(), 0);
+        assert!(plain_frames(&bytes).iter().all(|(first, _)| *first == 0xc1));
+        let expected = ["Hello Hello", "Hello Hello Hello", "Hello Hello Hello Hello"];
+        let seen: Vec<Seen> =
+            expected.iter().cycle().take(6).map(|text| Seen::Text(text.to_string())).collect();
+        assert_eq!(run(&mut peer, &[&bytes]).seen, seen);
+    }
+}
+
+#[test]
+fn buffered_amount_counts_before_compression_and_falls_with_the_last_byte() {
+    // whatwg-bufferedAmount-02
+    for role in ROLES {
+        let mut conn = deflate(role);
+        conn.send(&vec![7; 10_000]).unwrap();
+        conn.send_uncompressed(&[1; 10]).unwrap();
+        conn.send_fragment(MessageKind::Binary, &[2; 500], false).unwrap();
+        conn.send_fragment(MessageKind::Binary, &[2; 600], true).unwrap();
+        assert_eq!(conn.buffered_amount(), 11_110);
+        let sizes: Vec<usize> = {
+            let bytes: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
+            read_frames(&bytes).iter().map(|f| frame(f.first, &f.payload, f.key).len()).collect()
+        };
+        for _ in 0..sizes[0] - 1 {
+            conn.advance(1);
+            assert_eq!(conn.buffered_amount(), 11_110);
+        }
+        conn.advance(1);
+        assert_eq!(conn.buffered_amount(), 1110);
+        conn.advance(sizes[1]);
+        assert_eq!(conn.buffered_amount(), 1100);
+        conn.advance(sizes[2] + sizes[3] - 1);
+        assert_eq!(conn.buffered_amount(), 1100);
+        conn.advance(1);
+        assert_eq!(conn.buffered_amount(), 0);
+    }
+}
+
+#[test]
+fn idle_codecs_are_given_back_and_the_windows_stay() {
+    for role in ROLES {
+        let mut conn = deflate(role);
+        let mut peer = deflate(other(role));
+        for turn in 0..3 {
+            conn.send("Hello").unwrap();
+            let bytes = drain(&mut conn);
+            let len = plain_frames(&bytes)[0].1.len();
+            assert!(turn == 0 || len <= 5, "{len} bytes: the window was not kept");
+            assert_eq!(run(&mut peer, &[&bytes]).seen, [Seen::Text("Hello".into())]);
+            conn.release_memory();
+            peer.release_memory();
+        }
+        // Not in the middle of a message.
+        let bytes = to(other(role), 0x41, &hex("f248cd"));
+        let _ = run(&mut peer, &[&bytes]);
+        peer.release_memory();
+        let bytes = to(other(role), 0x80, &hex("c9c90700"));
+        assert_eq!(run(&mut peer, &[&bytes]).seen, [Seen::Text("Hello".into())]);
+    }
+}
