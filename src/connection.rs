@@ -364,7 +364,7 @@ impl Connection {
             // The answer to the request can still reach the peer.
             Phase::Decision => {}
             // What came before the end is received first.
-            Phase::Open if self.has_early() => {}
+            Phase::Open | Phase::Closing if self.has_early() => {}
             Phase::Request | Phase::Open | Phase::Closing => {
                 self.end_without_close(CloseCause::TransportEnded);
             }

@@ -8,7 +8,8 @@ mod util;
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
-    Accept, ClientRequest, Config, Connection, Event, Message, MessageKind, PreparedMessage, Role, Shared, Timestamp,
+    Accept, ClientRequest, Config, Connection, Event, Message, MessageKind, PreparedMessage, Role,
+    Shared, Timestamp,
 };
 
 #[global_allocator]
@@ -105,9 +106,10 @@ fn client_is_idle_without_heap_after_its_opening_handshake() {
     });
     let config = Shared::new(config);
     let request = ClientRequest::new("ws://server.example.com/chat").unwrap();
-    let mut response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    let mut response =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-        .to_vec();
+            .to_vec();
     let (mut conn, heap) = measure(|| {
         let mut conn = Connection::client(&request, config.clone()).unwrap();
         let n = conn.outgoing().len();
@@ -192,7 +194,9 @@ fn nothing_is_allocated_by_a_declared_length() {
         limits.max_message_bytes = u64::MAX;
         let limits = Shared::new(limits);
         let mask_bit = if role == Role::Server { 0x80 } else { 0 };
-        let declared = [&[0x82, mask_bit | 127, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &KEY].concat();
+        let declared =
+            [&[0x82, mask_bit | 127, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff][..], &KEY]
+                .concat();
         let header = if role == Role::Server { 14 } else { 10 };
         for arrived in [0usize, 1, 100, 10_000] {
             let mut bytes = declared[..header].to_vec();

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use util::*;
-use websocket_proto::{Connection, Entropy, EntropyError, MessageKind, PreparedMessage, Role, Segment, UsageError};
+use websocket_proto::{
+    Connection, Entropy, EntropyError, MessageKind, PreparedMessage, Role, Segment, UsageError,
+};
 
 const FIXED_KEY: [u8; 4] = [1, 2, 3, 4];
 
@@ -92,15 +94,32 @@ impl Model {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Send { text: bool, len: usize, owned: bool },
-    Prepared { len: usize },
-    Fragment { len: usize, last: bool },
-    Ping { len: usize },
+    Send {
+        text: bool,
+        len: usize,
+        owned: bool,
+    },
+    Prepared {
+        len: usize,
+    },
+    Fragment {
+        len: usize,
+        last: bool,
+    },
+    Ping {
+        len: usize,
+    },
     /// A ping of the peer, answered automatically.
-    PeerPing { len: usize },
+    PeerPing {
+        len: usize,
+    },
     /// Releases a part of what is outgoing, in 256ths.
-    Advance { part: u8 },
-    AdvanceBy { n: usize },
+    Advance {
+        part: u8,
+    },
+    AdvanceBy {
+        n: usize,
+    },
     Take,
     ReleaseMemory,
     Close,
@@ -295,7 +314,7 @@ proptest! {
 
     #[test]
     fn queue_equals_the_naive_model(client in any::<bool>(), ops in prop::collection::vec(op(), 1..60)) {
-        // rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04, whatwg-close-09, whatwg-bufferedAmount-01,
+        // rfc6455-5.2-02, rfc6455-5.2-09, rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04, whatwg-close-09, whatwg-bufferedAmount-01,
         // whatwg-bufferedAmount-02
         let mut run = Run::new(if client { Role::Client } else { Role::Server });
         for (step, op) in ops.iter().enumerate() {
@@ -326,7 +345,15 @@ fn buffered_amount_is_exact_at_every_single_byte() {
         assert_eq!(conn.buffered_amount(), 212, "neither control frames nor headers count");
         let mask = if role == Role::Client { 4 } else { 0 };
         // (bytes of the wire, payload bytes among them), in wire order: the ping goes ahead.
-        let wire = [(2 + mask + 4, 0), (2 + mask, 0), (2, 2), (2 + mask, 0), (10, 10), (4 + mask, 0), (200, 200)];
+        let wire = [
+            (2 + mask + 4, 0),
+            (2 + mask, 0),
+            (2, 2),
+            (2 + mask, 0),
+            (10, 10),
+            (4 + mask, 0),
+            (200, 200),
+        ];
         let mut expected = 212;
         for (len, data) in wire {
             for _ in 0..len {
@@ -371,7 +398,10 @@ fn hard_cap_refuses_and_queues_nothing() {
         conn.send(&[0; 500]).unwrap();
         let before = conn.outgoing_len();
         let refused = conn.send(&[0; 500]);
-        assert!(matches!(refused, Err(UsageError::BufferFull { needed: 1001.., limit: 1000 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(UsageError::BufferFull { needed: 1001.., limit: 1000 })),
+            "{refused:?}"
+        );
         assert_eq!(conn.check_send(500), refused);
         assert!(conn.send(vec![0; 500]).is_err());
         assert!(conn.send_prepared(&PreparedMessage::new(&[0; 500])).is_err());
@@ -431,7 +461,8 @@ fn a_taken_segment_outlives_the_connection_and_keeps_its_address() {
     assert!(conn.take_outgoing().is_none());
     conn.send("more").unwrap();
     conn.ping(b"").unwrap();
-    let writer = std::thread::spawn(move || (payload.as_ptr() as usize, header.len() + payload.len()));
+    let writer =
+        std::thread::spawn(move || (payload.as_ptr() as usize, header.len() + payload.len()));
     let (seen, n) = writer.join().unwrap();
     assert_eq!(seen, address as usize);
     assert_eq!(conn.buffered_amount(), 100_004);

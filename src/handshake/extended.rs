@@ -32,6 +32,7 @@ impl ClientRequest {
     /// What is wrong with the request's origin, subprotocols or headers.
     pub fn extended_connect(&self) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
         self.check()?;
+        self.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
         let uri = &self.uri;
         // RFC 8441 5: no Host, Connection, Upgrade or Sec-WebSocket-Key.
         let mut headers: Vec<ExtendedHeader<'_>> = [
@@ -179,6 +180,7 @@ impl<'h> ExtendedConnect<'h> {
             return Err(UsageError::SubprotocolNotOffered);
         }
         accept.check_headers()?;
+        accept.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
         let subprotocol =
             accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.to_string()));
         let others = accept
@@ -191,6 +193,18 @@ impl<'h> ExtendedConnect<'h> {
             .chain(others)
             .collect())
     }
+}
+
+/// RFC 9113 8.2.2: headers about a connection have no place on one of its streams.
+fn check_stream_header(name: &str, value: &str) -> Result<(), UsageError> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("keep-alive")
+        || is("proxy-connection")
+        || (is("te") && !value.eq_ignore_ascii_case("trailers"))
+    {
+        return Err(UsageError::ReservedHeader);
+    }
+    Ok(())
 }
 
 impl fmt::Debug for ExtendedConnect<'_> {

@@ -172,8 +172,9 @@ fn echo(server: &str) -> Result<()> {
             peer.echoed(text_of(size))
         });
         check(&format!("binary {size}"), || {
-            peer.conn.send(&binary_of(size))?;
-            peer.echoed(binary_of(size))
+            let message = binary_of(size);
+            peer.conn.send(&message[..])?;
+            peer.echoed(message)
         });
     }
     peer.finish()

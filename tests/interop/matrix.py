@@ -134,7 +134,7 @@ def judge(wanted, scenario, results, rest):
     for name in wanted:
         why = results.get(name, f"not reported ({rest})")
         if why is not None:
-            yield f"{name}: {why}"
+            yield f"{name}: {' '.join(why.split())}"
     for name in results.keys() - set(CHECKS[scenario]):
         yield f"{name}: reported, but no check of this scenario"
 

@@ -1,11 +1,15 @@
 //! What the tests share: frames built and read by hand, independent of the library's own codec, and a connection fed
 //! with the same bytes in every way they can be cut.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file is a crate that uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate that uses its own part of this"
+)]
 
 use websocket_proto::{
-    CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind, ProtocolError, Role,
-    Shared, State,
+    CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind,
+    ProtocolError, Role, Shared, State,
 };
 
 /// Both roles, for the tests of rules that hold for both.
@@ -62,7 +66,8 @@ pub fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     if let Some(key) = key {
         bytes.extend_from_slice(&key);
     }
-    bytes.extend(payload.iter().enumerate().map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4])));
+    bytes
+        .extend(payload.iter().enumerate().map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4])));
     bytes
 }
 
@@ -92,7 +97,10 @@ pub fn read_frames(mut bytes: &[u8]) -> Vec<Frame> {
         };
         let key = (second & 0x80 != 0).then(|| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap());
         at += if key.is_some() { 4 } else { 0 };
-        let payload = bytes[at..at + len].iter().enumerate().map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4]));
+        let payload = bytes[at..at + len]
+            .iter()
+            .enumerate()
+            .map(|(i, byte)| byte ^ key.map_or(0, |key| key[i % 4]));
         frames.push(Frame { first, key, payload: payload.collect() });
         bytes = &bytes[at + len..];
     }
@@ -118,7 +126,12 @@ pub enum Seen {
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
-    Closed { code: CloseCode, reason: String, clean: bool, cause: CloseCause },
+    Closed {
+        code: CloseCode,
+        reason: String,
+        clean: bool,
+        cause: CloseCause,
+    },
 }
 
 impl Seen {
@@ -161,10 +174,13 @@ impl Log {
             Event::Message(Message::Binary(bytes)) => Seen::Binary(bytes.into_owned()),
             Event::Chunk(chunk) => {
                 assert_eq!(chunk.is_first(), self.open.is_none(), "{chunk:?}");
-                assert_eq!(chunk.as_text().map(str::as_bytes), match chunk.kind() {
-                    MessageKind::Text => Some(chunk.as_bytes()),
-                    MessageKind::Binary => None,
-                });
+                assert_eq!(
+                    chunk.as_text().map(str::as_bytes),
+                    match chunk.kind() {
+                        MessageKind::Text => Some(chunk.as_bytes()),
+                        MessageKind::Binary => None,
+                    }
+                );
                 assert!(!chunk.as_bytes().is_empty() || chunk.is_last(), "{chunk:?} says nothing");
                 let (kind, mut bytes) = self.open.take().unwrap_or((chunk.kind(), Vec::new()));
                 assert_eq!(kind, chunk.kind());
@@ -181,7 +197,12 @@ impl Log {
                 if let Some((kind, bytes)) = self.open.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));
                 }
-                Seen::Closed { code: closed.code, reason: closed.reason, clean: closed.clean, cause: closed.cause }
+                Seen::Closed {
+                    code: closed.code,
+                    reason: closed.reason,
+                    clean: closed.clean,
+                    cause: closed.cause,
+                }
             }
             other => panic!("no test knows {other:?}"),
         };
@@ -234,7 +255,12 @@ pub fn run(conn: &mut Connection, pieces: &[&[u8]]) -> Outcome {
 /// The ways to cut `bytes` that every test of bytes goes through: whole, at every place in two (but for long inputs,
 /// where only the places near the ends and a sample of the others are tried), byte by byte, in odd portions.
 pub fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
-    let mut cuts = vec![vec![bytes], bytes.chunks(1).collect(), bytes.chunks(3).collect(), bytes.chunks(1460).collect()];
+    let mut cuts = vec![
+        vec![bytes],
+        bytes.chunks(1).collect(),
+        bytes.chunks(3).collect(),
+        bytes.chunks(1460).collect(),
+    ];
     let step = (bytes.len() / 512).max(1);
     for at in 0..=bytes.len() {
         if at < 200 || at + 200 > bytes.len() || at % step == 0 {
@@ -269,12 +295,29 @@ pub fn in_every_cut(
             let sizes = || pieces.iter().map(|piece| piece.len()).take(40).collect::<Vec<_>>();
             let mut conn = make();
             let outcome = run(&mut conn, &pieces);
-            assert_eq!(outcome.seen, expected, "{role:?}, {:02x?} in {:?}", &all[..all.len().min(40)], sizes());
+            assert_eq!(
+                outcome.seen,
+                expected,
+                "{role:?}, {:02x?} in {:?}",
+                &all[..all.len().min(40)],
+                sizes()
+            );
             let frames = plain_frames(&outcome.output);
-            let frames: Vec<_> = frames.iter().map(|(first, payload)| (*first, &payload[..])).collect();
-            assert_eq!(frames, answered, "{role:?}, {:02x?} in {:?}", &all[..all.len().min(40)], sizes());
+            let frames: Vec<_> =
+                frames.iter().map(|(first, payload)| (*first, &payload[..])).collect();
+            assert_eq!(
+                frames,
+                answered,
+                "{role:?}, {:02x?} in {:?}",
+                &all[..all.len().min(40)],
+                sizes()
+            );
             for frame in read_frames(&outcome.output) {
-                assert_eq!(frame.key.is_some(), role == Role::Client, "a client masks, a server does not");
+                assert_eq!(
+                    frame.key.is_some(),
+                    role == Role::Client,
+                    "a client masks, a server does not"
+                );
             }
             if ended {
                 assert_eq!(outcome.state, State::Closed);
@@ -291,7 +334,36 @@ pub fn both_roles(
     answered: &[(u8, &[u8])],
 ) {
     for role in ROLES {
-        let bytes: Vec<u8> = frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+        let bytes: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
         in_every_cut(role, || open_with(role, config.clone()), &bytes, seen, answered);
+    }
+}
+
+/// A client's request, with the key of RFC 6455 1.3.
+pub const REQUEST: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// The response that accepts a client's request.
+pub fn response_to(request: &[u8]) -> Vec<u8> {
+    let request = std::str::from_utf8(request).expect("a request is ASCII");
+    let key =
+        request.split("Sec-WebSocket-Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let accept = websocket_proto::accept_key(key.expect("a request has a key").as_bytes());
+    let accept = std::str::from_utf8(&accept).expect("base64 is ASCII");
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
+    format!("{head}{accept}\r\n\r\n").into_bytes()
+}
+
+/// A connection at its very beginning.
+pub fn connecting(role: Role, config: impl Into<Shared<Config>>) -> Connection {
+    match role {
+        Role::Server => Connection::server(config),
+        Role::Client => {
+            let request = websocket_proto::ClientRequest::new("ws://example.com/chat")
+                .expect("it is a good URI");
+            Connection::client(&request, config).expect("a seed cannot fail")
+        }
     }
 }

@@ -1,0 +1,222 @@
+//! WebSocket over a stream of HTTP/2 or HTTP/3: the extended CONNECT of a client, the judgement of a server, and the
+//! connection that both make of it (RFC 8441, RFC 9220). The single headers are tested beside `src/handshake`.
+
+mod util;
+
+use util::*;
+use websocket_proto::handshake::{ExtendedConnect, ExtendedHeader};
+use websocket_proto::{
+    Accept, ClientRequest, CloseCause, Config, Connection, HandshakeError, OriginPolicy,
+    ProtocolError, Role, State, UsageError,
+};
+
+fn request() -> ClientRequest {
+    let uri = "wss://example.com:8443/chat?room=1";
+    ClientRequest::new(uri).expect("a valid URI").subprotocol("chat").subprotocol("superchat")
+}
+
+/// The headers as an HTTP stack hands them over.
+fn received<'h>(headers: &'h [ExtendedHeader<'_>]) -> Vec<(&'h str, &'h [u8])> {
+    headers.iter().map(|(name, value)| (&**name, value.as_bytes())).collect()
+}
+
+/// What the client makes of the response that the server has written.
+fn judge(
+    request: &ClientRequest,
+    response: &[(String, String)],
+) -> Result<Option<String>, HandshakeError> {
+    let (status, headers) = response.split_first().expect("the status comes first");
+    assert_eq!(status.0, ":status");
+    let status = status.1.parse().expect("a status");
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    request
+        .extended_response(status, headers, &Config::default())
+        .map(|response| response.subprotocol.map(str::to_string))
+}
+
+#[test]
+fn client_and_server_agree_without_key_and_accept() {
+    // rfc8441-4-01, rfc8441-4-02, rfc8441-4-03, rfc8441-5-01, rfc8441-5-02, rfc8441-5-03, rfc8441-5-04, rfc8441-5-05,
+    // rfc8441-5-06, rfc8441-5-07, rfc8441-5-08, rfc9220-3-01
+    for (uri, scheme, authority, resource) in [
+        ("wss://example.com:8443/chat?room=1", "https", "example.com:8443", "/chat?room=1"),
+        ("ws://example.com:8443", "http", "example.com:8443", "/"),
+        ("wss://[::1]:443/?a", "https", "[::1]", "/?a"),
+    ] {
+        let request = ClientRequest::new(uri)
+            .expect("a valid URI")
+            .origin("https://example.com")
+            .subprotocol("chat")
+            .header("Authorization", "Bearer x");
+        let headers = request.extended_connect().expect("a valid request");
+        for (name, _) in &headers {
+            assert_eq!(**name, name.to_ascii_lowercase());
+            let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&&**name);
+            assert!(!is_old, "{name} belongs to HTTP/1.1");
+        }
+        let connect = ExtendedConnect::parse(received(&headers)).expect("a valid CONNECT");
+        assert_eq!(
+            (connect.scheme(), connect.authority(), connect.resource()),
+            (scheme, authority, resource)
+        );
+        assert!(connect.subprotocols().eq(["chat"]));
+        assert_eq!(connect.header("authorization"), Some(&b"Bearer x"[..]));
+        let policy = OriginPolicy::new(["https://example.com"]);
+        assert!(policy.is_allowed(connect.origin()));
+        for (accept, chosen) in [
+            (Accept::new(), None),
+            (Accept::new().subprotocol("chat").header("X-Y", "z"), Some("chat")),
+        ] {
+            let response = connect.accept(&accept).expect("chat was offered");
+            assert_eq!(response[0], (":status".to_string(), "200".to_string()));
+            assert!(response.iter().all(|(name, _)| name != "sec-websocket-accept"));
+            assert_eq!(judge(&request, &response), Ok(chosen.map(str::to_string)));
+        }
+        let other = connect.accept(&Accept::new().subprotocol("Chat"));
+        assert_eq!(other, Err(UsageError::SubprotocolNotOffered));
+    }
+}
+
+#[test]
+fn server_refuses_with_a_status_that_the_client_surfaces() {
+    // rfc8441-5-01, rfc8441-5-04, rfc9220-3-03, rfc6455-4.4-01
+    let request = request();
+    for (name, value, status, headers) in [
+        (":protocol", "connect-udp", 501, &[][..]),
+        (":protocol", "WebSocket", 501, &[]),
+        (":method", "GET", 400, &[]),
+        (":scheme", "wss", 400, &[]),
+        (":path", "", 400, &[]),
+        ("sec-websocket-version", "8", 400, &[("sec-websocket-version", "13")]),
+        ("upgrade", "websocket", 400, &[]),
+        ("connection", "Upgrade", 400, &[]),
+    ] {
+        let mut sent = request.extended_connect().expect("a valid request");
+        match sent.iter_mut().find(|(other, _)| other == name) {
+            Some(header) => header.1 = value.into(),
+            None => sent.push((name.into(), value.into())),
+        }
+        let refusal = ExtendedConnect::parse(received(&sent)).expect_err("a bad CONNECT");
+        assert_eq!((refusal.status(), refusal.headers()), (status, headers), "{name}: {value}");
+        let verdict = request.extended_response(refusal.status(), [], &Config::default());
+        assert_eq!(verdict, Err(HandshakeError::Status { status }));
+    }
+}
+
+#[test]
+fn client_refuses_what_it_did_not_offer() {
+    // rfc8441-5-07, rfc8441-5-08, rfc8441-8-01, rfc6455-4.1-51, rfc6455-4.1-52
+    let request = request();
+    let header = |name: &'static str, value: &'static str| vec![(name, value.as_bytes())];
+    let protocol = "sec-websocket-protocol";
+    let extensions = "sec-websocket-extensions";
+    for (status, headers, error) in [
+        (101, vec![], HandshakeError::Status { status: 101 }),
+        (302, header("location", "/"), HandshakeError::Status { status: 302 }),
+        (200, header(protocol, "other"), HandshakeError::SubprotocolNotOffered),
+        (200, header(protocol, "chat, superchat"), HandshakeError::InvalidSubprotocol),
+        (200, header(extensions, "permessage-deflate"), HandshakeError::ExtensionNotOffered),
+        (200, header(extensions, ""), HandshakeError::InvalidExtensions),
+    ] {
+        let verdict = request.extended_response(status, headers.clone(), &Config::default());
+        assert_eq!(verdict, Err(error), "{status} {headers:?}");
+    }
+    // RFC 8441 5: Sec-WebSocket-Accept is not looked at.
+    let headers = header("sec-websocket-accept", "wrong");
+    assert!(request.extended_response(200, headers, &Config::default()).is_ok());
+}
+
+#[test]
+fn requests_that_cannot_be_sent_are_refused() {
+    use UsageError as E;
+    for (request, error) in [
+        (request().header("a", "b\r\nc: d"), E::InvalidHeaderValue),
+        (request().header(":path", "/"), E::InvalidHeaderName),
+        (request().header("Host", "h"), E::ReservedHeader),
+        (request().header("Upgrade", "x"), E::ReservedHeader),
+        (request().header("Connection", "x"), E::ReservedHeader),
+        (request().header("Sec-WebSocket-Key", "x"), E::ReservedHeader),
+        (request().origin("a\0"), E::InvalidHeaderValue),
+        (request().subprotocol("chat"), E::DuplicateSubprotocol),
+    ] {
+        assert_eq!(request.extended_connect(), Err(error), "{request:?}");
+    }
+}
+
+/// Moves all bytes of `from` to `to`.
+fn transfer(from: &mut Connection, to: &mut Connection, log: &mut Log) -> Vec<u8> {
+    let bytes = drain(from);
+    feed(to, &bytes, log);
+    bytes
+}
+
+#[test]
+fn connection_on_a_stream_is_open_at_once_and_masks_as_ever() {
+    // rfc8441-5-09, rfc8441-8-01, rfc6455-5.1-01, rfc6455-5.1-04
+    let (mut client, mut server) = (open(Role::Client), open(Role::Server));
+    let (mut at_client, mut at_server) = (Log::default(), Log::default());
+    for conn in [&client, &server] {
+        assert_eq!((conn.state(), conn.outgoing_len(), conn.wants_read()), (State::Open, 0, true));
+    }
+    assert_eq!(server.accept(&Accept::new()), Err(UsageError::NoRequestPending));
+    client.send("to the server").expect("open");
+    client.ping(b"p").expect("open");
+    server.send("to the client").expect("open");
+    let bytes = transfer(&mut client, &mut server, &mut at_server);
+    assert!(read_frames(&bytes).iter().all(|frame| frame.key.is_some()));
+    let bytes = transfer(&mut server, &mut client, &mut at_client);
+    assert!(read_frames(&bytes).iter().all(|frame| frame.key.is_none()));
+    let text = |text: &str| Seen::Text(text.to_string());
+    // The ping, and its pong, go ahead of messages that are not begun.
+    assert_eq!(at_server.seen, [Seen::Ping(b"p".to_vec()), text("to the server")]);
+    assert_eq!(at_client.seen, [Seen::Pong(b"p".to_vec()), text("to the client")]);
+    // RFC 6455 5.1 is not waived: an unmasked frame fails the server, a masked one the client.
+    for role in ROLES {
+        let outcome = run(&mut open(role), &[&to(other(role), 0x81, b"x")]);
+        let error = match role {
+            Role::Server => ProtocolError::UnmaskedFrame,
+            Role::Client => ProtocolError::MaskedFrame,
+        };
+        assert_eq!(outcome.seen, [Seen::failed(error)]);
+    }
+}
+
+#[test]
+fn end_of_the_stream_is_the_end_of_the_transport() {
+    // rfc8441-5-10, rfc9220-3-05
+    let (mut client, mut server) = (open(Role::Client), open(Role::Server));
+    let (mut at_client, mut at_server) = (Log::default(), Log::default());
+    client.close(1000, "done").expect("1000 can be sent");
+    transfer(&mut client, &mut server, &mut at_server);
+    assert_eq!(at_server.seen, [Seen::closed(1000, "done", CloseCause::Peer)]);
+    assert!(!server.wants_shutdown(), "first its own Close");
+    transfer(&mut server, &mut client, &mut at_client);
+    assert_eq!(at_client.seen, [Seen::closed(1000, "", CloseCause::Local)]);
+    // The server ends the stream first; the client is done when it sees that.
+    assert!(server.wants_shutdown() && server.is_finished());
+    assert!(!client.wants_shutdown() && !client.is_finished());
+    client.receive_eof();
+    assert!(client.is_finished() && client.poll_event().is_none());
+    // An end without a Close is one, too.
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.receive_eof();
+        let outcome = run(&mut conn, &[]);
+        assert_eq!(outcome.seen, [Seen::lost(CloseCause::TransportEnded)]);
+        assert!(conn.is_finished() && conn.wants_shutdown());
+    }
+}
+
+#[test]
+fn reset_of_the_stream_is_the_loss_of_the_transport() {
+    // rfc8441-5-11, rfc9220-3-06
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send("unsent").expect("open");
+        feed(&mut conn, &to(role, 0x81, b"half")[..4], &mut Log::default());
+        conn.abort();
+        let outcome = run(&mut conn, &[&to(role, 0x81, b"x")]);
+        assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)]);
+        assert!(outcome.output.is_empty() && conn.is_finished());
+    }
+}

@@ -1,0 +1,864 @@
+//! The server's opening handshake through a whole connection: when the request is shown, what becomes of the bytes
+//! behind it, how a decision or a refusal ends. Which heads are good is tested row by row beside `src/handshake`.
+
+#[path = "util/alloc.rs"]
+mod alloc;
+mod util;
+
+use alloc::{Counting, measure};
+use util::*;
+use websocket_proto::{
+    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const HEAD: &str = "GET /chat?room=1 HTTP/1.1\r\n\
+    Host: example.com\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Protocol: chat, superchat\r\n\r\n";
+
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// The head with another line in the place of the one that begins so; an empty one removes it.
+fn with(begin: &str, line: &str) -> String {
+    let lines = HEAD.trim_end().split("\r\n");
+    assert!(lines.clone().any(|old| old.starts_with(begin)), "{begin}");
+    let lines = lines.map(|old| if old.starts_with(begin) { line } else { old });
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\r\n") + "\r\n\r\n"
+}
+
+/// The head with more lines.
+fn plus(lines: &str) -> String {
+    HEAD.trim_end().to_string() + "\r\n" + lines + "\r\n\r\n"
+}
+
+fn upgrade() -> Seen {
+    Seen::Upgrade("/chat?room=1".to_string())
+}
+
+fn refused(error: HandshakeError) -> Seen {
+    Seen::failed(error.into())
+}
+
+/// Masked frames of a client, 330 bytes, and what they lead to in whole messages: the events, and the answers.
+fn frames_behind() -> (Vec<u8>, Vec<Seen>, Vec<u8>) {
+    let binary = [7; 256];
+    let frames: [(u8, &[u8]); 6] =
+        [(0x81, b"one"), (0x89, b"p"), (0x01, b"tw"), (0x89, b"q"), (0x80, b"o"), (0x82, &binary)];
+    let seen = vec![
+        Seen::Text("one".to_string()),
+        Seen::Ping(b"p".to_vec()),
+        Seen::Ping(b"q".to_vec()),
+        Seen::Text("two".to_string()),
+        Seen::Binary(binary.to_vec()),
+    ];
+    let bytes = frames.iter().flat_map(|(first, payload)| to(Role::Server, *first, payload));
+    (bytes.collect(), seen, [frame(0x8a, b"p", None), frame(0x8a, b"q", None)].concat())
+}
+
+/// When a request is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// With the event in hand.
+    InTheLoop,
+    /// When the piece that completed the request is used up.
+    AfterThePiece,
+    AfterAllPieces,
+    /// And the transport ends before the next event is asked for.
+    BeforeEof,
+    AfterEof,
+}
+
+impl When {
+    fn has_eof(self) -> bool {
+        matches!(self, When::BeforeEof | When::AfterEof)
+    }
+}
+
+const WHENS: [When; 5] =
+    [When::InTheLoop, When::AfterThePiece, When::AfterAllPieces, When::BeforeEof, When::AfterEof];
+
+/// A connection that waits for a decision wants nothing and says nothing.
+fn assert_undecided(conn: &mut Connection) {
+    assert_eq!(conn.state(), State::Connecting);
+    assert!(!conn.wants_read() && !conn.wants_write() && !conn.is_writable());
+    assert!(!conn.wants_shutdown() && !conn.is_finished());
+    assert_eq!(conn.send("x"), Err(UsageError::NotOpen(State::Connecting)));
+    assert_eq!(conn.outgoing_len(), 0);
+}
+
+/// Feeds `pieces` to a server that decides so and then; all that was seen.
+fn serve(
+    conn: &mut Connection,
+    pieces: &[&[u8]],
+    when: When,
+    decide: impl Fn(&mut Connection),
+) -> Vec<Seen> {
+    let mut log = Log::default();
+    let mut undecided = false;
+    for piece in pieces {
+        let mut copy = piece.to_vec();
+        let mut input = &mut copy[..];
+        while let Some(event) = conn.receive(&mut input) {
+            let is_request = matches!(event, Event::UpgradeRequest(_) | Event::PlainRequest(_));
+            log.push(event);
+            if is_request {
+                assert_undecided(conn);
+                undecided = true;
+            }
+            if undecided && when == When::InTheLoop {
+                decide(conn);
+                undecided = false;
+            }
+        }
+        assert!(input.is_empty(), "None means that the input is used up");
+        if undecided && when == When::AfterThePiece {
+            decide(conn);
+            undecided = false;
+        }
+    }
+    if when == When::AfterEof {
+        conn.receive_eof();
+    }
+    if undecided {
+        decide(conn);
+    }
+    if when == When::BeforeEof {
+        conn.receive_eof();
+    }
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+    log.seen
+}
+
+fn accept(conn: &mut Connection) {
+    conn.accept(&Accept::default()).expect("the request waits");
+}
+
+/// The life after the last byte was written: the write side is shut down, the rest is discarded until the end.
+fn assert_drains(conn: &mut Connection) {
+    assert_eq!((conn.state(), conn.outgoing_len()), (State::Closed, 0));
+    assert!(conn.wants_shutdown() && conn.wants_read() && !conn.is_finished());
+    let mut log = Log::default();
+    feed(conn, HEAD.as_bytes(), &mut log);
+    feed(conn, &to(Role::Server, 0x88, b"\x03\xe8"), &mut log);
+    assert_eq!((log.seen, conn.outgoing_len()), (vec![], 0), "nothing is parsed any more");
+    assert_all_calls_fail(conn);
+    conn.receive_eof();
+    assert!(conn.poll_event().is_none(), "the end was reported before");
+    assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_read());
+}
+
+/// No request waits: the three answers are refused, and leave nothing.
+fn assert_all_calls_fail(conn: &mut Connection) {
+    let (len, state) = (conn.outgoing_len(), conn.state());
+    assert_eq!(conn.accept(&Accept::default()), Err(UsageError::NoRequestPending));
+    assert_eq!(conn.reject(403), Err(UsageError::NoRequestPending));
+    assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
+    assert_eq!((conn.outgoing_len(), conn.state()), (len, state));
+}
+
+#[test]
+fn request_is_shown_with_its_last_byte_and_no_byte_behind_it_is_touched() {
+    // rfc6455-4.2.1-01, rfc6455-4.2.2-01, rfc6455-4.2.2-23
+    let (behind, ..) = frames_behind();
+    for (head, is_upgrade) in [
+        (HEAD, true),
+        ("GET /x HTTP/1.1\r\n\r\n", false),
+        ("HEAD * HTTP/1.1\r\nA: b\r\n\r\n", false),
+    ] {
+        for at in 0..head.len() {
+            let mut conn = Connection::server(config());
+            let mut first = head.as_bytes()[..at].to_vec();
+            let mut input = &mut first[..];
+            assert!(conn.receive(&mut input).is_none() && input.is_empty(), "{head:?} at {at}");
+            assert!(conn.wants_read() && !conn.wants_write());
+            assert_all_calls_fail(&mut conn);
+            let mut second = [&head.as_bytes()[at..], &behind].concat();
+            let mut input = &mut second[..];
+            match conn.receive(&mut input) {
+                Some(Event::UpgradeRequest(request)) => {
+                    assert_eq!((request.as_bytes(), is_upgrade), (head.as_bytes(), true));
+                    assert!(request.subprotocols().eq(["chat", "superchat"]));
+                }
+                Some(Event::PlainRequest(request)) => {
+                    assert_eq!((request.as_bytes(), is_upgrade), (head.as_bytes(), false));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(input, behind, "{head:?} at {at}");
+            assert_undecided(&mut conn);
+        }
+    }
+}
+
+#[test]
+fn frames_behind_the_request_are_delivered_once_after_it_was_accepted() {
+    // rfc6455-4.2.2-22, rfc6455-4.2.2-23, rfc6455-6.2-01
+    let (behind, messages, answers) = frames_behind();
+    let bytes = [HEAD.as_bytes(), &behind].concat();
+    for delivery in [Delivery::Messages, Delivery::Chunks] {
+        for when in WHENS {
+            let mut expected = [vec![upgrade()], messages.clone()].concat();
+            if delivery == Delivery::Chunks {
+                for seen in &mut expected {
+                    *seen = match std::mem::replace(seen, Seen::Open) {
+                        Seen::Text(text) => Seen::Chunked(MessageKind::Text, text.into_bytes()),
+                        Seen::Binary(bytes) => Seen::Chunked(MessageKind::Binary, bytes),
+                        other => other,
+                    };
+                }
+            }
+            if when.has_eof() {
+                expected.push(Seen::lost(CloseCause::TransportEnded));
+            }
+            for pieces in cuts(&bytes) {
+                let mut config = config();
+                config.delivery = delivery;
+                let mut conn = Connection::server(config);
+                let seen = serve(&mut conn, &pieces, when, accept);
+                assert_eq!(seen, expected, "{delivery:?} {when:?} {}", pieces[0].len());
+                let output = drain(&mut conn);
+                if when.has_eof() {
+                    // An end without a Close: nothing more is written.
+                    assert!(output.is_empty() && conn.is_finished());
+                } else {
+                    assert_eq!(output, [ACCEPTED.as_bytes(), &answers].concat());
+                    assert_eq!(conn.state(), State::Open);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn events_that_wait_come_out_of_poll_event_and_receive_in_one_order() {
+    let (behind, messages, _) = frames_behind();
+    for polls in 0..=messages.len() {
+        let mut conn = Connection::server(config());
+        let mut log = Log::default();
+        feed(&mut conn, &[HEAD.as_bytes(), &behind].concat(), &mut log);
+        accept(&mut conn);
+        for _ in 0..polls {
+            log.push(conn.poll_event().expect("there is one more"));
+        }
+        // What arrives later is behind what waits.
+        feed(&mut conn, &to(Role::Server, 0x81, b"later"), &mut log);
+        assert!(conn.poll_event().is_none());
+        let later = Seen::Text("later".to_string());
+        assert_eq!(log.seen, [vec![upgrade()], messages.clone(), vec![later]].concat());
+    }
+}
+
+#[test]
+fn closing_handshake_behind_the_request_is_answered_though_the_transport_ended() {
+    // rfc6455-7.1.4-01, rfc6455-5.5.1-09
+    let close = to(Role::Server, 0x88, b"\x0f\xa0bye");
+    let bytes = [HEAD.as_bytes(), &to(Role::Server, 0x81, b"one"), &close, b"GET"].concat();
+    for when in WHENS {
+        for pieces in cuts(&bytes) {
+            let mut conn = Connection::server(config());
+            let seen = serve(&mut conn, &pieces, when, accept);
+            let closed = Seen::closed(4000, "bye", CloseCause::Peer);
+            assert_eq!(seen, [upgrade(), Seen::Text("one".to_string()), closed], "{when:?}");
+            let answer = frame(0x88, b"\x0f\xa0", None);
+            assert_eq!(drain(&mut conn), [ACCEPTED.as_bytes(), &answer].concat());
+            assert!(conn.is_finished());
+        }
+    }
+}
+
+#[test]
+fn offered_extensions_are_declined_by_silence_and_not_used() {
+    // rfc6455-4.2.2-14, rfc6455-4.2.2-15, rfc6455-5.8-01, rfc6455-5.8-02, rfc6455-9-03
+    let head = plus("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x");
+    let frames = [to(Role::Server, 0x81, b"one"), to(Role::Server, 0xc1, b"two")].concat();
+    for pieces in cuts(&[head.as_bytes(), &frames].concat()) {
+        let mut conn = Connection::server(config());
+        let seen = serve(&mut conn, &pieces, When::InTheLoop, |conn| {
+            let other = Accept::new().header("Sec-WebSocket-Extensions", "x");
+            assert_eq!(conn.accept(&other), Err(UsageError::ReservedHeader));
+            accept(conn);
+        });
+        let error = ProtocolError::ReservedBits { first_byte: 0xc1 };
+        assert_eq!(seen, [upgrade(), Seen::Text("one".to_string()), Seen::failed(error)]);
+        let close = frame(0x88, b"\x03\xea", None);
+        assert_eq!(drain(&mut conn), [ACCEPTED.as_bytes(), &close].concat());
+    }
+}
+
+#[test]
+fn http_behind_an_accepted_request_is_no_request() {
+    // rfc6455-4.2.2-23: what follows are frames, and G begins one with reserved bits
+    let bytes = [HEAD, HEAD].concat();
+    for when in [When::InTheLoop, When::AfterThePiece, When::AfterAllPieces] {
+        for pieces in cuts(bytes.as_bytes()) {
+            let mut conn = Connection::server(config());
+            let seen = serve(&mut conn, &pieces, when, accept);
+            let error = ProtocolError::ReservedBits { first_byte: b'G' };
+            assert_eq!(seen, [upgrade(), Seen::failed(error)], "{when:?}");
+            let close = frame(0x88, b"\x03\xea", None);
+            assert_eq!(drain(&mut conn), [ACCEPTED.as_bytes(), &close].concat());
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_an_undecided_request_are_bounded() {
+    // rfc6455-10.4-01
+    const LIMIT: usize = 200;
+    let bounded = |limit| {
+        let mut config = config();
+        config.max_early_bytes = limit;
+        Connection::server(config)
+    };
+    for len in [LIMIT - 1, LIMIT, LIMIT + 1] {
+        let payload = vec![1; len - 8];
+        let behind = to(Role::Server, 0x82, &payload);
+        assert_eq!(behind.len(), len);
+        let bytes = [HEAD.as_bytes(), &behind].concat();
+        for pieces in cuts(&bytes) {
+            let binary = || vec![upgrade(), Seen::Binary(payload.clone())];
+            // A decision at once has nothing to keep.
+            assert_eq!(serve(&mut bounded(0), &pieces, When::InTheLoop, accept), binary());
+            let mut conn = bounded(LIMIT);
+            if len <= LIMIT {
+                assert_eq!(serve(&mut conn, &pieces, When::AfterAllPieces, accept), binary());
+                assert_eq!(drain(&mut conn), ACCEPTED.as_bytes());
+            } else {
+                let seen = serve(&mut conn, &pieces, When::AfterAllPieces, assert_all_calls_fail);
+                let error = HandshakeError::TooManyEarlyBytes { limit: LIMIT };
+                assert_eq!(seen, [upgrade(), refused(error)]);
+                assert_eq!(drain(&mut conn), answer("400 Bad Request").into_bytes());
+                assert_drains(&mut conn);
+            }
+        }
+    }
+}
+
+#[test]
+fn flood_behind_an_undecided_request_is_not_stored() {
+    let mut config = config();
+    config.max_early_bytes = 1000;
+    let mut conn = Connection::server(config);
+    feed(&mut conn, HEAD.as_bytes(), &mut Log::default());
+    let mut flood = vec![0x55; 1 << 20];
+    let ((), heap) = measure(|| {
+        for piece in flood.chunks_mut(700) {
+            let mut input = piece;
+            while conn.receive(&mut input).is_some() {}
+        }
+    });
+    assert!(heap.peak < 4096, "{heap:?}");
+    assert!(drain(&mut conn).starts_with(b"HTTP/1.1 400 "));
+    assert_drains(&mut conn);
+}
+
+#[test]
+fn rejected_request_ends_with_its_response_and_what_is_behind_it_is_dropped() {
+    // rfc6455-4.2.2-03, rfc6455-4.2.2-04, rfc6455-4.2.2-06, rfc6455-4.2.2-08, rfc6455-7.2.2-01
+    let (behind, ..) = frames_behind();
+    for (response, text) in [
+        (Response::from(403), FORBIDDEN.to_string()),
+        (Response::from(404), answer("404 Not Found")),
+        (
+            Response::new(401).header("WWW-Authenticate", "Basic realm=\"x\"").body("log in"),
+            "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 6\r\n\
+             WWW-Authenticate: Basic realm=\"x\"\r\n\r\nlog in"
+                .to_string(),
+        ),
+        (
+            Response::new(307).header("Location", "wss://other.example/chat"),
+            "HTTP/1.1 307 Temporary Redirect\r\nConnection: close\r\nContent-Length: 0\r\n\
+             Location: wss://other.example/chat\r\n\r\n"
+                .to_string(),
+        ),
+    ] {
+        for behind in [&[][..], &behind, HEAD.as_bytes(), b"GET / HTTP/1.1\r\n\r\n"] {
+            let bytes = [HEAD.as_bytes(), behind].concat();
+            for when in WHENS {
+                for pieces in cuts(&bytes) {
+                    let mut conn = Connection::server(config());
+                    let seen = serve(&mut conn, &pieces, when, |conn| {
+                        conn.reject(response.clone()).expect("the request waits");
+                    });
+                    assert_eq!(seen, [upgrade(), Seen::lost(CloseCause::Rejected)], "{when:?}");
+                    assert!(!conn.wants_shutdown() && !conn.is_finished(), "first it is written");
+                    assert_eq!(drain(&mut conn), text.as_bytes());
+                    if when.has_eof() {
+                        assert!(conn.is_finished() && conn.wants_shutdown());
+                    } else {
+                        assert_drains(&mut conn);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_without_a_request_are_refused_and_queue_nothing() {
+    let after = |bytes: &str, decide: fn(&mut Connection)| {
+        let mut conn = Connection::server(config());
+        serve(&mut conn, &[bytes.as_bytes()], When::AfterAllPieces, decide);
+        conn
+    };
+    let bad = with("Host", "");
+    for mut conn in [
+        Connection::server(config()),
+        after(&HEAD[..HEAD.len() - 1], |_| ()),
+        after(HEAD, accept),
+        after(HEAD, |conn| conn.reject(403).expect("the request waits")),
+        after("GET / HTTP/1.1\r\n\r\n", |conn| conn.respond(404).expect("the request waits")),
+        after(&bad, |_| ()),
+        after(HEAD, |conn| conn.close(1000, "").expect("1000 can be sent")),
+        after(HEAD, Connection::abort),
+        open(Role::Server),
+        open(Role::Client),
+    ] {
+        assert_all_calls_fail(&mut conn);
+        drain(&mut conn);
+        assert_all_calls_fail(&mut conn);
+    }
+    // Each request has its own answers.
+    let mut conn = after(HEAD, |_| ());
+    assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
+    assert_undecided(&mut conn);
+    let mut conn = after("GET / HTTP/1.1\r\n\r\n", |_| ());
+    assert_eq!(conn.accept(&Accept::default()), Err(UsageError::NoRequestPending));
+    assert_eq!(conn.reject(403), Err(UsageError::NoRequestPending));
+    assert_undecided(&mut conn);
+}
+
+#[test]
+fn answer_that_cannot_be_sent_leaves_the_request_pending() {
+    // rfc6455-4.2.2-09, rfc6455-4.2.2-11, rfc6455-4.2.2-12, rfc7936-2-01
+    use UsageError as E;
+    let mut conn = Connection::server(config());
+    let mut log = Log::default();
+    feed(&mut conn, &[HEAD.as_bytes(), &to(Role::Server, 0x81, b"one")].concat(), &mut log);
+    for name in ["", "Chat", "other", "chat, superchat", " chat", "chat\r\nx: y"] {
+        let accept = Accept::new().subprotocol(name);
+        assert_eq!(conn.accept(&accept), Err(E::SubprotocolNotOffered), "{name:?}");
+        assert_undecided(&mut conn);
+    }
+    for (name, value, error) in [
+        ("a b", "c", E::InvalidHeaderName),
+        ("a\r\nb", "c", E::InvalidHeaderName),
+        ("a", "b\r\nc: d", E::InvalidHeaderValue),
+        ("a", "b\0", E::InvalidHeaderValue),
+        ("Connection", "close", E::ReservedHeader),
+        ("Sec-WebSocket-Accept", "x", E::ReservedHeader),
+    ] {
+        assert_eq!(conn.accept(&Accept::new().header(name, value)), Err(error), "{name:?}");
+        assert_eq!(conn.reject(Response::new(403).header(name, value)), Err(error), "{name:?}");
+        assert_undecided(&mut conn);
+    }
+    for status in [0, 100, 101, 199, 600] {
+        assert_eq!(conn.reject(status), Err(E::InvalidStatus(status)));
+        assert_undecided(&mut conn);
+    }
+    conn.accept(&Accept::new().subprotocol("superchat").header("Set-Cookie", "a=b"))
+        .expect("the request still waits");
+    feed(&mut conn, &to(Role::Server, 0x81, b"two"), &mut log);
+    let text = |text: &str| Seen::Text(text.to_string());
+    assert_eq!(log.seen, [upgrade(), text("one"), text("two")], "nothing was lost meanwhile");
+    let expected = ACCEPTED.trim_end().to_string()
+        + "\r\nSec-WebSocket-Protocol: superchat\r\nSet-Cookie: a=b\r\n\r\n";
+    assert_eq!(drain(&mut conn), expected.as_bytes());
+}
+
+#[test]
+fn first_message_goes_out_with_the_101() {
+    // rfc6455-4.2.2-16, rfc6455-4.2.2-17, rfc6455-4.2.2-22
+    let mut conn = Connection::server(config());
+    let mut copy = HEAD.as_bytes().to_vec();
+    let mut input = &mut copy[..];
+    let event = conn.receive(&mut input);
+    assert!(matches!(event, Some(Event::UpgradeRequest(_))));
+    accept(&mut conn);
+    assert_eq!((conn.state(), conn.is_writable(), conn.wants_read()), (State::Open, true, true));
+    conn.send("hello").expect("the connection is open");
+    conn.send_prepared(&PreparedMessage::new("there")).expect("the connection is open");
+    assert_eq!(conn.buffered_amount(), 10, "the handshake does not count");
+    let expected =
+        [ACCEPTED.as_bytes(), &frame(0x81, b"hello", None), &frame(0x81, b"there", None)].concat();
+    assert_eq!(conn.outgoing(), expected, "one piece, one write");
+    // Also when the write stops anywhere in between.
+    let mut output = Vec::new();
+    while conn.wants_write() {
+        output.push(conn.outgoing()[0]);
+        conn.advance(1);
+        let left = expected.len() - output.len();
+        assert_eq!(
+            conn.buffered_amount(),
+            left.min(5) as u64 + left.saturating_sub(7).min(5) as u64
+        );
+    }
+    assert_eq!(output, expected);
+}
+
+/// A response without a body, as the connection writes it.
+fn answer(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// A server with this configuration answers `request`, however it is cut and with a frame behind it, by `answer`.
+#[track_caller]
+fn assert_refused(config: &Config, request: &[u8], error: &HandshakeError, answer: &str) {
+    let with_behind = [request, &to(Role::Server, 0x81, b"one")].concat();
+    for bytes in [request, &with_behind] {
+        for pieces in cuts(bytes) {
+            let mut conn = Connection::server(config.clone());
+            let seen = serve(&mut conn, &pieces, When::InTheLoop, accept);
+            assert_eq!(seen, [refused(error.clone())], "{}", String::from_utf8_lossy(request));
+            assert!(!conn.wants_shutdown(), "first the response is written");
+            assert_eq!(String::from_utf8_lossy(&drain(&mut conn)), answer);
+            assert_drains(&mut conn);
+        }
+    }
+}
+
+#[test]
+fn every_refusal_is_one_response_and_one_end() {
+    // rfc6455-4.2.1-01, rfc6455-4.2.1-03, rfc6455-4.2.1-04, rfc6455-4.2.1-06, rfc6455-4.2.1-08, rfc6455-4.2.1-09,
+    // rfc6455-4.2.1-10, rfc6455-4.2.2-07, rfc6455-4.3-02, rfc6455-4.4-01, rfc6455-7.2.2-01, rfc6455-9.1-01,
+    // rfc6455-10.7-01, rfc6455-10.7-02, rfc6455-10.7-04, rfc6455-11.3.1-01, rfc6455-11.3.5-02
+    use HandshakeError as E;
+    let key = |value: &str| with("Sec-WebSocket-Key", &format!("Sec-WebSocket-Key: {value}"));
+    let version = |value: &str| with("Sec-WebSocket-Version", value);
+    let not_http = |line: &str| line.to_string() + "\r\nHost: h\r\n\r\n";
+    let bad_requests = [
+        ("\x16\x03\x01\x02\x00\x01".to_string(), E::NotHttp { byte: 0x16 }),
+        (format!("\r\n{HEAD}"), E::NotHttp { byte: b'\r' }),
+        (not_http("GET /chat"), E::RequestLine),
+        (not_http("GET  /chat HTTP/1.1"), E::RequestLine),
+        (with("Host", "Host: h\nX: y"), E::BareLineFeed { at: 34 }),
+        (with("Host", "Host : h"), E::InvalidHeaderName),
+        (with("Host", "Host: h\r\n folded"), E::InvalidHeaderName),
+        (plus("H\u{e9}: x"), E::InvalidHeaderName),
+        (with("Host", "Host: h\0"), E::InvalidHeaderValue),
+        (plus("Sec-WebSocket-Version: 13"), E::DuplicateVersion),
+        (with("Connection", ""), E::ConnectionNotUpgrade),
+        (with("Connection", "Connection: Upgradex"), E::ConnectionNotUpgrade),
+        (with("GET", "GET * HTTP/1.1"), E::InvalidTarget),
+        (with("GET", "GET example.com:80 HTTP/1.1"), E::InvalidTarget),
+        (with("Host", ""), E::MissingHost),
+        (plus("Host: example.com"), E::DuplicateHost),
+        (with("Host", "Host: [::1"), E::InvalidHost),
+        (with("Sec-WebSocket-Key", ""), E::MissingKey),
+        (plus("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), E::DuplicateKey),
+        (key(""), E::InvalidKey { len: 0 }),
+        (key("AQIDBAUGBwgJCgsMDQ4P"), E::InvalidKey { len: 20 }),
+        (plus("Content-Length: 5"), E::Body),
+        (plus("Transfer-Encoding: chunked"), E::Body),
+        (plus("Sec-WebSocket-Protocol: a/b"), E::InvalidSubprotocol),
+        (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol),
+        (plus("Sec-WebSocket-Extensions: a;;"), E::InvalidExtensions),
+    ];
+    for (request, error) in bad_requests {
+        assert_refused(&config(), request.as_bytes(), &error, &answer("400 Bad Request"));
+    }
+    let not_allowed = "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\
+        Allow: GET\r\n\r\n";
+    for method in ["POST", "HEAD", "get"] {
+        let request = with("GET", &format!("{method} /chat HTTP/1.1"));
+        assert_refused(&config(), request.as_bytes(), &E::Method, not_allowed);
+    }
+    let upgrade_required = "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n";
+    for (request, seen) in [
+        (version(""), None),
+        (version("Sec-WebSocket-Version: 13, 8"), None),
+        (version("Sec-WebSocket-Version: 8"), Some(8)),
+        (version("Sec-WebSocket-Version: 14"), Some(14)),
+    ] {
+        assert_refused(&config(), request.as_bytes(), &E::Version { seen }, upgrade_required);
+    }
+    for (request, major, minor) in [
+        (with("GET", "GET /chat HTTP/1.0"), 1, 0),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_string(), 2, 0),
+    ] {
+        let answer = answer("505 HTTP Version Not Supported");
+        assert_refused(&config(), request.as_bytes(), &E::HttpVersion { major, minor }, &answer);
+    }
+}
+
+#[test]
+fn heads_over_a_limit_are_refused_and_those_at_it_are_not() {
+    // rfc6455-10.4-01, rfc6455-10.7-04
+    use HandshakeError as E;
+    let too_large = answer("431 Request Header Fields Too Large");
+    let limit = HEAD.len();
+    let mut config = config();
+    config.max_head_bytes = limit;
+    config.max_headers = 6;
+    for pieces in cuts(HEAD.as_bytes()) {
+        let mut conn = Connection::server(config.clone());
+        assert_eq!(serve(&mut conn, &pieces, When::InTheLoop, accept), [upgrade()]);
+    }
+    config.max_head_bytes = limit - 1;
+    let error = E::HeadTooLong { limit: limit - 1 };
+    assert_refused(&config, HEAD.as_bytes(), &error, &too_large);
+    config.max_head_bytes = 20;
+    let error = E::FirstLineTooLong { limit: 20 };
+    assert_refused(&config, HEAD.as_bytes(), &error, &answer("414 URI Too Long"));
+    config.max_head_bytes = limit;
+    config.max_headers = 5;
+    assert_refused(&config, HEAD.as_bytes(), &E::TooManyHeaders { limit: 5 }, &too_large);
+}
+
+#[test]
+fn plain_requests_are_answered() {
+    let body = || Response::new(200).header("Content-Type", "text/plain").body("hello");
+    let start = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\n";
+    for (request, target, response, expected) in [
+        ("GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "/x", body(), start.to_string() + "hello"),
+        // RFC 9110 9.3.2: the answer to HEAD has the length, and no body.
+        ("HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n", "/x", body(), start.to_string()),
+        ("OPTIONS * HTTP/1.1\r\n\r\n", "*", Response::new(404), answer("404 Not Found")),
+        (
+            "GET /y HTTP/1.1\r\nUpgrade: websocketx\r\nConnection: Upgrade\r\n\r\n",
+            "/y",
+            Response::new(404),
+            answer("404 Not Found"),
+        ),
+    ] {
+        for behind in ["", "body", "GET / HTTP/1.1\r\n\r\n"] {
+            let bytes = [request, behind].concat();
+            for when in WHENS {
+                for pieces in cuts(bytes.as_bytes()) {
+                    let mut conn = Connection::server(config());
+                    let seen = serve(&mut conn, &pieces, when, |conn| {
+                        conn.respond(response.clone()).expect("the request waits");
+                    });
+                    let plain = Seen::Plain(target.to_string());
+                    assert_eq!(seen, [plain, Seen::lost(CloseCause::Rejected)], "{request}");
+                    assert_eq!(String::from_utf8_lossy(&drain(&mut conn)), expected);
+                    if when.has_eof() {
+                        assert!(conn.is_finished());
+                    } else {
+                        assert_drains(&mut conn);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn answer_to_a_plain_request_that_cannot_be_sent_leaves_it_pending() {
+    let mut conn = Connection::server(config());
+    feed(&mut conn, b"HEAD / HTTP/1.1\r\n\r\n", &mut Log::default());
+    assert_eq!(conn.respond(101), Err(UsageError::InvalidStatus(101)));
+    let response = Response::new(200).header("Content-Length", "9");
+    assert_eq!(conn.respond(response), Err(UsageError::ReservedHeader));
+    assert_undecided(&mut conn);
+    conn.respond(Response::new(200).body("x")).expect("the request still waits");
+    assert!(drain(&mut conn).ends_with(b"Content-Length: 1\r\n\r\n"));
+}
+
+#[test]
+fn bytes_of_another_protocol_are_handed_over_untouched() {
+    for bytes in [
+        &b"POST /rpc HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n\x00\xff{\r\n\r\n}"[..],
+        b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI * HTTP/2.0\r\n",
+    ] {
+        for pieces in cuts(bytes) {
+            let mut conn = Connection::server(config());
+            let mut taken = None;
+            let mut rest = Vec::new();
+            for piece in pieces {
+                let mut copy = piece.to_vec();
+                let mut input = &mut copy[..];
+                if taken.is_none() {
+                    match conn.receive(&mut input) {
+                        Some(Event::PlainRequest(request)) => taken = Some(request.into_bytes()),
+                        None => assert!(input.is_empty()),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                rest.extend_from_slice(input);
+            }
+            assert_eq!([taken.expect("a plain request"), rest].concat(), bytes);
+            assert!(!conn.wants_write(), "the connection can be dropped without a trace");
+        }
+    }
+}
+
+#[test]
+fn pages_of_other_origins_are_rejected() {
+    // rfc6455-4.2.2-05, rfc6455-10.2-01, rfc6455-10.2-02
+    let policy = OriginPolicy::new(["https://example.com"]);
+    for (request, is_allowed) in [
+        (plus("Origin: https://example.com"), true),
+        (plus("Origin: https://example.com.evil"), false),
+        (plus("Origin: http://example.com"), false),
+        (plus("Origin: null"), false),
+        (plus("Origin: https://example.com\r\nOrigin: https://example.com"), false),
+        (HEAD.to_string(), false),
+    ] {
+        for pieces in cuts(request.as_bytes()) {
+            let mut conn = Connection::server(config());
+            for piece in pieces {
+                let mut copy = piece.to_vec();
+                let mut input = &mut copy[..];
+                while let Some(event) = conn.receive(&mut input) {
+                    if let Event::UpgradeRequest(request) = event {
+                        match policy.check(&request) {
+                            Ok(()) => conn.accept(&Accept::default()),
+                            Err(response) => conn.reject(response),
+                        }
+                        .expect("the request waits");
+                    }
+                }
+            }
+            let expected = if is_allowed { ACCEPTED } else { FORBIDDEN };
+            assert_eq!(String::from_utf8_lossy(&drain(&mut conn)), expected, "{request}");
+        }
+    }
+}
+
+#[test]
+fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
+    // rfc6455-7.1.4-02, rfc6455-7.1.5-03
+    for at in 0..HEAD.len() {
+        let mut conn = Connection::server(config());
+        let seen = serve(&mut conn, &[&HEAD.as_bytes()[..at]], When::AfterEof, |_| unreachable!());
+        assert_eq!(seen, [Seen::lost(CloseCause::TransportEnded)], "at {at}");
+        assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_write());
+        assert_all_calls_fail(&mut conn);
+    }
+    // While the caller decides it only means that there is nothing to wait for.
+    let mut conn = Connection::server(config());
+    feed(&mut conn, HEAD.as_bytes(), &mut Log::default());
+    conn.receive_eof();
+    assert!(conn.poll_event().is_none());
+    assert_undecided(&mut conn);
+}
+
+#[test]
+fn giving_up_before_the_decision_writes_nothing() {
+    // rfc6455-7.1.4-02, whatwg-close-05
+    let give_up: [fn(&mut Connection); 3] =
+        [Connection::abort, Connection::close_without_code, |conn| {
+            conn.close(1001, "bye").expect("1001 can be sent")
+        }];
+    for bytes in ["", &HEAD[..40], HEAD, "GET / HTTP/1.1\r\n\r\n", &[HEAD, "behind"].concat()] {
+        for give_up in give_up {
+            let mut conn = Connection::server(config());
+            feed(&mut conn, bytes.as_bytes(), &mut Log::default());
+            give_up(&mut conn);
+            assert_eq!(conn.state(), State::Closed);
+            let outcome = run(&mut conn, &[HEAD.as_bytes()]);
+            assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{bytes:?}");
+            assert!(outcome.output.is_empty() && conn.is_finished());
+            give_up(&mut conn);
+            assert!(conn.poll_event().is_none(), "once");
+            assert_all_calls_fail(&mut conn);
+        }
+    }
+}
+
+#[test]
+fn head_that_dribbles_in_costs_few_allocations_and_bounded_memory() {
+    // rfc6455-10.4-01
+    let cost = |len: usize| {
+        let filler = HEAD.len() + "X: \r\n".len();
+        let mut bytes = plus(&format!("X: {}", "x".repeat(len - filler))).into_bytes();
+        assert_eq!(bytes.len(), len);
+        let mut config = config();
+        config.max_head_bytes = len;
+        let mut conn = Connection::server(config);
+        let (shown, heap) = measure(|| {
+            let mut shown = 0;
+            for byte in bytes.chunks_mut(1) {
+                let mut input = byte;
+                if let Some(event) = conn.receive(&mut input) {
+                    assert!(matches!(event, Event::UpgradeRequest(_)));
+                    shown += 1;
+                }
+            }
+            shown
+        });
+        assert_eq!(shown, 1);
+        assert!(heap.peak <= 2 * len as i64 + 1024, "{len}: {heap:?}");
+        assert!(heap.kept < 1024, "the head is given back: {heap:?}");
+        heap.allocations
+    };
+    // The buffer doubles: sixteen times the bytes are four allocations more.
+    let (short, long) = (cost(1 << 10), cost(1 << 14));
+    assert!(long <= short + 4, "{short} allocations, then {long}");
+}
+
+#[test]
+fn header_floods_are_refused_in_bounded_memory() {
+    // rfc6455-10.4-01, rfc6455-10.7-04
+    const LIMIT: usize = 4096;
+    let many_headers = "GET / HTTP/1.1\r\n".to_string() + &"a: b\r\n".repeat(1 << 15);
+    let long_header = "GET / HTTP/1.1\r\na: ".to_string() + &"x".repeat(1 << 18);
+    let long_line = "GET /".to_string() + &"x".repeat(1 << 18);
+    let no_line = "G".repeat(1 << 18);
+    let few_bytes = "GET / HTTP/1.1\r\n".to_string() + &"a:\r\n".repeat(65) + "\r\n";
+    for (flood, status) in [
+        (&many_headers, "431"),
+        (&long_header, "431"),
+        (&long_line, "414"),
+        (&no_line, "414"),
+        (&few_bytes, "431"),
+    ] {
+        for (first, size) in [(0, 1), (0, 1460), (0, usize::MAX), (9, usize::MAX)] {
+            let mut config = config();
+            config.max_head_bytes = LIMIT;
+            let mut conn = Connection::server(config);
+            let mut bytes = flood.clone().into_bytes();
+            let (begin, rest) = bytes.split_at_mut(first);
+            let (ends, heap) = measure(|| {
+                let mut ends = 0;
+                for piece in [begin].into_iter().chain(rest.chunks_mut(size.min(flood.len()))) {
+                    let mut input = piece;
+                    while let Some(event) = conn.receive(&mut input) {
+                        assert!(matches!(event, Event::Closed(_)));
+                        ends += 1;
+                    }
+                }
+                ends
+            });
+            assert_eq!(ends, 1);
+            assert!(heap.peak <= 2 * LIMIT as i64 + 1024, "{heap:?}, {first} and then {size}");
+            assert!(drain(&mut conn).starts_with(format!("HTTP/1.1 {status} ").as_bytes()));
+            assert_drains(&mut conn);
+        }
+    }
+}
+
+#[test]
+fn early_frames_are_received_before_the_end_whatever_came_between() {
+    // rfc6455-7.1.4-01, rfc6455-7.1.5-01
+    for eof_first in [false, true] {
+        let mut conn = Connection::server(config());
+        let (one, close) = (to(Role::Server, 0x81, b"one"), to(Role::Server, 0x88, b"\x03\xe8"));
+        let mut log = Log::default();
+        feed(&mut conn, &[REQUEST, &one, &close].concat(), &mut log);
+        conn.accept(&Accept::default()).unwrap();
+        if eof_first {
+            conn.receive_eof();
+        }
+        conn.close(1000, "").unwrap();
+        conn.receive_eof();
+        let seen = run(&mut conn, &[]).seen;
+        assert_eq!(seen, [Seen::Text("one".into()), Seen::closed(1000, "", CloseCause::Local)]);
+    }
+}

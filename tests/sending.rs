@@ -1,0 +1,838 @@
+//! Sending: which frames a call makes, when it is refused, and that a refused call leaves nothing behind. Masking keys,
+//! Close frames and the order and release of the queue's bytes have tests of their own.
+
+mod util;
+
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+use util::*;
+use websocket_proto::{
+    Accept, Connection, Entropy, EntropyError, Event, Message, MessageKind, PreparedMessage, Role,
+    State, UsageError,
+};
+
+/// Every frame has this key, so that bytes can be compared.
+fn one_key(out: &mut [u8]) -> Result<(), EntropyError> {
+    out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
+    Ok(())
+}
+
+fn open_with_one_key(role: Role) -> Connection {
+    let mut config = config();
+    config.entropy = Entropy::Function(one_key);
+    open_with(role, config)
+}
+
+/// A frame as `role` sends it.
+fn from(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+    frame(first, payload, (role == Role::Client).then_some(KEY))
+}
+
+fn sent(conn: &mut Connection) -> Vec<(u8, Vec<u8>)> {
+    plain_frames(&drain(conn))
+}
+
+fn text(len: usize) -> String {
+    (0..len).map(|i| char::from(b'a' + (i % 23) as u8)).collect()
+}
+
+/// The sizes where a length's form, or the way of a payload into the queue, changes.
+fn sizes() -> Vec<usize> {
+    let borders = [126, 4096, 16_384, 32_768, 65_536];
+    let around = [-15, -14, -13, -10, -9, -8, -7, -5, -4, -3, -2, -1, 0, 1, 2];
+    let near =
+        borders.iter().flat_map(|at: &usize| around.map(|step| at.saturating_add_signed(step)));
+    [0, 1, 2].into_iter().chain(near).chain([70_000]).collect()
+}
+
+/// What an operation returns.
+type Sent = Result<(), UsageError>;
+/// A way to send, and its name.
+type Way = (&'static str, fn(&mut Connection) -> Sent);
+
+/// Every call that sends a frame other than Close.
+const WAYS: [Way; 10] = [
+    ("text", |conn| conn.send("text")),
+    ("binary", |conn| conn.send(b"binary")),
+    ("owned text", |conn| conn.send(text(5000))),
+    ("owned binary", |conn| conn.send(vec![1; 5000])),
+    ("prepared", |conn| conn.send_prepared(&PreparedMessage::new("prepared"))),
+    ("large prepared", |conn| conn.send_prepared(&PreparedMessage::new(vec![2; 5000]))),
+    ("fragment", |conn| conn.send_fragment(MessageKind::Binary, b"part", false)),
+    ("last fragment", |conn| conn.send_fragment(MessageKind::Text, b"whole", true)),
+    ("ping", |conn| conn.ping(b"ping")),
+    ("pong", |conn| conn.pong(b"pong")),
+];
+
+#[test]
+fn whole_message_is_one_frame_of_its_kind() {
+    // rfc6455-5.4-01, rfc6455-6.1-01, rfc6455-6.1-04, rfc6455-6.1-06, rfc6455-6.1-07, rfc6455-6.1-08, rfc6455-5.3-06,
+    // whatwg-send-03
+    for role in ROLES {
+        for len in (0..300).chain(sizes()) {
+            let text = text(len);
+            let mut conn = open_with_one_key(role);
+            conn.send(&text).unwrap();
+            assert!(
+                drain(&mut conn) == from(role, 0x81, text.as_bytes()),
+                "{role:?} text of {len}"
+            );
+            conn.send(text.as_bytes()).unwrap();
+            assert!(
+                drain(&mut conn) == from(role, 0x82, text.as_bytes()),
+                "{role:?} binary of {len}"
+            );
+        }
+    }
+}
+
+#[test]
+fn strings_are_text_and_bytes_are_binary() {
+    // whatwg-send-03, rfc6455-5.6-03: text comes from types that are UTF-8
+    let string = "é€".to_string();
+    let bytes = string.clone().into_bytes();
+    let message = Message::from(&string);
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send("é€").unwrap();
+        conn.send(&string).unwrap();
+        conn.send(string.clone()).unwrap();
+        conn.send(Cow::Borrowed("é€")).unwrap();
+        conn.send(Cow::<str>::Owned(string.clone())).unwrap();
+        conn.send(&message).unwrap();
+        conn.send(message.clone()).unwrap();
+        assert_eq!(sent(&mut conn), vec![(0x81, bytes.clone()); 7], "{role:?}");
+        conn.send(&bytes[..]).unwrap();
+        conn.send(&bytes).unwrap();
+        conn.send(bytes.clone()).unwrap();
+        conn.send(Cow::Borrowed(&bytes[..])).unwrap();
+        conn.send(Cow::<[u8]>::Owned(bytes.clone())).unwrap();
+        conn.send("é€".as_bytes()).unwrap();
+        assert_eq!(sent(&mut conn), vec![(0x82, bytes.clone()); 6], "{role:?}");
+        conn.send(b"\xff\x00").unwrap();
+        assert_eq!(sent(&mut conn), [(0x82, b"\xff\x00".to_vec())]);
+    }
+}
+
+#[test]
+fn owned_borrowed_and_prepared_messages_make_the_same_bytes() {
+    // rfc6455-6.1-04, rfc6455-6.1-10, rfc6455-2.1-01: alone, behind another message, and behind a part of one
+    for role in ROLES {
+        for len in sizes() {
+            let text = text(len);
+            for (queued, released) in [(0, 0), (20, 0), (20, 3), (20_000, 11)] {
+                let run = |send: &dyn Fn(&mut Connection) -> Sent| {
+                    let mut conn = open_with_one_key(role);
+                    if queued > 0 {
+                        conn.send(vec![0x55; queued]).unwrap();
+                    }
+                    let mut wire: Vec<u8> =
+                        conn.outgoing_chunks().flatten().copied().take(released).collect();
+                    conn.advance(released);
+                    let before = conn.buffered_amount();
+                    send(&mut conn).unwrap();
+                    conn.send("next").unwrap();
+                    assert_eq!(conn.buffered_amount(), before + len as u64 + 4, "{role:?} {len}");
+                    wire.extend(drain(&mut conn));
+                    wire
+                };
+                let mut expected = match queued {
+                    0 => Vec::new(),
+                    _ => from(role, 0x82, &vec![0x55; queued]),
+                };
+                expected.extend(from(role, 0x81, text.as_bytes()));
+                expected.extend(from(role, 0x81, b"next"));
+                let prepared = PreparedMessage::new(&text);
+                let name = format!("{role:?}: {len} behind {queued} less {released}");
+                assert!(run(&|conn| conn.send(&text)) == expected, "borrowed, {name}");
+                assert!(run(&|conn| conn.send(text.clone())) == expected, "owned, {name}");
+                assert!(run(&|conn| conn.send_prepared(&prepared)) == expected, "prepared, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prepared_message_goes_out_on_any_number_of_connections() {
+    // rfc6455-5.1-01, rfc6455-5.1-04: servers share it unmasked, each client masks its own copy
+    for len in [0, 1, 125, 126, 4082, 4095, 4096, 4097, 65_535, 65_536, 70_000] {
+        for message in [Message::from(text(len)), Message::from(text(len).into_bytes())] {
+            let prepared = PreparedMessage::new(&message);
+            assert_eq!((prepared.kind(), prepared.payload()), (message.kind(), message.as_bytes()));
+            let first = if message.kind() == MessageKind::Text { 0x81 } else { 0x82 };
+            let copy = prepared.clone();
+            for role in ROLES {
+                for _ in 0..3 {
+                    let mut conn = open(role);
+                    conn.send_prepared(&prepared).unwrap();
+                    conn.send_prepared(&copy).unwrap();
+                    assert_eq!(conn.buffered_amount(), 2 * len as u64);
+                    let frames = read_frames(&drain(&mut conn));
+                    assert_eq!(frames.len(), 2);
+                    for frame in frames {
+                        assert_eq!(frame.first, first);
+                        assert!(frame.payload == message.as_bytes(), "{role:?} {len}");
+                        assert_eq!(frame.key.is_some(), role == Role::Client);
+                    }
+                }
+            }
+            assert!(
+                prepared.payload() == message.as_bytes(),
+                "a client's mask does not touch the original"
+            );
+        }
+    }
+}
+
+#[test]
+fn client_masks_every_frame_and_server_none() {
+    // rfc6455-5.1-01, rfc6455-5.1-04, rfc6455-5.3-01, rfc6455-5.5.1-07, rfc6455-6.1-08
+    for role in ROLES {
+        let mut wire = Vec::new();
+        for (_, send) in WAYS {
+            let mut conn = open(role);
+            send(&mut conn).unwrap();
+            conn.close(1000, "bye").unwrap();
+            wire.extend(drain(&mut conn));
+        }
+        for input in
+            [(0x89, &b"ping"[..]), (0x88, b""), (0x88, b"\x03\xe8"), (0x83, b""), (0x81, b"\xff")]
+        {
+            wire.extend(run(&mut open(role), &[&to(role, input.0, input.1)]).output);
+        }
+        let frames = read_frames(&wire);
+        assert_eq!(frames.len(), 2 * WAYS.len() + 5);
+        for frame in frames {
+            assert_eq!(frame.key.is_some(), role == Role::Client, "{frame:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sent_but_in_the_open_state() {
+    // rfc6455-6.1-02, rfc6455-5.1-07, rfc6455-5.5.1-08, rfc6455-5.5.2-05, rfc6455-6.1-03, whatwg-send-01,
+    // whatwg-send-02 (the core returns an error), whatwg-bufferedAmount-03 (and counts nothing)
+    type Prepare = fn(&mut Connection);
+    let rows: [(State, Prepare); 9] = [
+        (State::Closing, |conn| conn.close(1000, "").unwrap()),
+        (State::Closing, |conn| conn.close_without_code()),
+        (State::Closed, |conn| feed(conn, &to(conn.role(), 0x88, b""), &mut Log::default())),
+        (State::Closed, |conn| feed(conn, &to(conn.role(), 0x83, b""), &mut Log::default())),
+        (State::Closed, |conn| feed(conn, &to(conn.role(), 0x81, b"\xff"), &mut Log::default())),
+        (State::Closed, Connection::receive_eof),
+        (State::Closed, Connection::abort),
+        (State::Closed, |conn| {
+            conn.close_without_code();
+            feed(conn, &to(conn.role(), 0x88, b""), &mut Log::default());
+        }),
+        (State::Closed, |conn| {
+            conn.abort();
+            while conn.poll_event().is_some() {}
+        }),
+    ];
+    for role in ROLES {
+        let mut all = vec![connecting(role, config())];
+        if role == Role::Server {
+            for request in [REQUEST, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &REQUEST[..30]] {
+                let mut conn = connecting(role, config());
+                feed(&mut conn, request, &mut Log::default());
+                all.push(conn);
+            }
+        }
+        assert!(all.iter().all(|conn| conn.state() == State::Connecting));
+        for (state, prepare) in rows {
+            for queued in [false, true] {
+                let mut conn = open(role);
+                if queued {
+                    conn.send("queued").unwrap();
+                }
+                prepare(&mut conn);
+                assert_eq!(conn.state(), state);
+                all.push(conn);
+            }
+        }
+        for mut conn in all {
+            let state = conn.state();
+            let wire: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
+            let buffered = conn.buffered_amount();
+            for (name, send) in WAYS {
+                assert_eq!(
+                    send(&mut conn),
+                    Err(UsageError::NotOpen(state)),
+                    "{role:?} {state} {name}"
+                );
+                assert_eq!(conn.check_send(0), Err(UsageError::NotOpen(state)));
+            }
+            assert!(!conn.is_writable());
+            assert_eq!(conn.buffered_amount(), buffered, "{role:?} {state}");
+            assert_eq!(
+                conn.outgoing_chunks().flatten().copied().collect::<Vec<_>>(),
+                wire,
+                "{role:?} {state}"
+            );
+        }
+    }
+}
+
+#[test]
+fn messages_may_follow_the_handshake_at_once() {
+    // rfc6455-5.1-07, rfc6455-5.5.2-05, whatwg-feedback-open-01
+    let mut server = connecting(Role::Server, config());
+    feed(&mut server, REQUEST, &mut Log::default());
+    server.accept(&Accept::new()).unwrap();
+    server.send("welcome").unwrap();
+    server.ping(b"there?").unwrap();
+    let wire = drain(&mut server);
+    let head = wire.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(wire[..head], response_to(REQUEST));
+    assert_eq!(
+        plain_frames(&wire[head..]),
+        [(0x89, b"there?".to_vec()), (0x81, b"welcome".to_vec())]
+    );
+
+    let mut client = connecting(Role::Client, config());
+    let mut bytes = response_to(&drain(&mut client));
+    bytes.extend_from_slice(&wire[head..]);
+    let mut input = &mut bytes[..];
+    let Some(Event::Open(response)) = client.receive(&mut input) else { panic!("not open") };
+    assert_eq!((response.subprotocol(), response.extensions().count()), (None, 0));
+    client.send("thanks").unwrap();
+    assert_eq!(sent(&mut client), [(0x81, b"thanks".to_vec())]);
+}
+
+#[test]
+fn fragments_have_the_opcodes_of_a_fragmented_message() {
+    // rfc6455-5.4-02, rfc6455-5.4-11, rfc6455-5.4-08, rfc6455-6.1-05, rfc6455-6.1-06, rfc6455-6.1-07
+    let rows: [(&[&str], &[u8]); 5] = [
+        (&["one"], &[0x81]),
+        (&["on", "e"], &[0x01, 0x80]),
+        (&["o", "n", "e"], &[0x01, 0x00, 0x80]),
+        (&["", "", "o", "", "n", ""], &[0x01, 0x00, 0x00, 0x00, 0x00, 0x80]),
+        (&["", ""], &[0x01, 0x80]),
+    ];
+    for role in ROLES {
+        for (parts, firsts) in rows {
+            for kind in [MessageKind::Text, MessageKind::Binary] {
+                let mut conn = open(role);
+                // A second message after the first: the state between messages is as new.
+                for _ in 0..2 {
+                    for (i, part) in parts.iter().enumerate() {
+                        conn.send_fragment(kind, part.as_bytes(), i + 1 == parts.len()).unwrap();
+                    }
+                    let total: usize = parts.iter().map(|part| part.len()).sum();
+                    assert_eq!(conn.buffered_amount(), total as u64);
+                    let expected = parts.iter().zip(firsts).map(|(part, first)| {
+                        let opcode_step =
+                            u8::from(kind == MessageKind::Binary && first & 0x0f == 1);
+                        (first + opcode_step, part.as_bytes().to_vec())
+                    });
+                    assert_eq!(
+                        sent(&mut conn),
+                        expected.collect::<Vec<_>>(),
+                        "{role:?} {kind:?} {parts:?}"
+                    );
+                }
+                conn.send("whole").unwrap();
+                assert_eq!(sent(&mut conn), [(0x81, b"whole".to_vec())]);
+            }
+        }
+        let mut conn = open(role);
+        let large = vec![0x5a; 70_000];
+        conn.send_fragment(MessageKind::Binary, &large, false).unwrap();
+        conn.send_fragment(MessageKind::Binary, &large[..65_536], true).unwrap();
+        assert!(
+            sent(&mut conn) == [(0x02, large.clone()), (0x80, large[..65_536].to_vec())],
+            "{role:?}"
+        );
+    }
+}
+
+#[test]
+fn text_may_be_cut_within_a_character() {
+    // rfc6455-5.6-01, rfc6455-5.6-03
+    let text = "aé€😀\u{10ffff}\u{800}z";
+    let bytes = text.as_bytes();
+    for role in ROLES {
+        let cuts = (0..=bytes.len()).flat_map(|a| {
+            (a..=bytes.len()).map(move |b| vec![&bytes[..a], &bytes[a..b], &bytes[b..]])
+        });
+        for parts in cuts
+            .chain([bytes.chunks(1).collect(), bytes.chunks(1).flat_map(|b| [b, &[]]).collect()])
+        {
+            let (mut conn, mut peer) = (open(role), open(other(role)));
+            for (i, part) in parts.iter().enumerate() {
+                conn.send_fragment(MessageKind::Text, part, i + 1 == parts.len()).unwrap();
+            }
+            let wire = drain(&mut conn);
+            let payloads: Vec<_> =
+                plain_frames(&wire).into_iter().map(|(_, payload)| payload).collect();
+            assert_eq!(payloads, parts, "a fragment is sent as it was given");
+            assert_eq!(run(&mut peer, &[&wire]).seen, [Seen::Text(text.to_string())], "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_and_the_message_stays_as_it_was() {
+    // rfc6455-5.6-03: (what was sent, what is refused as the next fragment, whether that would be the last)
+    let rows: [(&[u8], &[u8], bool); 14] = [
+        (b"", b"\xff", false),
+        (b"", b"\x80", false),
+        (b"", b"\xc0", false),
+        (b"", b"\xc1\xbf", false),
+        (b"", b"\xed\xa0", false),
+        (b"", b"\xf4\x90", false),
+        (b"", b"\xf5", false),
+        (b"", b"good, then \xc3(", false),
+        (b"", b"\xc3", true),
+        (b"\xc3", b"", true),
+        (b"\xc3", b"(", false),
+        (b"\xe2\x82", b"\xac\xe2", true),
+        (b"\xf0\x9f", b"\xc3\xa9", false),
+        (b"\xe0", b"\x80\x80", false),
+    ];
+    for role in ROLES {
+        for (before, refused, last) in rows {
+            let mut conn = open(role);
+            if !before.is_empty() {
+                conn.send_fragment(MessageKind::Text, before, false).unwrap();
+            }
+            let len = conn.outgoing_len();
+            for _ in 0..2 {
+                assert_eq!(
+                    conn.send_fragment(MessageKind::Text, refused, last),
+                    Err(UsageError::InvalidUtf8),
+                    "{role:?} {before:02x?} {refused:02x?}"
+                );
+            }
+            assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (len, before.len() as u64));
+            assert_eq!(conn.state(), State::Open);
+            // The right rest is still taken.
+            let rest: &[u8] = match before {
+                b"\xc3" => b"\xa9",
+                b"\xe2\x82" => b"\xac",
+                b"\xf0\x9f" => b"\x98\x80",
+                b"\xe0" => b"\xa0\x80",
+                _ => b"ok",
+            };
+            conn.send_fragment(MessageKind::Text, rest, true).unwrap();
+            let firsts: Vec<_> = sent(&mut conn).into_iter().map(|(first, _)| first).collect();
+            assert_eq!(firsts, if before.is_empty() { vec![0x81] } else { vec![0x01, 0x80] });
+        }
+        // Binary is opaque.
+        let mut conn = open(role);
+        conn.send_fragment(MessageKind::Binary, b"\xff\xc3", true).unwrap();
+        assert_eq!(sent(&mut conn), [(0x82, b"\xff\xc3".to_vec())]);
+    }
+}
+
+#[test]
+fn messages_are_not_mixed() {
+    // rfc6455-5.4-09, rfc6455-5.4-17
+    for role in ROLES {
+        for kind in [MessageKind::Text, MessageKind::Binary] {
+            let mut conn = open(role);
+            conn.send_fragment(kind, b"begun", false).unwrap();
+            let len = conn.outgoing_len();
+            let whole: [Way; 6] = [WAYS[0], WAYS[1], WAYS[2], WAYS[3], WAYS[4], WAYS[5]];
+            for (name, send) in whole {
+                assert_eq!(send(&mut conn), Err(UsageError::MessageUnfinished), "{role:?} {name}");
+            }
+            assert_eq!(conn.check_send(1), Err(UsageError::MessageUnfinished));
+            let changed = match kind {
+                MessageKind::Text => MessageKind::Binary,
+                MessageKind::Binary => MessageKind::Text,
+            };
+            for last in [false, true] {
+                assert_eq!(
+                    conn.send_fragment(changed, b"other", last),
+                    Err(UsageError::FragmentKindChanged),
+                    "{role:?}"
+                );
+            }
+            assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (len, 5));
+            conn.send_fragment(kind, b", done", true).unwrap();
+            assert_eq!(conn.check_send(1), Ok(()));
+            conn.send_fragment(changed, b"next", true).unwrap();
+            let first = |kind| if kind == MessageKind::Text { 1 } else { 2 };
+            let frames = [
+                (first(kind), b"begun".to_vec()),
+                (0x80, b", done".to_vec()),
+                (0x80 | first(changed), b"next".to_vec()),
+            ];
+            assert_eq!(sent(&mut conn), frames, "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn control_frames_go_between_fragments() {
+    // rfc6455-5.4-06, rfc6455-5.4-08, rfc6455-5.4-10, rfc6455-5.5.2-04, rfc6455-5.5.2-05
+    for role in ROLES {
+        let (mut conn, mut peer) = (open(role), open(other(role)));
+        let mut wire = Vec::new();
+        conn.send_fragment(MessageKind::Text, "Hé".as_bytes(), false).unwrap();
+        wire.extend(drain(&mut conn));
+        conn.ping(b"between").unwrap();
+        feed(&mut conn, &to(role, 0x89, b"theirs"), &mut Log::default());
+        conn.send_fragment(MessageKind::Text, b"llo", true).unwrap();
+        conn.pong(b"alone").unwrap();
+        wire.extend(drain(&mut conn));
+        let frames: [(u8, &[u8]); 5] = [
+            (0x01, "Hé".as_bytes()),
+            (0x89, b"between"),
+            (0x8a, b"theirs"),
+            (0x8a, b"alone"),
+            (0x80, b"llo"),
+        ];
+        assert_eq!(
+            plain_frames(&wire),
+            frames.map(|(first, payload)| (first, payload.to_vec())),
+            "{role:?}"
+        );
+        let outcome = run(&mut peer, &[&wire]);
+        let seen = [
+            Seen::Ping(b"between".to_vec()),
+            Seen::Pong(b"theirs".to_vec()),
+            Seen::Pong(b"alone".to_vec()),
+            Seen::Text("Héllo".to_string()),
+        ];
+        assert_eq!(outcome.seen, seen);
+        assert_eq!(plain_frames(&outcome.output), [(0x8a, b"between".to_vec())]);
+    }
+}
+
+#[test]
+fn control_frames_wait_for_the_end_of_a_frame_that_is_begun() {
+    // rfc6455-5.5.2-04, rfc6455-5.4-08
+    for role in ROLES {
+        for released in [1, 2, 3, 7, 8] {
+            let mut conn = open(role);
+            conn.send("first").unwrap();
+            conn.send("second").unwrap();
+            let mut wire = conn.outgoing()[..released].to_vec();
+            conn.advance(released);
+            conn.ping(b"p").unwrap();
+            feed(&mut conn, &to(role, 0x89, b"q"), &mut Log::default());
+            wire.extend(drain(&mut conn));
+            let control = [(0x89, b"p".to_vec()), (0x8a, b"q".to_vec())];
+            let frames = plain_frames(&wire);
+            let at = frames.iter().position(|(first, _)| *first == 0x89).unwrap();
+            let is_second_begun = role == Role::Server && released > 7;
+            assert_eq!(at, if is_second_begun { 2 } else { 1 }, "{role:?} {released}");
+            assert_eq!(frames[at..at + 2], control, "{role:?} {released}");
+        }
+    }
+}
+
+#[test]
+fn pings_and_pongs_carry_up_to_125_bytes() {
+    // rfc6455-5.5-02, rfc6455-5.5-03, rfc6455-5.5.2-01, rfc6455-5.5.3-03, rfc6455-5.4-07, whatwg-ping-01
+    for role in ROLES {
+        for len in 0..=130 {
+            let payload = vec![0xc3; len];
+            let mut conn = open(role);
+            let expected =
+                if len <= 125 { Ok(()) } else { Err(UsageError::ControlTooLong { len }) };
+            assert_eq!(conn.ping(&payload), expected);
+            assert_eq!(conn.pong(&payload), expected);
+            let frames = match expected {
+                Ok(()) => vec![(0x89, payload.clone()), (0x8a, payload)],
+                Err(_) => vec![],
+            };
+            assert_eq!(conn.buffered_amount(), 0, "control frames are not the application's data");
+            assert_eq!(sent(&mut conn), frames, "{role:?} {len}");
+            assert_eq!(conn.state(), State::Open);
+        }
+        let mut conn = open(role);
+        assert_eq!(conn.ping(&vec![0; 70_000]), Err(UsageError::ControlTooLong { len: 70_000 }));
+        assert_eq!(conn.outgoing_len(), 0);
+    }
+}
+
+#[test]
+fn pong_has_the_bytes_of_its_ping_and_goes_ahead_of_messages() {
+    // rfc6455-5.5.2-02, rfc6455-5.5.2-04, rfc6455-5.5.3-01, rfc6455-5.5.3-04
+    for role in ROLES {
+        for len in 0..=125u8 {
+            let payload: Vec<u8> = (0..len).map(|i| i.wrapping_mul(37) ^ 0xff).collect();
+            let mut conn = open(role);
+            conn.send("queued").unwrap();
+            let mut log = Log::default();
+            feed(
+                &mut conn,
+                &[to(role, 0x89, &payload), to(role, 0x8a, b"unsolicited")].concat(),
+                &mut log,
+            );
+            assert_eq!(
+                log.seen,
+                [Seen::Ping(payload.clone()), Seen::Pong(b"unsolicited".to_vec())]
+            );
+            assert_eq!(
+                sent(&mut conn),
+                [(0x8a, payload), (0x81, b"queued".to_vec())],
+                "{role:?} {len}"
+            );
+            assert_eq!(conn.state(), State::Open);
+        }
+    }
+}
+
+#[test]
+fn waiting_pongs_are_bounded_and_the_latest_ping_is_always_answered() {
+    // rfc6455-5.5.3-02: (limit, pings, indices of those that are answered)
+    let rows: [(u8, usize, &[usize]); 6] = [
+        (16, 3, &[0, 1, 2]),
+        (3, 3, &[0, 1, 2]),
+        (3, 4, &[0, 1, 3]),
+        (3, 1000, &[0, 1, 999]),
+        (1, 5, &[4]),
+        (0, 5, &[4]),
+    ];
+    for role in ROLES {
+        for (limit, pings, answered) in rows {
+            let mut config = config();
+            config.max_queued_pongs = limit;
+            let mut conn = open_with(role, config);
+            let payload = |i: usize| format!("{i:0width$}", width = i % 120).into_bytes();
+            for i in 0..pings {
+                feed(&mut conn, &to(role, 0x89, &payload(i)), &mut Log::default());
+                assert!(conn.outgoing_len() <= u64::from(limit.max(1)) * 131);
+            }
+            let expected: Vec<_> = answered.iter().map(|&i| (0x8a, payload(i))).collect();
+            assert_eq!(sent(&mut conn), expected, "{role:?} {limit} {pings}");
+        }
+    }
+}
+
+#[test]
+fn own_close_does_not_lift_the_duty_to_answer_pings_but_a_received_one_does() {
+    // rfc6455-5.5.2-02, rfc6455-5.5.2-03
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.close(1000, "").unwrap();
+        assert_eq!(sent(&mut conn), [(0x88, b"\x03\xe8".to_vec())]);
+        feed(&mut conn, &to(role, 0x89, b"a"), &mut Log::default());
+        assert_eq!(sent(&mut conn), [(0x8a, b"a".to_vec())], "{role:?}");
+        feed(&mut conn, &[to(role, 0x88, b""), to(role, 0x89, b"b")].concat(), &mut Log::default());
+        assert_eq!(conn.outgoing_len(), 0, "{role:?}");
+    }
+}
+
+#[test]
+fn full_queue_refuses_and_is_left_as_it_was() {
+    // whatwg-send-04: the error is the caller's to act on; what must go out is never refused
+    const LIMIT: u64 = 6000;
+    for role in ROLES {
+        let mut config = config();
+        config.max_outgoing_bytes = LIMIT;
+        let mut conn = open_with(role, config);
+        // The largest header is always counted: 14 bytes.
+        assert_eq!(
+            conn.check_send(LIMIT as usize - 13),
+            Err(UsageError::BufferFull { needed: LIMIT + 1, limit: LIMIT })
+        );
+        assert_eq!(conn.check_send(LIMIT as usize - 14), Ok(()));
+        conn.send(vec![0; LIMIT as usize - 14]).unwrap();
+        let (len, buffered) = (conn.outgoing_len(), conn.buffered_amount());
+        assert!(len <= LIMIT);
+        for (name, send) in WAYS {
+            assert!(
+                matches!(send(&mut conn), Err(UsageError::BufferFull { limit: LIMIT, .. })),
+                "{role:?} {name}"
+            );
+            assert_eq!(
+                (conn.outgoing_len(), conn.buffered_amount()),
+                (len, buffered),
+                "{role:?} {name}"
+            );
+        }
+        // A fragment that was refused did not begin a message, nor change one's text.
+        assert!(matches!(conn.check_send(9), Err(UsageError::BufferFull { .. })));
+        feed(&mut conn, &to(role, 0x89, b"ping"), &mut Log::default());
+        conn.close(1000, "").unwrap();
+        let firsts: Vec<_> = sent(&mut conn).into_iter().map(|(first, _)| first).collect();
+        assert_eq!(firsts, [0x8a, 0x82, 0x88], "{role:?}");
+    }
+    for role in ROLES {
+        let mut config = config();
+        config.max_outgoing_bytes = 40;
+        let mut conn = open_with(role, config);
+        conn.send_fragment(MessageKind::Text, b"\xe2\x82", false).unwrap();
+        assert!(matches!(
+            conn.send_fragment(MessageKind::Text, &[0xac; 40], true),
+            Err(UsageError::BufferFull { .. })
+        ));
+        drain(&mut conn);
+        conn.send_fragment(MessageKind::Text, b"\xac", true).unwrap();
+        assert_eq!(sent(&mut conn), [(0x80, b"\xac".to_vec())], "{role:?}");
+    }
+}
+
+#[test]
+fn is_writable_falls_above_the_high_mark_and_rises_at_the_low_one() {
+    for role in ROLES {
+        let mut config = config();
+        (config.high_water_bytes, config.low_water_bytes) = (1000, 100);
+        let mut conn = open_with(role, config);
+        assert!(conn.is_writable());
+        let header = if role == Role::Client { 8 } else { 4 };
+        conn.send(vec![0; 1000 - header]).unwrap();
+        assert!(conn.is_writable(), "at the mark");
+        conn.send("").unwrap();
+        assert!(!conn.is_writable(), "above it");
+        assert_eq!(conn.check_send(1), Ok(()), "it is only advice");
+        while conn.outgoing_len() > 101 {
+            conn.advance(1);
+            assert!(!conn.is_writable(), "{} bytes", conn.outgoing_len());
+        }
+        conn.advance(1);
+        assert!(conn.is_writable());
+    }
+}
+
+#[test]
+fn buffered_amount_counts_the_bytes_of_the_application() {
+    // whatwg-bufferedAmount-01, whatwg-bufferedAmount-02, whatwg-bufferedAmount-03
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send("é").unwrap();
+        assert_eq!(conn.buffered_amount(), 2);
+        conn.send(&[0; 10]).unwrap();
+        assert_eq!(conn.buffered_amount(), 12);
+        conn.send(vec![0; 200]).unwrap();
+        conn.ping(b"not counted").unwrap();
+        conn.send_fragment(MessageKind::Binary, &[0; 8], true).unwrap();
+        assert_eq!(conn.buffered_amount(), 220);
+        assert!(conn.outgoing_len() > 220);
+        drain(&mut conn);
+        assert_eq!(conn.buffered_amount(), 0);
+
+        // Ends of all kinds leave it as it is; it falls only as bytes are written.
+        let ends: [fn(&mut Connection); 5] = [
+            |conn| conn.close(1000, "").unwrap(),
+            |conn| feed(conn, &to(conn.role(), 0x88, b""), &mut Log::default()),
+            |conn| feed(conn, &to(conn.role(), 0x83, b""), &mut Log::default()),
+            Connection::receive_eof,
+            Connection::abort,
+        ];
+        for end in ends {
+            let mut conn = open(role);
+            conn.send("seven b").unwrap();
+            end(&mut conn);
+            assert_eq!(conn.buffered_amount(), 7, "{role:?}");
+            assert!(conn.send("more").is_err());
+            assert_eq!(conn.buffered_amount(), 7, "{role:?}");
+            let was_abandoned = conn.outgoing_len() == 0;
+            drain(&mut conn);
+            assert_eq!(conn.buffered_amount(), if was_abandoned { 7 } else { 0 }, "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn advance_over_the_end_panics() {
+    for role in ROLES {
+        let result = std::panic::catch_unwind(|| {
+            let mut conn = open(role);
+            conn.send("x").unwrap();
+            conn.advance(conn.outgoing_len() as usize + 1);
+        });
+        assert!(result.is_err(), "{role:?}");
+    }
+}
+
+/// A call of a random program.
+#[derive(Debug, Clone)]
+enum Call {
+    Message { text: bool, owned: bool, prepared: bool, len: usize },
+    Fragment { kind: MessageKind, part: Vec<u8>, last: bool },
+    Ping(usize),
+    Write(usize),
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let len = prop_oneof![6 => 0..200usize, 1 => prop::sample::select(vec![4095, 4096, 16_384, 65_535, 65_536])];
+    let kind = prop::sample::select(vec![MessageKind::Text, MessageKind::Binary]);
+    let parts: Vec<&[u8]> = vec![b"", b"part", b"\xc3", b"\xa9", b"\xe2\x82", b"\xac"];
+    let part = prop_oneof![
+        4 => prop::sample::select(parts).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..6),
+    ];
+    prop_oneof![
+        4 => (any::<bool>(), any::<bool>(), any::<bool>(), len)
+            .prop_map(|(text, owned, prepared, len)| Call::Message { text, owned, prepared, len }),
+        5 => (kind, part, any::<bool>()).prop_map(|(kind, part, last)| Call::Fragment { kind, part, last }),
+        1 => (0..130usize).prop_map(Call::Ping),
+        3 => (0..3000usize).prop_map(Call::Write),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_accepted_is_on_the_wire_once_and_in_order(
+        client in any::<bool>(), calls in prop::collection::vec(call(), 1..40)
+    ) {
+        // rfc6455-6.1-04, rfc6455-6.1-10, rfc6455-5.4-02, rfc6455-5.4-08, rfc6455-5.4-09, rfc6455-5.6-03
+        let role = if client { Role::Client } else { Role::Server };
+        let mut conn = open(role);
+        let (mut data, mut pings, mut wire) = (Vec::new(), 0, Vec::new());
+        let mut message: Option<(MessageKind, Vec<u8>)> = None;
+        for call in calls {
+            match call {
+                Call::Message { text: is_text, owned, prepared, len } => {
+                    let text = text(len);
+                    let result = match (is_text, owned, prepared) {
+                        (true, _, true) => conn.send_prepared(&PreparedMessage::new(&text)),
+                        (false, _, true) => conn.send_prepared(&PreparedMessage::new(text.as_bytes())),
+                        (true, true, _) => conn.send(text.clone()),
+                        (true, false, _) => conn.send(&text),
+                        (false, true, _) => conn.send(text.clone().into_bytes()),
+                        (false, false, _) => conn.send(text.as_bytes()),
+                    };
+                    prop_assert_eq!(result.is_ok(), message.is_none());
+                    if result.is_ok() {
+                        data.push((if is_text { 0x81 } else { 0x82 }, text.into_bytes()));
+                    }
+                }
+                Call::Fragment { kind, part, last } => {
+                    let (begun, mut whole) = message.clone().unwrap_or((kind, Vec::new()));
+                    whole.extend_from_slice(&part);
+                    let fits = match (kind, std::str::from_utf8(&whole)) {
+                        (MessageKind::Binary, _) | (_, Ok(_)) => true,
+                        (_, Err(error)) => error.error_len().is_none() && !last,
+                    };
+                    let expected = match begun == kind {
+                        false => Err(UsageError::FragmentKindChanged),
+                        true if !fits => Err(UsageError::InvalidUtf8),
+                        true => Ok(()),
+                    };
+                    prop_assert_eq!(conn.send_fragment(kind, &part, last), expected);
+                    if expected.is_ok() {
+                        let opcode = if message.is_some() { 0 } else if kind == MessageKind::Text { 1 } else { 2 };
+                        data.push((opcode | if last { 0x80 } else { 0 }, part));
+                        message = (!last).then_some((kind, whole));
+                    }
+                }
+                Call::Ping(len) => {
+                    prop_assert_eq!(conn.ping(&vec![b'p'; len]).is_ok(), len <= 125);
+                    pings += u32::from(len <= 125);
+                }
+                Call::Write(n) => {
+                    let n = n.min(conn.outgoing().len());
+                    wire.extend_from_slice(&conn.outgoing()[..n]);
+                    conn.advance(n);
+                }
+            }
+        }
+        wire.extend(drain(&mut conn));
+        let (control, frames): (Vec<_>, Vec<_>) =
+            plain_frames(&wire).into_iter().partition(|(first, _)| first & 8 != 0);
+        prop_assert!(frames == data);
+        prop_assert_eq!(control.len(), pings as usize);
+        prop_assert_eq!(conn.buffered_amount(), 0);
+    }
+}

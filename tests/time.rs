@@ -1,0 +1,669 @@
+//! Time: which deadline a tick returns in every phase, and what happens when it has passed. The clock is a number; a
+//! connection that is never told the time has no timers.
+
+mod util;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use util::*;
+use websocket_proto::{
+    Accept, CloseCause, CloseCode, Config, Connection, MessageKind, Role, State, Timeout, Timestamp,
+};
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
+
+fn ms(ms: u64) -> Option<Duration> {
+    Some(Duration::from_millis(ms))
+}
+
+/// Timeouts that can be told apart: handshake 1000 ms, close 300 ms; idle and keepalive as given.
+fn timed(idle: Option<u64>, keepalive: Option<u64>) -> Config {
+    let mut config = config();
+    config.handshake_timeout = ms(1000);
+    config.close_timeout = ms(300);
+    config.idle_timeout = idle.and_then(ms);
+    config.keepalive_interval = keepalive.and_then(ms);
+    config
+}
+
+fn news(conn: &mut Connection) -> Vec<Seen> {
+    let mut log = Log::default();
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+    log.seen
+}
+
+fn timed_out(timeout: Timeout) -> Seen {
+    Seen::lost(CloseCause::TimedOut(timeout))
+}
+
+fn give(conn: &mut Connection, first: u8, payload: &[u8]) {
+    feed(conn, &to(conn.role(), first, payload), &mut Log::default());
+}
+
+/// The parts of the default configuration that are timers.
+#[test]
+fn default_timeouts_are_finite_where_a_peer_could_hold_on() {
+    let config = Config::default();
+    assert_eq!(config.handshake_timeout, ms(10_000));
+    assert_eq!(config.close_timeout, ms(5_000));
+    assert_eq!((config.idle_timeout, config.keepalive_interval), (None, None));
+}
+
+#[test]
+fn handshake_has_a_deadline_from_the_first_tick_on() {
+    // rfc6455-7.2.1-01, rfc6455-7.2.2-01, rfc6455-7.1.4-02, rfc6455-7.1.7-06
+    type Prepare = fn(&mut Connection);
+    let rows: [(Role, Prepare, &str); 6] = [
+        (Role::Server, |_| {}, "408"),
+        (Role::Server, |conn| feed(conn, &REQUEST[..40], &mut Log::default()), "408"),
+        (Role::Server, |conn| feed(conn, REQUEST, &mut Log::default()), "503"),
+        (Role::Server, |conn| feed(conn, b"GET / HTTP/1.1\r\n\r\n", &mut Log::default()), "503"),
+        (Role::Client, |_| {}, ""),
+        (Role::Client, |conn| drop(drain(conn)), ""),
+    ];
+    for (role, prepare, status) in rows {
+        let mut conn = connecting(role, timed(None, None));
+        prepare(&mut conn);
+        let queued = conn.outgoing_len();
+        assert_eq!(conn.tick(at(7000)), Some(at(8000)));
+        assert_eq!(conn.tick(at(7999)), Some(at(8000)));
+        assert_eq!((conn.state(), conn.outgoing_len()), (State::Connecting, queued));
+        let next = conn.tick(at(8000));
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Handshake)], "{role:?} {status}");
+        assert_eq!(conn.state(), State::Closed);
+        match role {
+            Role::Server => {
+                assert_eq!(next, Some(at(8300)), "the response has the time of a close");
+                let response = String::from_utf8(drain(&mut conn)).unwrap();
+                assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+                assert!(response.contains("Connection: close\r\n"), "{response}");
+                assert!(conn.wants_shutdown() && !conn.is_finished());
+                assert_eq!(conn.tick(at(8300)), None);
+                assert!(conn.is_finished() && news(&mut conn).is_empty());
+            }
+            Role::Client => {
+                assert_eq!((next, conn.outgoing_len()), (None, 0));
+                assert!(conn.is_finished());
+            }
+        }
+    }
+}
+
+#[test]
+fn handshake_that_dribbles_in_has_no_more_time() {
+    for role in ROLES {
+        let mut conn = connecting(role, timed(Some(50), Some(20)));
+        let bytes = match role {
+            Role::Server => REQUEST.to_vec(),
+            Role::Client => response_to(&drain(&mut conn)),
+        };
+        for now in 0..100 {
+            assert_eq!(conn.tick(at(now * 10)), Some(at(1000)), "{role:?}");
+            feed(&mut conn, &bytes[now as usize..now as usize + 1], &mut Log::default());
+        }
+        conn.tick(at(1000));
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Handshake)], "{role:?}");
+    }
+}
+
+#[test]
+fn handshake_deadline_ends_with_the_handshake() {
+    for role in ROLES {
+        for (idle, keepalive, next) in
+            [(None, None, None), (Some(500), None, Some(1400)), (None, Some(20), Some(920))]
+        {
+            let mut conn = connecting(role, timed(idle, keepalive));
+            assert_eq!(conn.tick(at(0)), Some(at(1000)));
+            match role {
+                Role::Server => {
+                    feed(&mut conn, REQUEST, &mut Log::default());
+                    assert_eq!(conn.tick(at(600)), Some(at(1000)), "the decision counts");
+                    conn.accept(&Accept::new()).unwrap();
+                }
+                Role::Client => {
+                    let response = response_to(&drain(&mut conn));
+                    feed(&mut conn, &response, &mut Log::default());
+                }
+            }
+            assert_eq!(conn.tick(at(900)), next.map(at), "{role:?} {idle:?} {keepalive:?}");
+            drain(&mut conn);
+            assert_eq!((conn.state(), conn.outgoing_len()), (State::Open, 0));
+        }
+    }
+}
+
+#[test]
+fn closing_handshake_has_a_deadline_whatever_the_peer_sends() {
+    // rfc6455-7.1.1-04, rfc6455-7.1.5-03
+    for role in ROLES {
+        for written in [true, false] {
+            let mut conn = open_with(role, timed(Some(10_000), Some(100)));
+            conn.tick(at(0));
+            conn.send("queued").unwrap();
+            conn.close(1000, "").unwrap();
+            if written {
+                drain(&mut conn);
+            }
+            assert_eq!(conn.tick(at(50)), Some(at(350)));
+            for now in [100, 200, 349] {
+                give(&mut conn, 0x81, b"talk");
+                give(&mut conn, 0x89, b"");
+                assert_eq!(conn.tick(at(now)), Some(at(350)), "{role:?}");
+            }
+            assert_eq!(conn.tick(at(350)), None);
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Close)], "{role:?}");
+            assert!(conn.is_finished() && conn.wants_shutdown());
+            assert_eq!(conn.outgoing_len(), 0, "what could not be written in time is dropped");
+            assert_eq!(conn.buffered_amount(), if written { 0 } else { 6 });
+        }
+    }
+}
+
+#[test]
+fn transport_has_a_deadline_after_the_end() {
+    // rfc6455-5.5.1-15, rfc6455-5.5.1-16, rfc6455-7.1.1-01, rfc6455-7.1.1-04, rfc6455-7.1.1-06
+    type End = fn(&mut Connection);
+    let ends: [(&str, End); 3] = [
+        ("the peer's Close", |conn| give(conn, 0x88, b"\x03\xe8")),
+        ("both Closes", |conn| {
+            conn.close(1000, "").unwrap();
+            give(conn, 0x88, b"\x03\xe8");
+        }),
+        ("a failure", |conn| give(conn, 0x83, b"")),
+    ];
+    for role in ROLES {
+        for (name, end) in ends {
+            for written in [true, false] {
+                let mut conn = open_with(role, timed(None, None));
+                assert_eq!(conn.tick(at(10)), None);
+                end(&mut conn);
+                if written {
+                    drain(&mut conn);
+                }
+                let was_finished = conn.is_finished();
+                assert_eq!(was_finished, written && role == Role::Server && name != "a failure");
+                assert_eq!(conn.tick(at(20)), Some(at(320)), "{role:?} {name}");
+                for now in [100, 319] {
+                    feed(&mut conn, b"talk", &mut Log::default());
+                    assert_eq!(conn.tick(at(now)), Some(at(320)), "{role:?} {name}");
+                }
+                assert_eq!((conn.is_finished(), conn.wants_write()), (was_finished, !written));
+                assert_eq!(conn.tick(at(320)), None);
+                assert!(
+                    conn.is_finished() && !conn.wants_read() && !conn.wants_write(),
+                    "{role:?} {name}"
+                );
+                assert_eq!(news(&mut conn), [], "the end was told before");
+            }
+        }
+    }
+}
+
+#[test]
+fn end_of_the_transport_ends_all_timers() {
+    for role in ROLES {
+        for end in [Connection::receive_eof, Connection::abort] {
+            let mut conn = open_with(role, timed(Some(100), Some(10)));
+            conn.tick(at(0));
+            end(&mut conn);
+            assert_eq!(news(&mut conn).len(), 1);
+            for now in [0, 100, 10_000] {
+                assert_eq!(conn.tick(at(now)), None);
+                assert_eq!(news(&mut conn), []);
+            }
+        }
+    }
+}
+
+#[test]
+fn silent_peer_is_given_up() {
+    // rfc6455-7.1.7-05: with a Close, which a peer that only was slow will see
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(500), None));
+        assert_eq!(conn.tick(at(1000)), Some(at(1500)));
+        conn.send("sending is no sign of the peer").unwrap();
+        drain(&mut conn);
+        assert_eq!(conn.tick(at(1499)), Some(at(1500)));
+        assert_eq!(conn.state(), State::Open);
+        assert_eq!(conn.tick(at(1500)), Some(at(1800)));
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}");
+        let frames = plain_frames(&drain(&mut conn));
+        assert_eq!((frames.len(), frames[0].0, &frames[0].1[..2]), (1, 0x88, &b"\x03\xe9"[..]));
+        assert_eq!(conn.wants_shutdown(), role == Role::Server);
+        // Its late answer is not interpreted.
+        let outcome = run(&mut conn, &[&to(role, 0x88, b"\x03\xe8")]);
+        assert_eq!((outcome.seen, outcome.output), (vec![], vec![]));
+        assert_eq!(conn.tick(at(1800)), None);
+        assert!(conn.is_finished());
+    }
+}
+
+#[test]
+fn any_received_byte_ends_the_silence() {
+    for role in ROLES {
+        let message = [to(role, 0x01, b"a"), to(role, 0x80, &[b'b'; 130])].concat();
+        let frames =
+            [message, to(role, 0x8a, b""), to(role, 0x89, b"ping"), to(role, 0x81, b"short")]
+                .concat();
+        let mut conn = open_with(role, timed(Some(500), None));
+        conn.tick(at(0));
+        let mut now = 0;
+        for byte in frames.chunks(1) {
+            now += 499;
+            feed(&mut conn, byte, &mut Log::default());
+            assert_eq!(conn.tick(at(now)), Some(at(now + 500)), "{role:?}");
+        }
+        // Nothing received is silence, however often it is said.
+        feed(&mut conn, &[], &mut Log::default());
+        assert_eq!(conn.tick(at(now + 499)), Some(at(now + 500)));
+        // Short messages whole, one behind the other, take a way of their own.
+        for _ in 0..3 {
+            now += 499;
+            feed(
+                &mut conn,
+                &[to(role, 0x81, b"x"), to(role, 0x82, b"")].concat(),
+                &mut Log::default(),
+            );
+            assert_eq!(conn.tick(at(now)), Some(at(now + 500)), "{role:?}");
+        }
+        conn.tick(at(now + 500));
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
+    }
+}
+
+#[test]
+fn bytes_that_were_read_before_a_late_tick_count() {
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(500), Some(100)));
+        conn.tick(at(0));
+        give(&mut conn, 0x8a, b"");
+        assert_eq!(conn.tick(at(9000)), Some(at(9100)), "{role:?}");
+        assert_eq!((conn.state(), conn.outgoing_len()), (State::Open, 0));
+    }
+}
+
+#[test]
+fn pings_go_out_in_every_interval_of_silence() {
+    // whatwg-ping-01, rfc6455-5.5.2-05
+    for role in ROLES {
+        let mut conn = open_with(role, timed(None, Some(100)));
+        assert_eq!(conn.tick(at(1000)), Some(at(1100)));
+        assert_eq!(conn.tick(at(1099)), Some(at(1100)));
+        assert_eq!(conn.outgoing_len(), 0);
+        for n in 1..5 {
+            assert_eq!(conn.tick(at(1000 + 100 * n)), Some(at(1100 + 100 * n)));
+            assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])], "{role:?}");
+            assert_eq!(conn.tick(at(1050 + 100 * n)), Some(at(1100 + 100 * n)));
+            assert_eq!(conn.outgoing_len(), 0, "{role:?}");
+        }
+        // A byte begins a new silence.
+        feed(&mut conn, &to(role, 0x8a, b"")[..1], &mut Log::default());
+        assert_eq!(conn.tick(at(1499)), Some(at(1599)));
+        assert_eq!(conn.tick(at(1598)), Some(at(1599)));
+        assert_eq!(conn.outgoing_len(), 0);
+        assert_eq!(conn.tick(at(1599)), Some(at(1699)));
+        assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])]);
+        assert_eq!((conn.state(), news(&mut conn)), (State::Open, vec![]));
+    }
+}
+
+#[test]
+fn late_tick_makes_one_ping_and_keeps_the_rhythm() {
+    for role in ROLES {
+        let mut conn = open_with(role, timed(None, Some(100)));
+        conn.tick(at(0));
+        for (now, next) in
+            [(1234, 1300), (1300, 1400), (2000, 2100), (2099, 2100), (7_777_777, 7_777_800)]
+        {
+            let is_due = now != 2099;
+            assert_eq!(conn.tick(at(now)), Some(at(next)), "{role:?} at {now}");
+            assert_eq!(
+                plain_frames(&drain(&mut conn)).len(),
+                usize::from(is_due),
+                "{role:?} at {now}"
+            );
+        }
+    }
+}
+
+#[test]
+fn keepalive_goes_on_however_long_the_silence_is() {
+    // A short interval and a long silence: many more pings are due than were sent.
+    for role in ROLES {
+        for interval in [1, 10, 1000] {
+            let mut conn = open_with(role, timed(None, Some(interval)));
+            conn.tick(at(0));
+            for now in [65_534, 65_535, 65_536, 65_537, 70_000, 200_000] {
+                let now = now * interval;
+                assert_eq!(
+                    conn.tick(at(now)),
+                    Some(at(now + interval)),
+                    "{role:?} {interval} at {now}"
+                );
+                assert_eq!(
+                    plain_frames(&drain(&mut conn)),
+                    [(0x89, vec![])],
+                    "{role:?} {interval} at {now}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn pings_keep_a_peer_that_answers_and_give_up_one_that_does_not() {
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(250), Some(100)));
+        let mut now = 0;
+        let mut next = conn.tick(at(now)).unwrap();
+        for _ in 0..10 {
+            assert_eq!(next, at(now + 100), "the ping is due before the end");
+            now += 100;
+            conn.tick(next);
+            assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])]);
+            give(&mut conn, 0x8a, b"");
+            next = conn.tick(at(now)).unwrap();
+        }
+        for deadline in [now + 100, now + 200, now + 250] {
+            assert_eq!(next, at(deadline), "{role:?}");
+            next = conn.tick(next).unwrap();
+        }
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
+        assert_eq!(next, at(now + 550));
+        let firsts: Vec<_> =
+            plain_frames(&drain(&mut conn)).into_iter().map(|(first, _)| first).collect();
+        assert_eq!(firsts, [0x89, 0x89, 0x88], "{role:?}");
+    }
+}
+
+#[test]
+fn keepalive_stops_with_the_closing_handshake() {
+    // rfc6455-5.5.2-05
+    for role in ROLES {
+        let mut conn = open_with(role, timed(None, Some(10)));
+        conn.tick(at(0));
+        conn.close(1000, "").unwrap();
+        conn.tick(at(5));
+        assert_eq!(conn.tick(at(200)), Some(at(305)));
+        assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, b"\x03\xe8".to_vec())], "{role:?}");
+    }
+}
+
+#[test]
+fn pings_go_between_the_fragments_of_a_message() {
+    // rfc6455-5.4-06
+    for role in ROLES {
+        let mut conn = open_with(role, timed(None, Some(10)));
+        conn.tick(at(0));
+        conn.send_fragment(MessageKind::Text, b"a", false).unwrap();
+        let mut wire = drain(&mut conn);
+        conn.tick(at(10));
+        conn.send_fragment(MessageKind::Text, b"b", true).unwrap();
+        wire.extend(drain(&mut conn));
+        let frames = [(0x01, b"a".to_vec()), (0x89, vec![]), (0x80, b"b".to_vec())];
+        assert_eq!(plain_frames(&wire), frames, "{role:?}");
+    }
+}
+
+#[test]
+fn who_is_never_told_the_time_has_no_timers() {
+    // rfc6455-7.1.7-08, rfc6455-7.2.1-03: nothing happens by itself
+    for role in ROLES {
+        let mut config = timed(Some(1), Some(1));
+        config.handshake_timeout = Some(Duration::ZERO);
+        config.close_timeout = Some(Duration::ZERO);
+        let mut conn = connecting(role, config);
+        match role {
+            Role::Server => {
+                feed(&mut conn, REQUEST, &mut Log::default());
+                conn.accept(&Accept::new()).unwrap();
+            }
+            Role::Client => {
+                let response = response_to(&drain(&mut conn));
+                feed(&mut conn, &response, &mut Log::default());
+            }
+        }
+        drain(&mut conn);
+        for _ in 0..100 {
+            give(&mut conn, 0x81, b"x");
+            assert_eq!(
+                (news(&mut conn), conn.outgoing_len(), conn.state()),
+                (vec![], 0, State::Open)
+            );
+        }
+        conn.close(1000, "").unwrap();
+        drain(&mut conn);
+        give(&mut conn, 0x82, b"x");
+        assert_eq!((news(&mut conn), conn.state()), (vec![], State::Closing), "{role:?}");
+    }
+}
+
+#[test]
+fn without_timeouts_there_is_nothing_to_wait_for() {
+    // rfc6455-7.1.7-08, rfc6455-7.2.1-03
+    for role in ROLES {
+        let mut config = config();
+        (config.handshake_timeout, config.close_timeout) = (None, None);
+        let year = 365 * 24 * 3600 * 1000;
+        let mut opening = connecting(role, config.clone());
+        let mut conn = open_with(role, config);
+        for now in [0, 1, year, 100 * year] {
+            assert_eq!(opening.tick(at(now)), None);
+            assert_eq!(conn.tick(at(now)), None);
+            give(&mut conn, 0x89, b"");
+            assert_eq!(conn.tick(at(now)), None);
+            assert_eq!((opening.state(), conn.state()), (State::Connecting, State::Open));
+        }
+        conn.close(1000, "").unwrap();
+        assert_eq!(conn.tick(at(200 * year)), None);
+        give(&mut conn, 0x83, b"");
+        assert_eq!(conn.tick(at(300 * year)), None);
+        conn.receive_eof();
+        drain(&mut conn);
+        assert_eq!(conn.tick(at(400 * year)), None);
+        assert!(conn.is_finished());
+    }
+}
+
+#[test]
+fn timeout_of_zero_ends_at_the_first_tick() {
+    for role in ROLES {
+        let mut config = timed(Some(0), Some(0));
+        config.handshake_timeout = Some(Duration::ZERO);
+        config.close_timeout = Some(Duration::ZERO);
+        let rows = [
+            (connecting(role, config.clone()), Timeout::Handshake),
+            (open_with(role, config.clone()), Timeout::Idle),
+            (
+                {
+                    let mut conn = open_with(role, config.clone());
+                    conn.close(1000, "").unwrap();
+                    conn
+                },
+                Timeout::Close,
+            ),
+        ];
+        for (mut conn, timeout) in rows {
+            assert_eq!(conn.tick(at(0)), None, "{role:?} {timeout:?}");
+            assert_eq!(news(&mut conn), [timed_out(timeout)]);
+            assert!(conn.is_finished());
+        }
+        // An interval of zero is the shortest there is.
+        let mut conn = open_with(role, timed(None, Some(0)));
+        assert_eq!(conn.tick(at(5)), Some(at(6)));
+    }
+}
+
+#[test]
+fn deadlines_are_never_early() {
+    for role in ROLES {
+        for micros in [0, 1, 499, 500, 999, 1000, 1001] {
+            let begin = Timestamp::new(Duration::from_micros(5_000_000 + micros));
+            let mut conn = open_with(role, timed(Some(10), None));
+            let deadline = conn.tick(begin).unwrap();
+            let wait = deadline.saturating_since(begin);
+            assert!(
+                (Duration::from_millis(10)..Duration::from_millis(11)).contains(&wait),
+                "{wait:?}"
+            );
+            let before = Timestamp::new(deadline.since_epoch() - Duration::from_nanos(1));
+            assert_eq!(conn.tick(before), Some(deadline));
+            assert_eq!(conn.state(), State::Open);
+            conn.tick(deadline);
+            assert_eq!(conn.state(), State::Closed, "{role:?} {micros}");
+        }
+    }
+}
+
+#[test]
+fn any_epoch_will_do() {
+    // The numbers where 32 and 64 bits of milliseconds end, and the largest that there is.
+    let wrap = 1u64 << 32;
+    let millis = [
+        0,
+        1,
+        wrap - 251,
+        wrap - 250,
+        wrap - 1,
+        wrap,
+        wrap * 7 - 100,
+        1 << 53,
+        u64::MAX - 1000,
+        u64::MAX,
+    ];
+    let begins = millis.map(at).into_iter().chain([
+        Timestamp::new(Duration::from_secs(u64::MAX / 1000 + 10)),
+        Timestamp::new(Duration::from_secs(u64::MAX - 60)),
+    ]);
+    for role in ROLES {
+        for begin in begins.clone() {
+            let after = |ms| begin + Duration::from_millis(ms);
+            let mut conn = open_with(role, timed(Some(500), Some(200)));
+            assert_eq!(conn.tick(begin), Some(after(200)), "{role:?} {begin:?}");
+            assert_eq!(conn.outgoing_len(), 0);
+            assert_eq!(conn.tick(after(200)), Some(after(400)), "{role:?} {begin:?}");
+            assert_eq!(conn.tick(after(400)), Some(after(500)), "{role:?} {begin:?}");
+            assert_eq!(conn.tick(after(499)), Some(after(500)), "{role:?} {begin:?}");
+            assert_eq!(plain_frames(&drain(&mut conn)).len(), 2);
+            assert_eq!(conn.tick(after(500)), Some(after(800)), "{role:?} {begin:?}");
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
+            assert_eq!(conn.tick(after(800)), None, "{role:?} {begin:?}");
+        }
+        // At the very end of time, no deadline can be told: nothing is due, and nothing overflows.
+        let end = Timestamp::new(Duration::MAX);
+        let mut conn = open_with(role, timed(Some(500), None));
+        conn.tick(Timestamp::new(Duration::MAX - Duration::from_secs(1)));
+        assert_eq!(conn.state(), State::Open, "{role:?}");
+        conn.tick(end);
+        let mut forever = config();
+        (forever.idle_timeout, forever.keepalive_interval) =
+            (Some(Duration::MAX), Some(Duration::MAX));
+        let mut conn = open_with(role, forever);
+        for now in [at(0), at(1 << 40), at(u64::MAX)] {
+            let next = conn.tick(now).unwrap();
+            assert!(
+                next > now && conn.state() == State::Open && conn.outgoing_len() == 0,
+                "{role:?} {now:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn clock_that_goes_back_a_little_ends_nothing() {
+    // A caller's clock should not; one that is read on two threads can.
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(500), Some(200)));
+        conn.tick(at(10_000));
+        assert_eq!(conn.tick(at(9_999)).map(|next| next > at(10_000)), Some(true), "{role:?}");
+        assert_eq!((conn.state(), conn.outgoing_len()), (State::Open, 0), "{role:?}");
+    }
+}
+
+#[test]
+fn timestamp_is_a_duration_since_any_epoch() {
+    let moment = Timestamp::new(Duration::from_micros(1_500));
+    assert_eq!(moment.since_epoch(), Duration::from_micros(1_500));
+    assert_eq!(at(2).saturating_since(moment), Duration::from_micros(500));
+    assert_eq!(moment.saturating_since(at(2)), Duration::ZERO);
+    assert_eq!(moment + Duration::from_micros(500), at(2));
+    assert_eq!(Timestamp::new(Duration::MAX) + Duration::MAX, Timestamp::new(Duration::MAX));
+    assert!(Timestamp::default() == at(0) && at(0) < moment);
+}
+
+/// What can happen between two ticks.
+#[derive(Debug, Clone)]
+enum Step {
+    Pass(u64),
+    /// To the moment that the last tick has named.
+    Sleep,
+    Frame(u8),
+    Send,
+    Close,
+    Write,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => prop::sample::select(vec![0, 1, 19, 20, 99, 100, 301, 5000]).prop_map(Step::Pass),
+        6 => Just(Step::Sleep),
+        3 => prop::sample::select(vec![0x81, 0x89, 0x8a, 0x88, 0x83]).prop_map(Step::Frame),
+        1 => Just(Step::Send),
+        1 => Just(Step::Close),
+        2 => Just(Step::Write),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_happens_before_a_deadline_and_something_at_it(
+        client in any::<bool>(), idle in prop::option::of(50..400u64), keepalive in prop::option::of(10..200u64),
+        begin in prop::sample::select(vec![0, 1 << 20, (1 << 32) - 150, (1 << 40) + 1]),
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let role = if client { Role::Client } else { Role::Server };
+        let mut conn = open_with(role, timed(idle, keepalive));
+        let mut now = begin;
+        let mut log = Log::default();
+        for step in steps {
+            let next = conn.tick(at(now));
+            prop_assert_eq!(next, conn.tick(at(now)), "a second tick at the same time changes nothing");
+            while let Some(event) = conn.poll_event() { log.push(event) }
+            let Some(next) = next else {
+                let nothing_runs = conn.is_finished() || (idle.is_none() && keepalive.is_none());
+                prop_assert!(nothing_runs, "{:?}", conn);
+                if conn.is_finished() { break }
+                continue;
+            };
+            prop_assert!(next > at(now), "a deadline that has passed would be waited for in a busy loop");
+            let before = (conn.state(), conn.outgoing_len(), conn.is_finished());
+            let deadline = u64::try_from(next.since_epoch().as_millis()).unwrap();
+            if deadline > now + 1 {
+                prop_assert_eq!(conn.tick(at(deadline - 1)), Some(next));
+                prop_assert_eq!((conn.state(), conn.outgoing_len(), conn.is_finished()), before);
+                now = deadline - 1;
+            }
+            match step {
+                Step::Pass(ms) => now += ms,
+                Step::Sleep => {
+                    now = deadline;
+                    conn.tick(at(now));
+                    let after = (conn.state(), conn.outgoing_len(), conn.is_finished());
+                    let was_flushed_server = before.2;
+                    prop_assert!(after != before || was_flushed_server, "nothing happened at {:?}", next);
+                }
+                Step::Frame(first) => feed(&mut conn, &to(role, first, b""), &mut log),
+                Step::Send => drop(conn.send("x")),
+                Step::Close => conn.close(CloseCode::NORMAL, "").unwrap(),
+                Step::Write => drop(drain(&mut conn)),
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The transport's end at every byte of a recorded conversation, as an end of the stream and as a failure: what was
+//! received before is reported, then one end, and nothing after it. What is right while the transport holds is tested
+//! elsewhere.
+
+mod util;
+
+use util::*;
+use websocket_proto::{
+    Accept, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError, Role, State,
+    UsageError,
+};
+
+/// What a peer sends, piece by piece, and what has been seen when a piece is there whole.
+struct Script {
+    role: Role,
+    pieces: Vec<(Vec<u8>, Option<Seen>)>,
+}
+
+impl Script {
+    /// A conversation from the first byte of the handshake to the peer's Close; `is_ours` says whether the connection
+    /// itself sends its Close as soon as it is open.
+    fn new(role: Role, is_ours: bool) -> Script {
+        let handshake = match role {
+            Role::Server => (REQUEST.to_vec(), Some(Seen::Upgrade("/chat".to_string()))),
+            Role::Client => {
+                let response = response_to(&drain(&mut connecting(role, config())));
+                (response, Some(Seen::Open))
+            }
+        };
+        let mut pieces = vec![handshake];
+        let cause = if is_ours { CloseCause::Local } else { CloseCause::Peer };
+        let frames: [(u8, &[u8], Option<Seen>); 9] = [
+            (0x81, "häl".as_bytes(), Some(Seen::Text("häl".to_string()))),
+            (0x89, b"ping", Some(Seen::Ping(b"ping".to_vec()))),
+            (0x02, &[1; 10], None),
+            (0x00, b"", None),
+            (0x8a, b"", Some(Seen::Pong(vec![]))),
+            (0x80, &[1; 130], Some(Seen::Binary(vec![1; 140]))),
+            (0x81, b"", Some(Seen::Text(String::new()))),
+            (0x82, &[2; 126], Some(Seen::Binary(vec![2; 126]))),
+            (0x88, b"\x0f\xa0bye", Some(Seen::closed(4000, "bye", cause))),
+        ];
+        pieces.extend(frames.map(|(first, payload, seen)| (to(role, first, payload), seen)));
+        Script { role, pieces }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.pieces.iter().flat_map(|(bytes, _)| bytes).copied().collect()
+    }
+
+    /// What is seen of the first `n` bytes.
+    fn seen(&self, n: usize) -> Vec<Seen> {
+        let mut end = 0;
+        let whole = self.pieces.iter().take_while(|(bytes, _)| {
+            end += bytes.len();
+            end <= n
+        });
+        whole.filter_map(|(_, seen)| seen.clone()).collect()
+    }
+}
+
+/// Feeds bytes to a connection, which accepts what it is asked and closes if it is told to.
+fn play(conn: &mut Connection, bytes: &[u8], closes: bool, log: &mut Log) {
+    let mut copy = bytes.to_vec();
+    let mut input = &mut copy[..];
+    while let Some(event) = conn.receive(&mut input) {
+        let (asks, opens) =
+            (matches!(event, Event::UpgradeRequest(_)), matches!(event, Event::Open(_)));
+        log.push(event);
+        if asks {
+            conn.accept(&Accept::new()).unwrap();
+        }
+        if closes && (asks || opens) {
+            conn.close(1001, "enough").unwrap();
+        }
+    }
+}
+
+fn poll(conn: &mut Connection, log: &mut Log) {
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+}
+
+/// After the end nothing happens, whatever is called.
+fn assert_over(conn: &mut Connection, log: &Log, name: &str) {
+    let len = conn.outgoing_len();
+    let buffered = conn.buffered_amount();
+    for _ in 0..2 {
+        conn.receive_eof();
+        let mut more = Log::default();
+        feed(conn, &to(conn.role(), 0x81, b"late"), &mut more);
+        feed(conn, b"HTTP/1.1 101 OK\r\n\r\n", &mut more);
+        poll(conn, &mut more);
+        assert_eq!(more.seen, [], "{name}: {:?}", log.seen);
+        assert_eq!(conn.state(), State::Closed);
+        assert!(conn.send("late").is_err() && conn.ping(b"").is_err());
+        assert_eq!(conn.accept(&Accept::new()), Err(UsageError::NoRequestPending));
+        assert_eq!(conn.close(1000, ""), Ok(()));
+        assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (len, buffered), "{name}");
+        assert!(!conn.wants_read());
+    }
+}
+
+/// Runs `check` for both roles, either side closing, at every byte; with all output written, and with none.
+fn at_every_byte(config: &Config, check: impl Fn(&Script, usize, Connection, Log, bool)) {
+    for role in ROLES {
+        for is_ours in [false, true] {
+            let script = Script::new(role, is_ours);
+            let bytes = script.bytes();
+            for n in 0..=bytes.len() {
+                for is_written in [true, false] {
+                    let mut conn = connecting(role, config.clone());
+                    let mut log = Log::default();
+                    if is_written {
+                        drain(&mut conn);
+                    }
+                    play(&mut conn, &bytes[..n], is_ours, &mut log);
+                    if is_written {
+                        drain(&mut conn);
+                    }
+                    check(&script, n, conn, log, is_written);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn end_of_the_stream_at_every_byte_is_reported_once_behind_what_came_before() {
+    // rfc6455-7.1.4-01, rfc6455-7.1.4-02, rfc6455-7.1.5-03, rfc6455-7.2.1-02, rfc6455-7.1.7-06, rfc6455-5.5.1-13,
+    // whatwg-feedback-close-01, whatwg-feedback-close-02, whatwg-feedback-close-03
+    at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
+        let name = format!("{:?} at byte {n}, written: {is_written}", script.role);
+        let is_whole = n == script.bytes().len();
+        let queued = conn.outgoing_len();
+        let wire: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
+        conn.receive_eof();
+        poll(&mut conn, &mut log);
+        let mut expected = script.seen(n);
+        if !is_whole {
+            expected.push(Seen::lost(CloseCause::TransportEnded));
+        }
+        assert_eq!(log.seen, expected, "{name}");
+        // Behind a closing handshake what is queued can still be written; otherwise there is nobody to read it.
+        assert_eq!(conn.outgoing_len(), if is_whole { queued } else { 0 }, "{name}");
+        assert_eq!(conn.is_finished(), conn.outgoing_len() == 0, "{name}");
+        assert_over(&mut conn, &log, &name);
+        assert_eq!(drain(&mut conn), if is_whole { wire } else { vec![] }, "{name}");
+        assert!(conn.is_finished(), "{name}");
+        conn.abort();
+        assert_over(&mut conn, &log, &name);
+    });
+}
+
+#[test]
+fn abort_at_every_byte_ends_at_once_and_writes_nothing() {
+    // rfc6455-7.1.1-02, rfc6455-7.1.4-01, rfc6455-7.1.7-06, rfc6455-7.2.1-02
+    at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
+        let name = format!("{:?} at byte {n}, written: {is_written}", script.role);
+        let buffered = conn.buffered_amount();
+        conn.abort();
+        poll(&mut conn, &mut log);
+        let mut expected = script.seen(n);
+        if n < script.bytes().len() {
+            expected.push(Seen::lost(CloseCause::Aborted));
+        }
+        assert_eq!(log.seen, expected, "{name}");
+        assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_write(), "{name}");
+        assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (0, buffered), "{name}");
+        assert_over(&mut conn, &log, &name);
+        conn.abort();
+        assert_over(&mut conn, &log, &name);
+    });
+}
+
+#[test]
+fn abort_before_the_end_of_the_stream_was_told_is_not_a_second_end() {
+    at_every_byte(&config(), |script, n, mut conn, mut log, _| {
+        conn.receive_eof();
+        conn.abort();
+        conn.receive_eof();
+        conn.abort();
+        poll(&mut conn, &mut log);
+        let ends = log.seen.iter().filter(|seen| matches!(seen, Seen::Closed { .. })).count();
+        assert_eq!(ends, 1, "{:?} at byte {n}", script.role);
+        assert!(conn.is_finished());
+        assert_over(&mut conn, &log, "aborted");
+    });
+}
+
+#[test]
+fn chunks_before_the_end_of_the_stream_are_whole_or_marked_unfinished() {
+    // rfc6455-7.1.5-03
+    at_every_byte(&chunks(), |script, n, mut conn, mut log, _| {
+        conn.receive_eof();
+        poll(&mut conn, &mut log);
+        let mut expected = Vec::new();
+        for seen in script.seen(n) {
+            expected.push(match seen {
+                Seen::Text(text) => {
+                    Seen::Chunked(websocket_proto::MessageKind::Text, text.into_bytes())
+                }
+                Seen::Binary(bytes) => Seen::Chunked(websocket_proto::MessageKind::Binary, bytes),
+                seen => seen,
+            });
+        }
+        if n < script.bytes().len() {
+            expected.push(Seen::lost(CloseCause::TransportEnded));
+        }
+        log.seen.retain(|seen| !matches!(seen, Seen::Unfinished(..)));
+        assert_eq!(log.seen, expected, "{:?} at byte {n}", script.role);
+    });
+}
+
+#[test]
+fn failure_is_flushed_after_the_end_of_the_stream() {
+    // rfc6455-7.1.7-05: the peer may only have shut its own side down
+    for role in ROLES {
+        let mut conn = open(role);
+        let mut log = Log::default();
+        feed(&mut conn, &to(role, 0x83, b""), &mut log);
+        conn.receive_eof();
+        assert!(conn.wants_write() && !conn.is_finished() && !conn.wants_read());
+        assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, b"\x03\xea".to_vec())], "{role:?}");
+        assert!(conn.is_finished());
+        assert_over(&mut conn, &log, "failed");
+    }
+}
+
+#[test]
+fn end_between_the_two_closes_is_not_clean() {
+    // rfc6455-7.1.4-01, rfc6455-7.1.5-03
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.close(1000, "").unwrap();
+        drain(&mut conn);
+        conn.receive_eof();
+        let outcome = run(&mut conn, &[]);
+        assert_eq!(outcome.seen, [Seen::lost(CloseCause::TransportEnded)], "{role:?}");
+        assert!(conn.is_finished());
+    }
+}
+
+#[test]
+fn end_while_the_caller_decides_leaves_the_decision_to_the_caller() {
+    // rfc6455-7.2.2-01
+    let deciding = |behind: &[u8]| {
+        let mut conn = connecting(Role::Server, config());
+        let mut log = Log::default();
+        feed(&mut conn, &[REQUEST, behind].concat(), &mut log);
+        conn.receive_eof();
+        poll(&mut conn, &mut log);
+        assert_eq!(log.seen, [Seen::Upgrade("/chat".to_string())]);
+        assert_eq!(conn.state(), State::Connecting);
+        (conn, log)
+    };
+    let (mut rejected, mut log) = deciding(b"");
+    rejected.reject(403).unwrap();
+    poll(&mut rejected, &mut log);
+    assert_eq!(log.seen[1..], [Seen::lost(CloseCause::Rejected)]);
+    assert!(!rejected.is_finished());
+    assert!(drain(&mut rejected).starts_with(b"HTTP/1.1 403 "));
+    assert!(rejected.is_finished());
+    assert_over(&mut rejected, &log, "rejected");
+
+    let (mut accepted, mut log) = deciding(b"");
+    accepted.accept(&Accept::new()).unwrap();
+    poll(&mut accepted, &mut log);
+    assert_eq!(log.seen[1..], [Seen::lost(CloseCause::TransportEnded)]);
+    assert!(accepted.is_finished());
+    assert_over(&mut accepted, &log, "accepted");
+
+    let (mut aborted, mut log) = deciding(b"");
+    aborted.abort();
+    poll(&mut aborted, &mut log);
+    assert_eq!(log.seen[1..], [Seen::lost(CloseCause::Aborted)]);
+    assert_over(&mut aborted, &log, "aborted");
+}
+
+#[test]
+fn frames_behind_the_request_are_received_before_the_end_of_the_stream() {
+    // rfc6455-7.1.4-01: what the client sent in one piece with its request, at every byte, whenever the end comes
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        BeforeAccept,
+        AfterAccept,
+        AfterFirst,
+        BehindOurClose,
+    }
+    let frames = [(0x81, &b"one"[..]), (0x89, b"p"), (0x82, b"two"), (0x88, b"\x03\xe8")];
+    let pieces = frames.map(|(first, payload)| to(Role::Server, first, payload));
+    let all =
+        [Seen::Text("one".to_string()), Seen::Ping(b"p".to_vec()), Seen::Binary(b"two".to_vec())];
+    let behind = pieces.concat();
+    for end in [End::BeforeAccept, End::AfterAccept, End::AfterFirst, End::BehindOurClose] {
+        for n in 0..=behind.len() {
+            let mut conn = connecting(Role::Server, config());
+            let mut log = Log::default();
+            feed(&mut conn, &[REQUEST, &behind[..n]].concat(), &mut log);
+            log.seen.clear();
+            if matches!(end, End::BeforeAccept) {
+                conn.receive_eof();
+            }
+            conn.accept(&Accept::new()).unwrap();
+            match end {
+                End::BeforeAccept => {}
+                End::AfterAccept => conn.receive_eof(),
+                End::AfterFirst => {
+                    if let Some(event) = conn.poll_event() {
+                        log.push(event);
+                    }
+                    conn.receive_eof();
+                }
+                End::BehindOurClose => {
+                    conn.close(1001, "").unwrap();
+                    conn.receive_eof();
+                }
+            }
+            poll(&mut conn, &mut log);
+            let mut at = 0;
+            let whole = pieces.iter().take_while(|piece| {
+                at += piece.len();
+                at <= n
+            });
+            let count = whole.count();
+            let mut expected = all[..count.min(3)].to_vec();
+            let cause = match end {
+                End::BehindOurClose => CloseCause::Local,
+                _ => CloseCause::Peer,
+            };
+            expected.push(match count {
+                4 => Seen::closed(1000, "", cause),
+                _ => Seen::lost(CloseCause::TransportEnded),
+            });
+            assert_eq!(log.seen, expected, "{end:?} at byte {n}");
+            drain(&mut conn);
+            assert!(conn.is_finished(), "{end:?} at byte {n}");
+            assert_over(&mut conn, &log, "early");
+        }
+    }
+}
+
+#[test]
+fn end_of_a_refusal_is_the_refusal() {
+    // rfc6455-7.2.1-01: (response, is its body complete at the end of the stream)
+    let rows: [(&[u8], bool); 4] = [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\nno", true),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno", false),
+        (b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", false),
+        (b"HTTP/1.0 403 Forbidden\r\n\r\nno", true),
+    ];
+    for (response, is_complete) in rows {
+        for at in 0..=response.len() {
+            let mut conn = connecting(Role::Client, config());
+            let mut log = Log::default();
+            feed(&mut conn, &response[..at], &mut log);
+            conn.receive_eof();
+            poll(&mut conn, &mut log);
+            let [Seen::Closed { code, clean: false, cause, .. }] = &log.seen[..] else {
+                panic!("{:?}", log.seen)
+            };
+            assert_eq!(*code, 1006);
+            let head_len = response.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+            if at < head_len {
+                assert_eq!(*cause, CloseCause::TransportEnded, "at {at}");
+            } else {
+                let CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(
+                    refusal,
+                ))) = cause
+                else {
+                    panic!("{cause:?} at {at}");
+                };
+                assert_eq!(refusal.status(), 403);
+                assert!(b"no".starts_with(refusal.body()), "at {at}");
+                let is_whole = is_complete || response[head_len..at].ends_with(b"123456789");
+                assert_eq!(refusal.is_body_complete(), is_whole, "at {at}");
+            }
+            assert!(conn.is_finished());
+            assert_over(&mut conn, &log, "refused");
+        }
+    }
+}
+
+#[test]
+fn drop_at_every_byte_is_safe() {
+    // whatwg-gc-01
+    at_every_byte(&config(), |_, _, conn, _, _| drop(conn));
+}
