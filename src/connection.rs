@@ -18,7 +18,7 @@ use crate::close::{CloseBody, CloseCode};
 use crate::config::{Config, Delivery};
 use crate::entropy::EntropyError;
 use crate::error::{ProtocolError, UsageError};
-use crate::event::{CloseCause, Closed, Event, MessageKind, Timeout};
+use crate::event::{CloseCause, Closed, Event, Timeout};
 use crate::frame::{FIN, Opcode};
 use crate::outgoing::{Outgoing, OutgoingChunks, Segment};
 use crate::timer::{Span, Timer, Timestamp};
@@ -83,13 +83,11 @@ pub struct Connection {
     rare: Option<Box<Rare>>,
     timer: Timer,
     /// The place in the sequence of [`Entropy::Seed`](crate::Entropy::Seed).
-    entropy_state: u64,
+    entropy_state: u32,
     /// A client's key for its last Close frame, drawn ahead so that it is there when the source fails.
     close_key: [u8; 4],
     /// The end of the text of the fragmented message that is being sent.
     sending_text: Utf8Carry,
-    /// The kind of the fragmented message that is being sent.
-    sending: Option<MessageKind>,
     /// permessage-deflate, if it was negotiated.
     #[cfg(feature = "deflate")]
     codec: Option<Box<crate::deflate::Codec>>,
@@ -97,8 +95,6 @@ pub struct Connection {
     phase: Phase,
     /// Which frames can take the short way through `receive`; kept by `refresh`.
     short: Short,
-    /// The queue went over its high mark, and not below its low one since.
-    blocked: bool,
     /// The peer will send nothing more.
     eof: bool,
 }
@@ -201,13 +197,11 @@ impl Connection {
             entropy_state: 0,
             close_key: [0; 4],
             sending_text: Utf8Carry::default(),
-            sending: None,
             #[cfg(feature = "deflate")]
             codec: None,
             role,
             phase,
             short: Short::Never,
-            blocked: false,
             eof: false,
         }
     }
@@ -273,8 +267,8 @@ impl Connection {
     #[inline]
     pub fn advance(&mut self, n: usize) {
         self.outgoing.advance(n);
-        if self.blocked && self.outgoing.len() <= self.config.low_water_bytes {
-            self.blocked = false;
+        if self.outgoing.blocked && self.outgoing.len() <= self.config.low_water_bytes {
+            self.outgoing.blocked = false;
         }
     }
 
@@ -298,7 +292,7 @@ impl Connection {
     /// [`Config::max_outgoing_bytes`].
     #[inline]
     pub fn is_writable(&self) -> bool {
-        self.phase == Phase::Open && !self.blocked
+        self.phase == Phase::Open && !self.outgoing.blocked
     }
 
     /// Whether there are outgoing bytes that are not taken.
@@ -408,7 +402,7 @@ impl Connection {
         self.phase = phase;
         self.message = Assembler::default();
         self.frame = FrameState::default();
-        self.sending = None;
+        self.outgoing.sending = None;
         self.rare = None;
         #[cfg(feature = "deflate")]
         {
@@ -434,7 +428,7 @@ impl Connection {
             Role::Server => None,
         };
         self.outgoing.push(FIN | Opcode::Close as u8, body.as_bytes(), key);
-        self.sending = None;
+        self.outgoing.sending = None;
     }
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
@@ -514,20 +508,12 @@ impl Connection {
 
     /// Sends a ping if the silence is as long as that, and returns when the next is due.
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
-        let due = self.timer.deadline(now, interval * (u32::from(self.timer.pings) + 1));
-        if now < due {
-            return due;
+        let (due, next) = self.timer.ping_due(now, interval);
+        if due {
+            // A ping that cannot be queued is made up for by the next.
+            let _ = self.ping(b"");
         }
-        // A ping that cannot be queued is made up for by the next.
-        let _ = self.ping(b"");
-        self.timer.pings = self.timer.pings.saturating_add(1);
-        // After a late call, one ping is enough.
-        while self.timer.pings < u16::MAX
-            && self.timer.deadline(now, interval * (u32::from(self.timer.pings) + 1)) <= now
-        {
-            self.timer.pings += 1;
-        }
-        self.timer.deadline(now, interval * (u32::from(self.timer.pings) + 1))
+        next
     }
 
     /// The timeout of `span` has passed.

@@ -48,7 +48,7 @@ impl fmt::Debug for Entropy {
 
 impl Entropy {
     /// Fills `out`. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
-    pub(crate) fn fill(self, state: &mut u64, out: &mut [u8]) -> Result<(), EntropyError> {
+    pub(crate) fn fill(self, state: &mut u32, out: &mut [u8]) -> Result<(), EntropyError> {
         match self {
             Entropy::None => Err(EntropyError),
             #[cfg(feature = "os-entropy")]
@@ -56,8 +56,9 @@ impl Entropy {
             Entropy::Function(fill) => fill(out),
             Entropy::Seed(seed) => {
                 for chunk in out.chunks_mut(8) {
-                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                    let word = split_mix(seed ^ *state).to_le_bytes();
+                    *state = state.wrapping_add(1);
+                    let place = u64::from(*state).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let word = split_mix(seed ^ place).to_le_bytes();
                     chunk.copy_from_slice(&word[..chunk.len()]);
                 }
                 Ok(())
@@ -67,7 +68,7 @@ impl Entropy {
 
     /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
     #[inline]
-    pub(crate) fn mask_key(self, state: &mut u64) -> Result<[u8; 4], EntropyError> {
+    pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
         #[cfg(feature = "os-entropy")]
         if let Entropy::Os = self {
             return os::key();

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Shared;
+use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
 
@@ -35,6 +36,10 @@ pub(crate) struct Outgoing {
     more: Option<Box<More>>,
     /// Bytes of the opening handshake at the front, which are not frames; unused once `more` is there.
     head: u32,
+    /// The kind of the fragmented message that is being queued.
+    pub(crate) sending: Option<MessageKind>,
+    /// The queue went over its high mark, and not below its low one since.
+    pub(crate) blocked: bool,
     /// Something was queued since [`release_unused`](Outgoing::release_unused) last looked.
     used: bool,
 }

@@ -62,12 +62,13 @@ pub(crate) enum Span {
     Linger,
 }
 
-/// One running timer, in 12 bytes: milliseconds, modulo 2^32 (49 days).
+/// One running timer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timer {
-    since: u32,
-    /// Pings sent in this silence.
-    pub(crate) pings: u16,
+    /// Milliseconds, rounded up, modulo 2^64.
+    since: u64,
+    /// The interval of the silence in which the last ping was due.
+    pinged: u32,
     span: Span,
     /// The peer was heard since the time was last told.
     pub(crate) heard: bool,
@@ -75,28 +76,46 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) const fn new() -> Timer {
-        Timer { since: 0, pings: 0, span: Span::Unknown, heard: false }
+        Timer { since: 0, pinged: 0, span: Span::Unknown, heard: false }
     }
 
     /// Notes the time: it begins a new span, or a new silence, if there is one.
     pub(crate) fn observe(&mut self, now: Timestamp, span: Span) {
         let heard = core::mem::take(&mut self.heard);
         if self.span != span || (span == Span::Silence && heard) {
-            *self = Timer { since: millis(now) as u32, pings: 0, span, heard: false };
+            *self = Timer { since: millis(now) as u64, pinged: 0, span, heard: false };
         }
+    }
+
+    /// Milliseconds since the span began; 0 for a clock that went back before it.
+    fn elapsed(&self, now: Timestamp) -> u64 {
+        let elapsed = (millis(now) as u64).wrapping_sub(self.since) as i64;
+        elapsed.max(0) as u64
     }
 
     /// The moment `after` the start of the span: never earlier, and less than a millisecond later.
     pub(crate) fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
-        let elapsed = u64::from((millis(now) as u32).wrapping_sub(self.since));
-        let start = Duration::from_millis(millis(now).saturating_sub(elapsed));
+        let elapsed = (millis(now) as u64).wrapping_sub(self.since) as i64;
+        let start = millis(now).saturating_add_signed(-i128::from(elapsed));
+        let whole = u64::try_from(start / 1000).map_or(Duration::MAX, Duration::from_secs);
+        let start = whole.saturating_add(Duration::from_millis((start % 1000) as u64));
         Timestamp(start.saturating_add(after))
+    }
+
+    /// Whether a ping is due, one in each `interval` of the silence, and when the next is. After a late call one is
+    /// enough for all that were missed.
+    pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
+        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        let passed = u32::try_from(self.elapsed(now) / millis).unwrap_or(u32::MAX);
+        let due = passed > self.pinged;
+        self.pinged = passed;
+        (due, self.deadline(now, interval.saturating_mul(passed.saturating_add(1))))
     }
 }
 
 /// Milliseconds, rounded up.
-fn millis(now: Timestamp) -> u64 {
-    now.0.as_micros().div_ceil(1000) as u64
+fn millis(now: Timestamp) -> u128 {
+    now.0.as_nanos().div_ceil(1_000_000)
 }
 
 #[cfg(test)]

@@ -133,6 +133,23 @@ fn chunks_are_what_the_reads_bring_and_end_on_characters() {
     }
 }
 
+// rfc6455-5.4-18
+#[test]
+fn a_read_of_any_size_is_one_chunk() {
+    for role in ROLES {
+        for first in [0x81, 0x82] {
+            for len in [63, 64, 65, 4096, 70_000] {
+                let mut found = vec![];
+                let mut conn = open_with(role, chunks());
+                let payload = vec![b'x'; len];
+                read(&mut conn, &to(role, first, &payload), &mut found);
+                let kind = if first == 0x81 { MessageKind::Text } else { MessageKind::Binary };
+                assert_eq!(found, [(kind, payload, true, true)], "{role:?}, {len}");
+            }
+        }
+    }
+}
+
 // rfc6455-5.4-05, -18, 5.6-01, 6.2-04
 #[test]
 fn characters_survive_every_cut_of_frames_and_reads() {

@@ -389,12 +389,24 @@ fn of_many_pings_that_nobody_reads_the_first_few_and_the_latest_are_answered() {
             expected.push((0x8a, numbered(2999)));
             expected.push((0x81, b"queued".to_vec()));
             assert_eq!(plain_frames(&drain(&mut conn)), expected, "{role:?}, {limit}");
-            // What was written leaves room for as many again.
-            for i in 0..u32::from(limit.max(1)) {
+            // What was written leaves room for as many again, also if the message is still there.
+            let again: Vec<_> = (0..=kept).map(|i| (0x8a, numbered(i))).collect();
+            for message in [None, Some("queued")] {
+                for i in 0..=kept {
+                    take(&mut conn, 0x89, &numbered(i));
+                }
+                let pongs = conn.outgoing_len() as usize;
+                if let Some(message) = message {
+                    conn.send(message).unwrap();
+                }
+                assert_eq!(plain_frames(&write(&mut conn, pongs)), again, "{role:?}, {limit}");
+            }
+            for i in 0..=kept {
                 take(&mut conn, 0x89, &numbered(i));
             }
-            let again: Vec<_> = (0..=kept).map(|i| (0x8a, numbered(i))).collect();
-            assert_eq!(plain_frames(&drain(&mut conn)), again, "{role:?}, {limit}");
+            let mut expected = again;
+            expected.push((0x81, b"queued".to_vec()));
+            assert_eq!(plain_frames(&drain(&mut conn)), expected, "{role:?}, {limit}");
         }
     }
 }
@@ -473,7 +485,8 @@ fn ended_connections(role: Role, config: &Config) -> Vec<(String, Connection, Lo
             feed(&mut conn, &to(role, first, payload), &mut log);
             ended.push((format!("{first:02x} {payload:02x?}, closing: {is_closing}"), conn, log));
         }
-        let calls: [(&str, fn(&mut Connection)); 3] = [
+        type EndingCall = (&'static str, fn(&mut Connection));
+        let calls: [EndingCall; 3] = [
             ("eof", |conn| conn.receive_eof()),
             ("abort", |conn| conn.abort()),
             ("timeout", |conn| {

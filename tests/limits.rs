@@ -84,12 +84,12 @@ fn a_frame_has_at_most_its_limit() {
             for len in [limit.saturating_sub(1), limit, limit + 1] {
                 let payload = vec![b'x'; len as usize];
                 let (seen, answered): (_, Frames<'_>) = if len > limit {
-                    (Seen::failed(error.clone()), &[(0x88, TOO_BIG)])
+                    ([Seen::failed(error.clone())], &[(0x88, TOO_BIG)])
                 } else {
-                    (binary(&config, &payload), &[])
+                    ([binary(&config, &payload)], &[])
                 };
                 if limit < 1000 {
-                    in_both_roles(&config, &[(0x82, &payload)], &[seen], answered);
+                    in_both_roles(&config, &[(0x82, &payload)], &seen, answered);
                     continue;
                 }
                 for role in ROLES {
@@ -97,7 +97,7 @@ fn a_frame_has_at_most_its_limit() {
                     for size in [1000, bytes.len()] {
                         let pieces: Vec<_> = bytes.chunks(size).collect();
                         let outcome = run(&mut open_with(role, config.clone()), &pieces);
-                        assert_eq!(outcome.seen, [seen.clone()], "{role:?}, {limit}, {len}");
+                        assert_eq!(outcome.seen, seen, "{role:?}, {limit}, {len}");
                     }
                 }
             }

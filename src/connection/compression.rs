@@ -136,7 +136,7 @@ impl Connection {
 
     /// Whether the fragmented message that is being sent is compressed; one that begins now is.
     pub(super) fn compresses_fragment(&self) -> bool {
-        match (&self.codec, self.sending) {
+        match (&self.codec, self.outgoing.sending) {
             (Some(codec), Some(_)) => codec.sending.is_some(),
             (Some(codec), None) => codec.deflater.is_usable(),
             (None, _) => false,

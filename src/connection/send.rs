@@ -57,7 +57,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return Err(UsageError::NotOpen(self.state()));
         }
-        if self.sending.is_some() {
+        if self.outgoing.sending.is_some() {
             return Err(UsageError::MessageUnfinished);
         }
         self.check_room(len)
@@ -131,7 +131,7 @@ impl Connection {
         if self.phase != Phase::Open {
             return Err(UsageError::NotOpen(self.state()));
         }
-        if self.sending.is_some_and(|begun| begun != kind) {
+        if self.outgoing.sending.is_some_and(|begun| begun != kind) {
             return Err(UsageError::FragmentKindChanged);
         }
         self.check_room(payload.len())?;
@@ -139,14 +139,14 @@ impl Connection {
         if kind == MessageKind::Text && text.feed(payload, last).is_err() {
             return Err(UsageError::InvalidUtf8);
         }
-        let opcode = match (self.sending, kind) {
+        let opcode = match (self.outgoing.sending, kind) {
             (Some(_), _) => Opcode::Continuation,
             (None, MessageKind::Text) => Opcode::Text,
             (None, MessageKind::Binary) => Opcode::Binary,
         };
         self.push_fragment(if last { FIN } else { 0 } | opcode as u8, payload)?;
         self.sending_text = text;
-        self.sending = (!last).then_some(kind);
+        self.outgoing.sending = (!last).then_some(kind);
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl Connection {
     #[inline]
     pub(super) fn note_queued(&mut self) {
         if self.outgoing.len() > self.config.high_water_bytes {
-            self.blocked = true;
+            self.outgoing.blocked = true;
         }
     }
 }
