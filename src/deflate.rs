@@ -15,7 +15,7 @@ pub(crate) use inflater::{Inflater, Step};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::connection::Role;
+use crate::state::Role;
 
 /// The codecs of one connection, and the buffers that they use while it is busy.
 pub(crate) struct Codec {

@@ -5,9 +5,9 @@
 use core::fmt;
 
 use crate::close::CloseCode;
-use crate::connection::State;
 use crate::entropy::EntropyError;
 use crate::handshake::{HandshakeError, UriError};
+use crate::state::State;
 
 /// A call that the caller should not have made, or that cannot be carried out. Nothing was queued.
 ///

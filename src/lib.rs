@@ -87,6 +87,7 @@ mod mask;
 mod outgoing;
 mod prepared;
 mod read_buffer;
+mod state;
 mod timer;
 mod utf8;
 
@@ -99,7 +100,7 @@ pub use alloc::sync::Arc as Shared;
 
 pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES};
 pub use config::{Config, Delivery};
-pub use connection::{Connection, Role, State};
+pub use connection::Connection;
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};
@@ -114,6 +115,7 @@ pub use mask::apply_mask;
 pub use outgoing::{OutgoingChunks, Segment};
 pub use prepared::PreparedMessage;
 pub use read_buffer::ReadBuffer;
+pub use state::{Role, State};
 pub use timer::Timestamp;
 
 /// The README's programs are compiled with the tests.

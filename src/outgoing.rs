@@ -1,6 +1,9 @@
 //! The queue of bytes for the peer: frames in wire order, released in any portions, and the count of payload bytes
 //! that are still in it. It knows frames, and that control frames go ahead; it does not know why they are sent.
 
+mod cursor;
+mod segment;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -10,6 +13,10 @@ use crate::Shared;
 use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
+use cursor::{FrameCursor, Passed};
+use segment::Piece;
+
+pub use segment::Segment;
 
 /// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
 const KEEP_BYTES: usize = 32 * 1024;
@@ -66,161 +73,6 @@ struct More {
     released: FrameCursor,
     /// Where in its frame the first byte stands that is not taken; equal to `released` if none is.
     exposed: FrameCursor,
-}
-
-/// A piece of the queue.
-enum Piece {
-    /// A header before a moved payload.
-    Header { bytes: [u8; MAX_HEADER_BYTES], start: u8, end: u8 },
-    /// `..start` is released.
-    Owned { bytes: Vec<u8>, start: usize },
-    /// Shared with other connections, or with a part that was taken.
-    Shared(Segment),
-}
-
-impl Piece {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Piece::Header { bytes, start, end } => &bytes[usize::from(*start)..usize::from(*end)],
-            Piece::Owned { bytes, start } => &bytes[*start..],
-            Piece::Shared(segment) => segment,
-        }
-    }
-
-    fn release(&mut self, n: usize) {
-        match self {
-            Piece::Header { start, .. } => *start += n as u8,
-            Piece::Owned { start, .. } => *start += n,
-            Piece::Shared(segment) => segment.start += n,
-        }
-    }
-
-    fn into_segment(self) -> Segment {
-        match self {
-            Piece::Header { .. } => Segment::new(self.as_slice().to_vec(), 0),
-            Piece::Owned { bytes, start } => Segment::new(bytes, start),
-            Piece::Shared(segment) => segment,
-        }
-    }
-}
-
-/// A piece of the outgoing bytes that was taken out of the queue: its address is stable, and it borrows from
-/// nothing, so that the kernel or another thread can hold it while the connection goes on.
-#[derive(Clone)]
-pub struct Segment {
-    bytes: Shared<Vec<u8>>,
-    start: usize,
-    end: usize,
-}
-
-impl Segment {
-    fn new(bytes: Vec<u8>, start: usize) -> Segment {
-        let end = bytes.len();
-        Segment { bytes: Shared::new(bytes), start, end }
-    }
-
-    pub(crate) fn shared(bytes: Shared<Vec<u8>>) -> Segment {
-        let end = bytes.len();
-        Segment { bytes, start: 0, end }
-    }
-
-    /// The first `n` bytes; the rest stays.
-    fn split_to(&mut self, n: usize) -> Segment {
-        let front = Segment { end: self.start + n, ..self.clone() };
-        self.start += n;
-        front
-    }
-}
-
-impl core::ops::Deref for Segment {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-}
-
-impl AsRef<[u8]> for Segment {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl fmt::Debug for Segment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Segment({} bytes)", self.len())
-    }
-}
-
-/// A place in a stream of our own frames. The default is a border between two.
-#[derive(Clone, Copy, Default)]
-struct FrameCursor {
-    header_left: u8,
-    is_data: bool,
-    payload_left: u64,
-    /// The frame ends a message.
-    fin: bool,
-    /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
-    compressed: bool,
-}
-
-/// What was passed over in a stream of frames.
-#[derive(Default)]
-struct Passed {
-    /// Payload bytes of data frames that are not compressed.
-    data: u64,
-    /// Compressed messages that ended.
-    compressed: u32,
-}
-
-impl FrameCursor {
-    /// Inside bytes that are no frame: their end is a border.
-    fn in_head(len: u32) -> FrameCursor {
-        FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
-    }
-
-    fn at_border(self) -> bool {
-        self.to_border() == 0
-    }
-
-    /// Bytes up to the end of the frame.
-    fn to_border(self) -> u64 {
-        u64::from(self.header_left) + self.payload_left
-    }
-
-    /// Moves over the first `n` bytes of `wire`, which holds headers whole.
-    fn advance(&mut self, wire: &[u8], n: usize) -> Passed {
-        let mut passed = Passed::default();
-        let mut at = 0;
-        while at < n {
-            if self.at_border() {
-                let (first, len, size) = frame::decode_own(&wire[at..]);
-                *self = FrameCursor {
-                    header_left: size as u8,
-                    is_data: frame::is_data(first),
-                    payload_left: len,
-                    fin: first & FIN != 0,
-                    compressed: match Opcode::from_first_byte(first) {
-                        Some(Opcode::Text | Opcode::Binary) => frame::is_compressed(first),
-                        _ => self.compressed,
-                    },
-                };
-            }
-            let header = usize::from(self.header_left).min(n - at);
-            self.header_left -= header as u8;
-            at += header;
-            let payload = self.payload_left.min((n - at) as u64);
-            self.payload_left -= payload;
-            at += payload as usize;
-            if self.is_data && !self.compressed {
-                passed.data += payload;
-            }
-            if self.is_data && self.compressed && self.fin && self.at_border() {
-                passed.compressed += 1;
-            }
-        }
-        passed
-    }
 }
 
 impl Outgoing {

@@ -154,7 +154,7 @@ fn what_is_no_deflate_fails_with_1007() {
             let bytes = to(role, 0xc1, &hex(payload));
             let failed = Seen::failed(ProtocolError::InvalidDeflate);
             let answered: &[(u8, &[u8])] = &[(0x88, &[3, 0xef])];
-            in_every_cut(role, || deflate(role), &bytes, &[failed.clone()], answered);
+            in_every_cut(role, || deflate(role), &bytes, std::slice::from_ref(&failed), answered);
             let mut config = deflate_config();
             config.delivery = websocket_proto::Delivery::Chunks;
             let mut seen = vec![failed];
@@ -207,7 +207,13 @@ fn text_is_checked_after_inflating() {
         for role in ROLES {
             let bytes = to(role, 0xc1, &hex(payload));
             let error = Seen::failed(ProtocolError::InvalidUtf8);
-            in_every_cut(role, || deflate(role), &bytes, &[error.clone()], &[(0x88, &[3, 0xef])]);
+            in_every_cut(
+                role,
+                || deflate(role),
+                &bytes,
+                std::slice::from_ref(&error),
+                &[(0x88, &[3, 0xef])],
+            );
             let mut config = deflate_config();
             config.delivery = websocket_proto::Delivery::Chunks;
             let mut seen = vec![error];
@@ -378,7 +384,7 @@ fn buffered_amount_counts_before_compression_and_falls_with_the_last_byte() {
     // whatwg-bufferedAmount-02
     for role in ROLES {
         let mut conn = deflate(role);
-        conn.send(&vec![7; 10_000]).unwrap();
+        conn.send(vec![7; 10_000]).unwrap();
         conn.send_uncompressed(&[1; 10]).unwrap();
         conn.send_fragment(MessageKind::Binary, &[2; 500], false).unwrap();
         conn.send_fragment(MessageKind::Binary, &[2; 600], true).unwrap();

@@ -15,7 +15,6 @@ fn main() -> Result<()> {
     let mut config = Config::default();
     let server = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [server] => server.to_string(),
-        #[cfg(feature = "deflate")]
         [server, "--deflate"] => {
             config.deflate = Some(websocket_proto::Deflate::default());
             server.to_string()

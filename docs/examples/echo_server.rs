@@ -21,7 +21,6 @@ fn main() -> Result<()> {
     let mut config = Config::default();
     match flags.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {}
-        #[cfg(feature = "deflate")]
         ["--deflate"] => config.deflate = Some(websocket_proto::Deflate::default()),
         _ => {
             return Err(Error::new(

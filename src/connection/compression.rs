@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Connection, Role};
+use super::Connection;
 use crate::Shared;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Codec, DeflateParams, Step};
@@ -13,6 +13,7 @@ use crate::event::{Event, Message, MessageKind};
 use crate::frame::{FIN, RSV1};
 use crate::mask;
 use crate::prepared::{self, PreparedMessage};
+use crate::state::Role;
 use crate::utf8::InvalidUtf8;
 
 /// Compressed bytes that are unmasked at a time, when what they inflate to is handed over in chunks.

@@ -1,7 +1,7 @@
 //! The opening handshake as a part of the connection's life: where the bytes go, who decides, what is kept meanwhile
 //! (RFC 6455 4). What a head must look like is the business of [`crate::handshake`].
 
-use super::{Connection, Phase, Role};
+use super::{Connection, Phase};
 use crate::Shared;
 #[cfg(feature = "deflate")]
 use crate::close::{CloseBody, CloseCode};
@@ -12,6 +12,7 @@ use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, ClientStep, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
+use crate::state::Role;
 
 /// What an opening handshake needs for its next step.
 #[derive(Default)]

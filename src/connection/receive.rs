@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::mem;
 
-use super::{Connection, Phase, Role};
+use super::{Connection, Phase};
 use crate::close::{self, CloseBody, CloseCode};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
@@ -13,6 +13,7 @@ use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
 use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
 use crate::mask;
 use crate::read_buffer::ReadBuffer;
+use crate::state::Role;
 use crate::utf8::{self, InvalidUtf8};
 
 /// The frame that is being received.

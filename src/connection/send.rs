@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{Connection, Phase, Role};
+use super::{Connection, Phase};
 use crate::close::CloseBody;
 use crate::close::CloseCode;
 use crate::entropy::EntropyError;
@@ -11,6 +11,7 @@ use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
 use crate::frame::{FIN, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 use crate::prepared::{self, PreparedMessage};
+use crate::state::Role;
 
 impl Connection {
     /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied, once; a large owned one is moved.

@@ -4,9 +4,9 @@ use alloc::string::String;
 use core::fmt::Write;
 
 use super::Direction;
-use crate::connection::Role;
 use crate::handshake::HandshakeError;
 use crate::handshake::extensions::{self, Extension, Param};
+use crate::state::Role;
 
 const NAME: &str = "permessage-deflate";
 

@@ -1,0 +1,75 @@
+//! A place in a stream of our own frames, moved over what is released: it finds the borders between frames, and what was
+//! payload, by reading the headers that are passed.
+
+use crate::frame::{self, FIN, Opcode};
+
+/// A place in a stream of our own frames. The default is a border between two.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FrameCursor {
+    header_left: u8,
+    is_data: bool,
+    payload_left: u64,
+    /// The frame ends a message.
+    fin: bool,
+    /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
+    compressed: bool,
+}
+
+/// What was passed over in a stream of frames.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// Payload bytes of data frames that are not compressed.
+    pub(super) data: u64,
+    /// Compressed messages that ended.
+    pub(super) compressed: u32,
+}
+
+impl FrameCursor {
+    /// Inside bytes that are no frame: their end is a border.
+    pub(super) fn in_head(len: u32) -> FrameCursor {
+        FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
+    }
+
+    pub(super) fn at_border(self) -> bool {
+        self.to_border() == 0
+    }
+
+    /// Bytes up to the end of the frame.
+    pub(super) fn to_border(self) -> u64 {
+        u64::from(self.header_left) + self.payload_left
+    }
+
+    /// Moves over the first `n` bytes of `wire`, which holds headers whole.
+    pub(super) fn advance(&mut self, wire: &[u8], n: usize) -> Passed {
+        let mut passed = Passed::default();
+        let mut at = 0;
+        while at < n {
+            if self.at_border() {
+                let (first, len, size) = frame::decode_own(&wire[at..]);
+                *self = FrameCursor {
+                    header_left: size as u8,
+                    is_data: frame::is_data(first),
+                    payload_left: len,
+                    fin: first & FIN != 0,
+                    compressed: match Opcode::from_first_byte(first) {
+                        Some(Opcode::Text | Opcode::Binary) => frame::is_compressed(first),
+                        _ => self.compressed,
+                    },
+                };
+            }
+            let header = usize::from(self.header_left).min(n - at);
+            self.header_left -= header as u8;
+            at += header;
+            let payload = self.payload_left.min((n - at) as u64);
+            self.payload_left -= payload;
+            at += payload as usize;
+            if self.is_data && !self.compressed {
+                passed.data += payload;
+            }
+            if self.is_data && self.compressed && self.fin && self.at_border() {
+                passed.compressed += 1;
+            }
+        }
+        passed
+    }
+}

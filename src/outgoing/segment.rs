@@ -1,0 +1,91 @@
+//! The pieces of the queue: owned or shared bytes of which the front is released, and those that were taken out.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::Shared;
+use crate::frame::MAX_HEADER_BYTES;
+
+/// A piece of the queue.
+pub(super) enum Piece {
+    /// A header before a moved payload.
+    Header { bytes: [u8; MAX_HEADER_BYTES], start: u8, end: u8 },
+    /// `..start` is released.
+    Owned { bytes: Vec<u8>, start: usize },
+    /// Shared with other connections, or with a part that was taken.
+    Shared(Segment),
+}
+
+impl Piece {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        match self {
+            Piece::Header { bytes, start, end } => &bytes[usize::from(*start)..usize::from(*end)],
+            Piece::Owned { bytes, start } => &bytes[*start..],
+            Piece::Shared(segment) => segment,
+        }
+    }
+
+    pub(super) fn release(&mut self, n: usize) {
+        match self {
+            Piece::Header { start, .. } => *start += n as u8,
+            Piece::Owned { start, .. } => *start += n,
+            Piece::Shared(segment) => segment.start += n,
+        }
+    }
+
+    pub(super) fn into_segment(self) -> Segment {
+        match self {
+            Piece::Header { .. } => Segment::new(self.as_slice().to_vec(), 0),
+            Piece::Owned { bytes, start } => Segment::new(bytes, start),
+            Piece::Shared(segment) => segment,
+        }
+    }
+}
+
+/// A piece of the outgoing bytes that was taken out of the queue: its address is stable, and it borrows from
+/// nothing, so that the kernel or another thread can hold it while the connection goes on.
+#[derive(Clone)]
+pub struct Segment {
+    bytes: Shared<Vec<u8>>,
+    pub(super) start: usize,
+    end: usize,
+}
+
+impl Segment {
+    pub(super) fn new(bytes: Vec<u8>, start: usize) -> Segment {
+        let end = bytes.len();
+        Segment { bytes: Shared::new(bytes), start, end }
+    }
+
+    pub(super) fn shared(bytes: Shared<Vec<u8>>) -> Segment {
+        let end = bytes.len();
+        Segment { bytes, start: 0, end }
+    }
+
+    /// The first `n` bytes; the rest stays.
+    pub(super) fn split_to(&mut self, n: usize) -> Segment {
+        let front = Segment { end: self.start + n, ..self.clone() };
+        self.start += n;
+        front
+    }
+}
+
+impl core::ops::Deref for Segment {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+}
+
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({} bytes)", self.len())
+    }
+}
