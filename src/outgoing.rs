@@ -65,7 +65,7 @@ struct More {
     in_control: bool,
     /// The sizes before compression of the compressed messages that are queued whole, in wire order.
     compressed: VecDeque<u64>,
-    /// Pongs in `control`, counted since it was last empty.
+    /// Pongs in `control`; those that were sent without a ping do not count.
     pongs: u8,
     /// Where in `control` the latest pong begins, if none of it is released.
     last_pong: Option<usize>,
@@ -319,6 +319,7 @@ impl Outgoing {
             self.remove_front(step, &cursor);
             let more = self.more.as_mut().expect("it was made above");
             more.released = cursor;
+            more.pongs = more.pongs.saturating_sub(u8::try_from(passed.pongs).unwrap_or(u8::MAX));
             self.buffered -= more.release(&passed);
         }
         if self.len() == 0 {

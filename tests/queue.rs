@@ -444,6 +444,28 @@ fn is_writable_has_two_marks() {
 }
 
 #[test]
+fn a_pong_that_was_written_makes_room_for_another() {
+    // rfc6455-5.5.3-02, rfc6455-5.5.2-02
+    for role in ROLES {
+        let mut config = config();
+        config.max_queued_pongs = 4;
+        let mut conn = open_with(role, config);
+        let ping = |conn: &mut Connection, n: u8| {
+            let mut input = to(role, 0x89, &[n]);
+            assert!(conn.receive(&mut &mut input[..]).is_some());
+        };
+        (0..4).for_each(|n| ping(&mut conn, n));
+        let pong = frame(0x8a, &[0], (role == Role::Client).then_some(KEY)).len();
+        conn.advance(3 * pong);
+        // One is waiting: three more find room, the next two do not, and the latest of them stays.
+        (4..9).for_each(|n| ping(&mut conn, n));
+        let payloads: Vec<u8> =
+            plain_frames(&drain(&mut conn)).iter().map(|(_, payload)| payload[0]).collect();
+        assert_eq!(payloads, [3, 4, 5, 8]);
+    }
+}
+
+#[test]
 #[should_panic(expected = "advance(8), but 7 bytes are outgoing")]
 fn releasing_more_than_there_is_is_a_bug_of_the_caller() {
     let mut conn = open(Role::Server);
@@ -473,6 +495,7 @@ fn a_taken_segment_outlives_the_connection_and_keeps_its_address() {
 
 #[test]
 fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
+    // rfc6455-10.3-02
     let payload = vec![5; 1 << 20];
     let address = payload.as_ptr();
     let mut conn = open(Role::Server);
@@ -490,6 +513,7 @@ fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
     assert_eq!(a.outgoing().as_ptr(), b.outgoing().as_ptr());
 }
 
+#[cfg(feature = "std")]
 #[test]
 fn slices_for_a_vectored_write_are_the_first_chunks() {
     let mut conn = open(Role::Server);

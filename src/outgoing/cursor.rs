@@ -9,6 +9,7 @@ pub(super) struct FrameCursor {
     header_left: u8,
     is_data: bool,
     payload_left: u64,
+    is_pong: bool,
     /// The frame ends a message.
     fin: bool,
     /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
@@ -22,6 +23,8 @@ pub(super) struct Passed {
     pub(super) data: u64,
     /// Compressed messages that ended.
     pub(super) compressed: u32,
+    /// Pongs that ended.
+    pub(super) pongs: u32,
 }
 
 impl FrameCursor {
@@ -49,6 +52,7 @@ impl FrameCursor {
                 *self = FrameCursor {
                     header_left: size as u8,
                     is_data: frame::is_data(first),
+                    is_pong: first & 0x0f == Opcode::Pong as u8,
                     payload_left: len,
                     fin: first & FIN != 0,
                     compressed: match Opcode::from_first_byte(first) {
@@ -66,8 +70,9 @@ impl FrameCursor {
             if self.is_data && !self.compressed {
                 passed.data += payload;
             }
-            if self.is_data && self.compressed && self.fin && self.at_border() {
-                passed.compressed += 1;
+            if self.at_border() {
+                passed.compressed += u32::from(self.is_data && self.compressed && self.fin);
+                passed.pongs += u32::from(self.is_pong);
             }
         }
         passed
