@@ -48,7 +48,7 @@ fn client_and_server_agree_without_key_and_accept() {
             .origin("https://example.com")
             .subprotocol("chat")
             .header("Authorization", "Bearer x");
-        let headers = request.extended_connect().expect("a valid request");
+        let headers = request.extended_connect(&Config::default()).expect("a valid request");
         for (name, _) in &headers {
             assert_eq!(**name, name.to_ascii_lowercase());
             let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&&**name);
@@ -67,12 +67,15 @@ fn client_and_server_agree_without_key_and_accept() {
             (Accept::new(), None),
             (Accept::new().subprotocol("chat").header("X-Y", "z"), Some("chat")),
         ] {
-            let response = connect.accept(&accept).expect("chat was offered");
+            let response = connect
+                .accept(&accept, &Config::default())
+                .map(|accepted| accepted.headers)
+                .expect("chat was offered");
             assert_eq!(response[0], (":status".to_string(), "200".to_string()));
             assert!(response.iter().all(|(name, _)| name != "sec-websocket-accept"));
             assert_eq!(judge(&request, &response), Ok(chosen.map(str::to_string)));
         }
-        let other = connect.accept(&Accept::new().subprotocol("Chat"));
+        let other = connect.accept(&Accept::new().subprotocol("Chat"), &Config::default());
         assert_eq!(other, Err(UsageError::SubprotocolNotOffered));
     }
 }
@@ -91,7 +94,7 @@ fn server_refuses_with_a_status_that_the_client_surfaces() {
         ("upgrade", "websocket", 400, &[]),
         ("connection", "Upgrade", 400, &[]),
     ] {
-        let mut sent = request.extended_connect().expect("a valid request");
+        let mut sent = request.extended_connect(&Config::default()).expect("a valid request");
         match sent.iter_mut().find(|(other, _)| other == name) {
             Some(header) => header.1 = value.into(),
             None => sent.push((name.into(), value.into())),
@@ -139,7 +142,7 @@ fn requests_that_cannot_be_sent_are_refused() {
         (request().origin("a\0"), E::InvalidHeaderValue),
         (request().subprotocol("chat"), E::DuplicateSubprotocol),
     ] {
-        assert_eq!(request.extended_connect(), Err(error), "{request:?}");
+        assert_eq!(request.extended_connect(&Config::default()), Err(error), "{request:?}");
     }
 }
 
@@ -219,4 +222,38 @@ fn reset_of_the_stream_is_the_loss_of_the_transport() {
         assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)]);
         assert!(outcome.output.is_empty() && conn.is_finished());
     }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn compression_is_agreed_on_as_over_http_1() {
+    // rfc8441-5-07, rfc7692-5-15
+    let mut config = config();
+    config.deflate = Some(websocket_proto::Deflate::default());
+    let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
+    let headers = request.extended_connect(&config).expect("a valid request");
+    let headers: Vec<(&str, &[u8])> =
+        headers.iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+    let connect = ExtendedConnect::parse(headers.iter().copied()).expect("a valid request");
+    let accepted = connect.accept(&Accept::new(), &config).expect("nothing was chosen");
+    let response: Vec<(&str, &[u8])> =
+        accepted.headers[1..].iter().map(|(name, value)| (&name[..], value.as_bytes())).collect();
+    let opened =
+        request.extended_response(200, response.clone(), &config).expect("a valid response");
+    assert_eq!(opened.deflate, accepted.deflate);
+    let params = accepted.deflate.expect("both ends want it");
+    let mut client =
+        Connection::from_upgrade_with_deflate(Role::Client, params, config.clone()).unwrap();
+    let mut server =
+        Connection::from_upgrade_with_deflate(Role::Server, params, config.clone()).unwrap();
+    let text = "compressed ".repeat(20);
+    client.send(&text[..]).unwrap();
+    let bytes = drain(&mut client);
+    assert!(bytes[0] == 0xc1 && bytes.len() < text.len());
+    assert_eq!(run(&mut server, &[&bytes]).seen, [Seen::Text(text)]);
+    // Who did not offer it is not given it, and does not take it.
+    let verdict = request.extended_response(200, response, &Config::default());
+    assert_eq!(verdict.map(|_| ()), Err(HandshakeError::ExtensionNotOffered));
+    let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
+    assert_eq!((plain.headers.len(), plain.deflate), (1, None));
 }

@@ -30,7 +30,7 @@ impl ClientRequest {
     ///
     /// # Errors
     /// What is wrong with the request's origin, subprotocols or headers.
-    pub fn extended_connect(&self) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
+    pub fn extended_connect(&self, config: &Config) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
         self.check()?;
         self.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
         let uri = &self.uri;
@@ -52,6 +52,12 @@ impl ClientRequest {
         if !self.subprotocols.is_empty() {
             headers.push((SUBPROTOCOL.into(), self.subprotocols.join(", ").into()));
         }
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = &config.deflate {
+            headers.push((EXTENSIONS.into(), deflate.offer().into()));
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = config;
         // RFC 9113 8.2.1: names are in lower case.
         headers.extend(
             self.headers
@@ -62,7 +68,7 @@ impl ClientRequest {
     }
 
     /// Judges the response to [`extended_connect`](ClientRequest::extended_connect): 2xx opens the connection (RFC 8441
-    /// 5), if the subprotocol was offered and, since none was offered, there is no extension.
+    /// 5), if its subprotocol and extensions are among those that were offered.
     ///
     /// # Errors
     /// [`HandshakeError::Status`] for any other status, 101 included; else what is wrong with the headers.
@@ -79,8 +85,19 @@ impl ClientRequest {
             return Err(HandshakeError::Status { status });
         }
         let headers = headers.into_iter();
-        if named(headers.clone(), EXTENSIONS).next().is_some() {
-            check_extensions(named(headers, EXTENSIONS))?;
+        let extensions = named(headers.clone(), EXTENSIONS);
+        let is_there = extensions.clone().next().is_some();
+        if is_there {
+            check_extensions(extensions.clone())?;
+        }
+        #[cfg(feature = "deflate")]
+        let (deflate, is_offered) = match &config.deflate {
+            Some(deflate) => (deflate.agree(extensions)?, true),
+            None => (None, false),
+        };
+        #[cfg(not(feature = "deflate"))]
+        let is_offered = false;
+        if is_there && !is_offered {
             return Err(HandshakeError::ExtensionNotOffered);
         }
         let subprotocol = check_chosen_subprotocol(
@@ -88,7 +105,11 @@ impl ClientRequest {
             |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
             config.require_subprotocol && !self.subprotocols.is_empty(),
         )?;
-        Ok(ExtendedResponse { subprotocol })
+        Ok(ExtendedResponse {
+            subprotocol,
+            #[cfg(feature = "deflate")]
+            deflate,
+        })
     }
 }
 
@@ -98,6 +119,22 @@ impl ClientRequest {
 pub struct ExtendedResponse<'h> {
     /// The subprotocol in use, one of those that were offered; `None` if the server chose none.
     pub subprotocol: Option<&'h str>,
+    /// What was agreed on permessage-deflate, for
+    /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::DeflateParams>,
+}
+
+/// How a server accepts an extended CONNECT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtendedAccept {
+    /// The response's headers, `:status` first.
+    pub headers: Vec<(String, String)>,
+    /// What was agreed on permessage-deflate, for
+    /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::DeflateParams>,
 }
 
 /// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
@@ -172,7 +209,11 @@ impl<'h> ExtendedConnect<'h> {
     ///
     /// # Errors
     /// [`UsageError::SubprotocolNotOffered`], or what is wrong with the headers of `accept`.
-    pub fn accept(&self, accept: &Accept<'_>) -> Result<Vec<(String, String)>, UsageError> {
+    pub fn accept(
+        &self,
+        accept: &Accept<'_>,
+        config: &Config,
+    ) -> Result<ExtendedAccept, UsageError> {
         if accept
             .subprotocol
             .is_some_and(|chosen| !self.subprotocols().any(|offered| offered == chosen))
@@ -183,15 +224,31 @@ impl<'h> ExtendedConnect<'h> {
         accept.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
         let subprotocol =
             accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.to_string()));
+        #[cfg(feature = "deflate")]
+        let (deflate, extensions) =
+            match config.deflate.as_ref().and_then(|deflate| deflate.accept(self.extensions())) {
+                Some((params, response)) => {
+                    (Some(params), Some((EXTENSIONS.to_string(), response)))
+                }
+                None => (None, None),
+            };
+        #[cfg(not(feature = "deflate"))]
+        let (_, extensions) = (config, None);
         let others = accept
             .headers
             .iter()
             .map(|&(name, value)| (name.to_ascii_lowercase(), value.to_string()));
-        Ok([(":status".to_string(), "200".to_string())]
-            .into_iter()
-            .chain(subprotocol)
-            .chain(others)
-            .collect())
+        let status = (":status".to_string(), "200".to_string());
+        Ok(ExtendedAccept {
+            headers: [status]
+                .into_iter()
+                .chain(subprotocol)
+                .chain(extensions)
+                .chain(others)
+                .collect(),
+            #[cfg(feature = "deflate")]
+            deflate,
+        })
     }
 }
 

@@ -43,18 +43,21 @@ fn request_of_a_client() {
         .subprotocol("chat")
         .subprotocol("superchat")
         .origin("https://o");
-    let headers = request.extended_connect().expect("a valid request");
+    let headers = request.extended_connect(&Config::default()).expect("a valid request");
     let mut expected: Vec<(&str, &str)> = SAMPLE.to_vec();
     expected.swap(6, 7);
     expected.push(("x-upper", "Value"));
     assert!(headers.iter().map(|(name, value)| (&**name, &**value)).eq(expected));
 
     let plain = ClientRequest::new("ws://h").expect("a valid URI");
-    let headers = plain.extended_connect().expect("a valid request");
+    let headers = plain.extended_connect(&Config::default()).expect("a valid request");
     assert_eq!(headers.len(), 6);
     assert_eq!(headers[2], (":scheme".into(), "http".into()));
     assert_eq!(headers[4], (":authority".into(), "h".into()));
-    assert_eq!(plain.header("host", "x").extended_connect(), Err(UsageError::ReservedHeader));
+    assert_eq!(
+        plain.header("host", "x").extended_connect(&Config::default()),
+        Err(UsageError::ReservedHeader)
+    );
 }
 
 #[test]
@@ -162,7 +165,9 @@ fn bad_requests_at_a_server() {
 fn accepting() {
     // rfc8441-5-06, 5-08
     let connect = parse_all(&SAMPLE).expect("good");
-    let accept = |accept: Accept<'_>| connect.accept(&accept);
+    let accept = |accept: Accept<'_>| {
+        connect.accept(&accept, &Config::default()).map(|accepted| accepted.headers)
+    };
     let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
     assert_eq!(accept(Accept::new()), Ok(vec![pair(":status", "200")]));
     assert_eq!(

@@ -20,7 +20,9 @@ mod uri;
 
 pub use client::UpgradeResponse;
 pub use error::HandshakeError;
-pub use extended::{ExtendedConnect, ExtendedHeader, ExtendedRefusal, ExtendedResponse};
+pub use extended::{
+    ExtendedAccept, ExtendedConnect, ExtendedHeader, ExtendedRefusal, ExtendedResponse,
+};
 pub use head::{Header, Headers};
 pub use offer::ClientRequest;
 pub use origin::OriginPolicy;
