@@ -28,7 +28,7 @@ pub struct UpgradeResponse<'a> {
     head: Cow<'a, [u8]>,
 }
 
-const _: () = assert!(size_of::<UpgradeResponse<'_>>() == 24);
+const _: () = assert!(size_of::<UpgradeResponse<'_>>() == 24 || size_of::<usize>() != 8);
 
 impl UpgradeResponse<'_> {
     /// The subprotocol in use, one of those that were offered; `None` if the server chose none (RFC 6455 4.1).
@@ -165,7 +165,10 @@ impl ClientHandshake {
         // RFC 6455 4.1 5.: every extension was offered. Those that were, and their parameters, are judged by the
         // extension itself.
         if fields.has_extensions {
-            check_extensions(headers().named(extensions::HEADER))?;
+            // RFC 6455 4.2.2: a server that chose none leaves the header out.
+            if check_extensions(headers().named(extensions::HEADER))? == 0 {
+                return Err(HandshakeError::InvalidExtensions);
+            }
             if !self.has_offered_extensions {
                 return Err(HandshakeError::ExtensionNotOffered);
             }

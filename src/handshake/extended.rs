@@ -87,8 +87,9 @@ impl ClientRequest {
         let headers = headers.into_iter();
         let extensions = named(headers.clone(), EXTENSIONS);
         let is_there = extensions.clone().next().is_some();
-        if is_there {
-            check_extensions(extensions.clone())?;
+        // RFC 6455 4.2.2: a server that chose none leaves the header out.
+        if is_there && check_extensions(extensions.clone())? == 0 {
+            return Err(HandshakeError::InvalidExtensions);
         }
         #[cfg(feature = "deflate")]
         let (deflate, is_offered) = match &config.deflate {

@@ -150,16 +150,17 @@ pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
     elements.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Checks the grammar of the extensions over all lines of the header: one at least (RFC 6455 9.1).
+/// Judges the grammar of the extensions that a message lists (RFC 6455 9.1), and returns how many there are. A client may
+/// send an empty list, as Python's websockets does: it offers nothing.
 pub(super) fn check_extensions<'h>(
     lines: impl Iterator<Item = &'h [u8]>,
-) -> Result<(), HandshakeError> {
+) -> Result<usize, HandshakeError> {
     let mut count = 0;
     for extension in lines.flat_map(extensions::parse) {
         extension.map_err(|_| HandshakeError::InvalidExtensions)?;
         count += 1;
     }
-    if count == 0 { Err(HandshakeError::InvalidExtensions) } else { Ok(()) }
+    Ok(count)
 }
 
 /// Judges the subprotocol of a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one of those offered.

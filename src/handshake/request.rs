@@ -17,7 +17,7 @@ pub struct UpgradeRequest<'a> {
     head: Cow<'a, [u8]>,
 }
 
-const _: () = assert!(size_of::<UpgradeRequest<'_>>() == 24);
+const _: () = assert!(size_of::<UpgradeRequest<'_>>() == 24 || size_of::<usize>() != 8);
 
 impl<'a> UpgradeRequest<'a> {
     pub(super) fn new(head: Cow<'a, [u8]>) -> Self {
@@ -108,7 +108,7 @@ pub struct PlainRequest<'a> {
     head: Cow<'a, [u8]>,
 }
 
-const _: () = assert!(size_of::<PlainRequest<'_>>() == 24);
+const _: () = assert!(size_of::<PlainRequest<'_>>() == 24 || size_of::<usize>() != 8);
 
 impl<'a> PlainRequest<'a> {
     pub(super) fn new(head: Cow<'a, [u8]>) -> Self {

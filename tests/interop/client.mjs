@@ -3,7 +3,12 @@ import { createRequire } from 'node:module';
 
 const WebSocket = createRequire(`${process.env.PEERS}/`)('ws');
 const [url, scenario] = process.argv.slice(2);
-const deflate = process.argv.includes('--deflate');
+const DEFLATE = {
+  '--deflate': {},
+  '--deflate=no-context-takeover': { serverNoContextTakeover: true, clientNoContextTakeover: true },
+  '--deflate=small-windows': { serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
+};
+const perMessageDeflate = DEFLATE[process.argv[4]] ?? false;
 const SECONDS = 30;
 const SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20];
 const REASON = 'auf Wiedersehen, até logo, さようなら';
@@ -19,9 +24,9 @@ function expect(seen, wanted, what) {
 // One connection, whose events are taken in the order in which they came.
 class Peer {
   static async open(path, subprotocols = []) {
-    const peer = new Peer(new WebSocket(url + path, subprotocols, { perMessageDeflate: deflate }));
+    const peer = new Peer(new WebSocket(url + path, subprotocols, { perMessageDeflate }));
     await peer.next('open');
-    expect(peer.ws.extensions.startsWith('permessage-deflate'), deflate, 'compression');
+    expect(peer.ws.extensions.startsWith('permessage-deflate'), perMessageDeflate !== false, 'compression');
     return peer;
   }
 
@@ -194,7 +199,7 @@ const scenarios = {
     });
     // To `ws` a server that takes none of those offered has failed the handshake: it must have answered so.
     await check('none of two', async () => {
-      const peer = new Peer(new WebSocket(`${url}/echo`, ['other.example', 'Echo.Example'], { perMessageDeflate: deflate }));
+      const peer = new Peer(new WebSocket(`${url}/echo`, ['other.example', 'Echo.Example'], { perMessageDeflate }));
       expect((await peer.next('error')).error.message, 'Server sent no subprotocol', 'error');
     });
     await check('none offered', async () => {
@@ -208,7 +213,7 @@ const scenarios = {
 
   reject: () =>
     check('403', async () => {
-      const peer = new Peer(new WebSocket(`${url}/reject`, { perMessageDeflate: deflate }));
+      const peer = new Peer(new WebSocket(`${url}/reject`, { perMessageDeflate }));
       expect((await peer.next('refused')).status, 403, 'status');
     }),
 };

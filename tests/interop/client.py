@@ -6,12 +6,18 @@ import sys
 from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 SECONDS = 30
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20]
 REASON = "auf Wiedersehen, até logo, さようなら"
-DEFLATE = "--deflate" in sys.argv
+DEFLATE = {
+    "--deflate": {"client_max_window_bits": True},
+    "--deflate=no-context-takeover": {"server_no_context_takeover": True, "client_no_context_takeover": True},
+    "--deflate=small-windows": {"server_max_window_bits": 9, "client_max_window_bits": 9},
+}
+OPTIONS = sys.argv[3:]
 
 
 def text_of(size):
@@ -27,7 +33,8 @@ def binary_of(size):
 def open_at(path, **options):
     with connect(
         sys.argv[1] + path,
-        compression="deflate" if DEFLATE else None,
+        compression=None,
+        extensions=[ClientPerMessageDeflateFactory(**DEFLATE[option]) for option in OPTIONS] or None,
         max_size=None,
         open_timeout=SECONDS,
         close_timeout=10,
@@ -35,7 +42,7 @@ def open_at(path, **options):
         **options,
     ) as ws:
         agreed = [extension.name for extension in ws.protocol.extensions]
-        if agreed != (["permessage-deflate"] if DEFLATE else []):
+        if agreed != ["permessage-deflate"] * len(OPTIONS):
             raise AssertionError(f"extensions agreed on: {agreed}")
         yield ws
 

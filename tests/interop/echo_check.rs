@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use websocket_proto::{
     ClientRequest, CloseCause, Closed, Config, Connection, Event, HandshakeError, Message,
-    MessageKind, ProtocolError,
+    MessageKind, ProtocolError, Shared,
 };
 
 /// How long any one answer may take.
@@ -20,9 +20,22 @@ fn main() -> Result<()> {
     let [server, scenario, options @ ..] = &arguments[..] else {
         return Err(Error::new(ErrorKind::InvalidInput, "usage: echo_check URL SCENARIO"));
     };
-    if !options.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("unknown options: {options:?}")));
+    #[cfg_attr(not(feature = "deflate"), allow(unused_mut, reason = "no option changes it"))]
+    let mut config = Config::default();
+    match options {
+        [] => {}
+        #[cfg(feature = "deflate")]
+        [option] if option == "--deflate" => {
+            config.deflate = Some(websocket_proto::Deflate::default());
+        }
+        _ => {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("unknown options: {options:?}"),
+            ));
+        }
     }
+    let server = &Server { url: server, config: Shared::new(config) };
     match scenario.as_str() {
         "echo" => echo(server),
         "fragments" => fragments(server),
@@ -37,6 +50,12 @@ fn main() -> Result<()> {
     }
 }
 
+/// Where to connect to, and how.
+struct Server<'a> {
+    url: &'a str,
+    config: Shared<Config>,
+}
+
 /// A connection that is driven until it has something to say.
 struct Peer {
     stream: TcpStream,
@@ -47,8 +66,9 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(server: &str, path: &str, subprotocols: &[&str]) -> Result<Peer> {
-        let mut request = ClientRequest::new(&format!("{server}{path}")).map_err(Error::other)?;
+    fn connect(server: &Server<'_>, path: &str, subprotocols: &[&str]) -> Result<Peer> {
+        let mut request =
+            ClientRequest::new(&format!("{}{path}", server.url)).map_err(Error::other)?;
         for subprotocol in subprotocols {
             request = request.subprotocol(*subprotocol);
         }
@@ -56,7 +76,7 @@ impl Peer {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let conn = Connection::client(&request, Config::default())?;
+        let conn = Connection::client(&request, server.config.clone())?;
         Ok(Peer {
             stream,
             conn,
@@ -66,10 +86,18 @@ impl Peer {
         })
     }
 
-    fn open(server: &str, path: &str, subprotocols: &[&str]) -> Result<Peer> {
+    fn open(server: &Server<'_>, path: &str, subprotocols: &[&str]) -> Result<Peer> {
         let mut peer = Peer::connect(server, path, subprotocols)?;
+        #[cfg(feature = "deflate")]
+        let expected = usize::from(server.config.deflate.is_some());
+        #[cfg(not(feature = "deflate"))]
+        let expected = 0;
         match peer.next()? {
-            Event::Open(response) => peer.subprotocol = response.subprotocol().map(str::to_string),
+            Event::Open(response) => {
+                // Compression that was offered must have been agreed on.
+                expect(response.extensions().count(), expected)?;
+                peer.subprotocol = response.subprotocol().map(str::to_string);
+            }
             event => return Err(Error::other(format!("not opened: {event:?}"))),
         }
         Ok(peer)
@@ -164,7 +192,7 @@ fn binary_of(size: usize) -> Vec<u8> {
     (0..251).cycle().take(size).collect()
 }
 
-fn echo(server: &str) -> Result<()> {
+fn echo(server: &Server<'_>) -> Result<()> {
     let mut peer = Peer::open(server, "/echo", &[])?;
     for size in SIZES {
         check(&format!("text {size}"), || {
@@ -180,7 +208,7 @@ fn echo(server: &str) -> Result<()> {
     peer.finish()
 }
 
-fn fragments(server: &str) -> Result<()> {
+fn fragments(server: &Server<'_>) -> Result<()> {
     let mut peer = Peer::open(server, "/echo", &[])?;
     let text = "Grüße, 世界 😀".repeat(100);
     let binary = binary_of(1000);
@@ -241,7 +269,7 @@ fn send_pieces<'a>(
     Ok(())
 }
 
-fn ping(server: &str) -> Result<()> {
+fn ping(server: &Server<'_>) -> Result<()> {
     let mut peer = Peer::open(server, "/echo", &[])?;
     for size in [0, 1, 125] {
         check(&format!("{size} bytes"), || {
@@ -255,7 +283,7 @@ fn ping(server: &str) -> Result<()> {
     peer.finish()
 }
 
-fn close(server: &str) -> Result<()> {
+fn close(server: &Server<'_>) -> Result<()> {
     for (name, body) in [
         ("1000", Some((1000, ""))),
         ("1001", Some((1001, "going away"))),
@@ -280,7 +308,7 @@ fn close(server: &str) -> Result<()> {
     Ok(())
 }
 
-fn receive_fragments(server: &str) -> Result<()> {
+fn receive_fragments(server: &Server<'_>) -> Result<()> {
     let mut peer = Peer::open(server, "/fragments", &[])?;
     for (name, message) in [
         ("text", Message::from(text_of(1000))),
@@ -295,13 +323,13 @@ fn receive_fragments(server: &str) -> Result<()> {
     peer.finish()
 }
 
-fn receive_ping(server: &str) -> Result<()> {
+fn receive_ping(server: &Server<'_>) -> Result<()> {
     let mut peer = Peer::open(server, "/ping", &[])?;
     check("pongs", || peer.echoed("3 pongs"));
     peer.finish()
 }
 
-fn receive_close(server: &str) -> Result<()> {
+fn receive_close(server: &Server<'_>) -> Result<()> {
     for (name, path, code, reason) in [
         ("1000", "/close/1000".to_string(), 1000, ""),
         ("1001", "/close/1001/going%20away".to_string(), 1001, "going away"),
@@ -319,7 +347,7 @@ fn receive_close(server: &str) -> Result<()> {
     Ok(())
 }
 
-fn subprotocol(server: &str) -> Result<()> {
+fn subprotocol(server: &Server<'_>) -> Result<()> {
     for (name, offered, agreed) in [
         ("one of two", &["other.example", "echo.example"][..], Some("echo.example")),
         ("none of two", &["other.example", "Echo.Example"], None),
@@ -336,7 +364,7 @@ fn subprotocol(server: &str) -> Result<()> {
     Ok(())
 }
 
-fn reject(server: &str) -> Result<()> {
+fn reject(server: &Server<'_>) -> Result<()> {
     check("403", || match Peer::connect(server, "/reject", &[])?.next()? {
         Event::Closed(closed) => match closed.cause {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {

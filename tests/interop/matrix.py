@@ -1,10 +1,13 @@
 """Runs every client against every server that it should understand and prints what came out; README.md says what
 the programs do. The last line tells how many checks passed and failed; a check that was not reported has failed.
 
-    matrix.py RUST_EXAMPLES_DIR [--deflate]      our examples against the other libraries
-    matrix.py --peers [--deflate]                the other libraries against each other
+    matrix.py --examples DIR [--deflate]    our programs against the other libraries
+    matrix.py --peers [--deflate]           the other libraries against each other
+
+With --deflate all of it once for each way in which the other libraries are told to compress.
 """
 
+import argparse
 import signal
 import subprocess
 import sys
@@ -44,19 +47,32 @@ PEERS = {
 }
 
 
-def matrix(examples):
-    """The rows: a server's name and command, and for each client its name, command and scenarios."""
+# The options of each variant: first the other libraries', then ours.
+PLAIN = {"without compression": ((), ())}
+DEFLATE = {
+    "permessage-deflate": (("--deflate",), ("--deflate",)),
+    "permessage-deflate without context takeover": (("--deflate=no-context-takeover",), ("--deflate",)),
+    "permessage-deflate with small windows": (("--deflate=small-windows",), ("--deflate",)),
+}
+
+
+def matrix(examples, peer_options, our_options):
+    """The rows: a server's name and command, and for each client its name, command, options and scenarios."""
+    peers = {name: [*peer["client"]] for name, peer in PEERS.items()}
     if examples is None:
         for name, peer in PEERS.items():
-            yield name, peer["server"], [(other, PEERS[other]["client"], ECHO + SCRIPTED) for other in PEERS]
+            clients = [(other, client, peer_options, ECHO + SCRIPTED) for other, client in peers.items()]
+            yield name, [*peer["server"]], peer_options, clients
         return
-    clients = {name: peer["client"] for name, peer in PEERS.items()}
-    ours = ("echo_check", [examples / "echo_check"])
-    for name, scenarios in (("echo_server", ECHO), ("echo_poll", ECHO), ("scripted_server", SCRIPTED)):
-        yield name, [examples / name], [(*client, scenarios) for client in clients.items()]
+    ours = ("echo_check", [examples / "echo_check"], our_options, ECHO + SCRIPTED)
+    # How the transport is polled has nothing to do with compression: echo_poll does not offer it.
+    polled = () if our_options else (("echo_poll", ECHO),)
+    for name, scenarios in (("echo_server", ECHO), *polled, ("scripted_server", SCRIPTED)):
+        clients = [(other, client, peer_options, scenarios) for other, client in peers.items()]
+        yield name, [examples / name], our_options, clients
     for name, peer in PEERS.items():
-        yield name, peer["server"], [(*ours, ECHO + SCRIPTED)]
-    yield "scripted_server", [examples / "scripted_server"], [(*ours, ECHO + SCRIPTED)]
+        yield name, [*peer["server"]], peer_options, [ours]
+    yield "scripted_server", [examples / "scripted_server"], our_options, [ours]
 
 
 class Server:
@@ -139,36 +155,50 @@ def judge(wanted, scenario, results, rest):
         yield f"{name}: reported, but no check of this scenario"
 
 
-def main():
-    options = [option for option in sys.argv[1:] if option == "--deflate"]
-    rest = [argument for argument in sys.argv[1:] if argument not in options]
-    examples = None if rest == ["--peers"] else Path(rest[0]).resolve()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
+def run_variant(examples, peer_options, our_options):
+    """Runs and prints one table; returns how many checks were good, and a line for each that was not."""
     passed, failures, columns = 0, [], ECHO + SCRIPTED
-    print("permessage-deflate" if options else "without compression")
     print("  ".join([f"{'server':<16}{'client':<11}", *columns]))
-    for server_name, server_command, clients in matrix(examples):
+    for server_name, server_command, server_options, clients in matrix(examples, peer_options, our_options):
         try:
-            with Server(server_command, options) as server:
-                for client_name, client, scenarios in clients:
+            with Server(server_command, server_options) as server:
+                for client_name, client, options, scenarios in clients:
                     cells = {}
                     for scenario in scenarios:
                         wanted = wanted_checks(server_name, client_name, scenario)
                         bad = list(judge(wanted, scenario, *run_scenario(client, server.url, scenario, options)))
                         failures += [f"{server_name}, {client_name}, {scenario}: {why}" for why in bad]
-                        passed += max(0, len(wanted) - len(bad))
-                        cells[scenario] = f"{max(0, len(wanted) - len(bad))}/{len(wanted)}"
+                        good = max(0, len(wanted) - len(bad))
+                        passed += good
+                        cells[scenario] = f"{good}/{len(wanted)}"
                     row = [f"{cells.get(column, '-'):>{len(column)}}" for column in columns]
                     print("  ".join([f"{server_name:<16}{client_name:<11}", *row]), flush=True)
                 if server.died():
                     failures.append(f"{server_name}: the server died: {server.said()}")
         except (RuntimeError, OSError) as error:
             failures.append(f"{server_name}: {error}")
-    for failure in failures:
-        print("FAILED", failure)
-    print(f"{passed} passed, {len(failures)} failed")
-    sys.exit(bool(failures) or not passed)
+    return passed, failures
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--examples", type=Path)
+    who.add_argument("--peers", action="store_true")
+    parser.add_argument("--deflate", action="store_true")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    passed, failed = 0, 0
+    for name, (peer_options, our_options) in (DEFLATE if arguments.deflate else PLAIN).items():
+        print(name)
+        good, failures = run_variant(arguments.examples, peer_options, our_options)
+        for failure in failures:
+            print("FAILED", failure)
+        print(flush=True)
+        passed, failed = passed + good, failed + len(failures)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(bool(failed) or not passed)
 
 
 main()

@@ -13,13 +13,24 @@ const SUBPROTOCOL: &str = "echo.example";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(address), None) = (arguments.next(), arguments.next()) else {
-        return Err(Error::new(ErrorKind::InvalidInput, "usage: scripted_server ADDRESS"));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg_attr(not(feature = "deflate"), allow(unused_mut, reason = "no option changes it"))]
+    let mut config = Config::default();
+    let address = match &arguments[..] {
+        [address] => address,
+        #[cfg(feature = "deflate")]
+        [address, option] if option == "--deflate" => {
+            config.deflate = Some(websocket_proto::Deflate::default());
+            address
+        }
+        _ => {
+            let usage = "usage: scripted_server ADDRESS [--deflate]";
+            return Err(Error::new(ErrorKind::InvalidInput, usage));
+        }
     };
     let listener = TcpListener::bind(address)?;
     println!("listening on ws://{}", listener.local_addr()?);
-    let config = Shared::new(Config::default());
+    let config = Shared::new(config);
     for stream in listener.incoming() {
         let (stream, config) = (stream?, config.clone());
         std::thread::spawn(move || {

@@ -3,6 +3,11 @@ import { createRequire } from 'node:module';
 
 const { WebSocketServer } = createRequire(`${process.env.PEERS}/`)('ws');
 const SUBPROTOCOL = 'echo.example';
+const DEFLATE = {
+  '--deflate': {},
+  '--deflate=no-context-takeover': { serverNoContextTakeover: true, clientNoContextTakeover: true },
+  '--deflate=small-windows': { serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
+};
 const PINGS = [Buffer.alloc(0), Buffer.from('p'), Buffer.from([...Array(125).keys()])];
 
 function fragments(ws, payload, binary) {
@@ -29,7 +34,7 @@ const [host, port] = process.argv[2].split(':');
 const server = new WebSocketServer({
   host,
   port: Number(port),
-  perMessageDeflate: process.argv.includes('--deflate'),
+  perMessageDeflate: DEFLATE[process.argv[3]] ?? false,
   handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   verifyClient: ({ req }, answer) =>
     req.url === '/reject' ? answer(false, 403, 'not here\n') : answer(true),

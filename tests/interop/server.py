@@ -6,9 +6,15 @@ import sys
 from urllib.parse import unquote
 
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.sync.server import serve
 
 SUBPROTOCOL = "echo.example"
+DEFLATE = {
+    "--deflate": {},
+    "--deflate=no-context-takeover": {"server_no_context_takeover": True, "client_no_context_takeover": True},
+    "--deflate=small-windows": {"server_max_window_bits": 9, "client_max_window_bits": 9},
+}
 PINGS = [b"", b"p", bytes(range(125))]
 
 
@@ -59,7 +65,8 @@ def main():
         handle,
         host,
         int(port),
-        compression="deflate" if "--deflate" in sys.argv else None,
+        compression=None,
+        extensions=[ServerPerMessageDeflateFactory(**DEFLATE[option]) for option in sys.argv[2:]] or None,
         select_subprotocol=lambda _, offered: SUBPROTOCOL if SUBPROTOCOL in offered else None,
         process_request=refuse,
         max_size=None,
