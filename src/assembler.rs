@@ -92,16 +92,16 @@ impl Assembler {
         Ok(Some(message))
     }
 
-    /// Makes room for `n` more bytes: no more than twice what has arrived, and no more than is declared.
+    /// Makes room for `n` more bytes: no more than four times what has arrived, and no more than is declared; twice, if
+    /// more frames are to come.
     fn grow(&mut self, n: usize, left: u64, fin: bool) {
         let arrived = self.buf.len() + n;
         if arrived > self.buf.capacity() {
-            let doubled = arrived.saturating_mul(2);
+            let declared =
+                usize::try_from(left).map_or(usize::MAX, |left| arrived.saturating_add(left));
             let target = match fin {
-                true => doubled.min(
-                    usize::try_from(left).map_or(doubled, |left| arrived.saturating_add(left)),
-                ),
-                false => doubled,
+                true => arrived.saturating_mul(4).min(declared),
+                false => arrived.saturating_mul(2).max(declared.min(arrived.saturating_mul(4))),
             };
             self.buf.reserve(target - self.buf.len());
         }

@@ -19,9 +19,9 @@ use segment::Piece;
 pub use segment::Segment;
 
 /// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
-const KEEP_BYTES: usize = 32 * 1024;
+const KEEP_BYTES: usize = 80 * 1024;
 /// A tail buffer that holds so much is not grown any more: another is begun behind it.
-const RETIRE_BYTES: usize = 16 * 1024;
+const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
 

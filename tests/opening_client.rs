@@ -471,7 +471,7 @@ fn invalid_requests_make_no_connection() {
             assert_eq!(Connection::client(&request, config()).err(), Some(error), "{request:?}");
         });
         assert_eq!(heap.kept, 0, "nothing is left of it: {heap:?}");
-        assert_eq!(request.extended_connect().err(), Some(error));
+        assert_eq!(request.extended_connect(&config()).err(), Some(error));
     }
 }
 

@@ -79,9 +79,15 @@ impl Connection {
                 if let Some(event) = self.receive_short::<true>(input) {
                     return Some(event);
                 }
+                if let Some(event) = self.receive_whole::<true>(input) {
+                    return Some(event);
+                }
             }
             Short::Unmasked => {
                 if let Some(event) = self.receive_short::<false>(input) {
+                    return Some(event);
+                }
+                if let Some(event) = self.receive_whole::<false>(input) {
                     return Some(event);
                 }
             }
@@ -140,19 +146,53 @@ impl Connection {
         if len > MAX_CONTROL_BYTES || input.len() < header + len {
             return None;
         }
+        Some(self.take_whole::<MASKED>(input, first, header, len))
+    }
+
+    /// The same for payloads of 126 to 65,535 bytes.
+    fn receive_whole<'a, const MASKED: bool>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
+        let header = if MASKED { 8 } else { 4 };
+        let [first @ (FINAL_TEXT | FINAL_BINARY), second, high, low, ..] = **input else {
+            return None;
+        };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let second_wanted = if MASKED { 0x80 | 126 } else { 126 };
+        if second != second_wanted
+            || len <= MAX_CONTROL_BYTES
+            || input.len() < header + len
+            || len as u64 > self.config.max_frame_bytes.min(self.config.max_message_bytes)
+        {
+            return None;
+        }
+        Some(self.take_whole::<MASKED>(input, first, header, len))
+    }
+
+    /// Takes a frame whose header keeps all rules off the front of `input`, where it lies whole.
+    #[inline(always)]
+    fn take_whole<'a, const MASKED: bool>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        first: u8,
+        header: usize,
+        len: usize,
+    ) -> Event<'a> {
         let (frame, rest) = mem::take(input).split_at_mut(header + len);
         *input = rest;
         let (header, payload) = frame.split_at_mut(header);
         if MASKED {
-            mask::apply_mask(payload, [header[2], header[3], header[4], header[5]]);
+            let key = header.last_chunk().expect("the header of a masked frame ends in its key");
+            mask::apply_mask(payload, *key);
         }
         self.timer.heard = true;
         if first == FINAL_BINARY {
-            return Some(Event::Message(Message::Binary(Cow::Borrowed(payload))));
+            return Event::Message(Message::Binary(Cow::Borrowed(payload)));
         }
         match utf8::validate(payload) {
-            Some(text) => Some(Event::Message(Message::Text(Cow::Borrowed(text)))),
-            None => Some(self.fail_refreshed(ProtocolError::InvalidUtf8)),
+            Some(text) => Event::Message(Message::Text(Cow::Borrowed(text))),
+            None => self.fail_refreshed(ProtocolError::InvalidUtf8),
         }
     }
 
