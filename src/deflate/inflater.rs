@@ -1,13 +1,15 @@
 //! Received payloads, decompressed step by step into room that the caller gives (RFC 7692 7.2.2): how much comes out is
 //! the caller's choice, so that limits hold while inflating.
 
-use zlib_rs::{Inflate, InflateFlush, Status};
+use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
 use super::history::History;
 use super::{Direction, InvalidDeflate, pool};
 
 /// RFC 7692 7.2.2: what the sender has left out at the end of each message, and a byte behind it.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
+/// An empty stored block, which changes nothing at a border between blocks.
+const EMPTY: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
 pub(crate) struct Inflater {
     direction: Direction,
@@ -17,7 +19,7 @@ pub(crate) struct Inflater {
     history: History,
     /// The last block was marked as final: the stream goes on in a new one, with the same window.
     ended: bool,
-    /// In the middle of a message.
+    /// In the middle of a message: bytes of it were taken.
     open: bool,
 }
 
@@ -48,7 +50,7 @@ impl Inflater {
     /// Inflates from `input` into `out`, which is not empty.
     pub(crate) fn step(&mut self, input: &[u8], out: &mut [u8]) -> Step {
         let mut step = Step { used: 0, produced: 0, full: false, verdict: Ok(()) };
-        self.open = true;
+        self.open |= !input.is_empty();
         loop {
             // RFC 7692 7.2.1: blocks that are marked as final may be anywhere, and the window survives them.
             if self.ended && step.used < input.len() {
@@ -88,17 +90,24 @@ impl Inflater {
 
     /// The message is complete: it must have brought the stream into the empty block whose end is the tail.
     pub(crate) fn end_message(&mut self) -> Result<(), InvalidDeflate> {
-        self.open = false;
+        // RFC 7692 7.2.3.6: even an empty message has a byte.
+        if !core::mem::take(&mut self.open) {
+            return Err(InvalidDeflate);
+        }
         // A final block that ends with the message has brought the sender's bytes to their end already.
         if !self.ended {
             let stream = self.stream.get_or_insert_with(|| revive(&self.history));
-            let before = (stream.total_in(), stream.total_out());
             // With `Block` the codec stops at the border between blocks behind the tail: the byte there is not taken.
-            let result = stream.decompress(&TAIL_AND_MORE, &mut [0], InflateFlush::Block);
-            let after = (stream.total_in(), stream.total_out());
-            if result.is_err() || after != (before.0 + 4, before.1) {
+            if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
                 return Err(InvalidDeflate);
             }
+            // A block that is no stored one could end there too, in the middle of a byte: then this is none either.
+            self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
+                (Ok(Status::Ok), 5, 0) => false,
+                // The block whose end is the tail was marked as final.
+                (Ok(Status::StreamEnd), 0, 0) => true,
+                _ => return Err(InvalidDeflate),
+            };
         }
         if self.direction.no_context_takeover {
             self.history.clear();
@@ -128,6 +137,17 @@ impl Inflater {
             remember(stream, &self.history);
         }
     }
+}
+
+/// Feeds bytes that should give nothing: the result, and how many were taken and written.
+fn feed(
+    stream: &mut Inflate,
+    bytes: &[u8],
+    flush: InflateFlush,
+) -> (Result<Status, InflateError>, u64, u64) {
+    let before = (stream.total_in(), stream.total_out());
+    let result = stream.decompress(bytes, &mut [0], flush);
+    (result, stream.total_in() - before.0, stream.total_out() - before.1)
 }
 
 fn revive(history: &History) -> Inflate {
