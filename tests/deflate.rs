@@ -79,7 +79,7 @@ fn both(
 
 #[test]
 fn examples_of_the_rfc_are_received() {
-    // rfc7692-6.2-01, rfc7692-7.2.2-01, rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.3.6-01
+    // rfc7692-6-02, rfc6455-6.2-07, rfc7692-6.2-01, rfc7692-7.2.2-01, rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.3.6-01
     for payload in [
         "f248cdc9c90700",             // 7.2.3.1
         "000500faff48656c6c6f00",     // 7.2.3.3: no compression
@@ -246,7 +246,7 @@ fn control_frames_go_between_compressed_fragments() {
 
 #[test]
 fn sent_messages_are_those_of_the_rfc() {
-    // rfc7692-6.1-01, rfc7692-6.1-05, rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.1-10, rfc7692-7.2.1-13,
+    // rfc6455-6.1-09, rfc7692-6.1-01, rfc7692-6.1-05, rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.1-10, rfc7692-7.2.1-13,
     // rfc7692-7.2.3.6-01, rfc7692-7.2.1-07, rfc7692-6.1-03
     for role in ROLES {
         let mut conn = deflate(role);
@@ -429,4 +429,40 @@ fn idle_codecs_are_given_back_and_the_windows_stay() {
         let bytes = to(other(role), 0x80, &hex("c9c90700"));
         assert_eq!(run(&mut peer, &[&bytes]).seen, [Seen::Text("Hello".into())]);
     }
+}
+
+#[test]
+fn hint_that_was_not_agreed_on_binds_nobody() {
+    // rfc7692-7.2.1-11, rfc7692-7.2.2-06
+    let mut hinting = Deflate::default();
+    hinting.min_bytes = 0;
+    hinting.client_no_context_takeover = true;
+    let agreed = hinting.agree([&b"permessage-deflate"[..]].into_iter()).unwrap();
+    assert_eq!(agreed, Some(PLAIN), "the server has not taken the hint");
+    // A client that compresses with its window all the same is understood by the server.
+    let mut client = deflate(Role::Client);
+    let mut server = deflate_with(Role::Server, PLAIN, deflate_config());
+    for _ in 0..2 {
+        client.send("Hello").unwrap();
+    }
+    let bytes = drain(&mut client);
+    assert_eq!(plain_frames(&bytes)[1], (0xc1, hex("f200110000")));
+    assert_eq!(run(&mut server, &[&bytes]).seen, vec![Seen::Text("Hello".into()); 2]);
+    // Ours keeps to its own hint, and is understood as well.
+    let mut config = deflate_config();
+    config.deflate = Some(hinting);
+    let mut client = deflate_with(Role::Client, PLAIN, config);
+    for _ in 0..2 {
+        client.send("Hello").unwrap();
+    }
+    let bytes = drain(&mut client);
+    assert_eq!(plain_frames(&bytes)[1], (0xc1, hex("f248cdc9c90700")));
+    assert_eq!(run(&mut server, &[&bytes]).seen, vec![Seen::Text("Hello".into()); 2]);
+}
+
+#[test]
+fn default_windows_are_the_largest() {
+    // rfc7692-7.3-01
+    let defaults = Deflate::default();
+    assert_eq!((defaults.server_max_window_bits, defaults.client_max_window_bits), (15, 15));
 }

@@ -124,6 +124,7 @@ fn accepts(options: &Deflate, offer: &[&str], expected: Option<(&str, DeflatePar
 
 #[test]
 fn server_answers_good_offers() {
+    // rfc6455-9-02, rfc6455-9-04, rfc6455-9.2-01
     // rfc7692-3-01, rfc7692-5-06, rfc7692-7-01, rfc7692-7-02, rfc7692-7.1.1.1-02, rfc7692-7.1.1.1-03,
     // rfc7692-7.1.2.1-02, rfc7692-7.1.2.1-04, rfc7692-7.1.2.2-01, rfc7692-7.1.2.2-03, rfc7692-7.1.3-01
     type Row = (&'static str, &'static str, (bool, bool), (u8, u8));
@@ -283,6 +284,7 @@ const BAD_BITS: [&str; 22] = [
 
 #[test]
 fn server_declines_unusable_offers_and_goes_on() {
+    // rfc6455-9.1-05
     // rfc7692-5-07, rfc7692-7-01, rfc7692-7-03, rfc7692-7-04, rfc7692-7-05, rfc7692-7-06, rfc7692-7-07,
     // rfc7692-7.1.1.1-01, rfc7692-7.1.2.1-02, rfc7692-7.1.2.1-03, rfc7692-7.1.2.2-02
     let mut offers: Vec<String> = [
@@ -353,7 +355,7 @@ fn server_declines_unusable_offers_and_goes_on() {
 
 #[test]
 fn server_takes_the_first_offer_that_it_can() {
-    // rfc7692-5-02, rfc7692-5-03
+    // rfc7692-5-02, rfc7692-5-03, rfc6455-9.1-08
     let bits = |n: u8| format!("permessage-deflate; server_max_window_bits={n}");
     for (offer, chosen) in [
         (&["permessage-deflate; server_max_window_bits=10, permessage-deflate"][..], Some(10)),
@@ -497,6 +499,7 @@ fn all_elements() -> Vec<Read> {
 
 #[test]
 fn client_offers_what_it_is_configured_to() {
+    // rfc6455-9-01
     // rfc7692-5-01, rfc7692-5-04, rfc7692-5-05, rfc7692-7.1.1.1-01, rfc7692-7.1.1.2-01, rfc7692-7.1.2.1-01,
     // rfc7692-7.1.2.2-01
     assert_eq!(plain().offer(), "permessage-deflate; client_max_window_bits");
@@ -825,7 +828,7 @@ fn client_that_needs_compression_ends_with_1010() {
 
 #[test]
 fn declined_compression_is_not_used_either_way() {
-    // rfc7692-5-13, rfc7692-7-07
+    // rfc7692-5-13, rfc7692-7-07, rfc6455-9.1-06
     let mut server_config = config();
     server_config.deflate = Some(plain());
     let request = with_extensions(REQUEST, &["permessage-deflate; foo"]);

@@ -346,7 +346,7 @@ impl Oracle {
     fn check(&mut self, wire: &[u8], expected: &[&[u8]]) {
         let mut expected = expected.iter();
         for frame in read_frames(wire).into_iter().filter(|frame| frame.first & 0x08 == 0) {
-            // rfc7692-6.1-03
+            // RFC 7692 6.1
             let continues = frame.first & 0x0f == 0;
             assert_eq!(continues, self.open.is_some());
             assert!(!continues || frame.first & 0x40 == 0, "RSV1 is for first frames");
@@ -363,7 +363,7 @@ impl Oracle {
                 assert_eq!(payload, expected);
                 continue;
             }
-            // rfc7692-7.2.1-01
+            // RFC 7692 7.2.1
             assert!(!payload.is_empty() && !payload.ends_with(&TAIL));
             if self.no_context_takeover {
                 self.strict = Strict::new(self.strict.window);
@@ -679,6 +679,18 @@ fn every_level_and_length_is_read_by_others() {
                 assert!(wire.len() <= len + len / 1000 + 16, "{} bytes for {len}", wire.len());
             }
         }
+    }
+}
+
+#[test]
+fn level_out_of_range_is_brought_into_it() {
+    for level in [0, 10, 255] {
+        let mut conn = open_deflate(Role::Server, PLAIN, config_of(level, Delivery::Messages));
+        let mut oracle = Oracle::new(Role::Server, PLAIN);
+        let prepared = PreparedMessage::new("Hello Hello Hello");
+        conn.send("Hello Hello").unwrap();
+        conn.send_prepared(&prepared).unwrap();
+        oracle.check(&drain(&mut conn), &[b"Hello Hello", b"Hello Hello Hello"]);
     }
 }
 
@@ -1190,6 +1202,64 @@ fn compressed_message_of_zero_length_fails_whatever_came_before() {
             by_the_model(&payloads, Delivery::Messages).last(),
             Some(&Seen::failed(ProtocolError::InvalidDeflate))
         );
+    }
+}
+
+#[test]
+fn block_that_ends_within_the_tail_does_not_end_the_message() {
+    // rfc7692-7.2.1-01, rfc7692-7.2.2-13: a dynamic block whose code lengths go on into the tail, and whose end is in the
+    // last byte of it, a bit or more before that byte's end.
+    for end_bits in [1, 2, 3] {
+        let mut payload = Vec::new();
+        for filler in 0..8 {
+            let mut writer = Writer::default();
+            // Codes of 9 bits move what follows to a border of bytes.
+            writer.fixed(&vec![Token::Literal(200); filler], false);
+            writer.bits(0, 1);
+            writer.bits(2, 2);
+            // 286 and 5 lengths, written in 18 symbols' codes.
+            writer.bits(29, 5);
+            writer.bits(4, 5);
+            writer.bits(14, 4);
+            // 18 is 0, 3 is 10, 2 is 110, 1 is 1110, 16 is 1111.
+            for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
+                writer.bits(
+                    [0, 4, 3, 2].get(symbol).copied().unwrap_or(match symbol {
+                        16 => 4,
+                        18 => 1,
+                        _ => 0,
+                    }),
+                    3,
+                );
+            }
+            let zeros = |writer: &mut Writer, n: usize| {
+                writer.code(0, 1);
+                writer.bits(n - 11, 7);
+            };
+            let length = |writer: &mut Writer, len: usize| match len {
+                1 => writer.code(0b1110, 4),
+                2 => writer.code(0b110, 3),
+                _ => writer.code(0b10, 2),
+            };
+            // The letters before the end's symbol take the codes below its own, which is all ones.
+            zeros(&mut writer, 97);
+            (1..end_bits).for_each(|len| length(&mut writer, len));
+            length(&mut writer, end_bits);
+            zeros(&mut writer, 138);
+            zeros(&mut writer, 256 - 97 - 138 - end_bits);
+            length(&mut writer, end_bits);
+            // 22 zeros are in 00 00, 12 in the first ones of ff ff; then comes the end.
+            if writer.free == 0 {
+                payload = writer.bytes;
+                break;
+            }
+        }
+        assert!(!payload.is_empty(), "one of eight is at the border");
+        for next in [&HELLO[..], &[0x00], &[]] {
+            rows(&[HELLO.to_vec(), payload.clone(), next.to_vec()]);
+        }
+        let model = by_the_model(&[payload], Delivery::Messages);
+        assert_eq!(model, [Seen::failed(ProtocolError::InvalidDeflate)]);
     }
 }
 

@@ -1,0 +1,486 @@
+//! What permessage-deflate costs in heap memory, counted: while inflating against a limit, while busy, when idle, per
+//! message in steady state. The figures are printed (`--nocapture`), and the bounds that the docs give are asserted.
+#![cfg(feature = "deflate")]
+
+#[path = "util/alloc.rs"]
+mod alloc;
+mod util;
+
+use std::sync::OnceLock;
+
+use alloc::{Counting, Heap, measure};
+use util::*;
+use websocket_proto::{
+    CloseCause, Config, Connection, Deflate, DeflateParams, Delivery, Event, MessageKind,
+    PreparedMessage, ProtocolError, Role, Shared, Timestamp,
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const MIB: usize = 1 << 20;
+
+fn params(no_takeover: bool, bits: u8) -> DeflateParams {
+    DeflateParams {
+        server_no_context_takeover: no_takeover,
+        client_no_context_takeover: no_takeover,
+        server_max_window_bits: bits,
+        client_max_window_bits: bits,
+    }
+}
+
+fn deflate_config() -> Config {
+    let mut config = config();
+    let mut options = Deflate::default();
+    options.min_bytes = 0;
+    config.deflate = Some(options);
+    config
+}
+
+fn open_deflate(
+    role: Role,
+    params: DeflateParams,
+    config: impl Into<Shared<Config>>,
+) -> Connection {
+    Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+}
+
+/// The heap memory that belongs to a connection.
+fn owned(conn: Connection) -> i64 {
+    let ((), heap) = measure(|| drop(conn));
+    -heap.kept
+}
+
+fn write_all(conn: &mut Connection) {
+    while conn.wants_write() {
+        let n = conn.outgoing().len();
+        conn.advance(n);
+    }
+}
+
+/// A compressed message of so many zeros, as the peer of `role` sends it.
+fn zeros(role: Role, len: usize) -> Vec<u8> {
+    static PAYLOAD: OnceLock<Vec<u8>> = OnceLock::new();
+    let compress = |len: usize| {
+        let mut config = deflate_config();
+        config.deflate.as_mut().expect("it is set").level = 9;
+        let mut conn = open_deflate(Role::Server, params(false, 15), config);
+        conn.send(vec![0; len]).unwrap();
+        plain_frames(&drain(&mut conn)).remove(0).1
+    };
+    match len {
+        BOMB => to(role, 0xc2, PAYLOAD.get_or_init(|| compress(BOMB))),
+        _ => to(role, 0xc2, &compress(len)),
+    }
+}
+
+const BOMB: usize = 16 * MIB;
+const LIMIT: usize = MIB;
+
+/// What an inflater with its largest window takes, a connection's own part included.
+fn codec_bytes() -> i64 {
+    static BYTES: OnceLock<i64> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let (_, heap) = measure(|| {
+            let mut conn = open_deflate(Role::Client, params(true, 15), deflate_config());
+            let mut bytes = to(Role::Client, 0x42, &[0x00]);
+            let mut input = &mut bytes[..];
+            assert!(conn.receive(&mut input).is_none());
+            conn
+        });
+        heap.peak
+    })
+}
+
+/// Feeds a connection in pieces, and drops what comes out: the payload bytes, and how it ended.
+fn swallow(
+    conn: &mut Connection,
+    bytes: &mut [u8],
+    piece: usize,
+) -> (usize, Option<ProtocolError>) {
+    let mut delivered = 0;
+    for piece in bytes.chunks_mut(piece) {
+        let mut input = piece;
+        while let Some(event) = conn.receive(&mut input) {
+            match event {
+                Event::Message(message) => delivered += message.len(),
+                Event::Chunk(chunk) => delivered += chunk.as_bytes().len(),
+                Event::Closed(closed) => match closed.cause {
+                    CloseCause::Protocol(error) => return (delivered, Some(error)),
+                    cause => panic!("{cause:?}"),
+                },
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+    (delivered, None)
+}
+
+fn limited(limit: usize, delivery: Delivery) -> Shared<Config> {
+    let mut config = deflate_config();
+    config.max_message_bytes = limit as u64;
+    config.delivery = delivery;
+    Shared::new(config)
+}
+
+fn too_big(limit: usize) -> Option<ProtocolError> {
+    Some(ProtocolError::MessageTooBig { len: limit as u64 + 1, limit: limit as u64 })
+}
+
+#[test]
+fn bomb_meets_the_limit_and_memory_stays_below_it() {
+    // rfc7692-8-02, rfc6455-10.4-01
+    let codec = codec_bytes();
+    for role in ROLES {
+        let bytes = zeros(role, BOMB);
+        assert!(bytes.len() < 16_400, "{} bytes", bytes.len());
+        let config = limited(LIMIT, Delivery::Messages);
+        for piece in [bytes.len(), 1, 1460] {
+            let mut copy = bytes.clone();
+            let (mut conn, heap) = measure(|| {
+                let mut conn = open_deflate(role, params(false, 15), config.clone());
+                assert_eq!(swallow(&mut conn, &mut copy, piece), (0, too_big(LIMIT)));
+                conn
+            });
+            let frames = plain_frames(&drain(&mut conn));
+            assert_eq!(frames, [(0x88, vec![0x03, 0xf1])], "1009");
+            eprintln!(
+                "{role:?}: 16 MiB of zeros in {} bytes, read by {piece}: {heap:?}",
+                bytes.len()
+            );
+            // The message up to its limit, the codec, the window that is kept beside it, and slack for what ends the
+            // connection: the Close frame and the event.
+            let most = (LIMIT + 16 * 1024) as i64 + codec + 32 * 1024;
+            assert!(heap.peak <= most, "{heap:?}, {most} allowed");
+            conn.release_memory();
+            assert_eq!(owned(conn), 0, "a closed connection keeps nothing");
+        }
+    }
+}
+
+#[test]
+fn chunks_of_a_bomb_take_constant_memory() {
+    // rfc7692-8-02
+    let codec = codec_bytes();
+    for role in ROLES {
+        let bytes = zeros(role, BOMB);
+        for (limit, expected) in [(LIMIT, (LIMIT, too_big(LIMIT))), (BOMB, (BOMB, None))] {
+            let config = limited(limit, Delivery::Chunks);
+            for piece in [bytes.len(), 1460] {
+                let mut copy = bytes.clone();
+                let ((), heap) = measure(|| {
+                    let mut conn = open_deflate(role, params(false, 15), config.clone());
+                    assert_eq!(swallow(&mut conn, &mut copy, piece), expected);
+                });
+                eprintln!("{role:?}: chunks up to {limit}, read by {piece}: {heap:?}");
+                // The codec, the window, what is inflated at a time, the chunk that is handed over, slack for the end.
+                let most = codec + 32 * 1024 + 2 * 16 * 1024 + 4 * 1024;
+                assert!(heap.peak <= most, "{heap:?}, {most} allowed");
+            }
+        }
+    }
+}
+
+#[test]
+fn limit_is_exact() {
+    // rfc7692-8-02
+    for role in ROLES {
+        for (len, fits) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
+            let bytes = zeros(role, len);
+            for delivery in [Delivery::Messages, Delivery::Chunks] {
+                let config = limited(LIMIT, delivery);
+                for piece in [bytes.len(), 100] {
+                    let mut conn = open_deflate(role, params(false, 15), config.clone());
+                    let delivered = match (fits, delivery) {
+                        (true, _) => len,
+                        (false, Delivery::Chunks) => LIMIT,
+                        _ => 0,
+                    };
+                    let expected = (delivered, if fits { None } else { too_big(LIMIT) });
+                    assert_eq!(swallow(&mut conn, &mut bytes.clone(), piece), expected);
+                }
+            }
+        }
+    }
+}
+
+/// Payloads that repeat a little, of many sizes, more than the largest window in all.
+fn traffic() -> Vec<Vec<u8>> {
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 20) as u8 % 60 + b'0'
+    };
+    [10, 5000, 300, 20_000, 1000, 40_000, 100, 3000, 30_000]
+        .iter()
+        .map(|&len| (0..len).map(|_| next()).collect())
+        .collect()
+}
+
+/// An end that has sent and received much, and what it owns then.
+fn after_traffic(role: Role, params: DeflateParams, sends: bool, receives: bool) -> Connection {
+    let config = Shared::new(deflate_config());
+    let mut conn = open_deflate(role, params, config.clone());
+    let mut peer = open_deflate(other(role), params, config);
+    for payload in traffic() {
+        if receives {
+            peer.send(&payload[..]).unwrap();
+            let mut bytes = drain(&mut peer);
+            assert_eq!(swallow(&mut conn, &mut bytes, 1460), (payload.len(), None));
+        }
+        if sends {
+            conn.send(&payload[..]).unwrap();
+            write_all(&mut conn);
+        }
+    }
+    conn
+}
+
+#[test]
+fn busy_connection_takes_a_codec_for_each_direction() {
+    // Figures of the codecs alone: an idle connection is made to send, or to receive, one short message.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for bits in 9..=15 {
+            let params = params(false, bits);
+            let idle = owned(open_deflate(role, params, config.clone()));
+            let mut sender = open_deflate(role, params, config.clone());
+            sender.send("short").unwrap();
+            write_all(&mut sender);
+            let sends = owned(sender) - idle;
+            let mut receiver = open_deflate(role, params, config.clone());
+            let mut bytes = to(role, 0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+            assert_eq!(swallow(&mut receiver, &mut bytes, 100), (5, None));
+            let receives = owned(receiver) - idle;
+            eprintln!("{role:?}, {bits} bits: {sends} to send, {receives} to receive");
+            // Hash table, symbols and pending bytes, whatever the window; window and chains, 6 bytes for each of it;
+            // 2 KiB are for the message and its frame.
+            assert!(sends <= (270 + 2) * 1024 + (6 << bits), "{sends}");
+            assert!(receives <= (47 + 2) * 1024, "{receives}");
+        }
+    }
+}
+
+#[test]
+fn idle_connection_keeps_its_windows_and_no_more() {
+    // rfc7692-7.2.2-02, rfc7692-7.2.2-04, rfc7692-7.2.2-07, rfc7692-7.2.2-09
+    let bare = |role| owned(open_deflate(role, params(false, 15), deflate_config()));
+    let shared = {
+        let mut config = Shared::new(deflate_config());
+        let (config, heap) = measure(|| {
+            config = Shared::new(deflate_config());
+            config
+        });
+        drop(config);
+        heap.peak
+    };
+    for role in ROLES {
+        // The codec's own struct; the configuration, which only this connection has here, is taken off.
+        let own = bare(role) - shared;
+        assert!((1..=512).contains(&own), "{own}");
+        eprintln!("{role:?}: a codec that was never used: {own} bytes");
+        for no_takeover in [false, true] {
+            for bits in 9..=15 {
+                let idle = |sends, receives, by_time| {
+                    let mut conn = after_traffic(role, params(no_takeover, bits), sends, receives);
+                    match by_time {
+                        false => conn.release_memory(),
+                        true => {
+                            conn.tick(Timestamp::from_millis(1));
+                            conn.tick(Timestamp::from_millis(2));
+                        }
+                    }
+                    owned(conn) - shared
+                };
+                let (idle_sent, idle_received) =
+                    (idle(true, false, false), idle(false, true, false));
+                let both = idle(true, true, false);
+                eprintln!(
+                    "{role:?}, {bits} bits, no takeover {no_takeover}: idle {idle_sent}, {idle_received}, both {both}"
+                );
+                let window = if no_takeover { 0 } else { 1i64 << bits };
+                assert_eq!(idle_sent, own + window);
+                assert_eq!(idle_received, own + window);
+                assert_eq!(both, own + 2 * window);
+                if bits == 12 {
+                    assert_eq!(idle(true, true, true), both, "time does the same");
+                }
+            }
+        }
+    }
+}
+
+/// Messages of a peer, as they are on the wire.
+fn wires(
+    role: Role,
+    params: DeflateParams,
+    kind: MessageKind,
+    len: usize,
+    n: usize,
+) -> Vec<Vec<u8>> {
+    let mut peer = open_deflate(other(role), params, deflate_config());
+    let text: String = (0..len).map(|i| char::from(b'a' + (i * i / 7 % 26) as u8)).collect();
+    (0..n)
+        .map(|i| {
+            // Something is new in each.
+            let text = format!("{:04}{}", i % 10, &text[..len - 4]);
+            match kind {
+                MessageKind::Text => peer.send(text).unwrap(),
+                MessageKind::Binary => peer.send(text.into_bytes()).unwrap(),
+            }
+            drain(&mut peer)
+        })
+        .collect()
+}
+
+fn echo(conn: &mut Connection, bytes: &mut [u8]) {
+    let mut input = bytes;
+    while let Some(event) = conn.receive(&mut input) {
+        match event {
+            Event::Message(message) => conn.send(message).unwrap(),
+            event => panic!("{event:?}"),
+        }
+    }
+    write_all(conn);
+}
+
+#[test]
+fn echo_in_steady_state_allocates_nothing() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            for (len, kind) in
+                [(4, MessageKind::Text), (300, MessageKind::Binary), (9000, MessageKind::Text)]
+            {
+                let params = params(no_takeover, 9);
+                // So many fill the windows, of 512 bytes.
+                let warm = 1000 / len + 20;
+                let mut wires = wires(role, params, kind, len, warm + 20);
+                let mut conn = open_deflate(role, params, config.clone());
+                wires[..warm].iter_mut().for_each(|wire| echo(&mut conn, wire));
+                let ((), heap) = measure(|| {
+                    wires[warm..].iter_mut().for_each(|wire| echo(&mut conn, wire));
+                });
+                assert_eq!(
+                    heap.allocations, 0,
+                    "{role:?} {kind:?} {len}, no takeover {no_takeover}: {heap:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn received_messages_that_are_given_back_allocate_nothing() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let params = params(false, 10);
+        let mut wires = wires(role, params, MessageKind::Text, 2000, 70);
+        let mut conn = open_deflate(role, params, config.clone());
+        let mut receive = |wires: &mut [Vec<u8>]| {
+            for wire in wires {
+                let mut input = &mut wire[..];
+                while let Some(event) = conn.receive(&mut input) {
+                    match event {
+                        Event::Message(message) => conn.recycle(message),
+                        event => panic!("{event:?}"),
+                    }
+                }
+            }
+        };
+        receive(&mut wires[..20]);
+        let ((), heap) = measure(|| receive(&mut wires[20..]));
+        assert_eq!(heap.allocations, 0, "{role:?}: {heap:?}");
+    }
+}
+
+#[test]
+fn sending_in_steady_state_allocates_nothing() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            for len in [0, 1, 64, 8000] {
+                let mut conn = open_deflate(role, params(no_takeover, 11), config.clone());
+                let text: String =
+                    (0..len).map(|i| char::from(b'a' + (i * i / 3 % 26) as u8)).collect();
+                let mut send = |n: usize| {
+                    for _ in 0..n {
+                        conn.send(&text[..]).unwrap();
+                        write_all(&mut conn);
+                        conn.send(text.as_bytes()).unwrap();
+                        write_all(&mut conn);
+                        conn.send_fragment(MessageKind::Text, text.as_bytes(), false).unwrap();
+                        conn.send_fragment(MessageKind::Text, b"end", true).unwrap();
+                        write_all(&mut conn);
+                        conn.send_uncompressed(&text[..]).unwrap();
+                        write_all(&mut conn);
+                    }
+                };
+                send((3 * 2048 / (len + 1)).clamp(5, 700));
+                let ((), heap) = measure(|| send(20));
+                assert_eq!(
+                    heap.allocations, 0,
+                    "{role:?} {len}, no takeover {no_takeover}: {heap:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn prepared_message_is_compressed_once_for_all() {
+    let config = Shared::new(deflate_config());
+    // So that the compressed frame is large enough to be shared.
+    let payload = traffic().concat();
+    for role in ROLES {
+        let mut conns: Vec<Connection> =
+            (0..100).map(|_| open_deflate(role, params(false, 15), config.clone())).collect();
+        let prepared = PreparedMessage::new(&payload[..]);
+        let mut costs: Vec<Heap> = Vec::new();
+        for conn in &mut conns {
+            let ((), heap) = measure(|| conn.send_prepared(&prepared).unwrap());
+            costs.push(heap);
+        }
+        eprintln!(
+            "{role:?}, {} bytes prepared: first {:?}, then {:?}",
+            payload.len(),
+            costs[0],
+            costs[1]
+        );
+        let frames = plain_frames(
+            conns[0].outgoing_chunks().flatten().copied().collect::<Vec<_>>().as_slice(),
+        );
+        let compressed = frames[0].1.len() as i64;
+        assert!(compressed < payload.len() as i64 && compressed > 4096);
+        for (cost, conn) in costs.iter().zip(&conns).skip(1) {
+            let most = match role {
+                // A reference to what the first one made.
+                Role::Server => 1024,
+                // A copy with its own mask, and no compressor.
+                Role::Client => 2 * compressed + 1024,
+            };
+            assert!(cost.peak <= most, "{role:?}: {cost:?}");
+            if role == Role::Server {
+                assert!(std::ptr::eq(conn.outgoing(), conns[0].outgoing()), "the same bytes");
+            }
+        }
+        // Another window is another compression, and then shared as well.
+        let mut small: Vec<Connection> =
+            (0..2).map(|_| open_deflate(role, params(false, 9), config.clone())).collect();
+        for conn in &mut small {
+            conn.send_prepared(&prepared).unwrap();
+        }
+        if role == Role::Server {
+            assert!(std::ptr::eq(small[0].outgoing(), small[1].outgoing()));
+            assert!(!std::ptr::eq(small[0].outgoing(), conns[0].outgoing()));
+        }
+        for conn in conns.iter_mut().take(2).chain(&mut small) {
+            let bytes = drain(conn);
+            let mut peer =
+                open_deflate(other(role), conn.deflate_params().unwrap(), config.clone());
+            let mut log = Log::default();
+            feed(&mut peer, &bytes, &mut log);
+            assert!(log.seen == [Seen::Binary(payload.clone())]);
+        }
+    }
+}
