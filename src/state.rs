@@ -23,7 +23,7 @@ pub enum State {
     Open,
     /// Our Close was queued, the peer's has not arrived.
     Closing,
-    /// [`Event::Closed`] was reported, or will be next.
+    /// [`Event::Closed`](crate::Event::Closed) was reported, or will be next.
     Closed,
 }
 

@@ -8,8 +8,8 @@ mod util;
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
-    Accept, ClientRequest, Config, Connection, Event, Message, MessageKind, PreparedMessage, Role,
-    Shared, Timestamp,
+    Accept, ClientRequest, Connection, Event, Message, MessageKind, PreparedMessage, Role, Shared,
+    Timestamp,
 };
 
 #[global_allocator]
@@ -190,7 +190,7 @@ fn steady_state_allocates_nothing_per_chunk_and_ping() {
 fn nothing_is_allocated_by_a_declared_length() {
     // rfc6455-10.4-01
     for role in ROLES {
-        let mut limits = Config::default();
+        let mut limits = config();
         limits.max_frame_bytes = u64::MAX;
         limits.max_message_bytes = u64::MAX;
         let limits = Shared::new(limits);

@@ -164,19 +164,21 @@ fn chunks_of_a_bomb_take_constant_memory() {
     let codec = codec_bytes();
     for role in ROLES {
         let bytes = zeros(role, BOMB);
-        for (limit, expected) in [(LIMIT, (LIMIT, too_big(LIMIT))), (BOMB, (BOMB, None))] {
+        let whole = (BOMB, (BOMB, None));
+        let cut = (LIMIT, (LIMIT, too_big(LIMIT)));
+        for ((limit, expected), piece) in
+            [(whole, 1460), (cut.clone(), bytes.len()), (cut.clone(), 1460), (cut, 1)]
+        {
             let config = limited(limit, Delivery::Chunks);
-            for piece in [bytes.len(), 1460] {
-                let mut copy = bytes.clone();
-                let ((), heap) = measure(|| {
-                    let mut conn = open_deflate(role, params(false, 15), config.clone());
-                    assert_eq!(swallow(&mut conn, &mut copy, piece), expected);
-                });
-                eprintln!("{role:?}: chunks up to {limit}, read by {piece}: {heap:?}");
-                // The codec, the window, what is inflated at a time, the chunk that is handed over, slack for the end.
-                let most = codec + 32 * 1024 + 2 * 16 * 1024 + 4 * 1024;
-                assert!(heap.peak <= most, "{heap:?}, {most} allowed");
-            }
+            let mut copy = bytes.clone();
+            let ((), heap) = measure(|| {
+                let mut conn = open_deflate(role, params(false, 15), config.clone());
+                assert_eq!(swallow(&mut conn, &mut copy, piece), expected);
+            });
+            eprintln!("{role:?}: chunks up to {limit}, read by {piece}: {heap:?}");
+            // The codec, the window, what is inflated at a time, the chunk that is handed over, slack for the end.
+            let most = codec + 32 * 1024 + 2 * 16 * 1024 + 4 * 1024;
+            assert!(heap.peak <= most, "{heap:?}, {most} allowed");
         }
     }
 }
@@ -211,17 +213,22 @@ fn traffic() -> Vec<Vec<u8>> {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 20) as u8 % 60 + b'0'
     };
-    [10, 5000, 300, 20_000, 1000, 40_000, 100, 3000, 30_000]
+    [10, 5000, 300, 20_000, 1000, 30_000, 100]
         .iter()
         .map(|&len| (0..len).map(|_| next()).collect())
         .collect()
 }
 
 /// An end that has sent and received much, and what it owns then.
-fn after_traffic(role: Role, params: DeflateParams, sends: bool, receives: bool) -> Connection {
-    let config = Shared::new(deflate_config());
+fn after_traffic(
+    config: &Shared<Config>,
+    role: Role,
+    params: DeflateParams,
+    sends: bool,
+    receives: bool,
+) -> Connection {
     let mut conn = open_deflate(role, params, config.clone());
-    let mut peer = open_deflate(other(role), params, config);
+    let mut peer = open_deflate(other(role), params, config.clone());
     for payload in traffic() {
         if receives {
             peer.send(&payload[..]).unwrap();
@@ -264,25 +271,17 @@ fn busy_connection_takes_a_codec_for_each_direction() {
 #[test]
 fn idle_connection_keeps_its_windows_and_no_more() {
     // rfc7692-7.2.2-02, rfc7692-7.2.2-04, rfc7692-7.2.2-07, rfc7692-7.2.2-09
-    let bare = |role| owned(open_deflate(role, params(false, 15), deflate_config()));
-    let shared = {
-        let mut config = Shared::new(deflate_config());
-        let (config, heap) = measure(|| {
-            config = Shared::new(deflate_config());
-            config
-        });
-        drop(config);
-        heap.peak
-    };
+    let config = Shared::new(deflate_config());
     for role in ROLES {
-        // The codec's own struct; the configuration, which only this connection has here, is taken off.
-        let own = bare(role) - shared;
+        // The codec's own struct.
+        let own = owned(open_deflate(role, params(false, 15), config.clone()));
         assert!((1..=512).contains(&own), "{own}");
         eprintln!("{role:?}: a codec that was never used: {own} bytes");
         for no_takeover in [false, true] {
             for bits in 9..=15 {
                 let idle = |sends, receives, by_time| {
-                    let mut conn = after_traffic(role, params(no_takeover, bits), sends, receives);
+                    let mut conn =
+                        after_traffic(&config, role, params(no_takeover, bits), sends, receives);
                     match by_time {
                         false => conn.release_memory(),
                         true => {
@@ -290,18 +289,16 @@ fn idle_connection_keeps_its_windows_and_no_more() {
                             conn.tick(Timestamp::from_millis(2));
                         }
                     }
-                    owned(conn) - shared
+                    owned(conn)
                 };
-                let (idle_sent, idle_received) =
-                    (idle(true, false, false), idle(false, true, false));
-                let both = idle(true, true, false);
-                eprintln!(
-                    "{role:?}, {bits} bits, no takeover {no_takeover}: idle {idle_sent}, {idle_received}, both {both}"
-                );
                 let window = if no_takeover { 0 } else { 1i64 << bits };
-                assert_eq!(idle_sent, own + window);
-                assert_eq!(idle_received, own + window);
+                let both = idle(true, true, false);
+                eprintln!("{role:?}, {bits} bits, no takeover {no_takeover}: idle {both}");
                 assert_eq!(both, own + 2 * window);
+                if matches!(bits, 9 | 15) {
+                    assert_eq!(idle(true, false, false), own + window);
+                    assert_eq!(idle(false, true, false), own + window);
+                }
                 if bits == 12 {
                     assert_eq!(idle(true, true, true), both, "time does the same");
                 }

@@ -553,21 +553,36 @@ fn transfer(from: &mut End, to: &mut End, message: Message<'_>, way: &Way, piece
     assert_eq!(from.conn.buffered_amount(), 0);
     from.oracle.check(&wire, &[&bytes]);
     let pieces = pieces_of(&wire, piece);
-    let mut seen = run(&mut to.conn, &pieces).seen;
-    let heard: Vec<Seen> = seen.extract_if(.., |seen| matches!(seen, Seen::Ping(_))).collect();
+    let seen = run(&mut to.conn, &pieces).seen;
+    let (heard, seen): (Vec<Seen>, Vec<Seen>) =
+        seen.into_iter().partition(|seen| matches!(seen, Seen::Ping(_)));
     assert_eq!(heard, pings);
     assert_eq!(seen, [whole(kind, &bytes, to.delivery)]);
 }
 
+/// Level, least size to be compressed, and delivery of one end.
+fn choices() -> impl Strategy<Value = (u8, usize, Delivery)> {
+    (1..=9u8, prop::sample::select(vec![0, 64]), prop::sample::select(DELIVERIES.to_vec()))
+}
+
+fn cases(cases: u32, seed: u64) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96, 1))]
 
     /// rfc7692-7.2.1-01, rfc7692-7.2.1-07, rfc7692-7.2.1-08, rfc7692-7.2.1-14, rfc7692-7.2.1-16, rfc7692-6.1-01,
     /// rfc7692-6.1-03, rfc7692-6.1-05, rfc7692-7.2.2-11, rfc7692-7.2.3.2-01
     #[test]
     fn messages_arrive_and_other_inflaters_read_them(
         params in params(),
-        ends in prop::array::uniform2((1..=9u8, prop::sample::select(vec![0, 64]), prop::sample::select(DELIVERIES.to_vec()))),
+        ends in prop::array::uniform2(choices()),
         acts in prop::collection::vec(act(), 1..14),
     ) {
         let mut ends = [End::new(Role::Server, params, ends[0]), End::new(Role::Client, params, ends[1])];
@@ -614,7 +629,7 @@ fn no_distance_is_beyond_the_agreed_window() {
             let window = 1usize << bits;
             for level in 1..=9 {
                 // Large windows cost time, and the levels differ little there.
-                if bits > 12 && !matches!(level, 1 | 2 | 4 | 6 | 9) {
+                if bits > 12 && !matches!(level, 1 | 6 | 9) {
                     continue;
                 }
                 let params = DeflateParams {
@@ -857,7 +872,7 @@ fn compressor_flags() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, rng_seed: RngSeed::Fixed(2), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64, 2))]
 
     /// rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-01, rfc7692-7.2.2-03,
     /// rfc7692-7.2.2-05, rfc7692-7.2.2-08, rfc7692-7.2.2-10, rfc7692-7.2.3.4-01, rfc7692-6.2-01
@@ -981,7 +996,7 @@ impl Damage {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(3), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48, 3))]
 
     /// rfc7692-7.2.2-12, rfc7692-7.2.2-13
     #[test]
@@ -1132,7 +1147,7 @@ fn block() -> impl Strategy<Value = (bool, Result<Vec<Token>, Vec<u8>>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(4), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64, 4))]
 
     /// Blocks of any kind, final or not, with matches that may reach into earlier messages, or into nothing.
     /// rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-12
@@ -1160,13 +1175,6 @@ proptest! {
     }
 }
 
-/// A payload and what follows it, in every cut.
-fn rows(payloads: &[Vec<u8>]) {
-    for cut in [3, 8, 17] {
-        as_the_model(payloads, cut);
-    }
-}
-
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const HELLO_FROM_THE_WINDOW: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
@@ -1183,7 +1191,10 @@ fn final_blocks_at_the_end_leave_nothing_behind() {
     let four = [bare.clone(), with_00, with_01, only_01];
     for first in four.iter().chain([&twice]) {
         for second in [&HELLO[..], &HELLO_FROM_THE_WINDOW, &[0x00], &[0x01], &bare] {
-            rows(&[HELLO.to_vec(), first.clone(), second.to_vec(), HELLO_FROM_THE_WINDOW.to_vec()]);
+            as_the_model(
+                &[HELLO.to_vec(), first.clone(), second.to_vec(), HELLO_FROM_THE_WINDOW.to_vec()],
+                3,
+            );
         }
     }
 }
@@ -1197,7 +1208,7 @@ fn compressed_message_of_zero_length_fails_whatever_came_before() {
     {
         let mut payloads: Vec<Vec<u8>> = before.into_iter().collect();
         payloads.extend([vec![], HELLO.to_vec()]);
-        rows(&payloads);
+        as_the_model(&payloads, 3);
         assert_eq!(
             by_the_model(&payloads, Delivery::Messages).last(),
             Some(&Seen::failed(ProtocolError::InvalidDeflate))
@@ -1256,7 +1267,7 @@ fn block_that_ends_within_the_tail_does_not_end_the_message() {
         }
         assert!(!payload.is_empty(), "one of eight is at the border");
         for next in [&HELLO[..], &[0x00], &[]] {
-            rows(&[HELLO.to_vec(), payload.clone(), next.to_vec()]);
+            as_the_model(&[HELLO.to_vec(), payload.clone(), next.to_vec()], 3);
         }
         let model = by_the_model(&[payload], Delivery::Messages);
         assert_eq!(model, [Seen::failed(ProtocolError::InvalidDeflate)]);

@@ -64,7 +64,7 @@ impl Deflater {
 
     /// Begins with an empty window: something was sent that this compressor has not seen.
     pub(crate) fn forget(&mut self) {
-        self.history.clear();
+        self.history.release();
         self.release();
     }
 

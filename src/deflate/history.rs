@@ -45,8 +45,14 @@ impl History {
         [older, newer]
     }
 
-    /// Forgets everything, and gives the memory back.
+    /// Forgets everything, and keeps the memory.
     pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.next = 0;
+    }
+
+    /// Forgets everything, and gives the memory back.
+    pub(crate) fn release(&mut self) {
         self.bytes = Vec::new();
         self.next = 0;
     }

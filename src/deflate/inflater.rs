@@ -128,6 +128,9 @@ impl Inflater {
             pool::give_inflate(stream);
             self.ended = false;
         }
+        if self.direction.no_context_takeover {
+            self.history.release();
+        }
     }
 
     fn restart(&mut self) {
