@@ -124,6 +124,12 @@ impl PayloadBuf {
         &self.bytes
     }
 
+    /// Counts as checked what is right before the byte at which a check failed.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn check_up_to_fault(&mut self) {
+        self.valid += valid_prefix(&self.bytes[self.valid..]).len();
+    }
+
     /// What was found to be UTF-8.
     #[cfg(feature = "deflate")]
     pub(crate) fn checked(&self) -> &str {

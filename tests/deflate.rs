@@ -203,7 +203,11 @@ fn rsv1_is_for_the_first_frame_of_a_message() {
 #[test]
 fn text_is_checked_after_inflating() {
     // rfc7692-6.1-06
-    for (payload, prefix) in [("0002 00fd ff ff ff 00", ""), ("0003 00fc ff 61 e2 82 00", "a")] {
+    for (payload, prefix) in [
+        ("0002 00fd ff ff ff 00", ""),
+        ("0003 00fc ff 61 e2 82 00", "a"),
+        ("0005 00fa ff 61 62 ff 63 64 00", "ab"),
+    ] {
         for role in ROLES {
             let bytes = to(role, 0xc1, &hex(payload));
             let error = Seen::failed(ProtocolError::InvalidUtf8);

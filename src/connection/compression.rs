@@ -322,6 +322,9 @@ impl Connection {
                 chunk.map(Event::Chunk)
             }
             Err(error) => {
+                if error == ProtocolError::InvalidUtf8 {
+                    self.message.buf.check_up_to_fault();
+                }
                 let chunk = self.message.take_chunk(false);
                 let closed = self.fail(error);
                 match (chunk, closed) {
