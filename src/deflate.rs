@@ -47,7 +47,7 @@ impl Codec {
         Codec {
             params,
             inflater: Inflater::new(theirs),
-            deflater: Deflater::new(ours, options.level),
+            deflater: Deflater::new(ours, options.allowed_level()),
             compressed: Vec::new(),
             spare: Vec::new(),
             sending: None,

@@ -169,7 +169,7 @@ impl Connection {
         let len = message.payload().len();
         self.check_send(len)?;
         let key = self.next_key()?;
-        let level = self.config.deflate.as_ref().map_or(6, |options| options.level);
+        let level = self.config.deflate.as_ref().map_or(6, |options| options.allowed_level());
         let codec = self.codec.as_mut().expect("only what was negotiated is compressed");
         codec.used = true;
         let frame = message.compressed(codec.deflater.window_bits(), level);

@@ -20,7 +20,7 @@ const NAME: &str = "permessage-deflate";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// Effort of compression, 1 to 9. Default: 6.
+    /// Effort of compression, 1 to 9; what lies outside is brought into it. Default: 6.
     pub level: u8,
     /// Shorter messages are sent as they are. Default: 64 bytes.
     pub min_bytes: usize,
@@ -139,6 +139,11 @@ fn window_bits(value: &str) -> Option<u8> {
 }
 
 impl Deflate {
+    /// The level, brought into its range.
+    pub(crate) fn allowed_level(&self) -> u8 {
+        self.level.clamp(1, 9)
+    }
+
     pub(super) fn own_bits(&self, role: Role) -> u8 {
         match role {
             Role::Server => self.server_bits(),
