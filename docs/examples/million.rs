@@ -5,33 +5,38 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use websocket_proto::{Config, Connection, Event, Message, Role, Shared, UsageError, apply_mask};
 
-/// Messages that each connection receives and echoes.
-const ROUNDS: usize = 3;
 /// A message has 1 to so many bytes.
 const MAX_PAYLOAD: usize = 120;
 /// The header of a client's frame with so small a payload.
 const HEADER: usize = 6;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// What so many connections have shown. Bytes are resident ones per connection, its own value included.
+/// How a message is exchanged on all connections, in this order, since a process seldom gets smaller again.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Each frame comes whole. After the echo, [`Connection::release_memory`] gives the small buffer back in which it was
+    /// queued. `tick` does so by itself, if nothing was sent since the tick before.
+    Released,
+    /// Each frame comes in two reads, with reads of all other connections between them.
+    Cut,
+    /// Each frame comes whole, and each connection keeps its buffer, which makes the next echo cheap.
+    Kept,
+}
+
+const WAYS: [(Way, &str); 3] =
+    [(Way::Released, "released"), (Way::Cut, "cut"), (Way::Kept, "kept")];
+
+/// What was seen with so many connections. Bytes are resident ones per connection, its own value included.
 struct Row {
     connections: usize,
     /// All are open, and nothing has happened.
     open: f64,
-    /// All are in the middle of a frame.
-    cut: f64,
-    /// All have sent, and keep a small buffer for the next time.
-    busy: f64,
-    /// All gave their memory back.
-    idle: f64,
-    messages_per_second: f64,
-    /// What giving it back takes, per connection.
-    release: Duration,
+    /// Bytes when all are at the point where they hold the most, and messages per second; for each way.
+    ways: [(f64, f64); WAYS.len()],
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,27 +54,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     counts.push(most);
     let rows: Vec<Row> = counts.into_iter().map(exchange).collect::<Result<_, UsageError>>()?;
 
-    println!("\nA connection is a value of {} bytes.", size_of::<Connection>());
-    println!("Resident bytes per connection, its value included:\n");
     println!(
-        "{:>12} {:>8} {:>14} {:>14} {:>14} {:>14} {:>10}",
-        "connections", "open", "in mid-frame", "buffers kept", "released", "messages/s", "release"
+        "\nA connection is a value of {} bytes. Resident bytes per connection, it included, and messages/s,",
+        size_of::<Connection>()
     );
+    println!(
+        "when its buffer is released after each echo, when all frames are cut, when all buffers are kept:\n"
+    );
+    println!("{:>12} {:>8} {:>20} {:>20} {:>20}", "connections", "open", "released", "cut", "kept");
     let mut lines = String::new();
     for row in &rows {
-        let Row { connections, open, cut, busy, idle, messages_per_second, release } = row;
-        let release = release.as_nanos();
-        println!(
-            "{connections:>12} {open:>8.0} {cut:>14.0} {busy:>14.0} {idle:>14.0} {messages_per_second:>14.0} \
-            {release:>7} ns"
-        );
-        writeln!(
+        print!("{:>12} {:>8.0}", row.connections, row.open);
+        write!(
             lines,
-            "{{\"section\":\"million\",\"connections\":{connections},\"value\":{},\"open\":{open:.1},\"cut\":{cut:.1},\
-            \"busy\":{busy:.1},\"idle\":{idle:.1},\"messages_per_second\":{messages_per_second:.0},\
-            \"release_ns\":{release}}}",
-            size_of::<Connection>()
+            "{{\"section\":\"million\",\"connections\":{},\"value\":{},\"open\":{:.1}",
+            row.connections,
+            size_of::<Connection>(),
+            row.open
         )?;
+        for ((_, name), (bytes, per_second)) in WAYS.iter().zip(row.ways) {
+            print!(" {bytes:>6.0} {per_second:>11.0}/s");
+            write!(lines, ",\"{name}\":{bytes:.1},\"{name}_per_second\":{per_second:.0}")?;
+        }
+        println!();
+        lines.push_str("}\n");
     }
     if let Some(path) = json {
         std::fs::write(path, lines)?;
@@ -89,36 +97,28 @@ fn exchange(connections: usize) -> Result<Row, UsageError> {
     for _ in 0..connections {
         conns.push(Connection::from_upgrade(Role::Server, config.clone())?);
     }
-    let mut row = Row {
-        connections,
-        open: resident(),
-        cut: 0.0,
-        busy: 0.0,
-        idle: 0.0,
-        messages_per_second: 0.0,
-        release: Duration::ZERO,
-    };
-    let mut time = Duration::ZERO;
-    for round in 0..ROUNDS {
+    let mut row = Row { connections, open: resident(), ways: [(0.0, 0.0); WAYS.len()] };
+    for ((way, name), result) in WAYS.into_iter().zip(&mut row.ways) {
         let seed = random.next();
-        // The first read of each connection ends in the middle of a frame.
-        random.shuffle(&mut order);
-        let begin = Instant::now();
-        for &i in &order {
-            let (frame, cut) = read_frame(&mut buf, seed ^ u64::from(i));
-            let event = conns[i as usize].receive(&mut &mut frame[..cut]);
-            assert!(event.is_none(), "the frame is not whole");
+        let mut time = Duration::ZERO;
+        if let Way::Cut = way {
+            random.shuffle(&mut order);
+            let begin = Instant::now();
+            for &i in &order {
+                let (frame, cut) = read_frame(&mut buf, seed ^ u64::from(i));
+                let event = conns[i as usize].receive(&mut &mut frame[..cut]);
+                assert!(event.is_none(), "the frame is not whole");
+            }
+            time += begin.elapsed();
+            result.0 = resident();
         }
-        time += begin.elapsed();
-        row.cut = resident();
-
-        // The second one, after those of all others, has the rest; the message is echoed, and the echo written.
         random.shuffle(&mut order);
         let begin = Instant::now();
         for &i in &order {
             let conn = &mut conns[i as usize];
             let (frame, cut) = read_frame(&mut buf, seed ^ u64::from(i));
-            let mut input = &mut frame[cut..];
+            let begin = if let Way::Cut = way { cut } else { 0 };
+            let mut input = &mut frame[begin..];
             while let Some(event) = conn.receive(&mut input) {
                 let Event::Message(message) = event else {
                     panic!("{event:?} instead of a message")
@@ -129,21 +129,14 @@ fn exchange(connections: usize) -> Result<Row, UsageError> {
             let written = conn.outgoing().len();
             assert!(written > 2, "the echo is there");
             conn.advance(written);
+            if !matches!(way, Way::Kept) {
+                conn.release_memory();
+            }
         }
         time += begin.elapsed();
-        row.busy = resident();
-
-        // Who expects nothing more for a while gives the buffer back that would make the next echo cheap. `tick` does
-        // it by itself, for a connection that has sent nothing since the tick before.
-        let begin = Instant::now();
-        conns.iter_mut().for_each(Connection::release_memory);
-        row.release = begin.elapsed() / connections as u32;
-        // The C library's allocator goes through its freed small pieces when it is asked for a large one.
-        drop(black_box(Vec::<u8>::with_capacity(100_000)));
-        row.idle = resident();
-        println!("{connections} connections, message {} of {ROUNDS} echoed on all", round + 1);
+        *result = (result.0.max(resident()), connections as f64 / time.as_secs_f64());
+        println!("{connections} connections, {name}: a message echoed on all in {time:.2?}");
     }
-    row.messages_per_second = (ROUNDS * connections) as f64 / time.as_secs_f64();
     Ok(row)
 }
 

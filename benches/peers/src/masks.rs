@@ -21,6 +21,18 @@ pub fn mask_copy(from: &[u8], to: &mut [u8], key: [u8; 4]) {
     unsafe { mask_to(from.as_ptr(), to.as_mut_ptr(), from.len(), key) }
 }
 
+/// XORs to the end of `to`.
+#[inline]
+pub fn mask_append(to: &mut Vec<u8>, from: &[u8], key: [u8; 4]) {
+    to.reserve(from.len());
+    let room = to.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: there is room for all of `from`, which is borrowed apart, and it is written before the length says so.
+    unsafe {
+        mask_to(from.as_ptr(), room, from.len(), key);
+        to.set_len(to.len() + from.len());
+    }
+}
+
 /// # Safety
 ///
 /// `len` bytes are readable at `from` and writable at `to`; the two are the same place or do not overlap.

@@ -181,10 +181,10 @@ impl Transport {
     #[inline]
     pub fn read(&mut self, buf: &mut [u8]) -> usize {
         STATS.reads.add(1);
-        if self.part < PARTS || self.mode == Mode::MockServer {
-            if let Some(n) = self.read_first(buf) {
-                return n;
-            }
+        if (self.part < PARTS || self.mode == Mode::MockServer)
+            && let Some(n) = self.read_first(buf)
+        {
+            return n;
         }
         let n = buf.len().min(self.max_read).min(self.left).min(self.block.len() - self.at);
         copy(&self.block[self.at..self.at + n], &mut buf[..n]);

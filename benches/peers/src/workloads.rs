@@ -253,7 +253,8 @@ pub const CLIENT_REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\
 /// Bytes that break a rule, behind which a good message comes: a crate that hands over any message has not noticed.
 pub fn violations() -> Vec<(&'static str, Vec<u8>)> {
     const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
-    let broken = |frames: &[(u8, &[u8], Option<[u8; 4]>)]| {
+    type Frame<'a> = (u8, &'a [u8], Option<[u8; 4]>);
+    let broken = |frames: &[Frame<'_>]| {
         let mut wire = Vec::new();
         for (first, payload, key) in frames {
             frame(&mut wire, *first, payload, *key);

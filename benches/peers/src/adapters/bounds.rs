@@ -172,16 +172,8 @@ impl FramerConn {
     }
 
     fn append(&mut self, from: usize, len: usize, key: [u8; 4]) {
-        append(&mut self.message, &self.buf[from..from + len], key);
+        masks::mask_append(&mut self.message, &self.buf[from..from + len], key);
     }
-}
-
-fn append(to: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    let at = to.len();
-    to.reserve(payload.len());
-    // SAFETY: there is room, and all of it is written now.
-    unsafe { to.set_len(at + payload.len()) };
-    masks::mask_copy(payload, &mut to[at..], key);
 }
 
 impl Conn for FramerConn {
@@ -269,7 +261,7 @@ impl Conn for FramerConn {
                 // In pieces that stay in the nearest cache until they are written.
                 let mut pieces = payload.bytes.chunks(CAPACITY).peekable();
                 while let Some(piece) = pieces.next() {
-                    append(&mut self.out, piece, key);
+                    masks::mask_append(&mut self.out, piece, key);
                     if pieces.peek().is_some() {
                         self.io.write(&self.out);
                         self.out.clear();

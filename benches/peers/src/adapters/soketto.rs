@@ -67,7 +67,7 @@ impl Peer for Soketto {
         let mut deflate = Deflate::new(mode(role));
         deflate.configure(&[Param::new("server_no_context_takeover")]).unwrap();
         let mut builder = Builder::new(io, mode(role));
-        builder.add_extensions([Box::new(deflate) as Box<dyn Extension + Send>].into_iter());
+        builder.add_extensions([Box::new(deflate) as Box<dyn Extension + Send>]);
         Some(finish(builder))
     }
 }

@@ -82,15 +82,16 @@ impl Conn for Open {
                         self.message.extend_from_slice(chunk);
                     }
                 }
-                Some(WebsocketFrameEvent::End { frame_info: info, original_opcode }) => {
-                    if info.fin {
-                        if !delivered {
-                            deliver(original_opcode, &self.message, sink);
-                            self.message.clear();
-                        }
-                        got += 1;
+                Some(WebsocketFrameEvent::End { frame_info: info, original_opcode })
+                    if info.fin =>
+                {
+                    if !delivered {
+                        deliver(original_opcode, &self.message, sink);
+                        self.message.clear();
                     }
+                    got += 1;
                 }
+                Some(WebsocketFrameEvent::End { .. }) => {}
                 None if self.start == self.end => {
                     self.start = 0;
                     self.end = self.io.read(&mut self.buf);

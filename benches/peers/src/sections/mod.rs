@@ -29,12 +29,12 @@ pub struct Settings {
 
 impl Settings {
     pub fn peers(&self) -> Vec<Box<dyn Peer>> {
-        let wanted = |peer: &Box<dyn Peer>| {
+        let wanted = |peer: &dyn Peer| {
             self.only.is_empty()
                 || peer.is_bound()
                 || self.only.iter().any(|part| peer.name().contains(part))
         };
-        adapters::all().into_iter().filter(wanted).collect()
+        adapters::all().into_iter().filter(|peer| wanted(&**peer)).collect()
     }
 
     /// Those that speak the protocol.

@@ -1,0 +1,4 @@
+//! Runs `src/differential.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::differential(data));

@@ -1,0 +1,18 @@
+//! The fuzz targets: plain functions of bytes that panic if an invariant does not hold. Those of `targets` need no fuzzer
+//! and are replayed by the library's tests too; `differential` has another library as its oracle.
+
+mod differential;
+mod targets;
+
+pub use differential::differential;
+#[cfg(feature = "deflate")]
+pub use targets::deflate::deflate;
+pub use targets::frame_header::frame_header;
+pub use targets::handshake_request::handshake_request;
+pub use targets::handshake_response::handshake_response;
+pub use targets::queue::queue;
+pub use targets::receive::receive;
+pub use targets::script::script;
+
+#[cfg(not(feature = "deflate"))]
+compile_error!("the targets want permessage-deflate; only the replay is built without it");

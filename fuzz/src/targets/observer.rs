@@ -1,0 +1,305 @@
+//! A connection under observation: what must hold after every call is checked here, and what came of its input is kept in
+//! a form in which two runs can be compared.
+
+use websocket_proto::{
+    CloseCause, CloseCode, Closed, Connection, Event, Message, MessageKind, Role, State, Timestamp,
+    UsageError,
+};
+
+/// An event. Chunks are put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The whole head.
+    Upgrade(Vec<u8>),
+    /// The whole head.
+    Plain(Vec<u8>),
+    /// The whole head.
+    Open(Vec<u8>),
+    Message(MessageKind, Vec<u8>),
+    /// What was handed over of a message that was not finished when the connection ended.
+    Unfinished(MessageKind, Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Closed(Closed),
+}
+
+/// What a run has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub seen: Vec<Seen>,
+    /// What is handed over of a message that is still open.
+    pub partial: Option<(MessageKind, Vec<u8>)>,
+    /// All that was outgoing.
+    pub output: Vec<u8>,
+    pub state: State,
+}
+
+impl Outcome {
+    pub fn closed(&self) -> Option<&Closed> {
+        match self.seen.last() {
+            Some(Seen::Closed(closed)) => Some(closed),
+            _ => None,
+        }
+    }
+}
+
+pub struct Observer {
+    pub conn: Connection,
+    pub seen: Vec<Seen>,
+    pub partial: Option<(MessageKind, Vec<u8>)>,
+    pub output: Vec<u8>,
+    /// Output is taken after every event; otherwise only when `drain` is called.
+    pub drains: bool,
+    state: State,
+}
+
+impl Observer {
+    pub fn new(conn: Connection, drains: bool) -> Observer {
+        let state = conn.state();
+        Observer { conn, seen: Vec::new(), partial: None, output: Vec::new(), drains, state }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self.seen.last(), Some(Seen::Closed(_)))
+    }
+
+    /// Takes one event, and everything that must hold of it.
+    pub fn note(&mut self, event: Event<'_>) {
+        assert!(!self.is_closed(), "{event:?} after the end");
+        let seen = match event {
+            Event::UpgradeRequest(request) => {
+                assert!(self.seen.is_empty() && self.conn.state() == State::Connecting);
+                Seen::Upgrade(request.as_bytes().to_vec())
+            }
+            Event::PlainRequest(request) => {
+                assert!(self.seen.is_empty() && self.conn.state() == State::Connecting);
+                Seen::Plain(request.as_bytes().to_vec())
+            }
+            Event::Open(response) => {
+                assert!(self.seen.is_empty() && self.conn.state() == State::Open);
+                Seen::Open(response.as_bytes().to_vec())
+            }
+            Event::Message(message) => {
+                assert!(self.partial.is_none(), "a message within a message");
+                self.judge_size(message.len());
+                let kind = message.kind();
+                Seen::Message(kind, checked(kind, message.into_bytes()))
+            }
+            Event::Chunk(chunk) => {
+                assert_eq!(chunk.is_first(), self.partial.is_none(), "{chunk:?}");
+                assert!(!chunk.as_bytes().is_empty() || chunk.is_last(), "{chunk:?} says nothing");
+                let (kind, mut bytes) = self.partial.take().unwrap_or((chunk.kind(), Vec::new()));
+                assert_eq!(kind, chunk.kind());
+                bytes.extend(checked(kind, chunk.as_bytes().to_vec()));
+                self.judge_size(bytes.len());
+                if !chunk.is_last() {
+                    self.partial = Some((kind, bytes));
+                    return;
+                }
+                Seen::Message(kind, bytes)
+            }
+            Event::Ping(payload) => Seen::Ping(control(payload.into_owned())),
+            Event::Pong(payload) => Seen::Pong(control(payload.into_owned())),
+            Event::Closed(closed) => {
+                assert_eq!(self.conn.state(), State::Closed);
+                let has_code = closed.code != CloseCode::ABNORMAL;
+                assert_eq!(closed.clean, has_code, "without a Close it is 1006");
+                let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
+                assert_eq!(closed.clean, by_close);
+                assert!(closed.reason.len() <= 123 && (has_code || closed.reason.is_empty()));
+                let code = closed.code;
+                assert!(!has_code || code == CloseCode::NO_STATUS || code.is_sendable());
+                if let Some((kind, bytes)) = self.partial.take() {
+                    self.seen.push(Seen::Unfinished(kind, bytes));
+                }
+                Seen::Closed(*closed)
+            }
+            other => panic!("no target knows {other:?}"),
+        };
+        self.seen.push(seen);
+    }
+
+    fn judge_size(&self, len: usize) {
+        let limit = self.conn.config().max_message_bytes;
+        assert!(len as u64 <= limit, "a message of {len} bytes, the limit is {limit}");
+    }
+
+    /// What holds after every call.
+    pub fn check(&mut self) {
+        let state = self.conn.state();
+        assert!(state >= self.state, "from {} back to {state}", self.state);
+        self.state = state;
+        let chunks = self.conn.outgoing_chunks();
+        let mut shown = 0;
+        for chunk in chunks.clone() {
+            assert!(!chunk.is_empty());
+            shown += chunk.len();
+        }
+        assert_eq!(self.conn.outgoing_len(), shown as u64);
+        assert_eq!(self.conn.wants_write(), shown > 0);
+        let first = chunks.clone().next().unwrap_or_default();
+        assert_eq!(self.conn.outgoing(), first);
+        assert!(state == State::Open || !self.conn.is_writable());
+        if self.conn.is_finished() {
+            assert!(state == State::Closed && !self.conn.wants_write());
+        }
+        assert!(state == State::Closed || !self.conn.wants_shutdown());
+        if self.drains {
+            self.drain();
+        }
+    }
+
+    /// Feeds one piece until it is used up.
+    pub fn feed(&mut self, piece: &[u8]) {
+        self.feed_with(piece, |_, _| ());
+    }
+
+    /// As [`feed`](Observer::feed); `then` may act on the connection after each event.
+    pub fn feed_with(&mut self, piece: &[u8], mut then: impl FnMut(&mut Observer, &Seen)) {
+        let mut copy = piece.to_vec();
+        let mut input = &mut copy[..];
+        loop {
+            let before = input.len();
+            let Some(event) = self.conn.receive(&mut input) else { break };
+            assert!(input.len() <= before);
+            let count = self.seen.len();
+            self.note(event);
+            self.check();
+            if self.seen.len() > count {
+                let seen = self.seen[count].clone();
+                then(self, &seen);
+                self.check();
+            }
+        }
+        assert!(input.is_empty(), "None means that the input is used up");
+        self.check();
+    }
+
+    pub fn poll(&mut self) {
+        while let Some(event) = self.conn.poll_event() {
+            self.note(event);
+            self.check();
+        }
+        self.check();
+    }
+
+    /// Takes all output.
+    pub fn drain(&mut self) {
+        while self.conn.wants_write() {
+            let n = self.conn.outgoing().len();
+            self.output.extend_from_slice(self.conn.outgoing());
+            self.conn.advance(n);
+        }
+        assert_eq!(self.conn.outgoing_len(), 0);
+    }
+
+    /// Ends the run: what is outgoing is taken, and a connection that was closed is shown to stay so.
+    pub fn finish(mut self) -> Outcome {
+        self.poll();
+        assert_eq!(self.is_closed(), self.conn.state() == State::Closed);
+        if self.is_closed() {
+            self.stays_closed();
+        }
+        self.drain();
+        assert_eq!(self.conn.state(), self.state);
+        if self.is_closed() {
+            self.conn.receive_eof();
+            assert!(self.conn.is_finished());
+            assert!(!self.conn.wants_read() && self.conn.poll_event().is_none());
+        }
+        Outcome { seen: self.seen, partial: self.partial, output: self.output, state: self.state }
+    }
+
+    /// After the end nothing more happens, whatever is called.
+    fn stays_closed(&mut self) {
+        let before: Vec<u8> = self.conn.outgoing_chunks().flatten().copied().collect();
+        let conn = &mut self.conn;
+        let mut bytes = *b"\x81\x80\0\0\0\0\x81\x00GET / HTTP/1.1\r\n\r\n";
+        let mut input = &mut bytes[..];
+        assert!(conn.receive(&mut input).is_none() && input.is_empty());
+        let refused = Err(UsageError::NotOpen(State::Closed));
+        assert_eq!(conn.send("late"), refused);
+        assert_eq!(conn.send(vec![1; 5000]), refused);
+        assert_eq!(conn.send_fragment(MessageKind::Text, b"late", true), refused);
+        assert_eq!((conn.ping(b""), conn.pong(b"")), (refused, refused));
+        assert_eq!(conn.close(1000, ""), Ok(()));
+        assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
+        assert_eq!(conn.reject(404), Err(UsageError::NoRequestPending));
+        conn.tick(Timestamp::from_millis(0));
+        conn.release_memory();
+        assert!(conn.poll_event().is_none() && !conn.is_writable());
+        let after: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
+        assert_eq!(after, before, "nothing is queued after the end");
+    }
+}
+
+fn checked(kind: MessageKind, bytes: Vec<u8>) -> Vec<u8> {
+    assert!(kind == MessageKind::Binary || std::str::from_utf8(&bytes).is_ok(), "not UTF-8");
+    bytes
+}
+
+fn control(payload: Vec<u8>) -> Vec<u8> {
+    assert!(payload.len() <= 125);
+    payload
+}
+
+/// A frame, read by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub first: u8,
+    /// Unmasked.
+    pub payload: Vec<u8>,
+}
+
+/// Reads all of `bytes` as frames of `role`, each whole, with the shortest length, and masked if and only if that is a
+/// client.
+pub fn read_frames(role: Role, bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (header, len) = measure(&bytes[at..]);
+        let first = bytes[at];
+        assert_eq!(bytes[at + 1] & 0x80 != 0, role == Role::Client, "a client masks");
+        let key = match role {
+            Role::Client => &bytes[at + header - 4..at + header],
+            Role::Server => &[0; 4],
+        };
+        assert!(at + header + len <= bytes.len(), "the last frame is cut off");
+        let payload = bytes[at + header..at + header + len]
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key)
+            .collect();
+        assert!(matches!(first & 0x3f, 0..=2 | 8..=10), "first byte {first:#x}");
+        assert!(first & 8 == 0 || (first & 0xc0 == 0x80 && len <= 125));
+        frames.push(Frame { first, payload });
+        at += header + len;
+    }
+    frames
+}
+
+/// The size of the header at the front, and of the payload behind it.
+pub fn measure(bytes: &[u8]) -> (usize, usize) {
+    let mask = usize::from(bytes[1] >> 7) * 4;
+    match bytes[1] & 0x7f {
+        126 => {
+            let len = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+            assert!(len >= 126);
+            (4 + mask, len)
+        }
+        127 => {
+            let len = u64::from_be_bytes(bytes[2..10].try_into().expect("8 bytes"));
+            assert!(len > 0xffff);
+            (10 + mask, len as usize)
+        }
+        len => (2 + mask, usize::from(len)),
+    }
+}
+
+/// A message of this kind.
+pub fn message(kind: MessageKind, payload: &[u8]) -> Message<'_> {
+    match kind {
+        MessageKind::Text => Message::from(std::str::from_utf8(payload).expect("text")),
+        MessageKind::Binary => Message::from(payload),
+    }
+}

@@ -1,0 +1,296 @@
+//! The outgoing queue under any operations, against one that is a list of bytes: each byte knows to which frame it belongs
+//! and what it counts.
+
+use super::source::{ByteSource, config};
+use std::collections::VecDeque;
+use websocket_proto::{
+    Connection, Entropy, EntropyError, MessageKind, PreparedMessage, Role, Segment, State,
+    UsageError,
+};
+
+const KEY: [u8; 4] = [1, 2, 3, 4];
+
+fn fixed_key(out: &mut [u8]) -> Result<(), EntropyError> {
+    out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Data,
+    /// A Close keeps its place behind the data.
+    Close,
+    /// What the application pings and pongs goes ahead.
+    Control,
+    /// So does an automatic pong, of which a limited number waits.
+    Automatic,
+}
+
+struct Queued {
+    kind: Kind,
+    header: usize,
+    bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Model {
+    frames: VecDeque<Queued>,
+    /// Bytes of the first frame that are released, and bytes behind them that are taken.
+    released: usize,
+    taken: usize,
+}
+
+impl Model {
+    fn push(&mut self, role: Role, kind: Kind, first: u8, payload: &[u8], pong_limit: u8) {
+        let mask = if role == Role::Client { 0x80 } else { 0 };
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..=125 => bytes.push(mask | len as u8),
+            len @ 126..=0xffff => {
+                bytes.push(mask | 126);
+                bytes.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(mask | 127);
+                bytes.extend((len as u64).to_be_bytes());
+            }
+        }
+        let key = if mask > 0 { KEY } else { [0; 4] };
+        bytes.extend(if mask > 0 { &KEY[..] } else { &[] });
+        let header = bytes.len();
+        bytes.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+        let queued = Queued { kind, header, bytes };
+        // The frames that are begun, or taken whole, keep their place.
+        let mut at = 0;
+        let mut fixed = 0;
+        while fixed < self.frames.len() && at < self.released + self.taken {
+            at += self.frames[fixed].bytes.len();
+            fixed += 1;
+        }
+        if kind == Kind::Automatic {
+            let wait = |index: usize| {
+                let start: usize = self.frames.iter().take(index).map(|f| f.bytes.len()).sum();
+                let end = start + self.frames[index].bytes.len();
+                self.frames[index].kind == Kind::Automatic && end > self.released + self.taken
+            };
+            let waiting: Vec<usize> = (0..self.frames.len()).filter(|index| wait(*index)).collect();
+            let latest = waiting.last().copied().filter(|latest| *latest >= fixed);
+            if let (true, Some(latest)) = (waiting.len() >= usize::from(pong_limit.max(1)), latest)
+            {
+                self.frames.remove(latest);
+            }
+        }
+        let mut index = fixed;
+        match kind {
+            Kind::Data | Kind::Close => index = self.frames.len(),
+            Kind::Control | Kind::Automatic => {
+                let ahead = |frame: &Queued| matches!(frame.kind, Kind::Control | Kind::Automatic);
+                while self.frames.get(index).is_some_and(ahead) {
+                    index += 1;
+                }
+            }
+        }
+        self.frames.insert(index, queued);
+    }
+
+    fn unreleased(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        self.frames.iter().for_each(|frame| all.extend_from_slice(&frame.bytes));
+        all.split_off(self.released)
+    }
+
+    fn buffered(&self) -> u64 {
+        let mut sum = 0;
+        let mut skip = self.released;
+        for frame in &self.frames {
+            if frame.kind == Kind::Data {
+                sum += frame.bytes.len() - skip.max(frame.header);
+            }
+            skip = 0;
+        }
+        sum as u64
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.taken = self.taken.saturating_sub(n);
+        self.released += n;
+        while let Some(frame) = self.frames.front() {
+            if self.released < frame.bytes.len() {
+                break;
+            }
+            self.released -= frame.bytes.len();
+            self.frames.pop_front();
+        }
+    }
+}
+
+struct Run {
+    conn: Connection,
+    model: Model,
+    held: VecDeque<Segment>,
+    /// Bytes of the first held segment that are released.
+    held_start: usize,
+    fragments: Option<MessageKind>,
+}
+
+const SIZES: &[usize] = &[
+    0, 1, 5, 20, 124, 125, 126, 127, 600, 4094, 4095, 4096, 4097, 5000, 16_383, 16_400, 65_535,
+    65_536,
+];
+const STEPS: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 14, 40, 126, 1000, 5000, 20_000, usize::MAX];
+
+impl Run {
+    fn step(&mut self, n: usize, source: &mut ByteSource<'_>) {
+        let op = source.byte();
+        let payload =
+            |len: usize| -> Vec<u8> { (0..len).map(|i| b'a' + ((i * 7 + n) % 26) as u8).collect() };
+        let before = self.conn.outgoing_len();
+        let result = match op % 14 {
+            0..=3 => {
+                let bytes = payload(source.pick(SIZES));
+                let result = match op % 14 {
+                    0 => self.conn.send(&bytes),
+                    1 => self.conn.send(bytes.clone()),
+                    2 => self.conn.send_prepared(&PreparedMessage::new(&bytes)),
+                    _ => self.conn.send(String::from_utf8(bytes.clone()).expect("letters")),
+                };
+                let first = if op % 14 == 3 { 0x81 } else { 0x82 };
+                self.queued(result, Kind::Data, first, &bytes);
+                result
+            }
+            4 | 5 => {
+                let bytes = payload(source.pick(SIZES));
+                let last = op % 14 == 5;
+                let kind = self.fragments.unwrap_or(MessageKind::Binary);
+                let result = self.conn.send_fragment(kind, &bytes, last);
+                let opcode = if self.fragments.is_some() { 0 } else { 2 };
+                self.queued(result, Kind::Data, u8::from(last) << 7 | opcode, &bytes);
+                if result.is_ok() {
+                    self.fragments = (!last).then_some(kind);
+                }
+                result
+            }
+            6 | 7 => {
+                let bytes = payload(usize::from(source.byte() % 126));
+                let pings = op % 14 == 6;
+                let result = if pings { self.conn.ping(&bytes) } else { self.conn.pong(&bytes) };
+                self.queued(result, Kind::Control, if pings { 0x89 } else { 0x8a }, &bytes);
+                result
+            }
+            8 => {
+                let bytes = payload(usize::from(source.byte() % 126));
+                let mut frame = match self.conn.role() {
+                    Role::Server => vec![0x89, 0x80 | bytes.len() as u8, 0, 0, 0, 0],
+                    Role::Client => vec![0x89, bytes.len() as u8],
+                };
+                frame.extend_from_slice(&bytes);
+                assert!(self.conn.receive(&mut &mut frame[..]).is_some());
+                self.queued(Ok(()), Kind::Automatic, 0x8a, &bytes);
+                Ok(())
+            }
+            9 | 10 => {
+                let n = source.pick(STEPS).min(self.conn.outgoing_len() as usize);
+                self.advance(n);
+                Ok(())
+            }
+            11 => {
+                let first = self.conn.outgoing().to_vec();
+                let segment = self.conn.take_outgoing();
+                assert_eq!(segment.as_deref().unwrap_or_default(), first);
+                self.model.taken += first.len();
+                self.held.extend(segment);
+                Ok(())
+            }
+            12 => {
+                self.conn.release_memory();
+                self.conn.tick(websocket_proto::Timestamp::from_millis(n as u64));
+                Ok(())
+            }
+            _ => {
+                // It is rare, since not much can follow.
+                if source.byte() > 200 && self.conn.state() == State::Open {
+                    self.conn.close(1000, "").expect("1000 can be sent");
+                    self.queued(Ok(()), Kind::Close, 0x88, &1000u16.to_be_bytes());
+                    self.fragments = None;
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = result {
+            let limit = self.conn.config().max_outgoing_bytes;
+            match error {
+                UsageError::MessageUnfinished => assert!(self.fragments.is_some()),
+                UsageError::NotOpen(state) => {
+                    assert_eq!((state, self.conn.state()), (State::Closing, state))
+                }
+                UsageError::BufferFull { needed, .. } => assert!(needed > limit),
+                other => panic!("{other}"),
+            }
+            assert_eq!(self.conn.outgoing_len(), before, "an error queues nothing");
+        }
+        self.check();
+    }
+
+    fn queued(&mut self, result: Result<(), UsageError>, kind: Kind, first: u8, payload: &[u8]) {
+        if result.is_ok() {
+            let limit = self.conn.config().max_queued_pongs;
+            self.model.push(self.conn.role(), kind, first, payload, limit);
+        }
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.conn.advance(n);
+        self.model.advance(n);
+        self.held_start += n;
+        while let Some(segment) = self.held.front() {
+            if self.held_start < segment.len() {
+                return;
+            }
+            self.held_start -= segment.len();
+            self.held.pop_front();
+        }
+        self.held_start = 0;
+    }
+
+    fn check(&self) {
+        let mut all = Vec::new();
+        self.held.iter().for_each(|segment| all.extend_from_slice(segment));
+        let mut all = all.split_off(self.held_start);
+        self.conn.outgoing_chunks().for_each(|chunk| all.extend_from_slice(chunk));
+        let unreleased = self.model.unreleased();
+        assert!(all == unreleased, "{} bytes, the model has {}", all.len(), unreleased.len());
+        assert_eq!(self.conn.outgoing_len(), unreleased.len() as u64);
+        assert_eq!(self.conn.buffered_amount(), self.model.buffered());
+        assert_eq!(self.conn.outgoing(), self.conn.outgoing_chunks().next().unwrap_or_default());
+        assert!(self.conn.outgoing_chunks().all(|chunk| !chunk.is_empty()));
+        assert_eq!(self.conn.wants_write(), unreleased.len() > self.model.taken);
+    }
+}
+
+/// Role and limits, then the operations.
+pub fn queue(data: &[u8]) {
+    const OPS: usize = 60;
+    let mut source = ByteSource::new(data);
+    let mut config = config();
+    config.entropy = Entropy::Function(fixed_key);
+    let role = source.pick(&[Role::Server, Role::Client]);
+    config.max_queued_pongs = source.pick(&[16, 0, 1, 2, 3, 255]);
+    config.max_outgoing_bytes = source.pick(&[96 * 1024, 1000]);
+    let conn = Connection::from_upgrade(role, config).expect("the key cannot fail");
+    let mut run = Run {
+        conn,
+        model: Model::default(),
+        held: VecDeque::new(),
+        held_start: 0,
+        fragments: None,
+    };
+    for n in 0..OPS {
+        if source.is_empty() {
+            break;
+        }
+        run.step(n, &mut source);
+    }
+    run.advance(run.conn.outgoing_len() as usize);
+    run.check();
+    assert_eq!((run.conn.outgoing_len(), run.conn.buffered_amount()), (0, 0));
+}

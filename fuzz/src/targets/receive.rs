@@ -1,0 +1,188 @@
+//! An open connection fed any bytes: the same events, output and state however they are cut, and an output that follows
+//! from the events.
+
+use super::observer::{Frame, Observer, Outcome, Seen, read_frames};
+use super::source::{ByteSource, Flags, config, cuts};
+use websocket_proto::{CloseCause, CloseCode, Config, Connection, Delivery, Role, State};
+
+/// What the input chooses, before the bytes of the wire: 8 bytes.
+pub struct Setup {
+    pub role: Role,
+    pub config: Config,
+    /// The input asks for permessage-deflate with these parameters.
+    pub deflate: Option<u8>,
+    /// A message is queued before anything is received.
+    sends_first: bool,
+    /// So is a Close.
+    closes_first: bool,
+    /// The transport ends behind the bytes.
+    ends: bool,
+    drains: bool,
+    pub cut: [u8; 3],
+}
+
+const BYTES: &[u64] = &[64 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
+
+impl Setup {
+    pub fn read(source: &mut ByteSource<'_>) -> Setup {
+        let mut flags = Flags::new(source.byte());
+        let mut config = config();
+        let role = if flags.next() { Role::Client } else { Role::Server };
+        config.delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+        let deflate = flags.next();
+        let (sends_first, closes_first) = (flags.next(), flags.next());
+        let (ends, drains) = (flags.next(), flags.next());
+        config.max_queued_pongs = if flags.next() { source.byte() } else { 16 };
+        config.max_frame_bytes = source.pick(BYTES);
+        config.max_message_bytes = source.pick(BYTES);
+        config.max_fragments = source.pick(&[u32::MAX, 0, 1, 2, 3, 100]);
+        let params = source.byte();
+        let cut = [source.byte(), source.byte(), source.byte()];
+        let deflate = deflate.then_some(params);
+        // Its frame would be compressed.
+        let sends_first = sends_first && deflate.is_none();
+        Setup { role, config, deflate, sends_first, closes_first, ends, drains, cut }
+    }
+
+    /// The same, but that this end only listens.
+    pub fn passive(self) -> Setup {
+        Setup { sends_first: false, closes_first: false, ends: false, drains: true, ..self }
+    }
+
+    pub fn run(&self, pieces: &[&[u8]]) -> Outcome {
+        let mut conn = self.open();
+        if self.sends_first {
+            conn.send("first").expect("it is open");
+        }
+        if self.closes_first {
+            conn.close(1000, "").expect("1000 can be sent");
+        }
+        let mut observer = Observer::new(conn, self.drains);
+        observer.check();
+        for piece in pieces {
+            observer.feed(piece);
+        }
+        if self.ends {
+            observer.conn.receive_eof();
+            observer.poll();
+        }
+        observer.finish()
+    }
+
+    #[cfg(feature = "deflate")]
+    fn open(&self) -> Connection {
+        let config = self.config.clone();
+        match self.deflate {
+            Some(byte) => {
+                Connection::from_upgrade_with_deflate(self.role, deflate_params(byte), config)
+            }
+            None => Connection::from_upgrade(self.role, config),
+        }
+        .expect("a seed cannot fail")
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn open(&self) -> Connection {
+        Connection::from_upgrade(self.role, self.config.clone()).expect("a seed cannot fail")
+    }
+
+    /// The frames that must have gone out, given what came in.
+    fn output(&self, seen: &[Seen]) -> Vec<Frame> {
+        let frame = |first, payload: &[u8]| Frame { first, payload: payload.to_vec() };
+        let mut before = Vec::new();
+        if self.sends_first {
+            before.push(frame(0x81, b"first"));
+        }
+        if self.closes_first {
+            before.push(frame(0x88, &1000u16.to_be_bytes()));
+        }
+        // RFC 6455 5.5.2, 5.5.3: one for each ping, or of those that wait only so many, and then the latest.
+        let mut pongs = Vec::new();
+        for seen in seen {
+            if let Seen::Ping(payload) = seen {
+                let limit = usize::from(self.config.max_queued_pongs.max(1));
+                if !self.drains && pongs.len() == limit {
+                    pongs.pop();
+                }
+                pongs.push(frame(0x8a, payload));
+            }
+        }
+        let close = match seen.last() {
+            Some(Seen::Closed(closed)) => match &closed.cause {
+                CloseCause::Peer if closed.code == CloseCode::NO_STATUS => Some(frame(0x88, b"")),
+                CloseCause::Peer => Some(frame(0x88, &closed.code.get().to_be_bytes())),
+                CloseCause::Protocol(_) if self.closes_first => None,
+                CloseCause::Protocol(error) => {
+                    let code = error.close_code().expect("the connection was open");
+                    assert!(code.is_sendable());
+                    Some(frame(0x88, &code.get().to_be_bytes()))
+                }
+                CloseCause::Local => {
+                    assert!(self.closes_first);
+                    None
+                }
+                CloseCause::TransportEnded => {
+                    assert!(self.ends);
+                    // What nobody took before is of no use any more.
+                    if !self.drains {
+                        return Vec::new();
+                    }
+                    None
+                }
+                other => panic!("{other:?} without a reason"),
+            },
+            _ => None,
+        };
+        match self.drains {
+            true => before.into_iter().chain(pongs).chain(close).collect(),
+            false => pongs.into_iter().chain(before).chain(close).collect(),
+        }
+    }
+}
+
+/// Parameters of permessage-deflate, of a byte.
+#[cfg(feature = "deflate")]
+pub fn deflate_params(byte: u8) -> websocket_proto::DeflateParams {
+    let mut flags = Flags::new(byte);
+    websocket_proto::DeflateParams {
+        server_no_context_takeover: flags.next(),
+        client_no_context_takeover: flags.next(),
+        server_max_window_bits: 15 - (byte >> 2 & 7),
+        client_max_window_bits: 15 - (byte >> 5 & 7),
+    }
+}
+
+/// The setup, then the bytes of the wire.
+pub fn receive(data: &[u8]) {
+    let mut source = ByteSource::new(data);
+    let setup = Setup::read(&mut source);
+    let wire = source.rest();
+    let whole = setup.run(&[wire]);
+    let begun = if setup.closes_first { State::Closing } else { State::Open };
+    assert_eq!(whole.state, if whole.closed().is_some() { State::Closed } else { begun });
+    assert!(!setup.ends || whole.closed().is_some());
+    assert_eq!(read_frames(setup.role, &whole.output), setup.output(&whole.seen));
+    for pieces in cuts(wire, setup.cut) {
+        assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+    }
+    if setup.config.delivery == Delivery::Messages {
+        let parts = whole.seen.iter().any(|seen| matches!(seen, Seen::Unfinished(..)));
+        assert!(whole.partial.is_none() && !parts, "a message is handed over whole");
+    }
+    other_delivery(setup, wire, &whole);
+}
+
+/// Messages and chunks tell the same, but for what chunks show of a message that is not whole.
+fn other_delivery(mut setup: Setup, wire: &[u8], outcome: &Outcome) {
+    setup.config.delivery = match setup.config.delivery {
+        Delivery::Messages => Delivery::Chunks,
+        _ => Delivery::Messages,
+    };
+    let other = setup.run(&[wire]);
+    let whole = |outcome: &Outcome| {
+        let unfinished = |seen: &&Seen| !matches!(seen, Seen::Unfinished(..));
+        outcome.seen.iter().filter(unfinished).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(whole(&other), whole(outcome), "as messages and as chunks");
+    assert_eq!((&other.output, other.state), (&outcome.output, outcome.state));
+}
