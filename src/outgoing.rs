@@ -65,6 +65,8 @@ struct More {
     in_control: bool,
     /// The sizes before compression of the compressed messages that are queued whole, in wire order.
     compressed: VecDeque<u64>,
+    /// The bytes before compression of the compressed message that is queued in part; they stay buffered until its end.
+    unfinished: Option<u64>,
     /// Pongs in `control`; those that were sent without a ping do not count.
     pongs: u8,
     /// Where in `control` the latest pong begins, if none of it is released.
@@ -169,8 +171,13 @@ impl Outgoing {
     #[cfg(feature = "deflate")]
     fn note_compressed(&mut self, len: u64, message: Option<u64>) {
         self.buffered += len;
-        if let Some(message) = message {
-            self.more().compressed.push_back(message);
+        let more = self.more();
+        match message {
+            Some(message) => {
+                more.compressed.push_back(message);
+                more.unfinished = None;
+            }
+            None => more.unfinished = Some(more.unfinished.unwrap_or(0) + len),
         }
     }
 
@@ -289,6 +296,7 @@ impl Outgoing {
             self.tail = Vec::new();
         }
         if let Some(more) = &mut self.more {
+            self.buffered = more.unfinished.unwrap_or(0);
             more.reset();
         }
     }
@@ -419,7 +427,9 @@ impl Outgoing {
     pub(crate) fn release_memory(&mut self) {
         if self.len() == 0 {
             self.tail = Vec::new();
-            self.more = None;
+            if self.more.as_ref().is_some_and(|more| more.unfinished.is_none()) {
+                self.more = None;
+            }
         }
     }
 
@@ -489,8 +499,8 @@ impl More {
         self.compressed.clear();
         self.pongs = 0;
         self.last_pong = None;
-        self.released = FrameCursor::default();
-        self.exposed = FrameCursor::default();
+        self.released = FrameCursor::at_border_in(self.unfinished.is_some());
+        self.exposed = self.released;
     }
 }
 

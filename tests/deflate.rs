@@ -470,3 +470,30 @@ fn default_windows_are_the_largest() {
     let defaults = Deflate::default();
     assert_eq!((defaults.server_max_window_bits, defaults.client_max_window_bits), (15, 15));
 }
+
+#[test]
+fn unfinished_compressed_message_stays_buffered_when_the_queue_is_empty() {
+    // whatwg-bufferedAmount-02
+    for role in ROLES {
+        for release in [false, true] {
+            let mut conn = deflate(role);
+            let mut peer = deflate(other(role));
+            let mut wire = Vec::new();
+            for (n, last) in [(500, false), (600, false), (700, true)] {
+                conn.send_fragment(MessageKind::Binary, &vec![2; n], last).unwrap();
+                // Written in part, then wholly.
+                let first = conn.outgoing()[..1].to_vec();
+                conn.advance(1);
+                wire.extend(first);
+                wire.extend(drain(&mut conn));
+                if release {
+                    conn.release_memory();
+                }
+                let buffered =
+                    [(500, 500), (600, 1100), (700, 0)].iter().find(|row| row.0 == n).unwrap().1;
+                assert_eq!(conn.buffered_amount(), buffered, "{role:?} after {n}");
+            }
+            assert_eq!(run(&mut peer, &[&wire]).seen, [Seen::Binary(vec![2; 1800])]);
+        }
+    }
+}

@@ -33,6 +33,11 @@ impl FrameCursor {
         FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
     }
 
+    /// Between frames, in a compressed message or not.
+    pub(super) fn at_border_in(compressed: bool) -> FrameCursor {
+        FrameCursor { compressed, ..FrameCursor::default() }
+    }
+
     pub(super) fn at_border(self) -> bool {
         self.to_border() == 0
     }
