@@ -115,9 +115,16 @@ impl<'a> Message<'a> {
 
     /// The payload, copied only if it is borrowed.
     pub fn into_bytes(self) -> Vec<u8> {
+        self.into_payload().into_owned()
+    }
+
+    /// The payload, owned or borrowed as it was.
+    #[inline]
+    pub(crate) fn into_payload(self) -> Cow<'a, [u8]> {
         match self {
-            Message::Text(text) => text.into_owned().into_bytes(),
-            Message::Binary(bytes) => bytes.into_owned(),
+            Message::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+            Message::Text(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+            Message::Binary(bytes) => bytes,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The frame header (RFC 6455 5.2): its codec, and the rules that a received one must keep. Payloads, and what a
 //! frame means for the connection, are others' business.
 
+use alloc::vec::Vec;
+
 use crate::error::ProtocolError;
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
@@ -313,29 +315,53 @@ fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
 #[inline]
 pub(crate) fn encode(first: u8, len: u64, key: Option<[u8; 4]>) -> ([u8; MAX_HEADER_BYTES], usize) {
     let mut header = [0; MAX_HEADER_BYTES];
-    header[0] = first;
-    let mut size = match len {
-        0..=125 => {
-            header[1] = len as u8;
-            2
-        }
-        126..=0xffff => {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-            4
-        }
-        _ => {
-            header[1] = 127;
-            header[2..10].copy_from_slice(&len.to_be_bytes());
-            10
-        }
-    };
-    if let Some(key) = key {
-        header[1] |= MASK;
-        header[size..size + 4].copy_from_slice(&key);
-        size += 4;
+    if let Ok(len) = u16::try_from(len) {
+        let (word, size) = encode_short(first, len, key);
+        header[..8].copy_from_slice(&word.to_le_bytes());
+        return (header, size);
     }
-    (header, size)
+    header[0] = first;
+    header[1] = 127;
+    header[2..10].copy_from_slice(&len.to_be_bytes());
+    match key {
+        Some(key) => {
+            header[1] |= MASK;
+            header[10..].copy_from_slice(&key);
+            (header, MAX_HEADER_BYTES)
+        }
+        None => (header, 10),
+    }
+}
+
+/// The same of a payload of up to 65,535 bytes, as a number: its first byte is the lowest.
+#[inline]
+fn encode_short(first: u8, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
+    let (word, size) = match len {
+        0..=125 => (u64::from(first) | u64::from(len) << 8, 2),
+        _ => (u64::from(first) | 126 << 8 | u64::from(len.swap_bytes()) << 16, 4),
+    };
+    match key {
+        Some(key) => {
+            let key = u64::from(u32::from_le_bytes(key));
+            (word | u64::from(MASK) << 8 | key << (8 * size), size + 4)
+        }
+        None => (word, size),
+    }
+}
+
+/// Appends what [`encode`] returns.
+#[inline]
+pub(crate) fn append_header(out: &mut Vec<u8>, first: u8, len: u64, key: Option<[u8; 4]>) {
+    if let Ok(len) = u16::try_from(len) {
+        // Eight bytes, and back to the end of the header: that is cheaper than to copy just so many as it has.
+        let (word, size) = encode_short(first, len, key);
+        let end = out.len() + size;
+        out.extend_from_slice(&word.to_le_bytes());
+        out.truncate(end);
+    } else {
+        let (header, size) = encode(first, len, key);
+        out.extend_from_slice(&header[..size]);
+    }
 }
 
 /// First byte, payload length and size of a header that [`encode`] wrote.

@@ -27,7 +27,8 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
 /// Appends `payload`, masked, to `out`: copied and masked in one pass. The key 00000000 copies.
 #[inline]
 pub(crate) fn append_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    if key == [0; 4] {
+    // Short payloads are copied here as well: a call to the C library costs more than the bytes.
+    if key == [0; 4] && payload.len() > BLOCK {
         out.extend_from_slice(payload);
         return;
     }

@@ -4,6 +4,7 @@
 mod cursor;
 mod segment;
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -25,6 +26,12 @@ const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
 
+/// So much of a payload is masked between two writes: it is still in the nearest cache when it is written.
+const PORTION_BYTES: usize = 16 * 1024;
+/// Room that is enough to append a header.
+const HEADER_ROOM: usize = 16;
+
+const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
 /// The queue. Its order: what was taken, then `ahead` and the tail, with the control frames put in at the next
@@ -67,9 +74,9 @@ struct More {
     compressed: VecDeque<u64>,
     /// The bytes before compression of the compressed message that is queued in part; they stay buffered until its end.
     unfinished: Option<u64>,
-    /// Pongs in `control`; those that were sent without a ping do not count.
-    pongs: u8,
-    /// Where in `control` the latest pong begins, if none of it is released.
+    /// Pongs in `control`, answers or not.
+    pongs: u32,
+    /// Where in `control` the latest answer to a ping begins, if none of it is released.
     last_pong: Option<usize>,
     /// Where in its frame the first unreleased byte stands.
     released: FrameCursor,
@@ -93,15 +100,11 @@ impl Outgoing {
     /// Queues a frame with a copy of `payload`, masked with `key`.
     #[inline]
     pub(crate) fn push(&mut self, first: u8, payload: &[u8], key: Option<[u8; 4]>) {
-        let (header, size) = frame::encode(first, payload.len() as u64, key);
         if self.tail.capacity() - self.tail.len() < MAX_HEADER_BYTES + payload.len() {
-            self.make_room(size + payload.len());
+            self.make_room(MAX_HEADER_BYTES + payload.len());
         }
-        self.tail.extend_from_slice(&header[..size]);
-        match key {
-            Some(key) => mask::append_masked(&mut self.tail, payload, key),
-            None => self.tail.extend_from_slice(payload),
-        }
+        frame::append_header(&mut self.tail, first, payload.len() as u64, key);
+        mask::append_masked(&mut self.tail, payload, key.unwrap_or_default());
         if frame::is_data(first) {
             self.buffered += payload.len() as u64;
         }
@@ -127,6 +130,93 @@ impl Outgoing {
             self.push_piece(Piece::Header { bytes: header, start: 0, end: size as u8 });
         }
         self.push_piece(Piece::Owned { bytes: payload, start: 0 });
+    }
+
+    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty. The
+    /// payload stays where it is if there is no key, and is masked portion by portion otherwise.
+    pub(crate) fn push_through<E>(
+        &mut self,
+        first: u8,
+        payload: Cow<'_, [u8]>,
+        key: Option<[u8; 4]>,
+        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.len() == 0, "nothing may come before");
+        let Some(key) = key else {
+            let (header, size) = frame::encode(first, payload.len() as u64, None);
+            let written = write(&header[..size], &payload);
+            let n = *written.as_ref().unwrap_or(&0);
+            if n != size + payload.len() {
+                self.push_rest(first, &header[..size], payload, n);
+            }
+            return written.map(drop);
+        };
+        self.used = true;
+        // If `write` panics, the buffer is lost, and the queue as empty as it was.
+        let mut wire = core::mem::take(&mut self.tail);
+        let mut masked = payload.len().min(PORTION_BYTES);
+        wire.reserve(masked + HEADER_ROOM);
+        frame::append_header(&mut wire, first, payload.len() as u64, Some(key));
+        let size = wire.len();
+        mask::append_masked(&mut wire, &payload[..masked], key);
+        let mut before = 0;
+        loop {
+            let written = write(&wire, &[]);
+            let n = *written.as_ref().unwrap_or(&0);
+            let (rest, rest_key) = (&payload[masked..], mask::rotate_key(key, masked));
+            if n != wire.len() {
+                assert!(n < wire.len(), "{n} bytes are written, but {} were shown", wire.len());
+                wire.reserve_exact(rest.len());
+                mask::append_masked(&mut wire, rest, rest_key);
+                self.start = n;
+                self.tail = wire;
+                self.begin_within(first, size, payload.len(), before + n);
+                return written.map(drop);
+            }
+            before += n;
+            wire.clear();
+            if rest.is_empty() {
+                self.tail = wire;
+                return Ok(());
+            }
+            let portion = rest.len().min(PORTION_BYTES);
+            mask::append_masked(&mut wire, &rest[..portion], rest_key);
+            masked += portion;
+        }
+    }
+
+    /// Queues a frame without its first `n` bytes, which are released.
+    #[cold]
+    fn push_rest(&mut self, first: u8, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
+        let (size, len) = (header.len(), payload.len());
+        assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
+        let start = n.saturating_sub(size);
+        self.used = true;
+        self.make_room(size + if len < MOVE_BYTES { len } else { 0 });
+        self.tail.extend_from_slice(&header[n.min(size)..]);
+        match payload {
+            Cow::Owned(bytes) if len - start >= MOVE_BYTES => {
+                self.retire_tail();
+                self.push_piece(Piece::Owned { bytes, start });
+            }
+            payload => {
+                self.tail.reserve_exact(len - start);
+                self.tail.extend_from_slice(&payload[start..]);
+            }
+        }
+        self.begin_within(first, size, len, n);
+    }
+
+    /// The queue holds the rest of one frame, which begins `n` bytes behind the frame's own beginning.
+    fn begin_within(&mut self, first: u8, header: usize, payload: usize, n: usize) {
+        self.buffered = (payload - n.saturating_sub(header)) as u64;
+        // A frame of which nothing is released can still let control frames go ahead.
+        if n > 0 {
+            let cursor = FrameCursor::within(first, header, payload, n);
+            let more = self.more();
+            more.released = cursor;
+            more.exposed = cursor;
+        }
     }
 
     /// Queues a whole frame that is shared with others; `payload_len` bytes of it are the payload of a data frame.
@@ -208,25 +298,25 @@ impl Outgoing {
             more.last_pong = more.last_pong.and_then(|at| at.checked_sub(more.control_start));
             more.control_start = 0;
         }
-        let (header, size) = frame::encode(FIN | opcode as u8, payload.len() as u64, key);
-        more.control.extend_from_slice(&header[..size]);
+        let before = more.control.len();
+        frame::append_header(&mut more.control, FIN | opcode as u8, payload.len() as u64, key);
         mask::append_masked(&mut more.control, payload, key.unwrap_or_default());
-        self.more_len += (size + payload.len()) as u64;
+        more.pongs += u32::from(opcode == Opcode::Pong);
+        self.more_len += (more.control.len() - before) as u64;
         self.used = true;
     }
 
-    /// Queues a pong ahead of all data that is not begun. From the `limit`th on, it takes the place of the latest one
-    /// that is still whole (RFC 6455 5.5.3).
+    /// Queues the answer to a ping ahead of all data that is not begun. When `limit` pongs wait, it takes the place of the
+    /// latest answer, unless that is begun (RFC 6455 5.5.3).
     pub(crate) fn push_pong(&mut self, payload: &[u8], key: Option<[u8; 4]>, limit: u8) {
         let more = self.more();
-        match more.last_pong.filter(|at| *at >= more.control_start) {
-            Some(at) if more.pongs >= limit.max(1) => {
-                let (_, len, size) = frame::decode_own(&more.control[at..]);
-                let old = size + len as usize;
-                more.control.drain(at..at + old);
-                self.more_len -= old as u64;
-            }
-            _ => more.pongs = more.pongs.saturating_add(1),
+        let is_full = more.pongs >= u32::from(limit.max(1));
+        if let Some(at) = more.last_pong.filter(|at| is_full && *at >= more.control_start) {
+            let (_, len, size) = frame::decode_own(&more.control[at..]);
+            let old = size + len as usize;
+            more.control.drain(at..at + old);
+            more.pongs -= 1;
+            self.more_len -= old as u64;
         }
         let frame_len = payload.len() + if key.is_some() { 6 } else { 2 };
         self.push_control(Opcode::Pong, payload, key);
@@ -327,7 +417,7 @@ impl Outgoing {
             self.remove_front(step, &cursor);
             let more = self.more.as_mut().expect("it was made above");
             more.released = cursor;
-            more.pongs = more.pongs.saturating_sub(u8::try_from(passed.pongs).unwrap_or(u8::MAX));
+            more.pongs = more.pongs.saturating_sub(passed.pongs);
             self.buffered -= more.release(&passed);
         }
         if self.len() == 0 {

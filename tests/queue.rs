@@ -102,6 +102,12 @@ enum Op {
     Prepared {
         len: usize,
     },
+    /// Past the queue, to a transport that takes so many bytes at a time.
+    Through {
+        len: usize,
+        owned: bool,
+        steps: Vec<usize>,
+    },
     Fragment {
         len: usize,
         last: bool,
@@ -133,13 +139,16 @@ fn op() -> impl Strategy<Value = Op> {
         1 => 16_300usize..16_500,
         1 => 65_500usize..65_600,
     ];
+    let step = prop_oneof![0usize..20, 4000usize..20_000, Just(usize::MAX)];
     prop_oneof![
         4 => (any::<bool>(), len.clone(), any::<bool>()).prop_map(|(text, len, owned)| Op::Send { text, len, owned }),
         1 => len.clone().prop_map(|len| Op::Prepared { len }),
+        3 => (len.clone(), any::<bool>(), prop::collection::vec(step, 0..3)).prop_map(|(len, owned, steps)| Op::Through { len, owned, steps }),
         2 => (len, any::<bool>()).prop_map(|(len, last)| Op::Fragment { len, last }),
         2 => (0usize..=125).prop_map(|len| Op::Ping { len }),
         2 => (0usize..=125).prop_map(|len| Op::PeerPing { len }),
         4 => any::<u8>().prop_map(|part| Op::Advance { part }),
+        3 => Just(Op::Advance { part: u8::MAX }),
         3 => (0usize..40).prop_map(|n| Op::AdvanceBy { n }),
         2 => Just(Op::Take),
         1 => Just(Op::ReleaseMemory),
@@ -196,6 +205,29 @@ impl Run {
                 let result = self.conn.send_prepared(&PreparedMessage::new(&bytes));
                 if self.may_send(result) {
                     self.model.push(0x82, &bytes);
+                }
+            }
+            Op::Through { len, owned, ref steps } => {
+                let bytes = payload(len, step);
+                let mut steps = steps.iter().copied();
+                let mut taken = Vec::new();
+                let mut write = |header: &[u8], payload: &[u8]| {
+                    let shown = [header, payload].concat();
+                    let n = steps.next().unwrap_or(usize::MAX).min(shown.len());
+                    taken.extend_from_slice(&shown[..n]);
+                    Ok::<usize, UsageError>(n)
+                };
+                let was_empty = self.conn.outgoing_len() == 0;
+                let result = match owned {
+                    true => self.conn.send_through(bytes.clone(), &mut write),
+                    false => self.conn.send_through(&bytes, &mut write),
+                };
+                assert!(taken.is_empty() || was_empty);
+                if self.may_send(result) {
+                    self.model.push(0x82, &bytes);
+                    self.expected.extend(self.model.unreleased().into_iter().take(taken.len()));
+                    self.model.advance(taken.len());
+                    self.written.extend(taken);
                 }
             }
             Op::Fragment { len, last } => {
@@ -462,6 +494,30 @@ fn a_pong_that_was_written_makes_room_for_another() {
         let payloads: Vec<u8> =
             plain_frames(&drain(&mut conn)).iter().map(|(_, payload)| payload[0]).collect();
         assert_eq!(payloads, [3, 4, 5, 8]);
+    }
+}
+
+#[test]
+fn pongs_of_the_caller_count_and_are_never_replaced() {
+    // rfc6455-5.5.3-02, rfc6455-5.5.3-03
+    for role in ROLES {
+        let mut config = config();
+        config.max_queued_pongs = 4;
+        let mut conn = open_with(role, config);
+        let ping = |conn: &mut Connection, n: u8| {
+            let mut input = to(role, 0x89, &[n]);
+            assert!(conn.receive(&mut &mut input[..]).is_some());
+        };
+        (100..103).for_each(|n| conn.pong(&[n]).unwrap());
+        // One answer has room, and the latest takes its place.
+        (0..6).for_each(|n| ping(&mut conn, n));
+        let pong = frame(0x8a, &[0], (role == Role::Client).then_some(KEY)).len();
+        conn.advance(2 * pong);
+        // What was written leaves room for two more.
+        (6..10).for_each(|n| ping(&mut conn, n));
+        let payloads: Vec<u8> =
+            plain_frames(&drain(&mut conn)).iter().map(|(_, payload)| payload[0]).collect();
+        assert_eq!(payloads, [102, 5, 6, 9]);
     }
 }
 

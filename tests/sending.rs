@@ -153,6 +153,122 @@ fn owned_borrowed_and_prepared_messages_make_the_same_bytes() {
     }
 }
 
+/// Sends through a transport that takes up to `room` bytes in all, and returns what it took.
+fn through(conn: &mut Connection, message: Message<'_>, mut room: usize) -> Vec<u8> {
+    let mut taken = Vec::new();
+    let sent: Result<(), UsageError> = conn.send_through(message, |header, payload| {
+        let shown = [header, payload].concat();
+        assert!(!shown.is_empty());
+        let n = shown.len().min(room);
+        room -= n;
+        taken.extend_from_slice(&shown[..n]);
+        Ok(n)
+    });
+    assert_eq!(sent, Ok(()));
+    taken
+}
+
+#[test]
+fn message_goes_past_the_queue_as_far_as_the_transport_takes_it() {
+    // rfc6455-6.1-04, rfc6455-5.3-06, rfc6455-5.4-08, whatwg-bufferedAmount-01: a ping waits for the end of a frame that
+    // is begun, and goes ahead of one that is not
+    for role in ROLES {
+        for len in [0, 1, 125, 126, 4095, 4096, 16_383, 16_384, 16_385, 65_535, 65_536, 70_000] {
+            let payload = text(len);
+            let wire = from(role, 0x82, payload.as_bytes());
+            let ping = from(role, 0x89, b"ping");
+            let behind = from(role, 0x81, b"behind");
+            let header = wire.len() - len;
+            let near = [0, 4096, 16_384, wire.len()]
+                .into_iter()
+                .flat_map(|at: usize| (0..40).map(move |n| (at + n).saturating_sub(20)));
+            for room in near.filter(|room| *room <= wire.len()) {
+                for owned in [false, true] {
+                    let mut conn = open_with_one_key(role);
+                    let message = Message::from(payload.as_bytes());
+                    let message = if owned { message.into_owned() } else { message };
+                    let taken = through(&mut conn, message, room);
+                    assert!(taken == wire[..room], "{role:?} {len} {room} {owned}");
+                    assert_eq!(conn.outgoing_len() as usize, wire.len() - room);
+                    assert_eq!(conn.buffered_amount() as usize, len - room.saturating_sub(header));
+                    conn.ping(b"ping").unwrap();
+                    conn.send("behind").unwrap();
+                    let expected = match room {
+                        0 => [&ping[..], &wire, &behind].concat(),
+                        _ => [&wire[room..], &ping, &behind].concat(),
+                    };
+                    let rest = drain(&mut conn);
+                    assert!(rest == expected, "{role:?} {len} {room} {owned}");
+                    assert_eq!(conn.buffered_amount(), 0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn message_is_queued_where_something_is_outgoing() {
+    // rfc6455-6.1-10
+    for role in ROLES {
+        for (name, way) in WAYS.iter().filter(|(name, _)| *name != "fragment") {
+            let mut conn = open_with_one_key(role);
+            way(&mut conn).unwrap();
+            let first = drain(&mut { open_after(role, way) });
+            assert!(through(&mut conn, "next".into(), usize::MAX).is_empty(), "{name}");
+            assert!(drain(&mut conn) == [&first[..], &from(role, 0x81, b"next")].concat());
+        }
+    }
+}
+
+/// A connection on which one thing was sent.
+fn open_after(role: Role, way: &fn(&mut Connection) -> Sent) -> Connection {
+    let mut conn = open_with_one_key(role);
+    way(&mut conn).unwrap();
+    conn
+}
+
+#[test]
+fn error_of_the_transport_is_passed_on_and_loses_nothing() {
+    #[derive(Debug, PartialEq)]
+    enum Error {
+        Usage(UsageError),
+        Transport,
+    }
+    impl From<UsageError> for Error {
+        fn from(error: UsageError) -> Self {
+            Error::Usage(error)
+        }
+    }
+    for role in ROLES {
+        for len in [5, 5000, 40_000] {
+            let payload = text(len);
+            for calls in 0..3 {
+                let mut conn = open_with_one_key(role);
+                let mut taken = Vec::new();
+                let mut left = calls;
+                let result = conn.send_through(&payload[..], |header, payload| {
+                    if left == 0 {
+                        return Err(Error::Transport);
+                    }
+                    left -= 1;
+                    taken.extend_from_slice(header);
+                    taken.extend_from_slice(payload);
+                    Ok(header.len() + payload.len())
+                });
+                assert_eq!(result.is_ok(), conn.outgoing_len() == 0);
+                assert!(result == Ok(()) || result == Err(Error::Transport));
+                taken.extend(drain(&mut conn));
+                assert!(taken == from(role, 0x81, payload.as_bytes()), "{role:?} {len} {calls}");
+            }
+        }
+        let mut conn = open(role);
+        conn.close(1000, "").unwrap();
+        drain(&mut conn);
+        let result = conn.send_through("late", |_, _| Err(Error::Transport));
+        assert_eq!(result, Err(Error::Usage(UsageError::NotOpen(State::Closing))));
+    }
+}
+
 #[test]
 fn prepared_message_goes_out_on_any_number_of_connections() {
     // rfc6455-5.1-01, rfc6455-5.1-04: servers share it unmasked, each client masks its own copy

@@ -1,6 +1,7 @@
 //! Messages through the codecs (RFC 7692 6): which are compressed, how a compressed one becomes events, and that the
 //! limits hold while it inflates.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -9,7 +10,7 @@ use crate::Shared;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Codec, DeflateParams, Step};
 use crate::error::{ProtocolError, UsageError};
-use crate::event::{Event, Message, MessageKind};
+use crate::event::{Event, Message};
 use crate::frame::{FIN, RSV1};
 use crate::mask;
 use crate::prepared::{self, PreparedMessage};
@@ -93,24 +94,14 @@ impl Connection {
         }
     }
 
-    pub(super) fn send_compressed(
-        &mut self,
-        kind: MessageKind,
-        payload: &[u8],
-    ) -> Result<(), UsageError> {
+    /// An owned payload's memory serves the next message that is received.
+    pub(super) fn send_compressed(&mut self, message: Message<'_>) -> Result<(), UsageError> {
+        let first = prepared::first_byte(message.kind()) | RSV1;
+        let payload = message.into_payload();
         self.check_send(payload.len())?;
-        self.push_compressed(prepared::first_byte(kind) | RSV1, payload, Some(payload.len() as u64))
-    }
-
-    /// As [`send_compressed`](Connection::send_compressed); the payload's memory serves the next message received.
-    pub(super) fn send_compressed_owned(
-        &mut self,
-        kind: MessageKind,
-        payload: Vec<u8>,
-    ) -> Result<(), UsageError> {
-        self.send_compressed(kind, &payload)?;
-        if let Some(codec) = &mut self.codec {
-            codec.recycle(payload);
+        self.push_compressed(first, &payload, Some(payload.len() as u64))?;
+        if let (Cow::Owned(bytes), Some(codec)) = (payload, &mut self.codec) {
+            codec.recycle(bytes);
         }
         Ok(())
     }

@@ -25,29 +25,17 @@ impl Connection {
         let message = message.into();
         #[cfg(feature = "deflate")]
         if self.compresses(message.len()) {
-            let kind = message.kind();
-            return match message {
-                Message::Text(Cow::Owned(text)) => {
-                    self.send_compressed_owned(kind, text.into_bytes())
-                }
-                Message::Binary(Cow::Owned(bytes)) => self.send_compressed_owned(kind, bytes),
-                borrowed => self.send_compressed(kind, borrowed.as_bytes()),
-            };
+            return self.send_compressed(message);
         }
         self.send_plain(message)
     }
 
     #[inline]
     pub(super) fn send_plain(&mut self, message: Message<'_>) -> Result<(), UsageError> {
-        match message {
-            Message::Text(Cow::Borrowed(text)) => {
-                self.send_copy(MessageKind::Text, text.as_bytes())
-            }
-            Message::Binary(Cow::Borrowed(bytes)) => self.send_copy(MessageKind::Binary, bytes),
-            Message::Text(Cow::Owned(text)) => {
-                self.send_owned(MessageKind::Text, text.into_bytes())
-            }
-            Message::Binary(Cow::Owned(bytes)) => self.send_owned(MessageKind::Binary, bytes),
+        let kind = message.kind();
+        match message.into_payload() {
+            Cow::Borrowed(payload) => self.send_copy(kind, payload),
+            Cow::Owned(payload) => self.send_owned(kind, payload),
         }
     }
 
@@ -89,6 +77,60 @@ impl Connection {
         self.outgoing.push_owned(prepared::first_byte(kind), payload, key);
         self.note_queued();
         Ok(())
+    }
+
+    /// Sends a message past the queue: where nothing is outgoing, its frame is shown to `write` at once, as header and
+    /// payload, for one vectored write from where they are; what `write` has not written is queued, so that the message
+    /// is sent whole in any case. A client's payload must be masked, and comes in portions, without a copy of it all.
+    /// Where something is outgoing, or the message is compressed, it is queued, and `write` is not called: the loop's own
+    /// write brings it out in its turn.
+    ///
+    /// It saves the copy into the queue, which is worth most for large payloads; many small messages are better coalesced
+    /// by [`send`](Connection::send), with one system call for all of them.
+    ///
+    /// ```
+    /// # use websocket_proto::{Config, Connection, Role};
+    /// use std::io::{ErrorKind, IoSlice, Write};
+    ///
+    /// # let mut stream = Vec::new();
+    /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// conn.send_through("Hello", |header, payload| {
+    ///     match stream.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]) {
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+    ///         result => result,
+    ///     }
+    /// })?;
+    /// # assert_eq!((&stream[..], conn.outgoing_len()), (&b"\x81\x05Hello"[..], 0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Connection::send): nothing was shown or queued then. An error of `write` is passed on, and
+    /// leaves what was shown last in the queue: [`abort`](Connection::abort) if it is final.
+    ///
+    /// # Panics
+    ///
+    /// If `write` returns more than the bytes that it was shown.
+    pub fn send_through<'m, E: From<UsageError>>(
+        &mut self,
+        message: impl Into<Message<'m>>,
+        write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let message = message.into();
+        #[cfg(feature = "deflate")]
+        if self.compresses(message.len()) {
+            return Ok(self.send_compressed(message)?);
+        }
+        if self.outgoing.len() > 0 {
+            return Ok(self.send_plain(message)?);
+        }
+        self.check_send(message.len())?;
+        let key = self.next_key().map_err(UsageError::from)?;
+        let first = prepared::first_byte(message.kind());
+        let result = self.outgoing.push_through(first, message.into_payload(), key, write);
+        self.note_queued();
+        result
     }
 
     /// Queues a message that was encoded before. A server shares a large one, and copies a small one; a client copies

@@ -71,10 +71,12 @@ impl Model {
             let wait = |index: usize| {
                 let start: usize = self.frames.iter().take(index).map(|f| f.bytes.len()).sum();
                 let end = start + self.frames[index].bytes.len();
-                self.frames[index].kind == Kind::Automatic && end > self.released + self.taken
+                self.frames[index].bytes[0] == 0x8a && end > self.released + self.taken
             };
             let waiting: Vec<usize> = (0..self.frames.len()).filter(|index| wait(*index)).collect();
-            let latest = waiting.last().copied().filter(|latest| *latest >= fixed);
+            let automatic = |index: &usize| self.frames[*index].kind == Kind::Automatic;
+            let latest = waiting.iter().copied().filter(automatic).next_back();
+            let latest = latest.filter(|latest| *latest >= fixed);
             if let (true, Some(latest)) = (waiting.len() >= usize::from(pong_limit.max(1)), latest)
             {
                 self.frames.remove(latest);
@@ -206,15 +208,18 @@ impl Run {
                 self.conn.tick(websocket_proto::Timestamp::from_millis(n as u64));
                 Ok(())
             }
-            _ => {
+            _ => match source.byte() {
                 // It is rare, since not much can follow.
-                if source.byte() > 200 && self.conn.state() == State::Open {
-                    self.conn.close(1000, "").expect("1000 can be sent");
-                    self.queued(Ok(()), Kind::Close, 0x88, &1000u16.to_be_bytes());
-                    self.fragments = None;
+                201.. => {
+                    if self.conn.state() == State::Open {
+                        self.conn.close(1000, "").expect("1000 can be sent");
+                        self.queued(Ok(()), Kind::Close, 0x88, &1000u16.to_be_bytes());
+                        self.fragments = None;
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
+                way => self.send_through(&payload(source.pick(SIZES)), way % 2 == 0, source),
+            },
         };
         if let Err(error) = result {
             let limit = self.conn.config().max_outgoing_bytes;
@@ -229,6 +234,33 @@ impl Run {
             assert_eq!(self.conn.outgoing_len(), before, "an error queues nothing");
         }
         self.check();
+    }
+
+    /// Shows the frame to a transport that takes up to so many bytes at a time.
+    fn send_through(
+        &mut self,
+        bytes: &[u8],
+        owned: bool,
+        source: &mut ByteSource<'_>,
+    ) -> Result<(), UsageError> {
+        let was_empty = self.conn.outgoing_len() == 0;
+        let mut taken = Vec::new();
+        let mut write = |header: &[u8], payload: &[u8]| {
+            let shown = [header, payload].concat();
+            let n = source.pick(STEPS).min(shown.len());
+            taken.extend_from_slice(&shown[..n]);
+            Ok::<usize, UsageError>(n)
+        };
+        let result = match owned {
+            true => self.conn.send_through(bytes.to_vec(), &mut write),
+            false => self.conn.send_through(bytes, &mut write),
+        };
+        assert!(taken.is_empty() || (was_empty && result.is_ok()));
+        self.queued(result, Kind::Data, 0x82, bytes);
+        let unreleased = self.model.unreleased();
+        assert!(unreleased.starts_with(&taken), "what was shown is the frame");
+        self.model.advance(taken.len());
+        result
     }
 
     fn queued(&mut self, result: Result<(), UsageError>, kind: Kind, first: u8, payload: &[u8]) {
