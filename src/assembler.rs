@@ -23,6 +23,8 @@ pub(crate) struct Assembler {
     begun: bool,
     /// The message is compressed (RFC 7692 6); `bytes` then counts what it has inflated to.
     pub(crate) compressed: bool,
+    /// What has arrived is not here, but in the caller's [`ReadBuffer`](crate::ReadBuffer).
+    pub(crate) held: bool,
     /// The inflater may hold more of what it has taken.
     pub(crate) draining: bool,
     /// The inflater has taken all of the message.
@@ -154,7 +156,8 @@ impl Assembler {
 
     /// The message is complete.
     #[inline]
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
+        self.held = false;
         self.bytes = 0;
         self.fragments = 0;
         self.kind = None;

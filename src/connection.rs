@@ -1,6 +1,7 @@
 //! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and its
 //! end; [`receive`](Connection::receive) and what follows from it, and sending, have files of their own.
 
+mod buffered;
 #[cfg(feature = "deflate")]
 mod compression;
 mod opening;

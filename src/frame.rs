@@ -372,6 +372,13 @@ pub(crate) fn decode_own(bytes: &[u8]) -> (u8, u64, usize) {
     (header.first, header.len, header.size)
 }
 
+/// Drops `n` bytes off the front.
+#[inline]
+pub(crate) fn skip(input: &mut &mut [u8], n: usize) {
+    let (_, rest) = core::mem::take(input).split_at_mut(n);
+    *input = rest;
+}
+
 /// Whether the first byte is that of a compressed message (RFC 7692 6).
 pub(crate) fn is_compressed(first: u8) -> bool {
     first & RSV1 != 0

@@ -8,23 +8,48 @@ use core::fmt;
 /// Bytes read from the peer, on their way into [`receive_from`](crate::Connection::receive_from).
 ///
 /// Read into [`spare`](ReadBuffer::spare), tell how much with [`filled`](ReadBuffer::filled), then call
-/// `receive_from` until it returns `None`.
+/// `receive_from` until it returns `None`. Each connection needs one of its own: the front of a message that was cut stays
+/// in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
 pub struct ReadBuffer {
     bytes: Box<[u8]>,
     /// `start..end` is filled and not taken; both are 0 if that is empty.
     start: usize,
     end: usize,
+    held: Held,
+}
+
+/// The front of a payload that is cut, at the beginning of what was not taken: received, and waiting for the rest.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Held {
+    /// So many bytes, unmasked.
+    pub(crate) len: usize,
+    /// So many of them are known to be UTF-8, if it is text.
+    pub(crate) checked: usize,
+    /// The size of the buffer.
+    pub(crate) capacity: usize,
+}
+
+impl Held {
+    /// Nothing is held any more.
+    pub(crate) fn clear(&mut self) {
+        (self.len, self.checked) = (0, 0);
+    }
 }
 
 impl ReadBuffer {
     /// A buffer of `capacity` bytes, at least 1. It is allocated here, and never grows.
     pub fn with_capacity(capacity: usize) -> ReadBuffer {
-        ReadBuffer { bytes: vec![0; capacity.max(1)].into_boxed_slice(), start: 0, end: 0 }
+        let bytes = vec![0; capacity.max(1)].into_boxed_slice();
+        let held = Held { capacity: bytes.len(), ..Held::default() };
+        ReadBuffer { bytes, start: 0, end: 0, held }
     }
 
     /// The part to read into. It is empty only if the buffer is full of bytes that were not received.
     pub fn spare(&mut self) -> &mut [u8] {
-        if self.end == self.bytes.len() && self.start > 0 {
+        // Moved when little room is left, and not often: no more is moved than was taken since the last time.
+        let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
+        let waiting = self.end - self.start;
+        if self.start > 0 && (self.end == self.bytes.len() || (little && waiting <= self.start)) {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -46,18 +71,19 @@ impl ReadBuffer {
         self.end += n;
     }
 
-    /// The bytes that were filled and not received: what is left for another protocol, say.
+    /// The bytes that were filled and not received.
     pub fn unreceived(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes[self.start + self.held.len..self.end]
     }
 
-    /// Lets `receive` take bytes off the front of those that were not received.
+    /// Lets `receive` take bytes off the front, where those come first that are held.
+    #[inline]
     pub(crate) fn take_front<'a, R>(
         &'a mut self,
-        receive: impl FnOnce(&mut &'a mut [u8]) -> R,
+        receive: impl FnOnce(&mut &'a mut [u8], &mut Held) -> R,
     ) -> R {
         let mut input = &mut self.bytes[self.start..self.end];
-        let result = receive(&mut input);
+        let result = receive(&mut input, &mut self.held);
         self.start = self.end - input.len();
         if self.start == self.end {
             self.start = 0;

@@ -40,6 +40,12 @@ fn validate_any(bytes: &[u8]) -> Option<&str> {
     }
 }
 
+/// How much of `bytes` is UTF-8: all but the beginning of a character that more bytes would finish. `None` if it cannot
+/// become UTF-8.
+pub(crate) fn checked_len(bytes: &[u8]) -> Option<usize> {
+    split_unfinished(bytes).ok().map(|(text, _)| text.len())
+}
+
 /// Are all bytes below 80? Without a loop over bytes: the last word overlaps the one before.
 #[inline]
 fn is_ascii(bytes: &[u8]) -> bool {

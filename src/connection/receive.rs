@@ -12,7 +12,6 @@ use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
 use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
 use crate::mask;
-use crate::read_buffer::ReadBuffer;
 use crate::state::Role;
 use crate::utf8::{self, InvalidUtf8};
 
@@ -74,32 +73,26 @@ impl Connection {
     /// ```
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        match self.short {
-            Short::Masked => {
-                if let Some(event) = self.receive_short::<true>(input) {
-                    return Some(event);
-                }
-                if let Some(event) = self.receive_whole::<true>(input) {
-                    return Some(event);
-                }
-            }
-            Short::Unmasked => {
-                if let Some(event) = self.receive_short::<false>(input) {
-                    return Some(event);
-                }
-                if let Some(event) = self.receive_whole::<false>(input) {
-                    return Some(event);
-                }
-            }
-            Short::Never => {}
+        match self.receive_quick(input) {
+            Some(event) => Some(event),
+            None => self.receive_any(input),
         }
-        self.receive_any(input)
     }
 
-    /// [`receive`](Connection::receive), from a buffer that remembers what was taken.
-    #[inline]
-    pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
-        buffer.take_front(|input| self.receive(input))
+    /// The short ways; `None` if none of them can be gone.
+    #[inline(always)]
+    pub(super) fn receive_quick<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        match self.short {
+            Short::Masked => match self.receive_short::<true>(input) {
+                Some(event) => Some(event),
+                None => self.receive_whole::<true>(input),
+            },
+            Short::Unmasked => match self.receive_short::<false>(input) {
+                Some(event) => Some(event),
+                None => self.receive_whole::<false>(input),
+            },
+            Short::Never => None,
+        }
     }
 
     /// What the time, the end of the transport, or the bytes kept during the opening handshake have brought.
@@ -197,7 +190,7 @@ impl Connection {
     }
 
     #[cold]
-    fn fail_refreshed(&mut self, error: ProtocolError) -> Event<'static> {
+    pub(super) fn fail_refreshed(&mut self, error: ProtocolError) -> Event<'static> {
         let event = self.fail(error);
         self.refresh();
         event
@@ -205,7 +198,8 @@ impl Connection {
 
     /// Everything that does not take the short way.
     #[inline(never)]
-    fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    pub(super) fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        assert!(!self.message.held, "the front of the message is in a ReadBuffer");
         if self.rare.is_some() {
             if let Some(event) = self.poll_event() {
                 return Some(event);
@@ -271,14 +265,14 @@ impl Connection {
                     len
                 }
             };
-            skip(input, used);
+            frame::skip(input, used);
             header
         } else {
             loop {
                 let Some(byte) = input.first().copied() else { break None };
                 bytes[len] = byte;
                 len += 1;
-                skip(input, 1);
+                frame::skip(input, 1);
                 if let Some(header) = frame::parse(&bytes[..len], &rules)? {
                     break Some(header);
                 }
@@ -299,7 +293,7 @@ impl Connection {
         Ok(header)
     }
 
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         let limit = self.config.max_fragments;
         #[cfg(feature = "deflate")]
         let rsv_allowed = if self.codec.is_some() { frame::RSV1 } else { 0 };
@@ -441,10 +435,4 @@ impl Connection {
         });
         Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
     }
-}
-
-/// Drops `n` bytes off the front.
-fn skip(input: &mut &mut [u8], n: usize) {
-    let (_, rest) = mem::take(input).split_at_mut(n);
-    *input = rest;
 }

@@ -9,7 +9,7 @@
 
 use websocket_proto::{
     CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind,
-    ProtocolError, Role, Shared, State,
+    ProtocolError, ReadBuffer, Role, Shared, State,
 };
 
 /// Both roles, for the tests of rules that hold for both.
@@ -252,6 +252,29 @@ pub fn run(conn: &mut Connection, pieces: &[&[u8]]) -> Outcome {
     Outcome { seen: log.seen, output: drain(conn), state: conn.state() }
 }
 
+/// The same by way of a buffer of `capacity` bytes.
+pub fn run_from(conn: &mut Connection, pieces: &[&[u8]], capacity: usize) -> Outcome {
+    let mut log = Log::default();
+    let mut buffer = ReadBuffer::with_capacity(capacity);
+    for piece in pieces {
+        let mut rest = *piece;
+        while !rest.is_empty() {
+            let spare = buffer.spare();
+            let n = spare.len().min(rest.len());
+            spare[..n].copy_from_slice(&rest[..n]);
+            buffer.filled(n);
+            rest = &rest[n..];
+            while let Some(event) = conn.receive_from(&mut buffer) {
+                log.push(event);
+            }
+        }
+    }
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+    Outcome { seen: log.seen, output: drain(conn), state: conn.state() }
+}
+
 /// The ways to cut `bytes` that every test of bytes goes through: whole, at every place in two (but for long inputs,
 /// where only the places near the ends and a sample of the others are tried), byte by byte, in odd portions.
 pub fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
@@ -293,8 +316,11 @@ pub fn in_every_cut(
         }
         for pieces in cuts(all) {
             let sizes = || pieces.iter().map(|piece| piece.len()).take(40).collect::<Vec<_>>();
-            let mut conn = make();
-            let outcome = run(&mut conn, &pieces);
+            let outcome = run(&mut make(), &pieces);
+            for capacity in [20, 1000, 100_000] {
+                let buffered = run_from(&mut make(), &pieces, capacity);
+                assert_eq!(buffered, outcome, "{role:?}, {:?} by {capacity}", sizes());
+            }
             assert_eq!(
                 outcome.seen,
                 expected,

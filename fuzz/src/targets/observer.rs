@@ -2,8 +2,8 @@
 //! a form in which two runs can be compared.
 
 use websocket_proto::{
-    CloseCause, CloseCode, Closed, Connection, Event, Message, MessageKind, Role, State, Timestamp,
-    UsageError,
+    CloseCause, CloseCode, Closed, Connection, Event, Message, MessageKind, ReadBuffer, Role,
+    State, Timestamp, UsageError,
 };
 
 /// An event. Chunks are put together.
@@ -173,6 +173,23 @@ impl Observer {
         }
         assert!(input.is_empty(), "None means that the input is used up");
         self.check();
+    }
+
+    /// Feeds one piece by way of a buffer, of which a part may stay there.
+    pub fn feed_from(&mut self, buffer: &mut ReadBuffer, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let spare = buffer.spare();
+            let n = spare.len().min(piece.len());
+            assert!(n > 0, "a buffer always has room for more");
+            spare[..n].copy_from_slice(&piece[..n]);
+            buffer.filled(n);
+            piece = &piece[n..];
+            while let Some(event) = self.conn.receive_from(buffer) {
+                self.note(event);
+                self.check();
+            }
+            self.check();
+        }
     }
 
     pub fn poll(&mut self) {

@@ -3,7 +3,9 @@
 
 use super::observer::{Frame, Observer, Outcome, Seen, read_frames};
 use super::source::{ByteSource, Flags, config, cuts};
-use websocket_proto::{CloseCause, CloseCode, Config, Connection, Delivery, Role, State};
+use websocket_proto::{
+    CloseCause, CloseCode, Config, Connection, Delivery, ReadBuffer, Role, State,
+};
 
 /// What the input chooses, before the bytes of the wire: 8 bytes.
 pub struct Setup {
@@ -50,6 +52,18 @@ impl Setup {
     }
 
     pub fn run(&self, pieces: &[&[u8]]) -> Outcome {
+        self.run_with(|observer| pieces.iter().for_each(|piece| observer.feed(piece)))
+    }
+
+    /// The same by way of a buffer of so many bytes.
+    fn run_from(&self, pieces: &[&[u8]], capacity: usize) -> Outcome {
+        let mut buffer = ReadBuffer::with_capacity(capacity);
+        self.run_with(|observer| {
+            pieces.iter().for_each(|piece| observer.feed_from(&mut buffer, piece));
+        })
+    }
+
+    fn run_with(&self, feed: impl FnOnce(&mut Observer)) -> Outcome {
         let mut conn = self.open();
         if self.sends_first {
             conn.send("first").expect("it is open");
@@ -59,9 +73,7 @@ impl Setup {
         }
         let mut observer = Observer::new(conn, self.drains);
         observer.check();
-        for piece in pieces {
-            observer.feed(piece);
-        }
+        feed(&mut observer);
         if self.ends {
             observer.conn.receive_eof();
             observer.poll();
@@ -164,6 +176,9 @@ pub fn receive(data: &[u8]) {
     assert_eq!(read_frames(setup.role, &whole.output), setup.output(&whole.seen));
     for pieces in cuts(wire, setup.cut) {
         assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+        for capacity in [usize::from(setup.cut[0]), 64, 8192] {
+            assert_eq!(setup.run_from(&pieces, capacity), whole, "by a buffer of {capacity}");
+        }
     }
     if setup.config.delivery == Delivery::Messages {
         let parts = whole.seen.iter().any(|seen| matches!(seen, Seen::Unfinished(..)));

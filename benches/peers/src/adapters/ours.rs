@@ -3,9 +3,11 @@
 
 use std::cell::RefCell;
 use std::hint::black_box;
+use std::io::IoSlice;
 
 use websocket_proto::{
-    Accept, ClientRequest, Config, Connection, Deflate, Event, MessageKind, PreparedMessage, Shared,
+    Accept, ClientRequest, Config, Connection, Deflate, Event, MessageKind, PreparedMessage,
+    ReadBuffer, Shared, UsageError,
 };
 
 use crate::peer::{Conn, Payload, Peer, Role, Sink, Unsupported};
@@ -97,15 +99,13 @@ pub struct Own;
 struct OwnConn<const DEFLATE: bool> {
     io: Transport,
     conn: Connection,
-    buf: Box<[u8]>,
-    /// `buf[start..end]` is read and not received.
-    start: usize,
-    end: usize,
+    buf: ReadBuffer,
 }
 
 impl<const DEFLATE: bool> OwnConn<DEFLATE> {
-    fn boxed(io: Transport, conn: Connection, buf: Box<[u8]>) -> Box<dyn Conn> {
-        Box::new(OwnConn::<DEFLATE> { io, conn, buf, start: 0, end: 0 })
+    fn boxed(io: Transport, conn: Connection) -> Box<dyn Conn> {
+        let buf = ReadBuffer::with_capacity(READ);
+        Box::new(OwnConn::<DEFLATE> { io, conn, buf })
     }
 }
 
@@ -115,28 +115,28 @@ impl Peer for Own {
     }
 
     fn note(&self) -> &'static str {
-        "16 KiB buffer per connection; send copies the payload; keys from the OS's CSPRNG"
+        "a ReadBuffer of 16 KiB per connection; send copies the payload; keys from the OS's CSPRNG"
     }
 
     fn open(&self, io: Transport, role: Role) -> Option<Box<dyn Conn>> {
-        Some(OwnConn::<false>::boxed(io, open(role), vec![0; READ].into()))
+        Some(OwnConn::<false>::boxed(io, open(role)))
     }
 
     fn accept(&self, mut io: Transport) -> Result<Option<Box<dyn Conn>>, Unsupported> {
-        let mut buf: Box<[u8]> = vec![0; READ].into();
-        let conn = accept(&mut io, &mut buf);
-        Ok(Some(OwnConn::<false>::boxed(io, conn, buf)))
+        let mut buf = ReadBuffer::with_capacity(READ);
+        let conn = accept(&mut io, buf.spare());
+        Ok(Some(Box::new(OwnConn::<false> { io, conn, buf })))
     }
 
     fn connect(&self, mut io: Transport) -> Result<(), Unsupported> {
-        let mut buf: Box<[u8]> = vec![0; READ].into();
-        let conn = connect(&mut io, &mut buf);
+        let mut buf = ReadBuffer::with_capacity(READ);
+        let conn = connect(&mut io, buf.spare());
         black_box((conn, buf));
         Ok(())
     }
 
     fn open_deflate(&self, io: Transport, role: Role) -> Option<Box<dyn Conn>> {
-        Some(OwnConn::<true>::boxed(io, open_deflate(role), vec![0; READ].into()))
+        Some(OwnConn::<true>::boxed(io, open_deflate(role)))
     }
 }
 
@@ -144,8 +144,7 @@ impl<const DEFLATE: bool> Conn for OwnConn<DEFLATE> {
     fn recv(&mut self, n: usize, sink: &mut Sink) {
         let mut got = 0;
         loop {
-            let mut input = &mut self.buf[self.start..self.end];
-            while let Some(event) = self.conn.receive(&mut input) {
+            while let Some(event) = self.conn.receive_from(&mut self.buf) {
                 match event {
                     Event::Message(message) => {
                         sink.message(message.kind() == MessageKind::Text, message.as_bytes());
@@ -157,13 +156,12 @@ impl<const DEFLATE: bool> Conn for OwnConn<DEFLATE> {
                 }
                 got += 1;
                 if got == n {
-                    self.start = self.end - input.len();
                     return;
                 }
             }
-            self.start = 0;
-            self.end = self.io.read(&mut self.buf);
-            assert!(self.end > 0, "the transport has ended");
+            let read = self.io.read(self.buf.spare());
+            assert!(read > 0, "the transport has ended");
+            self.buf.filled(read);
         }
     }
 
@@ -278,6 +276,49 @@ impl Conn for PreparedConn {
             if i % batch == 0 || i == n {
                 flush(&mut self.io, &mut self.conn);
             }
+        }
+    }
+}
+
+/// Each message goes past the queue, as those of crates that write at once do.
+pub struct Through;
+
+struct ThroughConn {
+    io: Transport,
+    conn: Connection,
+}
+
+impl Peer for Through {
+    fn name(&self) -> &'static str {
+        "websocket-proto through"
+    }
+
+    fn note(&self) -> &'static str {
+        "send_through: header and payload from where they are, each message is written at once; sending only"
+    }
+
+    fn open(&self, io: Transport, role: Role) -> Option<Box<dyn Conn>> {
+        Some(Box::new(ThroughConn { io, conn: open(role) }))
+    }
+}
+
+impl Conn for ThroughConn {
+    fn recv(&mut self, _: usize, _: &mut Sink) {
+        panic!("this is for sending");
+    }
+
+    fn send(&mut self, payload: &Payload, n: usize, _: usize) {
+        let Self { io, conn } = self;
+        for _ in 0..n {
+            let write = |header: &[u8], payload: &[u8]| {
+                let slices = [IoSlice::new(header), IoSlice::new(payload)];
+                Ok::<usize, UsageError>(io.write_vectored(&slices))
+            };
+            match payload.text {
+                true => conn.send_through(payload.as_str(), write),
+                false => conn.send_through(&payload.bytes[..], write),
+            }
+            .expect("the connection is open");
         }
     }
 }

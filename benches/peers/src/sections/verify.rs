@@ -47,7 +47,7 @@ pub fn verify(settings: &Settings, report: &mut Report) -> bool {
 }
 
 fn receives(peer: &dyn Peer) -> bool {
-    peer.name() != "websocket-proto prepared"
+    !matches!(peer.name(), "websocket-proto prepared" | "websocket-proto through")
 }
 
 fn receive(peer: &dyn Peer, work: &Receiving) {

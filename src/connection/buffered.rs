@@ -1,0 +1,133 @@
+//! Receiving out of a [`ReadBuffer`]: a message that was cut by the end of a read waits there until the rest of it has
+//! arrived, and is handed over from there. So a connection with a buffer of its own neither copies nor allocates for the
+//! messages that fit into it. What has arrived is judged at once all the same.
+
+use alloc::borrow::Cow;
+use core::mem;
+
+use super::receive::FrameState;
+use super::{Connection, Phase};
+use crate::config::Delivery;
+use crate::error::ProtocolError;
+use crate::event::{Event, Message, MessageKind};
+use crate::frame::{self, FIN, Header, MAX_HEADER_BYTES, Opcode};
+use crate::mask;
+use crate::read_buffer::{Held, ReadBuffer};
+use crate::utf8;
+
+impl Connection {
+    /// [`receive`](Connection::receive), from a buffer that remembers what was taken, and keeps the front of a frame that
+    /// is cut: a message that fits into the buffer is borrowed from it, in however many reads it came. `None` means that
+    /// more must be read.
+    ///
+    /// # Panics
+    ///
+    /// If the front of a message is in another buffer.
+    #[inline]
+    pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
+        buffer.take_front(|input, held| match self.receive_quick(input) {
+            Some(event) => Some(event),
+            None => self.receive_or_hold(input, held),
+        })
+    }
+
+    /// What [`receive_quick`](Connection::receive_quick) leaves.
+    #[inline(never)]
+    fn receive_or_hold<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        held: &mut Held,
+    ) -> Option<Event<'a>> {
+        if self.message.held {
+            return self.receive_rest(input, held);
+        }
+        held.clear();
+        let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
+            && self.rare.is_none()
+            && self.frame.is_between_frames()
+            && !self.message.is_open()
+            && held.capacity >= MAX_HEADER_BYTES
+            && !input.is_empty();
+        if may_hold {
+            match frame::parse(input, &self.rules()) {
+                // A header that is cut is judged as far as it goes, and stays where it is.
+                Ok(None) => {
+                    self.timer.heard = true;
+                    return None;
+                }
+                Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
+                    let kind = match Opcode::from_first_byte(header.first) {
+                        Some(Opcode::Text) => MessageKind::Text,
+                        _ => MessageKind::Binary,
+                    };
+                    frame::skip(input, header.size);
+                    self.message.begin_frame(Some(kind), header.len, false);
+                    self.message.held = true;
+                    let Header { first, key, len: left, .. } = header;
+                    self.frame = FrameState::Payload { first, key, left };
+                    self.refresh();
+                    return self.receive_rest(input, held);
+                }
+                _ => {}
+            }
+        }
+        self.receive_any(input)
+    }
+
+    /// Whether a frame of which `available` bytes are there is a message of its own, cut, that fits into the buffer.
+    fn can_hold(&self, header: &Header, available: usize, capacity: usize) -> bool {
+        let opcode = Opcode::from_first_byte(header.first);
+        header.first & FIN != 0
+            && matches!(opcode, Some(Opcode::Text | Opcode::Binary))
+            && !frame::is_compressed(header.first)
+            && self.config.delivery == Delivery::Messages
+            && header.len <= capacity as u64
+            && available < header.size + header.len as usize
+    }
+
+    /// The payload goes on behind its front, which is held at the beginning of `input`.
+    fn receive_rest<'a>(&mut self, input: &mut &'a mut [u8], held: &mut Held) -> Option<Event<'a>> {
+        let FrameState::Payload { first, key, left } = self.frame else {
+            unreachable!("only payload is held")
+        };
+        assert!(
+            self.message.bytes == held.len as u64 + left,
+            "the front of the message is in another buffer"
+        );
+        let new = &mut input[held.len..];
+        if new.is_empty() {
+            return None;
+        }
+        self.timer.heard = true;
+        let n = usize::try_from(left).map_or(new.len(), |left| left.min(new.len()));
+        mask::apply_mask(&mut new[..n], key);
+        let end = held.len + n;
+        let left = left - n as u64;
+        let text = first & 0x0f == Opcode::Text as u8;
+        if left > 0 {
+            self.frame = FrameState::Payload { first, key: mask::rotate_key(key, n), left };
+            held.len = end;
+            if text {
+                match utf8::checked_len(&input[held.checked..end]) {
+                    Some(len) => held.checked += len,
+                    None => return Some(self.fail_refreshed(ProtocolError::InvalidUtf8)),
+                }
+            }
+            return None;
+        }
+        let (payload, rest) = mem::take(input).split_at_mut(end);
+        *input = rest;
+        held.clear();
+        self.frame = FrameState::default();
+        self.message.finish();
+        let event = match text {
+            false => Event::Message(Message::Binary(Cow::Borrowed(payload))),
+            true => match utf8::validate(payload) {
+                Some(text) => Event::Message(Message::Text(Cow::Borrowed(text))),
+                None => self.fail(ProtocolError::InvalidUtf8),
+            },
+        };
+        self.refresh();
+        Some(event)
+    }
+}
