@@ -132,25 +132,33 @@ impl Outgoing {
         self.push_piece(Piece::Owned { bytes: payload, start: 0 });
     }
 
-    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty. The
-    /// payload stays where it is if there is no key, and is masked portion by portion otherwise.
+    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty.
+    #[inline]
     pub(crate) fn push_through<E>(
         &mut self,
         first: u8,
         payload: Cow<'_, [u8]>,
-        key: Option<[u8; 4]>,
         mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
         debug_assert!(self.len() == 0, "nothing may come before");
-        let Some(key) = key else {
-            let (header, size) = frame::encode(first, payload.len() as u64, None);
-            let written = write(&header[..size], &payload);
-            let n = *written.as_ref().unwrap_or(&0);
-            if n != size + payload.len() {
-                self.push_rest(first, &header[..size], payload, n);
-            }
-            return written.map(drop);
-        };
+        let (header, size) = frame::encode(first, payload.len() as u64, None);
+        let written = write(&header[..size], &payload);
+        let n = *written.as_ref().unwrap_or(&0);
+        if n != size + payload.len() {
+            self.push_rest(first, &header[..size], payload, n);
+        }
+        written.map(drop)
+    }
+
+    /// As [`push_through`](Outgoing::push_through), with the payload masked portion by portion.
+    pub(crate) fn push_through_masked<E>(
+        &mut self,
+        first: u8,
+        payload: &[u8],
+        key: [u8; 4],
+        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.len() == 0, "nothing may come before");
         self.used = true;
         // If `write` panics, the buffer is lost, and the queue as empty as it was.
         let mut wire = core::mem::take(&mut self.tail);

@@ -112,6 +112,7 @@ impl Connection {
     /// # Panics
     ///
     /// If `write` returns more than the bytes that it was shown.
+    #[inline]
     pub fn send_through<'m, E: From<UsageError>>(
         &mut self,
         message: impl Into<Message<'m>>,
@@ -125,10 +126,13 @@ impl Connection {
         if self.outgoing.len() > 0 {
             return Ok(self.send_plain(message)?);
         }
-        self.check_send(message.len())?;
-        let key = self.next_key().map_err(UsageError::from)?;
         let first = prepared::first_byte(message.kind());
-        let result = self.outgoing.push_through(first, message.into_payload(), key, write);
+        let payload = message.into_payload();
+        self.check_send(payload.len())?;
+        let result = match self.next_key().map_err(UsageError::from)? {
+            None => self.outgoing.push_through(first, payload, write),
+            Some(key) => self.outgoing.push_through_masked(first, &payload, key, write),
+        };
         self.note_queued();
         result
     }
@@ -262,8 +266,13 @@ impl Connection {
     pub(super) fn next_key(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
         match self.role {
             Role::Server => Ok(None),
-            Role::Client => self.config.entropy.mask_key(&mut self.entropy_state).map(Some),
+            Role::Client => self.mask_key().map(Some),
         }
+    }
+
+    #[inline(never)]
+    fn mask_key(&mut self) -> Result<[u8; 4], EntropyError> {
+        self.config.entropy.mask_key(&mut self.entropy_state)
     }
 
     #[inline]

@@ -24,6 +24,7 @@ pub fn all() -> Vec<Box<dyn Peer>> {
         Box::new(ours::Own),
         Box::new(ours::Pooled),
         Box::new(ours::Prepared),
+        Box::new(ours::Through),
         Box::new(tungstenite::Tungstenite),
         Box::new(fastwebsockets::Fastwebsockets),
         Box::new(tokio_websockets::TokioWebsockets),
