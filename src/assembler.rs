@@ -2,6 +2,7 @@
 //! memory in proportion to what has arrived, never to what was declared.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 use crate::event::{Chunk, Marks, Message, MessageKind};
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
@@ -92,6 +93,20 @@ impl Assembler {
         };
         self.finish();
         Ok(Some(message))
+    }
+
+    /// Uses the memory of `bytes` for a message to come, if that is more than there is.
+    pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
+        if !self.is_open() && bytes.capacity() > self.buf.capacity() {
+            self.buf.adopt(bytes);
+        }
+    }
+
+    /// Gives memory back, between messages.
+    pub(crate) fn release(&mut self) {
+        if !self.is_open() {
+            self.buf.adopt(Vec::new());
+        }
     }
 
     /// Makes room for `n` more bytes: no more than four times what has arrived, and no more than is declared; twice, if

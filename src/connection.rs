@@ -440,6 +440,9 @@ impl Connection {
     /// call.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.outgoing.release_unused();
+        if !self.timer.heard {
+            self.message.release();
+        }
         #[cfg(feature = "deflate")]
         if let Some(codec) = &mut self.codec {
             codec.release_unused();
@@ -505,6 +508,7 @@ impl Connection {
     /// connection then owns no heap memory, unless it is in the middle of a message.
     pub fn release_memory(&mut self) {
         self.outgoing.release_memory();
+        self.message.release();
         #[cfg(feature = "deflate")]
         if let Some(codec) = &mut self.codec {
             codec.release_memory();

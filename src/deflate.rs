@@ -24,16 +24,11 @@ pub(crate) struct Codec {
     pub(crate) deflater: Deflater,
     /// Where a message is compressed to.
     pub(crate) compressed: Vec<u8>,
-    /// The payload of a message that was sent or given back, for the next one that is received.
-    pub(crate) spare: Vec<u8>,
     /// The fragmented message that is being sent is compressed; so many bytes of it are.
     pub(crate) sending: Option<u64>,
     /// Used since the last look.
     pub(crate) used: bool,
 }
-
-/// A spare buffer larger than this is not kept.
-const SPARE_BYTES: usize = 64 * 1024;
 
 impl Codec {
     pub(crate) fn new(role: Role, params: DeflateParams, options: &Deflate) -> Codec {
@@ -49,17 +44,8 @@ impl Codec {
             inflater: Inflater::new(theirs),
             deflater: Deflater::new(ours, options.allowed_level()),
             compressed: Vec::new(),
-            spare: Vec::new(),
             sending: None,
             used: false,
-        }
-    }
-
-    /// Keeps a buffer for the next message that is received.
-    pub(crate) fn recycle(&mut self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= SPARE_BYTES && bytes.capacity() > self.spare.capacity() {
-            bytes.clear();
-            self.spare = bytes;
         }
     }
 
@@ -68,7 +54,6 @@ impl Codec {
         self.inflater.release();
         self.deflater.release();
         self.compressed = Vec::new();
-        self.spare = Vec::new();
     }
 
     /// The same, if nothing was done since the last call.

@@ -110,7 +110,6 @@ impl PayloadBuf {
     }
 
     /// Uses the memory of `bytes`, which it drops; the buffer is empty before and after.
-    #[cfg(feature = "deflate")]
     pub(crate) fn adopt(&mut self, mut bytes: Vec<u8>) {
         debug_assert!(self.bytes.is_empty());
         bytes.clear();

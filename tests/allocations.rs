@@ -8,8 +8,8 @@ mod util;
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
-    Accept, ClientRequest, Connection, Event, Message, MessageKind, PreparedMessage, Role, Shared,
-    Timestamp,
+    Accept, ClientRequest, Connection, Event, Message, MessageKind, PreparedMessage, ReadBuffer,
+    Role, Shared, Timestamp,
 };
 
 #[global_allocator]
@@ -230,5 +230,63 @@ fn memory_of_a_large_message_follows_its_bytes_and_nothing_is_kept() {
         assert!(matches!(&message, Message::Binary(bytes) if bytes.len() == len));
         assert!(heap.peak <= len as i64 + 64 * 1024, "{heap:?}");
         assert_eq!(heap.kept, len as i64, "the message alone, handed over by move");
+    }
+}
+
+#[test]
+fn message_that_fits_into_its_read_buffer_allocates_nothing() {
+    for role in ROLES {
+        let text = "aä€😀".repeat(300);
+        let bytes = [to(role, 0x81, text.as_bytes()), to(role, 0x82, &[5; 4000])].concat();
+        let mut conn = open(role);
+        let mut buffer = ReadBuffer::with_capacity(4096);
+        let (count, heap) = measure(|| {
+            let mut count = 0;
+            for piece in bytes.chunks(701) {
+                buffer.spare()[..piece.len()].copy_from_slice(piece);
+                buffer.filled(piece.len());
+                while let Some(event) = conn.receive_from(&mut buffer) {
+                    assert!(matches!(event, Event::Message(message) if message.len() >= 3000));
+                    count += 1;
+                }
+            }
+            count
+        });
+        assert_eq!((count, heap.allocations), (2, 0), "{role:?}");
+    }
+}
+
+#[test]
+fn memory_that_is_given_back_serves_the_next_message_until_there_is_silence() {
+    for role in ROLES {
+        let message = to(role, 0x82, &vec![9; 100_000]);
+        let mut conn = open(role);
+        let receive = |conn: &mut Connection| {
+            let mut copy = message.clone();
+            measure(|| {
+                for piece in copy.chunks_mut(16 * 1024) {
+                    let mut input = piece;
+                    while let Some(event) = conn.receive(&mut input) {
+                        let Event::Message(message) = event else { panic!("{event:?}") };
+                        assert_eq!(message.len(), 100_000);
+                        conn.recycle(message);
+                    }
+                }
+            })
+            .1
+        };
+        assert!(receive(&mut conn).kept >= 100_000);
+        for second in 0..3 {
+            conn.tick(Timestamp::from_millis(1000 * second));
+            assert_eq!(receive(&mut conn).allocations, 0, "{role:?}");
+        }
+        conn.tick(Timestamp::from_millis(5000));
+        let ((), heap) = measure(|| {
+            conn.tick(Timestamp::from_millis(6000));
+        });
+        assert!(heap.kept <= -100_000, "{heap:?}");
+        receive(&mut conn);
+        let ((), heap) = measure(|| conn.release_memory());
+        assert!(heap.kept <= -100_000, "{heap:?}");
     }
 }

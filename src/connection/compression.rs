@@ -23,6 +23,8 @@ const CHUNK_INPUT: usize = 4 * 1024;
 const CHUNK_OUTPUT: usize = 16 * 1024;
 /// The least.
 const MIN_OUTPUT: usize = 256;
+/// A larger buffer is not kept for the next message, unless the caller gives it back.
+const SPARE_BYTES: usize = 64 * 1024;
 
 impl Connection {
     /// An open connection with permessage-deflate, whose opening handshake was done elsewhere: see
@@ -60,19 +62,6 @@ impl Connection {
         self.send_plain(message.into())
     }
 
-    /// Gives the payload of a received message back, so that its memory serves the next one that is inflated.
-    /// [`send`](Connection::send) does so with an owned message that it compresses.
-    pub fn recycle(&mut self, message: Message<'_>) {
-        if let Some(codec) = &mut self.codec {
-            let (Message::Text(std::borrow::Cow::Owned(_))
-            | Message::Binary(std::borrow::Cow::Owned(_))) = message
-            else {
-                return;
-            };
-            codec.recycle(message.into_bytes());
-        }
-    }
-
     pub(super) fn use_deflate(&mut self, params: Option<DeflateParams>) {
         self.codec = params.map(|params| {
             let defaults = crate::deflate::Deflate::default();
@@ -100,8 +89,9 @@ impl Connection {
         let payload = message.into_payload();
         self.check_send(payload.len())?;
         self.push_compressed(first, &payload, Some(payload.len() as u64))?;
-        if let (Cow::Owned(bytes), Some(codec)) = (payload, &mut self.codec) {
-            codec.recycle(bytes);
+        match payload {
+            Cow::Owned(bytes) if bytes.capacity() <= SPARE_BYTES => self.message.recycle(bytes),
+            _ => {}
         }
         Ok(())
     }
@@ -245,9 +235,6 @@ impl Connection {
         let codec = self.codec.as_mut().expect("only what was negotiated is inflated");
         codec.used = true;
         let buf = &mut self.message.buf;
-        if buf.capacity() == 0 {
-            buf.adopt(core::mem::take(&mut codec.spare));
-        }
         if buf.capacity() - buf.len() < room {
             // It grows by doubling, but not beyond what the limit lets come out.
             let most = usize::try_from(allowed)
@@ -306,9 +293,8 @@ impl Connection {
         match self.judge(step, end) {
             Ok(()) => {
                 let chunk = self.message.take_chunk(end);
-                if end {
-                    let scratch = self.message.buf.take_bytes();
-                    self.codec_mut().recycle(scratch);
+                if end && self.message.buf.capacity() > SPARE_BYTES {
+                    self.message.release();
                 }
                 chunk.map(Event::Chunk)
             }

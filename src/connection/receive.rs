@@ -95,6 +95,15 @@ impl Connection {
         }
     }
 
+    /// Gives the payload of a received message back, so that its memory serves the next one that has to be put together
+    /// or inflated; it does nothing for a borrowed one. The memory is kept until a message takes it along, or
+    /// [`tick`](Connection::tick) finds the connection silent, or [`release_memory`](Connection::release_memory).
+    pub fn recycle(&mut self, message: Message<'_>) {
+        if let Cow::Owned(bytes) = message.into_payload() {
+            self.message.recycle(bytes);
+        }
+    }
+
     /// What the time, the end of the transport, or the bytes kept during the opening handshake have brought.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         self.rare.as_ref()?;

@@ -22,6 +22,7 @@ pub fn all() -> Vec<Box<dyn Peer>> {
         Box::new(bounds::Bytes),
         Box::new(bounds::Framer),
         Box::new(ours::Own),
+        Box::new(ours::Recycling),
         Box::new(ours::Pooled),
         Box::new(ours::Prepared),
         Box::new(ours::Through),

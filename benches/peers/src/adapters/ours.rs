@@ -96,16 +96,19 @@ fn send(io: &mut Transport, conn: &mut Connection, payload: &Payload, n: usize, 
 /// A read buffer for each connection.
 pub struct Own;
 
-struct OwnConn<const DEFLATE: bool> {
+/// The same, and received payloads are given back: their memory is kept.
+pub struct Recycling;
+
+struct OwnConn<const RECYCLES: bool> {
     io: Transport,
     conn: Connection,
     buf: ReadBuffer,
 }
 
-impl<const DEFLATE: bool> OwnConn<DEFLATE> {
+impl<const RECYCLES: bool> OwnConn<RECYCLES> {
     fn boxed(io: Transport, conn: Connection) -> Box<dyn Conn> {
         let buf = ReadBuffer::with_capacity(READ);
-        Box::new(OwnConn::<DEFLATE> { io, conn, buf })
+        Box::new(OwnConn::<RECYCLES> { io, conn, buf })
     }
 }
 
@@ -140,7 +143,7 @@ impl Peer for Own {
     }
 }
 
-impl<const DEFLATE: bool> Conn for OwnConn<DEFLATE> {
+impl<const RECYCLES: bool> Conn for OwnConn<RECYCLES> {
     fn recv(&mut self, n: usize, sink: &mut Sink) {
         let mut got = 0;
         loop {
@@ -148,7 +151,7 @@ impl<const DEFLATE: bool> Conn for OwnConn<DEFLATE> {
                 match event {
                     Event::Message(message) => {
                         sink.message(message.kind() == MessageKind::Text, message.as_bytes());
-                        if DEFLATE {
+                        if RECYCLES {
                             self.conn.recycle(message);
                         }
                     }
@@ -167,6 +170,20 @@ impl<const DEFLATE: bool> Conn for OwnConn<DEFLATE> {
 
     fn send(&mut self, payload: &Payload, n: usize, batch: usize) {
         send(&mut self.io, &mut self.conn, payload, n, batch);
+    }
+}
+
+impl Peer for Recycling {
+    fn name(&self) -> &'static str {
+        "websocket-proto recycling"
+    }
+
+    fn note(&self) -> &'static str {
+        "the same, and large payloads are given back by recycle, so that their memory is kept; receiving only"
+    }
+
+    fn open(&self, io: Transport, role: Role) -> Option<Box<dyn Conn>> {
+        Some(OwnConn::<true>::boxed(io, open(role)))
     }
 }
 
