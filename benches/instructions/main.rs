@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Event, FrameHeader, MAX_HEADER_BYTES, Opcode,
-    PreparedMessage, Role, Shared, accept_key, apply_mask,
+    PreparedMessage, ReadBuffer, Role, Shared, UsageError, accept_key, apply_mask,
 };
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
@@ -23,6 +23,8 @@ const CASES: &[Case] = &[
     ("receive_128_text", |times| receive(Role::Server, 1, 128, times)),
     ("receive_1k_text", |times| receive(Role::Server, 1, 1024, times)),
     ("receive_16k_binary", |times| receive(Role::Server, 2, 16_384, times)),
+    ("receive_from_16_binary", |times| receive_from(16, 64 * 22, times)),
+    ("receive_from_1k_binary_cut", |times| receive_from(1024, 1000, times)),
     ("receive_16_binary_as_client", |times| receive(Role::Client, 2, 16, times)),
     ("receive_1k_text_in_two_reads", receive_cut),
     ("receive_4_fragments_of_16", receive_fragments),
@@ -34,6 +36,8 @@ const CASES: &[Case] = &[
     ("send_16_as_client", |times| send(Role::Client, 16, 1, times)),
     ("send_1k_as_client", |times| send(Role::Client, 1024, 1, times)),
     ("send_prepared_1k", send_prepared),
+    ("send_through_16", |times| send_through(Role::Server, 16, times)),
+    ("send_through_1k_as_client", |times| send_through(Role::Client, 1024, times)),
     ("echo_16", echo),
     ("handshake_server", handshake_server),
     ("handshake_client", handshake_client),
@@ -131,6 +135,28 @@ fn receive(role: Role, opcode: u8, len: usize, times: usize) {
     }
 }
 
+/// Messages of `len` bytes in reads of `read` bytes, by way of a buffer.
+fn receive_from(len: usize, read: usize, times: usize) {
+    let mut conn = open(Role::Server);
+    let frame = frame_to(Role::Server, 0x82, len);
+    let wire = frame.repeat(read.max(64));
+    let mut buffer = ReadBuffer::with_capacity(16 * 1024);
+    let mut received = 0;
+    let mut reads = wire.chunks(read).cycle();
+    while received < times {
+        let piece = reads.next().expect("it goes round");
+        buffer.spare()[..piece.len()].copy_from_slice(piece);
+        buffer.filled(piece.len());
+        while let Some(event) = conn.receive_from(black_box(&mut buffer)) {
+            match event {
+                Event::Message(message) => assert_eq!(black_box(message).len(), len),
+                other => panic!("{other:?}"),
+            }
+            received += 1;
+        }
+    }
+}
+
 /// Feeds pieces that make one message of `len` bytes.
 fn receive_pieces(conn: &mut Connection, pieces: &mut [Vec<u8>], len: usize) {
     let mut received = 0;
@@ -209,6 +235,22 @@ fn send_prepared(times: usize) {
         conn.send_prepared(black_box(&message)).expect("the connection is open");
         assert_eq!(flush(&mut conn), 1028);
     }
+}
+
+/// To a transport that takes everything.
+fn send_through(role: Role, len: usize, times: usize) {
+    let mut conn = open(role);
+    let payload = vec![7; len];
+    let mut written = 0;
+    for _ in 0..times {
+        conn.send_through(black_box(&payload[..]), |header, payload| {
+            written += black_box(header).len() + black_box(payload).len();
+            Ok::<usize, UsageError>(header.len() + payload.len())
+        })
+        .expect("the connection is open");
+    }
+    let header = if len < 126 { 2 } else { 4 } + if role == Role::Client { 4 } else { 0 };
+    assert_eq!(written, times * (header + len));
 }
 
 fn echo(times: usize) {
