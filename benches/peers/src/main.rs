@@ -19,7 +19,7 @@ static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 const USAGE: &str = "usage: peers [SECTION]... [--rounds N] [--mb N] [--only NAME,...] [--work NAME,...] [--json FILE]
 
-sections: verify, R (receive), S (send), H (handshakes), D (deflate), MEM (memory), M (masking), all (the default)";
+sections: verify, R (receive), S (send), H (handshakes), D (deflate), C (curves), MEM (memory), M (masking), all (the default)";
 
 fn main() -> ExitCode {
     match run() {
@@ -46,7 +46,7 @@ fn run() -> Result<bool, String> {
             "--only" => settings.only = list(value()?),
             "--work" => settings.work = list(value()?),
             "--json" => json = Some(value()?),
-            "verify" | "R" | "S" | "H" | "D" | "MEM" | "M" | "all" => chosen.push(argument),
+            "verify" | "R" | "S" | "H" | "D" | "C" | "MEM" | "M" | "all" => chosen.push(argument),
             other => return Err(format!("what is {other}?")),
         }
     }
@@ -86,6 +86,9 @@ fn run() -> Result<bool, String> {
     }
     if has("D") {
         sections::deflate(&settings, &mut report);
+    }
+    if has("C") {
+        sections::curves(&settings, &mut report);
     }
     if has("MEM") {
         sections::memory(&settings, &mut report);

@@ -1,5 +1,6 @@
 //! What is measured.
 
+mod curves;
 mod deflate;
 mod handshakes;
 mod memory;
@@ -7,6 +8,7 @@ mod receive;
 mod send;
 mod verify;
 
+pub use curves::curves;
 pub use deflate::deflate;
 pub use handshakes::handshakes;
 pub use memory::memory;
