@@ -98,11 +98,16 @@ impl fmt::Display for EntropyError {
 
 impl core::error::Error for EntropyError {}
 
-/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys.
+/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys. It gives 256
+/// bits for each batch, which ChaCha expands: the kernel takes several times as long for as many bytes.
 #[cfg(feature = "os-entropy")]
 mod os {
-    use super::EntropyError;
     use std::cell::RefCell;
+
+    use chacha20::ChaCha12Rng;
+    use chacha20::rand_core::{Rng, SeedableRng};
+
+    use super::EntropyError;
 
     const BATCH: usize = 4096;
 
@@ -137,7 +142,9 @@ mod os {
     impl Batch {
         #[cold]
         fn refill(&mut self) -> Result<(), EntropyError> {
-            fill(&mut self.bytes)?;
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|_| EntropyError)?;
+            ChaCha12Rng::from_seed(seed).fill_bytes(&mut self.bytes);
             self.used = 0;
             Ok(())
         }
