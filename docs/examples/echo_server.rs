@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use websocket_proto::{
-    Accept, Config, Connection, Event, PlainRequest, Response, Shared, Timestamp,
+    Accept, Config, Connection, Event, PlainRequest, ReadBuffer, Response, Shared, Timestamp,
 };
 
 const PAGE: &str = include_str!("echo_page.html");
@@ -53,7 +53,7 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
     let epoch = Instant::now();
     let mut conn = Connection::server(config);
-    let mut buf = [0; 16 * 1024];
+    let mut buffer = ReadBuffer::with_capacity(16 * 1024);
     loop {
         // Tell the time, and learn how long to wait at most.
         let now = Timestamp::new(epoch.elapsed());
@@ -80,11 +80,11 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         if conn.is_finished() {
             return Ok(());
         }
-        match stream.read(&mut buf) {
+        match stream.read(buffer.spare()) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => {
-                let mut input = &mut buf[..n];
-                while let Some(event) = conn.receive(&mut input) {
+                buffer.filled(n);
+                while let Some(event) = conn.receive_from(&mut buffer) {
                     handle(&mut conn, event)?;
                 }
             }
