@@ -56,8 +56,10 @@
 //!
 //! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a message
 //! can be sent, here or on other connections, while it is in hand, and one read buffer can serve any number of connections.
-//! A message that did not lie whole in one read is owned, and moved. [`ReadBuffer`] is there for those who keep a
-//! buffer per connection.
+//! A message that did not lie whole in one read is owned, and moved; its memory can be given back by
+//! [`recycle`](Connection::recycle). With a [`ReadBuffer`] per connection it waits in that for its rest, and is borrowed too.
+//! [`send`](Connection::send) copies a borrowed payload into the queue, and moves a large owned one;
+//! [`send_through`](Connection::send_through) writes it from where it is.
 //!
 //! # Features
 //!

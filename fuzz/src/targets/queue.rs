@@ -75,7 +75,7 @@ impl Model {
             };
             let waiting: Vec<usize> = (0..self.frames.len()).filter(|index| wait(*index)).collect();
             let automatic = |index: &usize| self.frames[*index].kind == Kind::Automatic;
-            let latest = waiting.iter().copied().filter(automatic).next_back();
+            let latest = waiting.iter().copied().rfind(automatic);
             let latest = latest.filter(|latest| *latest >= fixed);
             if let (true, Some(latest)) = (waiting.len() >= usize::from(pong_limit.max(1)), latest)
             {
