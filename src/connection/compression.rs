@@ -317,10 +317,11 @@ impl Connection {
 }
 
 impl crate::assembler::Assembler {
-    /// How much to inflate at a time from `input` bytes: into the room that is there, or as much as text usually comes to.
+    /// How much to inflate at a time from `input` bytes: into the room that is there, but not much more than text usually
+    /// comes to, since room is cleared before it is written.
     fn room_to_inflate(&self, input: usize) -> usize {
         let spare = self.buf.capacity() - self.buf.len();
-        let guess = input.saturating_mul(4).max(self.buf.len()).clamp(MIN_OUTPUT, CHUNK_OUTPUT);
+        let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);
         match spare {
             0..MIN_OUTPUT => guess,
             spare => guess.min(spare),
