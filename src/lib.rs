@@ -88,6 +88,8 @@ mod outgoing;
 mod prepared;
 mod read_buffer;
 mod state;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod timer;
 mod utf8;
 

@@ -1,0 +1,626 @@
+//! Streams that break exactly one rule, at any place: which rule, which error it must lead to, and which byte decides
+//! it. The frames around it are those of valid streams.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::faults::{NotUtf8, is_decided_by_high_byte, least_len, not_deflate, not_utf8};
+use super::stream::{Cut, Fragmented, Item, Streams, Writer, cut, stored};
+use super::wire::{BINARY, CLOSE, FIN, Hex, Length, PING, PONG, RSV1, TEXT};
+use super::{Payload, Seen, close};
+use crate::close::CloseCode;
+use crate::error::ProtocolError;
+use crate::event::{CloseCause, Closed};
+use crate::state::Role;
+
+/// A rule that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A client's frame without a mask, or a server's with one (RFC 6455 5.1).
+    Masking,
+    /// A reserved bit on a message's first frame that nothing has negotiated (RFC 6455 5.2).
+    ReservedBits,
+    /// RSV1 on a continuation (RFC 7692 6.1).
+    ReservedBitOnContinuation,
+    /// RSV1 on a control frame (RFC 7692 6.1).
+    ReservedBitOnControl,
+    /// An opcode that is not assigned (RFC 6455 5.2).
+    ReservedOpcode,
+    /// A control frame without FIN (RFC 6455 5.5).
+    FragmentedControl,
+    /// A control frame of more than 125 bytes (RFC 6455 5.5).
+    LongControl,
+    /// A length in more bytes than it needs (RFC 6455 5.2).
+    NonMinimalLength,
+    /// A 64-bit length with its top bit set (RFC 6455 5.2).
+    LengthTopBit,
+    /// A continuation with no message open (RFC 6455 5.4).
+    UnexpectedContinuation,
+    /// A new message inside an unfinished one (RFC 6455 5.4).
+    UnfinishedMessage,
+    /// Text with a character in more bytes than it needs (RFC 6455 8.1, RFC 3629 3).
+    Utf8Overlong,
+    /// Text with a surrogate (RFC 6455 8.1, RFC 3629 3).
+    Utf8Surrogate,
+    /// Text with a character above U+10FFFF, or a byte that no character has (RFC 6455 8.1, RFC 3629 3).
+    Utf8TooHigh,
+    /// Text with another character in the middle of one (RFC 6455 8.1).
+    Utf8Interrupted,
+    /// Text with the middle of a character by itself (RFC 6455 8.1).
+    Utf8StrayContinuation,
+    /// Text that ends in the middle of a character (RFC 6455 8.1).
+    Utf8Truncated,
+    /// A Close body of one byte (RFC 6455 5.5.1).
+    CloseTooShort,
+    /// A close code that must not be on the wire (RFC 6455 7.4).
+    CloseCode,
+    /// A close reason that is not UTF-8 (RFC 6455 5.5.1).
+    CloseReason,
+    /// A frame over the limit (RFC 6455 10.4).
+    FrameTooBig,
+    /// A message over the limit (RFC 6455 10.4).
+    MessageTooBig,
+    /// A message of too many frames (RFC 6455 10.4).
+    TooManyFragments,
+    /// A compressed message with a block of a type that does not exist (RFC 7692 6.2, RFC 1951 3.2.3).
+    DeflateBlockType,
+    /// A compressed message with a stored block of two lengths (RFC 7692 6.2, RFC 1951 3.2.4).
+    DeflateStoredLength,
+    /// A compressed message that ends in the middle of a block (RFC 7692 7.2.2).
+    DeflateTruncated,
+    /// A compressed message of no bytes (RFC 7692 7.2.3.6).
+    DeflateEmpty,
+}
+
+impl Violation {
+    /// Every one of them.
+    pub const ALL: &[Violation] = &[
+        Violation::Masking,
+        Violation::ReservedBits,
+        Violation::ReservedBitOnContinuation,
+        Violation::ReservedBitOnControl,
+        Violation::ReservedOpcode,
+        Violation::FragmentedControl,
+        Violation::LongControl,
+        Violation::NonMinimalLength,
+        Violation::LengthTopBit,
+        Violation::UnexpectedContinuation,
+        Violation::UnfinishedMessage,
+        Violation::Utf8Overlong,
+        Violation::Utf8Surrogate,
+        Violation::Utf8TooHigh,
+        Violation::Utf8Interrupted,
+        Violation::Utf8StrayContinuation,
+        Violation::Utf8Truncated,
+        Violation::CloseTooShort,
+        Violation::CloseCode,
+        Violation::CloseReason,
+        Violation::FrameTooBig,
+        Violation::MessageTooBig,
+        Violation::TooManyFragments,
+        Violation::DeflateBlockType,
+        Violation::DeflateStoredLength,
+        Violation::DeflateTruncated,
+        Violation::DeflateEmpty,
+    ];
+
+    /// The section that has the rule.
+    pub fn section(self) -> &'static str {
+        use Violation as V;
+        match self {
+            V::Masking => "RFC 6455 5.1",
+            V::ReservedBits | V::ReservedOpcode | V::NonMinimalLength | V::LengthTopBit => {
+                "RFC 6455 5.2"
+            }
+            V::UnexpectedContinuation | V::UnfinishedMessage => "RFC 6455 5.4",
+            V::FragmentedControl | V::LongControl => "RFC 6455 5.5",
+            V::CloseTooShort | V::CloseReason => "RFC 6455 5.5.1",
+            V::CloseCode => "RFC 6455 7.4",
+            V::Utf8Overlong
+            | V::Utf8Surrogate
+            | V::Utf8TooHigh
+            | V::Utf8Interrupted
+            | V::Utf8StrayContinuation
+            | V::Utf8Truncated => "RFC 6455 8.1",
+            V::FrameTooBig | V::MessageTooBig | V::TooManyFragments => "RFC 6455 10.4",
+            V::ReservedBitOnContinuation | V::ReservedBitOnControl => "RFC 7692 6.1",
+            V::DeflateBlockType | V::DeflateStoredLength => "RFC 7692 6.2",
+            V::DeflateTruncated => "RFC 7692 7.2.2",
+            V::DeflateEmpty => "RFC 7692 7.2.3.6",
+        }
+    }
+
+    /// The code of the Close frame that must answer it (RFC 6455 7.4.1).
+    pub fn close_code(self) -> CloseCode {
+        use Violation as V;
+        CloseCode::new(match self {
+            V::Masking
+            | V::ReservedBits
+            | V::ReservedBitOnContinuation
+            | V::ReservedBitOnControl
+            | V::ReservedOpcode
+            | V::FragmentedControl
+            | V::LongControl
+            | V::NonMinimalLength
+            | V::LengthTopBit
+            | V::UnexpectedContinuation
+            | V::UnfinishedMessage
+            | V::CloseTooShort
+            | V::CloseCode => 1002,
+            V::Utf8Overlong
+            | V::Utf8Surrogate
+            | V::Utf8TooHigh
+            | V::Utf8Interrupted
+            | V::Utf8StrayContinuation
+            | V::Utf8Truncated
+            | V::CloseReason
+            | V::DeflateBlockType
+            | V::DeflateStoredLength
+            | V::DeflateTruncated
+            | V::DeflateEmpty => 1007,
+            V::TooManyFragments => 1008,
+            V::FrameTooBig | V::MessageTooBig => 1009,
+        })
+    }
+
+    /// Whether it can be in such streams: a limit must be near enough to be exceeded with few bytes (that of fragments,
+    /// with up to 1024 frames), and compressed messages must have been negotiated to be wrong.
+    pub fn applies_to(self, streams: &Streams) -> bool {
+        use Violation as V;
+        let (frame, message) = (streams.max_frame_bytes, streams.max_message_bytes);
+        match self {
+            V::FrameTooBig => frame < 1 << 62 && frame <= message,
+            // What lies before the frame that exceeds the limit has to be there.
+            V::MessageTooBig => {
+                message < 1 << 62
+                    && streams.max_fragments >= 2
+                    && (frame > message || message - frame < frame.min(1 << 16))
+            }
+            V::TooManyFragments => streams.max_fragments <= 1024,
+            V::DeflateBlockType | V::DeflateStoredLength | V::DeflateTruncated => {
+                // The data must fit into one frame.
+                streams.compressed && frame >= 64 && message >= 64
+            }
+            V::DeflateEmpty => streams.compressed,
+            V::Utf8Overlong
+            | V::Utf8Surrogate
+            | V::Utf8TooHigh
+            | V::Utf8Interrupted
+            | V::Utf8StrayContinuation
+            | V::Utf8Truncated => frame >= 64 && message >= 64,
+            V::Masking
+            | V::ReservedBits
+            | V::ReservedBitOnContinuation
+            | V::ReservedBitOnControl
+            | V::ReservedOpcode
+            | V::FragmentedControl
+            | V::LongControl
+            | V::UnexpectedContinuation
+            | V::UnfinishedMessage
+            | V::CloseTooShort
+            | V::CloseCode
+            | V::CloseReason => true,
+            // The form alone says that the length is 65,536 at least.
+            V::NonMinimalLength | V::LengthTopBit => frame >= 1 << 17 && message >= 1 << 17,
+        }
+    }
+
+    /// Whether an error is of the kind that this leads to. [`BadStream::error`] has it to the last detail.
+    pub fn matches(self, error: &ProtocolError) -> bool {
+        use ProtocolError as E;
+        use Violation as V;
+        match self {
+            V::Masking => matches!(error, E::UnmaskedFrame | E::MaskedFrame),
+            V::ReservedBits | V::ReservedBitOnContinuation | V::ReservedBitOnControl => {
+                matches!(error, E::ReservedBits { .. })
+            }
+            V::ReservedOpcode => matches!(error, E::ReservedOpcode { .. }),
+            V::FragmentedControl => matches!(error, E::FragmentedControl { .. }),
+            V::LongControl => matches!(error, E::ControlTooLong { .. }),
+            V::NonMinimalLength => matches!(error, E::NonMinimalLength),
+            V::LengthTopBit => matches!(error, E::LengthOutOfRange),
+            V::UnexpectedContinuation => matches!(error, E::UnexpectedContinuation),
+            V::UnfinishedMessage => matches!(error, E::UnfinishedMessage),
+            V::Utf8Overlong
+            | V::Utf8Surrogate
+            | V::Utf8TooHigh
+            | V::Utf8Interrupted
+            | V::Utf8StrayContinuation
+            | V::Utf8Truncated => matches!(error, E::InvalidUtf8),
+            V::CloseTooShort => matches!(error, E::CloseTooShort),
+            V::CloseCode => matches!(error, E::InvalidCloseCode { .. }),
+            V::CloseReason => matches!(error, E::InvalidCloseReason),
+            V::FrameTooBig => matches!(error, E::FrameTooBig { .. }),
+            V::MessageTooBig => matches!(error, E::MessageTooBig { .. }),
+            V::TooManyFragments => matches!(error, E::TooManyFragments { .. }),
+            V::DeflateBlockType
+            | V::DeflateStoredLength
+            | V::DeflateTruncated
+            | V::DeflateEmpty => matches!(error, E::InvalidDeflate),
+        }
+    }
+
+    fn is_in_utf8(self) -> bool {
+        self.matches(&ProtocolError::InvalidUtf8)
+    }
+
+    fn is_in_deflate(self) -> bool {
+        self.matches(&ProtocolError::InvalidDeflate)
+    }
+}
+
+/// Frames from the peer of a receiver that is open, of which the first [`decided_at`](BadStream::decided_at) bytes break
+/// one rule, and what it has to report. What comes behind is not to be looked at.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadStream {
+    /// The receiver.
+    pub role: Role,
+    /// What arrives.
+    pub bytes: Vec<u8>,
+    /// The rule that it breaks.
+    pub violation: Violation,
+    /// How many of the bytes decide that. One byte less can still become a valid stream; but what depends on a payload
+    /// is never decided before the frame's header is complete, and that a text or a block of DEFLATE is cut off not
+    /// before its message ends.
+    pub decided_at: usize,
+    /// What the receiver has to say of it.
+    pub error: ProtocolError,
+    /// The events that it has to report. The last is [`Seen::Closed`], with code 1006 and this error as its cause.
+    pub expected: Vec<Seen>,
+}
+
+impl fmt::Debug for BadStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BadStream")
+            .field("role", &self.role)
+            .field("violation", &self.violation)
+            .field("section", &self.violation.section())
+            .field("bytes", &Hex(&self.bytes))
+            .field("decided_at", &self.decided_at)
+            .field("expected", &self.expected)
+            .finish()
+    }
+}
+
+/// What is drawn for a violation, whichever it is: its parts shrink each by itself.
+#[derive(Debug, Clone)]
+struct Draw {
+    seed: u32,
+    /// Valid things before it.
+    before: Vec<Item>,
+    /// The beginning of a message around it.
+    open: Option<Fragmented>,
+    pick: usize,
+    more: u32,
+    code: CloseCode,
+    bad_code: CloseCode,
+    /// Valid text before and behind what is wrong.
+    text: (String, String),
+    cuts: Vec<Cut>,
+    payload: Vec<u8>,
+    /// Valid things behind it, which nobody is to read.
+    behind: Vec<Item>,
+}
+
+pub(super) fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStrategy<BadStream> {
+    let streams = streams.clone();
+    let short = || super::message::text(24);
+    let content = (
+        (0..1000usize, any::<u32>()),
+        (close::received_code(), close::forbidden_code()),
+        (short(), short()),
+        prop_oneof![1 => Just(Vec::new()), 1 => vec(cut(), 0..=4)],
+        vec(any::<u8>(), 0..=8),
+    );
+    let place = (
+        any::<u32>(),
+        streams.items(),
+        option::of(
+            streams.clone().max_payload_bytes(streams.max_payload_bytes.min(200)).fragmented(),
+        ),
+        streams.clone().max_items(2).max_payload_bytes(20).items(),
+    );
+    (select(violations), place, content)
+        .prop_map(move |(violation, (seed, before, open, behind), content)| {
+            let ((pick, more), (code, bad_code), text, cuts, payload) = content;
+            let draw = Draw {
+                seed,
+                before,
+                open,
+                pick,
+                more,
+                code,
+                bad_code,
+                text,
+                cuts,
+                payload,
+                behind,
+            };
+            build(&streams, violation, &draw)
+        })
+        .boxed()
+}
+
+/// Whether a message must be open where the rule is broken; `None`: it may be.
+fn wants_open(violation: Violation) -> Option<bool> {
+    use Violation as V;
+    match violation {
+        V::ReservedBitOnContinuation | V::UnfinishedMessage => Some(true),
+        V::ReservedBits | V::UnexpectedContinuation => Some(false),
+        // These bring a message of their own.
+        V::FrameTooBig | V::MessageTooBig | V::TooManyFragments => Some(false),
+        _ if violation.is_in_utf8() || violation.is_in_deflate() => Some(false),
+        _ => None,
+    }
+}
+
+fn build(streams: &Streams, violation: Violation, draw: &Draw) -> BadStream {
+    let mut writer = Writer::new(streams, draw.seed);
+    draw.before.iter().for_each(|item| writer.item(item));
+    // Another frame must be allowed in the message that is open.
+    let is_open = match wants_open(violation) {
+        Some(wanted) => wanted,
+        None => draw.open.is_some() && streams.max_fragments > 1,
+    };
+    if is_open {
+        open(&mut writer, draw, streams);
+    }
+    let (decided_at, error) = break_rule(streams, violation, draw, is_open, &mut writer);
+    let mut expected = core::mem::take(&mut writer.expected);
+    draw.behind.iter().for_each(|item| writer.item(item));
+    expected.push(Seen::Closed(Closed {
+        code: CloseCode::new(1006),
+        reason: String::new(),
+        clean: false,
+        cause: CloseCause::Protocol(error.clone()),
+    }));
+    let bytes = writer.wire.bytes;
+    debug_assert!(decided_at <= bytes.len(), "{violation:?} is decided by what is there");
+    BadStream { role: streams.role, bytes, violation, decided_at, error, expected }
+}
+
+/// The beginning of a message, uncompressed, with room left for one frame more.
+fn open(writer: &mut Writer, draw: &Draw, streams: &Streams) {
+    let (opcode, data, cuts) = match &draw.open {
+        None => (TEXT, &[][..], &[][..]),
+        Some(Fragmented { payload, cuts, .. }) => {
+            let opcode = if let Payload::Text(_) = payload { TEXT } else { BINARY };
+            let room = streams.max_message_bytes.saturating_sub(16);
+            let len = payload.as_bytes().len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            (opcode, &payload.as_bytes()[..len], &cuts[..])
+        }
+    };
+    let most = (streams.max_fragments as usize).saturating_sub(2);
+    writer.message(opcode, data, &cuts[..cuts.len().min(most)], false);
+}
+
+/// Puts what is wrong on the wire: how many bytes then decide it, and what the receiver has to say.
+fn break_rule(
+    streams: &Streams,
+    violation: Violation,
+    draw: &Draw,
+    is_open: bool,
+    writer: &mut Writer,
+) -> (usize, ProtocolError) {
+    use Violation as V;
+    let at = writer.wire.bytes.len();
+    let Draw { pick, payload, .. } = draw;
+    let controls = [PING, PONG, CLOSE];
+    let control = controls[pick % 3];
+    // RFC 6455 5.5.1: a Close has no body, or a code in it.
+    let body = if control == CLOSE { &[] } else { &payload[..] };
+    let data = match is_open {
+        true => [0, FIN][pick % 2],
+        false => [TEXT | FIN, BINARY | FIN, TEXT, BINARY][pick % 4],
+    };
+    match violation {
+        V::Masking => {
+            match pick % 7 {
+                0..4 => writer.wire.frame_wrongly_masked(data, payload),
+                _ => writer.wire.frame_wrongly_masked(control, body),
+            }
+            let error = match streams.role {
+                Role::Server => ProtocolError::UnmaskedFrame,
+                Role::Client => ProtocolError::MaskedFrame,
+            };
+            (at + 2, error)
+        }
+        V::ReservedBits => {
+            // RFC 7692 6: RSV1 alone is the mark of a compressed message, where that was negotiated.
+            let bits: &[u8] =
+                if streams.compressed { &[1, 2, 3, 5, 6, 7] } else { &[4, 1, 2, 3, 5, 6, 7] };
+            let first_byte = data | bits[*pick / 4 % bits.len()] << 4;
+            writer.wire.frame(first_byte, payload);
+            (at + 1, ProtocolError::ReservedBits { first_byte })
+        }
+        V::ReservedBitOnContinuation => {
+            let first_byte = data | RSV1;
+            writer.wire.frame(first_byte, payload);
+            (at + 1, ProtocolError::ReservedBits { first_byte })
+        }
+        V::ReservedBitOnControl => {
+            let first_byte = control | RSV1;
+            writer.wire.frame(first_byte, body);
+            (at + 1, ProtocolError::ReservedBits { first_byte })
+        }
+        V::ReservedOpcode => {
+            let opcode = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15][pick % 10];
+            // What may be a control frame some day is not fragmented either (RFC 6455 5.5).
+            let fin = if opcode > 7 || *pick / 10 % 2 == 0 { FIN } else { 0 };
+            writer.wire.frame(opcode | fin, payload);
+            (at + 1, ProtocolError::ReservedOpcode { opcode })
+        }
+        V::FragmentedControl => {
+            writer.wire.frame(control & !FIN, body);
+            (at + 1, ProtocolError::FragmentedControl { opcode: control & 0x0f })
+        }
+        V::LongControl => {
+            let len = [126, 127, 200, 0xffff, 0x1_0000][*pick / 3 % 5];
+            let long = alloc::vec![b'a'; len];
+            writer.wire.frame(control, &long);
+            (at + 2, ProtocolError::ControlTooLong { opcode: control & 0x0f })
+        }
+        V::NonMinimalLength => {
+            let len = payload.len() as u64;
+            let (length, decides) = match *pick / 4 % 3 {
+                0 => (Length::In16(len as u16), 4),
+                // Six bytes of zeros leave no length that would need the eight.
+                1 => (Length::In64(len), 8),
+                _ => (Length::In64(0xffff), 8),
+            };
+            writer.wire.frame_of_length(data, length, payload);
+            (at + decides, ProtocolError::NonMinimalLength)
+        }
+        V::LengthTopBit => {
+            let length = 1 << 63 | u64::from(draw.more) << (*pick / 4 % 32);
+            writer.wire.frame_of_length(data, Length::In64(length), payload);
+            (at + 3, ProtocolError::LengthOutOfRange)
+        }
+        V::UnexpectedContinuation => {
+            writer.wire.frame([0, FIN][pick % 2], payload);
+            (at + 1, ProtocolError::UnexpectedContinuation)
+        }
+        V::UnfinishedMessage => {
+            let first = [TEXT | FIN, BINARY | FIN, TEXT, BINARY][pick % 4];
+            writer.wire.frame(first, payload);
+            (at + 1, ProtocolError::UnfinishedMessage)
+        }
+        V::CloseTooShort => {
+            writer.wire.frame(CLOSE, &[[3, 0, 0xff][pick % 3]]);
+            (at + 2, ProtocolError::CloseTooShort)
+        }
+        V::CloseCode => {
+            let code = draw.bad_code.get();
+            let body = [&code.to_be_bytes(), draw.text.0.as_bytes()].concat();
+            let start = writer.wire.frame(CLOSE, &body);
+            match is_decided_by_high_byte(code) {
+                true => (start + 1, ProtocolError::InvalidCloseCode { code: code & 0xff00 }),
+                false => (start + 2, ProtocolError::InvalidCloseCode { code }),
+            }
+        }
+        V::CloseReason => {
+            let mut body = draw.code.get().to_be_bytes().to_vec();
+            let decides = put_not_utf8(&mut body, any_not_utf8(*pick), &draw.text);
+            let start = writer.wire.frame(CLOSE, &body);
+            (start + decides.unwrap_or(body.len()), ProtocolError::InvalidCloseReason)
+        }
+        V::FrameTooBig => {
+            let limit = streams.max_frame_bytes;
+            let len = limit + 1 + (u64::from(draw.more) << (*pick / 4 % 29));
+            writer.wire.frame_of_length(data, Length::Shortest(len), payload);
+            let (decides, len) = decided_by_length(&writer.wire.bytes[at..], 0, limit);
+            (at + decides, ProtocolError::FrameTooBig { len, limit })
+        }
+        V::MessageTooBig => message_too_big(streams, draw, writer),
+        V::TooManyFragments => {
+            let limit = streams.max_fragments;
+            for i in 0..limit {
+                writer.wire.frame(if i == 0 { BINARY } else { 0 }, &[]);
+            }
+            let at = writer.wire.bytes.len();
+            writer.wire.frame([0, FIN][pick % 2], payload);
+            (at + 1, ProtocolError::TooManyFragments { limit })
+        }
+        V::Utf8Overlong
+        | V::Utf8Surrogate
+        | V::Utf8TooHigh
+        | V::Utf8Interrupted
+        | V::Utf8StrayContinuation
+        | V::Utf8Truncated => {
+            let mut data = Vec::new();
+            let faults = not_utf8(violation);
+            let decides = put_not_utf8(&mut data, faults[pick % faults.len()], &draw.text);
+            (put_message(writer, TEXT, &data, &draw.cuts, decides), ProtocolError::InvalidUtf8)
+        }
+        V::DeflateBlockType | V::DeflateStoredLength | V::DeflateTruncated | V::DeflateEmpty => {
+            let (fault, decides) = not_deflate(violation, *pick / 2);
+            let mut data = match violation {
+                V::DeflateEmpty => Vec::new(),
+                _ => stored(draw.text.0.as_bytes()),
+            };
+            // Less the beginning of the block that a message ends in.
+            data.pop();
+            let decides = decides.map(|decides| data.len() + decides);
+            data.extend_from_slice(&fault);
+            let opcode = RSV1 | [TEXT, BINARY][pick % 2];
+            let at = put_message(writer, opcode, &data, &draw.cuts, decides);
+            (at, ProtocolError::InvalidDeflate)
+        }
+    }
+}
+
+/// A message of which the first `decides` bytes, or else its end, are wrong: how many bytes of the wire that is. Of the
+/// control frames between its fragments, those before that are expected.
+fn put_message(
+    writer: &mut Writer,
+    opcode: u8,
+    data: &[u8],
+    cuts: &[Cut],
+    decides: Option<usize>,
+) -> usize {
+    let seen_before = writer.expected.len();
+    let places = writer.message(opcode, data, cuts, true);
+    let Some(decides) = decides else { return writer.wire.bytes.len() };
+    let place = places.iter().position(|place| (place.start + 1..=place.end).contains(&decides));
+    let place = place.expect("the byte that decides is in one of the frames");
+    let controls_before: usize = cuts.iter().take(place).map(|cut| cut.controls.len()).sum();
+    writer.expected.truncate(seen_before + controls_before);
+    places[place].at + decides - places[place].start
+}
+
+/// A message whose last frame, of an allowed size, takes it over the limit.
+fn message_too_big(streams: &Streams, draw: &Draw, writer: &mut Writer) -> (usize, ProtocolError) {
+    let (limit, max_frame) = (streams.max_message_bytes, streams.max_frame_bytes);
+    // What must be there before, so that the last frame can be small enough; and perhaps a little more.
+    let least = (limit + 1).saturating_sub(max_frame);
+    let before = (least + draw.payload.len() as u64).min(limit).min(max_frame);
+    if before > 0 || draw.pick % 2 == 1 {
+        writer.wire.frame(BINARY, &alloc::vec![b'a'; before as usize]);
+    }
+    let first = if before > 0 || draw.pick % 2 == 1 { 0 } else { BINARY };
+    let fin = [FIN, 0][draw.pick / 2 % 2];
+    let at = writer.wire.bytes.len();
+    let len = (limit - before + 1).saturating_add(u64::from(draw.more)).min(max_frame);
+    writer.wire.frame_of_length(first | fin, Length::Shortest(len), &draw.payload);
+    let (decides, len) = decided_by_length(&writer.wire.bytes[at..], before, limit);
+    (at + decides, ProtocolError::MessageTooBig { len, limit })
+}
+
+/// How many bytes of a header tell that its payload, with what is there before it, is over the limit; and how much it
+/// then is at least.
+fn decided_by_length(header: &[u8], before: u64, limit: u64) -> (usize, u64) {
+    (2..=10)
+        .map(|size| (size, before + least_len(&header[1..size])))
+        .find(|&(_, len)| len > limit)
+        .expect("the whole length is over the limit")
+}
+
+/// Appends text that is wrong in the middle: how many bytes of `data` decide that; `None`: its end does.
+fn put_not_utf8(
+    data: &mut Vec<u8>,
+    (fault, decides): NotUtf8,
+    (before, behind): &(String, String),
+) -> Option<usize> {
+    data.extend_from_slice(before.as_bytes());
+    let at = data.len();
+    data.extend_from_slice(fault);
+    if decides.is_some() {
+        data.extend_from_slice(behind.as_bytes());
+    }
+    decides.map(|decides| at + decides)
+}
+
+/// A sequence that is not UTF-8, of any class.
+fn any_not_utf8(pick: usize) -> NotUtf8 {
+    let classes = Violation::ALL.iter().copied().filter(|violation| violation.is_in_utf8());
+    let all: Vec<NotUtf8> = classes.flat_map(not_utf8).copied().collect();
+    all[pick % all.len()]
+}
