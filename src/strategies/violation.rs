@@ -537,8 +537,14 @@ fn break_rule(
         | V::Utf8Truncated => {
             let mut data = Vec::new();
             let faults = not_utf8(violation);
-            let decides = put_not_utf8(&mut data, faults[pick % faults.len()], &draw.text);
-            (put_message(writer, TEXT, &data, &draw.cuts, decides), ProtocolError::InvalidUtf8)
+            let mut decides = put_not_utf8(&mut data, faults[pick % faults.len()], &draw.text);
+            let mut opcode = TEXT;
+            if streams.compressed && draw.more % 2 == 1 {
+                // The text is stored whole behind the five bytes of a block's beginning.
+                (opcode, data) = (TEXT | RSV1, stored(&data));
+                decides = decides.map(|decides| 5 + decides);
+            }
+            (put_message(writer, opcode, &data, &draw.cuts, decides), ProtocolError::InvalidUtf8)
         }
         V::DeflateBlockType | V::DeflateStoredLength | V::DeflateTruncated | V::DeflateEmpty => {
             let (fault, decides) = not_deflate(violation, *pick / 2);
