@@ -117,6 +117,41 @@ impl Streams {
             .boxed()
     }
 
+    /// Valid streams that carry these messages, of an application's own making, and keep what they say: in fragments, with
+    /// control frames between, perhaps compressed. They have no Close. The messages must keep the limits; what
+    /// [`max_items`](Streams::max_items) and [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
+    ///
+    /// ```
+    /// use proptest::prelude::*;
+    /// use websocket_proto::Role;
+    /// use websocket_proto::strategies::{Payload, Streams};
+    ///
+    /// let orders = prop::collection::vec((1..100u32).prop_map(|n| Payload::Text(format!("buy {n}"))), 0..5);
+    /// let streams = Streams::to(Role::Server).carrying(orders);
+    /// # let _ = streams;
+    /// ```
+    pub fn carrying(
+        &self,
+        messages: impl Strategy<Value = Vec<Payload>> + 'static,
+    ) -> BoxedStrategy<Stream> {
+        let streams = self.clone();
+        let before = prop_oneof![3 => Just(Vec::new()), 1 => vec(control(), 0..=2)];
+        // How the first messages are sent; those behind them are sent as they are.
+        let ways = vec((before, self.cuts(), self.compressed_or_not()), 0..=8);
+        (any::<u32>(), messages, ways)
+            .prop_map(move |(seed, messages, ways)| {
+                let mut writer = Writer::new(&streams, seed);
+                let mut ways = ways.into_iter();
+                for payload in messages {
+                    let (before, cuts, compressed) = ways.next().unwrap_or_default();
+                    before.iter().for_each(|control| writer.control(control));
+                    writer.item(&Item::Message(Fragmented { payload, cuts, compressed }));
+                }
+                Stream { role: streams.role, bytes: writer.wire.bytes, expected: writer.expected }
+            })
+            .boxed()
+    }
+
     /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
     pub fn violating(&self) -> BoxedStrategy<BadStream> {
         let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
@@ -145,11 +180,17 @@ impl Streams {
     pub(super) fn fragmented(&self) -> BoxedStrategy<Fragmented> {
         let limit = self.max_frame_bytes.min(self.max_message_bytes);
         let max = usize::try_from(limit).unwrap_or(usize::MAX).min(self.max_payload_bytes);
-        let compressed = if self.compressed { any::<bool>().boxed() } else { Just(false).boxed() };
-        let cuts = prop_oneof![1 => Just(Vec::new()), 1 => vec(cut(), 0..=4)];
-        (message::message(max), cuts, compressed)
+        (message::message(max), self.cuts(), self.compressed_or_not())
             .prop_map(|(payload, cuts, compressed)| Fragmented { payload, cuts, compressed })
             .boxed()
+    }
+
+    fn cuts(&self) -> BoxedStrategy<Vec<Cut>> {
+        prop_oneof![1 => Just(Vec::new()), 1 => vec(cut(), 0..=4)].boxed()
+    }
+
+    fn compressed_or_not(&self) -> BoxedStrategy<bool> {
+        if self.compressed { any::<bool>().boxed() } else { Just(false).boxed() }
     }
 }
 
