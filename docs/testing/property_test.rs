@@ -10,7 +10,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use websocket_proto::strategies::{
-    BadStream, Payload, RequestVerdict, Seen, Stream, Streams, bad_request, binary, chunking, text,
+    BadStream, Chunking, Payload, RequestVerdict, Seen, Streams, bad_request, binary, chunking,
+    text,
 };
 use websocket_proto::{
     Accept, Chunk, CloseCause, Config, Connection, Delivery, Event, ProtocolError, Role,
@@ -96,24 +97,31 @@ fn encode(records: &[Vec<u8>]) -> Vec<u8> {
     encoded.collect::<Vec<_>>().concat()
 }
 
-/// Records and notes, and a valid stream that carries them: the records cut into messages anywhere, the notes between
-/// those, all of it in any frames.
-fn uploads() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<String>, Stream)> {
-    (vec(binary(300), 0..5), vec(text(300), 0..3), chunking()).prop_flat_map(
-        |(records, notes, borders)| {
-            let bytes = encode(&records);
-            let mut messages: Vec<Payload> = borders
-                .cut(&bytes)
-                .into_iter()
-                .map(|piece| Payload::Binary(piece.into()))
-                .collect();
-            for (i, note) in notes.iter().enumerate() {
-                messages.insert((2 * i + 1).min(messages.len()), Payload::Text(note.clone()));
-            }
-            let streams = Streams::to(Role::Server).carrying(Just(messages));
-            (Just(records), Just(notes), streams)
-        },
-    )
+/// What a client wants to upload.
+#[derive(Debug)]
+struct Upload {
+    records: Vec<Vec<u8>>,
+    notes: Vec<String>,
+    /// Where the records are cut into messages.
+    borders: Chunking,
+}
+
+impl Upload {
+    fn any() -> impl Strategy<Value = Upload> {
+        (vec(binary(300), 0..5), vec(text(300), 0..3), chunking())
+            .prop_map(|(records, notes, borders)| Upload { records, notes, borders })
+    }
+
+    /// The records in binary messages, with the notes between those.
+    fn messages(&self) -> Vec<Payload> {
+        let bytes = encode(&self.records);
+        let pieces = self.borders.cut(&bytes).into_iter();
+        let mut messages: Vec<_> = pieces.map(|piece| Payload::Binary(piece.into())).collect();
+        for (i, note) in self.notes.iter().enumerate() {
+            messages.insert((2 * i + 1).min(messages.len()), Payload::Text(note.clone()));
+        }
+        messages
+    }
 }
 
 fn open_session() -> Session {
@@ -128,17 +136,22 @@ fn give(session: &mut Session, pieces: Vec<&[u8]>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        // The default, four steps for each case, ends before a large stream is small.
+        max_shrink_iters: 50_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn uploads_arrive_whatever_the_frames_and_the_cuts(
-        (records, notes, stream) in uploads(),
+        (upload, stream) in Streams::to(Role::Server).carrying(Upload::any(), Upload::messages),
         chunking in chunking(),
     ) {
         let mut session = open_session();
         give(&mut session, chunking.cut(&stream.bytes));
-        prop_assert_eq!(session.records, records);
-        prop_assert_eq!(session.notes, notes);
+        prop_assert_eq!(session.records, upload.records);
+        prop_assert_eq!(session.notes, upload.notes);
         prop_assert!(session.pending.is_empty() && session.ended.is_none());
     }
 

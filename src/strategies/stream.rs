@@ -117,37 +117,42 @@ impl Streams {
             .boxed()
     }
 
-    /// Valid streams that carry these messages, of an application's own making, and keep what they say: in fragments, with
-    /// control frames between, perhaps compressed. They have no Close. The messages must keep the limits; what
-    /// [`max_items`](Streams::max_items) and [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
+    /// Valid streams of an application's own messages: values of any kind, together with a stream that carries what `say`
+    /// makes of them, in any fragments, with control frames between, perhaps compressed, without a Close. The messages
+    /// must keep the limits; what [`max_items`](Streams::max_items) and
+    /// [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
     ///
     /// ```
     /// use proptest::prelude::*;
     /// use websocket_proto::Role;
     /// use websocket_proto::strategies::{Payload, Streams};
     ///
-    /// let orders = prop::collection::vec((1..100u32).prop_map(|n| Payload::Text(format!("buy {n}"))), 0..5);
-    /// let streams = Streams::to(Role::Server).carrying(orders);
+    /// let orders = prop::collection::vec(1..100u32, 0..5);
+    /// let streams = Streams::to(Role::Server).carrying(orders, |orders| {
+    ///     orders.iter().map(|n| Payload::Text(format!("buy {n}"))).collect()
+    /// });
     /// # let _ = streams;
     /// ```
-    pub fn carrying(
+    pub fn carrying<T: fmt::Debug + 'static>(
         &self,
-        messages: impl Strategy<Value = Vec<Payload>> + 'static,
-    ) -> BoxedStrategy<Stream> {
+        values: impl Strategy<Value = T> + 'static,
+        say: impl Fn(&T) -> Vec<Payload> + 'static,
+    ) -> BoxedStrategy<(T, Stream)> {
         let streams = self.clone();
         let before = prop_oneof![3 => Just(Vec::new()), 1 => vec(control(), 0..=2)];
         // How the first messages are sent; those behind them are sent as they are.
         let ways = vec((before, self.cuts(), self.compressed_or_not()), 0..=8);
-        (any::<u32>(), messages, ways)
-            .prop_map(move |(seed, messages, ways)| {
+        (any::<u32>(), ways, values)
+            .prop_map(move |(seed, ways, value)| {
                 let mut writer = Writer::new(&streams, seed);
                 let mut ways = ways.into_iter();
-                for payload in messages {
+                for payload in say(&value) {
                     let (before, cuts, compressed) = ways.next().unwrap_or_default();
                     before.iter().for_each(|control| writer.control(control));
                     writer.item(&Item::Message(Fragmented { payload, cuts, compressed }));
                 }
-                Stream { role: streams.role, bytes: writer.wire.bytes, expected: writer.expected }
+                let (bytes, expected) = (writer.wire.bytes, writer.expected);
+                (value, Stream { role: streams.role, bytes, expected })
             })
             .boxed()
     }
