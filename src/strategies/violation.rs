@@ -469,11 +469,13 @@ fn break_rule(
             (at + 2, ProtocolError::ControlTooLong { opcode: control & 0x0f })
         }
         V::NonMinimalLength => {
-            let len = payload.len() as u64;
-            let (length, decides) = match *pick / 4 % 3 {
-                0 => (Length::In16(len as u16), 4),
+            let len = payload.len() as u16;
+            let (length, decides) = match *pick / 4 % 5 {
+                0 => (Length::In16(len), 4),
+                1 => (Length::In16(125), 4),
                 // Six bytes of zeros leave no length that would need the eight.
-                1 => (Length::In64(len), 8),
+                2 => (Length::In64(len.into()), 8),
+                3 => (Length::In64(126), 8),
                 _ => (Length::In64(0xffff), 8),
             };
             writer.wire.frame_of_length(data, length, payload);
