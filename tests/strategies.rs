@@ -126,7 +126,7 @@ fn check_bad(
 proptest! {
     #![proptest_config(cases(400))]
 
-    // rfc6455-5.4-05, -06, -12, -17, 5.5.1-01, 5.5.2-01, 6.2-01, -04, -05
+    // rfc6455-5.4-05, -06, -10, -11, -12, -17, 5.5.1-01, -09, 5.5.2-02, 5.5.3-01, 6.2-01, -04, -05
     #[test]
     fn valid_streams_say_what_they_must_in_any_cut(
         stream in valid_for_both(),
@@ -143,7 +143,8 @@ proptest! {
         }
     }
 
-    // rfc6455-5.1-03, -05, 5.2-02, -05, 5.4-04, 5.5-01, -02, 7.1.7-01, 8.1-01, 10.4-01
+    // rfc6455-5.1-02, -03, -05, -06, 5.2-03, -04, -08, -10, 5.4-03, -04, -07, 5.5-01, 5.5.1-03, -05, 7.1.7-01, -03, -05, -07,
+    // 7.4.1-07, -09, 8.1-01, 10.4-01, -02
     #[test]
     fn violations_get_their_verdict_with_the_byte_that_decides(
         stream in bad_for_both(),
@@ -186,7 +187,7 @@ proptest! {
         prop_assert_eq!(pieces.concat(), bytes);
     }
 
-    // rfc6455-7.4.1-01, 7.4.2-01
+    // rfc6455-7.4.1-01, -04, -05, -06, -13, 7.4.2-01, -02, -03, -04
     #[test]
     fn close_codes_are_what_they_are_said_to_be(
         role in any_role(),
@@ -235,7 +236,7 @@ proptest! {
         prop_assert_eq!(feed(&mut conn, [&request.bytes[..]]), vec![Seen::UpgradeRequest]);
     }
 
-    // rfc6455-4.2.1-01, 4.2.2-07, 4.4-01, 10.7-04
+    // rfc6455-4.2.1-01, -03, -06, -10, 4.2.2-07, 10.7-04
     #[test]
     fn hostile_requests_get_their_status(
         (config, request) in small_or_default().prop_flat_map(|config| {
@@ -355,7 +356,7 @@ mod deflate {
     proptest! {
         #![proptest_config(cases(200))]
 
-        // rfc7692-6.2-01, -02, 7.2.2-01, 7.2.3.3-01
+        // rfc7692-6-03, 6.2-01, -02, 7.2.2-01, 7.2.3.2-01
         #[test]
         fn compressed_streams_say_what_they_must(
             stream in prop_oneof![streams(Role::Server).valid(), streams(Role::Client).valid()],
@@ -370,7 +371,7 @@ mod deflate {
             }
         }
 
-        // rfc7692-6.1-01, 6.2-03, 7.2.2-01
+        // rfc7692-6.1-04, -06, 7.2.2-12, -13
         #[test]
         fn violations_of_compression_get_their_verdict(
             stream in prop_oneof![

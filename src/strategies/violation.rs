@@ -516,7 +516,7 @@ fn break_rule(
         }
         V::FrameTooBig => {
             let limit = streams.max_frame_bytes;
-            let len = limit + 1 + (u64::from(draw.more) << (*pick / 4 % 29));
+            let len = limit + 1 + excess(draw);
             writer.wire.frame_of_length(data, Length::Shortest(len), payload);
             let (decides, len) = decided_by_length(&writer.wire.bytes[at..], 0, limit);
             (at + decides, ProtocolError::FrameTooBig { len, limit })
@@ -596,10 +596,18 @@ fn message_too_big(streams: &Streams, draw: &Draw, writer: &mut Writer) -> (usiz
     let first = if before > 0 || draw.pick % 2 == 1 { 0 } else { BINARY };
     let fin = [FIN, 0][draw.pick / 2 % 2];
     let at = writer.wire.bytes.len();
-    let len = (limit - before + 1).saturating_add(u64::from(draw.more)).min(max_frame);
+    let len = (limit - before + 1).saturating_add(excess(draw)).min(max_frame);
     writer.wire.frame_of_length(first | fin, Length::Shortest(len), &draw.payload);
     let (decides, len) = decided_by_length(&writer.wire.bytes[at..], before, limit);
     (at + decides, ProtocolError::MessageTooBig { len, limit })
+}
+
+/// By how much a limit is exceeded, less one: often not at all, and else by up to 2^60.
+fn excess(draw: &Draw) -> u64 {
+    match draw.pick / 4 % 30 {
+        0..15 => 0,
+        shift => u64::from(draw.more) << (2 * (shift - 15)),
+    }
 }
 
 /// How many bytes of a header tell that its payload, with what is there before it, is over the limit; and how much it
