@@ -29,6 +29,7 @@
 //! # a_valid_stream_says_the_same_in_any_cut();
 //! ```
 
+mod bad_stream;
 mod chunking;
 mod close;
 mod faults;
@@ -41,6 +42,7 @@ mod stream;
 mod violation;
 mod wire;
 
+pub use bad_stream::BadStream;
 pub use chunking::{Chunking, chunking};
 pub use close::{close_reason, forbidden_code, received_code, sendable_code};
 pub use message::{Payload, ascii, binary, message, text};
@@ -48,4 +50,4 @@ pub use request::{BadRequest, Request, RequestFault, RequestVerdict, bad_request
 pub use response::{BadResponse, Response, ResponseFault, bad_response, response};
 pub use seen::{Seen, feed};
 pub use stream::{Stream, Streams};
-pub use violation::{BadStream, Violation};
+pub use violation::Violation;

@@ -10,7 +10,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::violation::{self, BadStream, Violation};
+use super::bad_stream::{self, BadStream};
+use super::violation::Violation;
 use super::wire::{BINARY, CLOSE, FIN, Hex, PING, PONG, Place, RSV1, TEXT, Wire};
 use super::{Payload, Seen, close, message};
 use crate::close::CloseCode;
@@ -160,7 +161,7 @@ impl Streams {
     /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
     pub fn violating(&self) -> BoxedStrategy<BadStream> {
         let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
-        violation::any_of(self, all.collect())
+        bad_stream::any_of(self, all.collect())
     }
 
     /// Streams that break this one rule.
@@ -170,7 +171,7 @@ impl Streams {
     /// If it cannot be broken [in these streams](Violation::applies_to).
     pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
         assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
-        violation::any_of(self, [violation].into())
+        bad_stream::any_of(self, [violation].into())
     }
 
     pub(super) fn items(&self) -> BoxedStrategy<Vec<Item>> {
