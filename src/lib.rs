@@ -66,6 +66,9 @@
 //! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system as the
 //! source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
 //! [`Config::deflate`]. Without the three the crate is `no_std` with `alloc`.
+//!
+//! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of them, for
+//! property tests of your own code.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -90,6 +93,8 @@ mod outgoing;
 mod prepared;
 mod read_buffer;
 mod state;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod timer;
 mod utf8;
 

@@ -1,0 +1,196 @@
+//! A property test of an application that is built on `websocket-proto`: its own codec and handler, below any frames, in any
+//! cut, and against any violation of the protocol. It runs with the crate's own tests; to have it in a crate of yours, add
+//!
+//! ```toml
+//! [dev-dependencies]
+//! proptest = "1"
+//! websocket-proto = { version = "0.1", features = ["proptest"] }
+//! ```
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use websocket_proto::strategies::{
+    BadStream, Chunking, Payload, RequestVerdict, Seen, Streams, bad_request, binary, chunking,
+    text,
+};
+use websocket_proto::{
+    Accept, Chunk, CloseCause, Config, Connection, Delivery, Event, ProtocolError, Role,
+};
+
+/// The application: a server that takes records, each a length of two bytes and a body, in binary messages. As in MQTT, the
+/// borders of the messages mean nothing to the records. Text messages are notes, which are kept as they are.
+struct Session {
+    conn: Connection,
+    /// The beginning of a record.
+    pending: Vec<u8>,
+    records: Vec<Vec<u8>>,
+    /// The note that is arriving, and those that have arrived.
+    note: String,
+    notes: Vec<String>,
+    ended: Option<CloseCause>,
+}
+
+impl Session {
+    /// Around a connection that is new, or already open.
+    fn new(conn: Connection) -> Session {
+        let (pending, records, note, notes) = Default::default();
+        Session { conn, pending, records, note, notes, ended: None }
+    }
+
+    /// The configuration that it needs: nothing is stored twice.
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.delivery = Delivery::Chunks;
+        config
+    }
+
+    /// The body of every read loop.
+    fn on_bytes(&mut self, mut input: &mut [u8]) {
+        while let Some(event) = self.conn.receive(&mut input) {
+            match event {
+                Event::UpgradeRequest(_) => {
+                    self.conn.accept(&Accept::default()).expect("it was just shown");
+                }
+                Event::PlainRequest(_) => self.conn.respond(404).expect("it was just shown"),
+                Event::Chunk(chunk) => self.on_chunk(&chunk),
+                Event::Closed(closed) => self.ended = Some(closed.cause),
+                _ => {}
+            }
+        }
+    }
+
+    fn on_chunk(&mut self, chunk: &Chunk<'_>) {
+        match chunk.as_text() {
+            Some(text) => {
+                self.note.push_str(text);
+                if chunk.is_last() {
+                    self.notes.push(std::mem::take(&mut self.note));
+                }
+            }
+            None => {
+                self.pending.extend_from_slice(chunk.as_bytes());
+                self.take_records();
+            }
+        }
+    }
+
+    fn take_records(&mut self) {
+        while let Some((len, rest)) = self.pending.split_first_chunk() {
+            let len = usize::from(u16::from_be_bytes(*len));
+            if rest.len() < len {
+                return;
+            }
+            let record = rest[..len].to_vec();
+            self.pending.drain(..2 + len);
+            // A peer that has gone does not hear it.
+            let _ = self.conn.send(format!("got {len}"));
+            self.records.push(record);
+        }
+    }
+}
+
+fn encode(records: &[Vec<u8>]) -> Vec<u8> {
+    let encoded = records.iter().map(|record| {
+        let len = u16::try_from(record.len()).expect("records are short");
+        [&len.to_be_bytes()[..], record].concat()
+    });
+    encoded.collect::<Vec<_>>().concat()
+}
+
+/// What a client wants to upload.
+#[derive(Debug)]
+struct Upload {
+    records: Vec<Vec<u8>>,
+    notes: Vec<String>,
+    /// Where the records are cut into messages.
+    borders: Chunking,
+}
+
+impl Upload {
+    fn any() -> impl Strategy<Value = Upload> {
+        (vec(binary(300), 0..5), vec(text(300), 0..3), chunking())
+            .prop_map(|(records, notes, borders)| Upload { records, notes, borders })
+    }
+
+    /// The records in binary messages, with the notes between those.
+    fn messages(&self) -> Vec<Payload> {
+        let bytes = encode(&self.records);
+        let pieces = self.borders.cut(&bytes).into_iter();
+        let mut messages: Vec<_> = pieces.map(|piece| Payload::Binary(piece.into())).collect();
+        for (i, note) in self.notes.iter().enumerate() {
+            messages.insert((2 * i + 1).min(messages.len()), Payload::Text(note.clone()));
+        }
+        messages
+    }
+}
+
+fn open_session() -> Session {
+    let conn = Connection::from_upgrade(Role::Server, Session::config());
+    Session::new(conn.expect("a server needs no entropy"))
+}
+
+fn give(session: &mut Session, pieces: Vec<&[u8]>) {
+    for piece in pieces {
+        session.on_bytes(&mut piece.to_vec());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // The default, four steps for each case, ends before a large stream is small.
+        max_shrink_iters: 50_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn uploads_arrive_whatever_the_frames_and_the_cuts(
+        (upload, stream) in Streams::to(Role::Server).carrying(Upload::any(), Upload::messages),
+        chunking in chunking(),
+    ) {
+        let mut session = open_session();
+        give(&mut session, chunking.cut(&stream.bytes));
+        prop_assert_eq!(session.records, upload.records);
+        prop_assert_eq!(session.notes, upload.notes);
+        prop_assert!(session.pending.is_empty() && session.ended.is_none());
+    }
+
+    #[test]
+    fn what_a_peer_does_wrong_ends_the_session_behind_what_was_right(
+        stream in Streams::to(Role::Server).max_payload_bytes(300).violating(),
+        chunking in chunking(),
+    ) {
+        let mut session = open_session();
+        give(&mut session, chunking.cut(&stream.bytes));
+        let BadStream { violation, error, expected, .. } = stream;
+        prop_assert_eq!(session.ended, Some(CloseCause::Protocol(error)));
+        let notes: Vec<String> = expected.into_iter().filter_map(|seen| match seen {
+            Seen::Message(Payload::Text(note)) => Some(note),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(session.notes, notes);
+        // The last that is written is the Close frame with the code for it.
+        let written: Vec<u8> = session.conn.outgoing_chunks().flatten().copied().collect();
+        let close = [&[0x88, 2][..], &violation.close_code().get().to_be_bytes()].concat();
+        prop_assert!(written.ends_with(&close));
+    }
+
+    #[test]
+    fn no_faulty_request_opens_a_session(
+        request in bad_request(&Session::config()),
+        chunking in chunking(),
+    ) {
+        let mut session = Session::new(Connection::server(Session::config()));
+        give(&mut session, chunking.cut(&request.bytes));
+        let response = session.conn.outgoing().to_vec();
+        match request.verdict {
+            RequestVerdict::Plain => prop_assert!(response.starts_with(b"HTTP/1.1 404 ")),
+            RequestVerdict::Refused { status, error } => {
+                let line = format!("HTTP/1.1 {status} ");
+                prop_assert!(response.starts_with(line.as_bytes()));
+                let cause = CloseCause::Protocol(ProtocolError::Handshake(error));
+                prop_assert_eq!(session.ended, Some(cause));
+            }
+        }
+    }
+}

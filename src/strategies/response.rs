@@ -1,0 +1,372 @@
+//! A server's answer to an opening handshake as a client meets it: 101s that are good however they look, and answers
+//! with exactly one fault (RFC 6455 4.1). They fit whatever key the client has sent.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::head::{BAD_EXTENSIONS, BAD_NAMES, Over, bad_value, exceed, looks};
+use super::request::Lines;
+use crate::config::Config;
+use crate::handshake::{HandshakeError, accept_key};
+
+/// Stands in for the value of `Sec-WebSocket-Accept`, which has as many characters.
+const ACCEPT: &str = "<the accept value of a key.>";
+
+const _: () = assert!(ACCEPT.len() == 28);
+
+/// A valid 101, which chooses neither subprotocol nor extension: a client has to open with its last byte.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    template: Vec<u8>,
+}
+
+impl Response {
+    /// The response to a client's request.
+    ///
+    /// # Panics
+    ///
+    /// If the request has no `Sec-WebSocket-Key`.
+    pub fn to(&self, request: &[u8]) -> Vec<u8> {
+        fill_in(&self.template, request)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response").field("bytes", &Lines(&self.template)).finish()
+    }
+}
+
+/// What is wrong with a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResponseFault {
+    /// Another status than 101 (RFC 6455 4.1).
+    Status,
+    /// A first byte that begins no response (RFC 9112 4).
+    NotHttp,
+    /// A status line that is malformed (RFC 9112 4).
+    StatusLine,
+    /// A 101 of another version than HTTP/1.1 (RFC 6455 4.1).
+    HttpVersion,
+    /// A line that ends in a bare LF (RFC 9112 2.2).
+    BareLineFeed,
+    /// A header line without a name; one that is folded (RFC 9112 5).
+    HeaderName,
+    /// A control character in a value, CR included (RFC 9110 5.5).
+    HeaderValue,
+    /// More header lines than [`Config::max_headers`].
+    TooManyHeaders,
+    /// More bytes than [`Config::max_head_bytes`].
+    HeadTooLong,
+    /// More than these in the first line alone.
+    FirstLineTooLong,
+    /// More than 16 interim responses.
+    TooManyInterimResponses,
+    /// `Upgrade` is not `websocket` alone (RFC 6455 4.1).
+    Upgrade,
+    /// `Connection` without the token `upgrade` (RFC 6455 4.1).
+    Connection,
+    /// No accept value (RFC 6455 4.1).
+    MissingAccept,
+    /// The accept value twice (RFC 6455 11.3.3).
+    DuplicateAccept,
+    /// The accept value of another key, or with another case (RFC 6455 4.1).
+    WrongAccept,
+    /// A body is announced, which would be taken for frames (RFC 9112 6.1).
+    Body,
+    /// An extension that was not offered (RFC 6455 4.1).
+    Extension,
+    /// Extensions that break the grammar, or are none (RFC 6455 9.1).
+    InvalidExtensions,
+    /// A subprotocol that was not offered (RFC 6455 4.1).
+    Subprotocol,
+    /// Several subprotocols in lines of their own (RFC 6455 11.3.4).
+    SeveralSubprotocols,
+    /// Something else than a token as the subprotocol (RFC 6455 4.2.2).
+    InvalidSubprotocol,
+}
+
+impl ResponseFault {
+    /// Every one of them.
+    pub const ALL: &[ResponseFault] = &[
+        ResponseFault::Status,
+        ResponseFault::NotHttp,
+        ResponseFault::StatusLine,
+        ResponseFault::HttpVersion,
+        ResponseFault::BareLineFeed,
+        ResponseFault::HeaderName,
+        ResponseFault::HeaderValue,
+        ResponseFault::TooManyHeaders,
+        ResponseFault::HeadTooLong,
+        ResponseFault::FirstLineTooLong,
+        ResponseFault::TooManyInterimResponses,
+        ResponseFault::Upgrade,
+        ResponseFault::Connection,
+        ResponseFault::MissingAccept,
+        ResponseFault::DuplicateAccept,
+        ResponseFault::WrongAccept,
+        ResponseFault::Body,
+        ResponseFault::Extension,
+        ResponseFault::InvalidExtensions,
+        ResponseFault::Subprotocol,
+        ResponseFault::SeveralSubprotocols,
+        ResponseFault::InvalidSubprotocol,
+    ];
+}
+
+/// A response with exactly one fault, for a client that offers no extension and no subprotocol `never-offered`.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadResponse {
+    /// What is wrong.
+    pub fault: ResponseFault,
+    /// How many of the bytes decide that: the first byte, a line's end or a limit, where these are wrong; else all.
+    pub decided_at: usize,
+    template: Vec<u8>,
+    verdict: Verdict,
+}
+
+/// A refusal holds what came with it: it is known by its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Error(HandshakeError),
+    Refused(u16),
+}
+
+impl BadResponse {
+    /// The response to a client's request.
+    ///
+    /// # Panics
+    ///
+    /// If the request has no `Sec-WebSocket-Key`.
+    pub fn to(&self, request: &[u8]) -> Vec<u8> {
+        fill_in(&self.template, request)
+    }
+
+    /// Whether this is the error that a client has to report: with a refusal, its status counts.
+    pub fn is(&self, error: &HandshakeError) -> bool {
+        match (&self.verdict, error) {
+            (Verdict::Refused(status), HandshakeError::Refused(refusal)) => {
+                refusal.status() == *status
+            }
+            (Verdict::Error(wanted), error) => wanted == error,
+            (Verdict::Refused(_), _) => false,
+        }
+    }
+}
+
+impl fmt::Debug for BadResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BadResponse")
+            .field("fault", &self.fault)
+            .field("verdict", &self.verdict)
+            .field("decided_at", &self.decided_at)
+            .field("bytes", &Lines(&self.template))
+            .finish()
+    }
+}
+
+fn fill_in(template: &[u8], request: &[u8]) -> Vec<u8> {
+    const NAME: &[u8] = b"sec-websocket-key:";
+    let key = request
+        .split(|&byte| byte == b'\n')
+        .find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))
+        .expect("a client's request has a key");
+    let accept = accept_key(key[NAME.len()..].trim_ascii());
+    let mut bytes = template.to_vec();
+    for at in 0..bytes.len().saturating_sub(ACCEPT.len() - 1) {
+        if bytes[at..].starts_with(ACCEPT.as_bytes()) {
+            bytes[at..at + ACCEPT.len()].copy_from_slice(&accept);
+        }
+    }
+    bytes
+}
+
+/// A valid head's parts: status line and looks.
+fn parts() -> impl Strategy<Value = (String, super::head::Looks, (&'static str, &'static str))> {
+    let reason = select(&[" Switching Protocols", " ", ""][..]);
+    let values = (select(&["websocket", "WebSocket"][..]), select(&["Upgrade", "x, upgrade"][..]));
+    (reason.prop_map(|reason| format!("HTTP/1.1 101{reason}")), looks(), values)
+}
+
+fn head(
+    (first, looks, (upgrade, connection)): &(String, super::head::Looks, (&str, &str)),
+) -> super::head::Head {
+    let headers =
+        [("Upgrade", *upgrade), ("Connection", *connection), ("Sec-WebSocket-Accept", ACCEPT)];
+    looks.head(first, &headers)
+}
+
+/// Interim responses that a client passes over (RFC 9110 15.2).
+fn interim(count: usize) -> Vec<u8> {
+    b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count)
+}
+
+/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before.
+pub fn response() -> BoxedStrategy<Response> {
+    (parts(), prop_oneof![4 => Just(0), 1 => 1..=16usize])
+        .prop_map(|(parts, count)| {
+            let mut template = interim(count);
+            template.extend_from_slice(&head(&parts).write().0);
+            Response { template }
+        })
+        .boxed()
+}
+
+/// Responses with any one [`ResponseFault`], for a client of this configuration, whose limits must allow 16 header lines
+/// and 1 KiB.
+pub fn bad_response(config: &Config) -> BoxedStrategy<BadResponse> {
+    let config = config.clone();
+    (select(ResponseFault::ALL), parts(), 0..1000usize, any::<Index>())
+        .prop_map(move |(fault, parts, pick, at)| spoil(fault, head(&parts), pick, at, &config))
+        .boxed()
+}
+
+fn spoil(
+    fault: ResponseFault,
+    mut head: super::head::Head,
+    pick: usize,
+    at: Index,
+    config: &Config,
+) -> BadResponse {
+    use HandshakeError as E;
+    use ResponseFault as F;
+    let finish = |template: Vec<u8>, early: Option<usize>, verdict| BadResponse {
+        fault,
+        decided_at: early.unwrap_or(template.len()),
+        template,
+        verdict,
+    };
+    let mut replace = |name, lines: &[&str]| head.replace(name, lines);
+    let mut early = None;
+    let error = match fault {
+        F::Status => {
+            let status = [200, 204, 301, 400, 401, 403, 426, 500, 503][pick % 9];
+            head.first = format!("HTTP/1.1 {status} No").into();
+            head.insert(at, "Content-Length: 0");
+            return finish(head.write().0, None, Verdict::Refused(status));
+        }
+        F::NotHttp => {
+            let start = [&b"\r\n"[..], b"\x15\x03\x01", b"220 ", b"\x81\x05"][pick % 4];
+            head.first.splice(0..0, start.iter().copied());
+            early = Some(1);
+            E::NotHttp { byte: start[0] }
+        }
+        F::StatusLine => {
+            let lines = [
+                "HTTP/2 200",
+                "HTTP/1.1 1x1 No",
+                "HTTP/1.1 99 No",
+                "HTTP/1.1  101 No",
+                "HTTP/1.1 1010 No",
+                "HTTP/1.1",
+            ];
+            head.first = lines[pick % lines.len()].into();
+            early = Some(head.first.len() + 2);
+            E::StatusLine
+        }
+        F::HttpVersion => {
+            let (line, major, minor) =
+                [("HTTP/1.0 101 X", 1, 0), ("HTTP/2.0 101 X", 2, 0), ("HTTP/1.2 101 X", 1, 2)]
+                    [pick % 3];
+            head.first = line.into();
+            early = Some(head.first.len() + 2);
+            E::HttpVersion { major, minor }
+        }
+        F::BareLineFeed => {
+            let (bytes, lf) = head.write_with_bare_lf(at);
+            return finish(bytes, Some(lf + 1), Verdict::Error(E::BareLineFeed { at: lf }));
+        }
+        F::HeaderName => {
+            head.insert(at, BAD_NAMES[pick % BAD_NAMES.len()]);
+            E::InvalidHeaderName
+        }
+        F::HeaderValue => {
+            head.insert(at, bad_value(pick));
+            E::InvalidHeaderValue
+        }
+        F::TooManyHeaders => {
+            exceed(&mut head, Over::Headers, at, config);
+            E::TooManyHeaders { limit: config.max_headers.min(Config::HEADER_CAPACITY) }
+        }
+        F::HeadTooLong => {
+            early = exceed(&mut head, Over::Head, at, config);
+            E::HeadTooLong { limit: config.max_head_bytes }
+        }
+        F::FirstLineTooLong => {
+            early = exceed(&mut head, Over::FirstLine, at, config);
+            E::FirstLineTooLong { limit: config.max_head_bytes }
+        }
+        F::TooManyInterimResponses => {
+            let mut template = interim(17);
+            let decided_at = template.len();
+            template.extend_from_slice(&head.write().0);
+            let error = E::TooManyInterimResponses { limit: 16 };
+            return finish(template, Some(decided_at), Verdict::Error(error));
+        }
+        F::Upgrade => {
+            let lines: [&[&str]; 4] = [
+                &[],
+                &["Upgrade: h2c"],
+                &["Upgrade: websocket, h2c"],
+                &["Upgrade: websocket", "Upgrade: websocket"],
+            ];
+            replace("Upgrade", lines[pick % lines.len()]);
+            E::UpgradeNotWebSocket
+        }
+        F::Connection => {
+            let lines: [&[&str]; 3] = [&[], &["Connection: close"], &["Connection: upgraded"]];
+            replace("Connection", lines[pick % lines.len()]);
+            E::ConnectionNotUpgrade
+        }
+        F::MissingAccept => {
+            replace("Sec-WebSocket-Accept", &[]);
+            E::MissingAccept
+        }
+        F::DuplicateAccept => {
+            head.insert(at, format!("Sec-WebSocket-Accept: {ACCEPT}"));
+            E::DuplicateAccept
+        }
+        F::WrongAccept => {
+            let value =
+                ["", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="][pick % 3];
+            replace("Sec-WebSocket-Accept", &[&format!("Sec-WebSocket-Accept: {value}")]);
+            E::WrongAccept
+        }
+        F::Body => {
+            head.insert(at, ["Content-Length: 5", "Transfer-Encoding: chunked"][pick % 2]);
+            E::Body
+        }
+        F::Extension => {
+            let value = ["permessage-deflate", "x; y=z", "a, b"][pick % 3];
+            head.insert(at, format!("Sec-WebSocket-Extensions: {value}"));
+            E::ExtensionNotOffered
+        }
+        F::InvalidExtensions => {
+            let value = [&BAD_EXTENSIONS[..], &[""]].concat()[pick % (BAD_EXTENSIONS.len() + 1)];
+            head.insert(at, format!("Sec-WebSocket-Extensions: {value}"));
+            E::InvalidExtensions
+        }
+        F::Subprotocol => {
+            head.insert(at, "Sec-WebSocket-Protocol: never-offered");
+            E::SubprotocolNotOffered
+        }
+        F::SeveralSubprotocols => {
+            head.insert(at, "Sec-WebSocket-Protocol: a");
+            head.insert(at, "Sec-WebSocket-Protocol: b");
+            E::SeveralSubprotocols
+        }
+        F::InvalidSubprotocol => {
+            let value = ["", "a, b", "a b"][pick % 3];
+            head.insert(at, format!("Sec-WebSocket-Protocol: {value}"));
+            E::InvalidSubprotocol
+        }
+    };
+    finish(head.write().0, early, Verdict::Error(error))
+}

@@ -1,0 +1,368 @@
+//! Valid streams of frames for a receiver of either role, with the events that they lead to. What is wrong, and where,
+//! is left to the violations.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::bad_stream::{self, BadStream};
+use super::violation::Violation;
+use super::wire::{BINARY, CLOSE, FIN, Hex, PING, PONG, Place, RSV1, TEXT, Wire};
+use super::{Payload, Seen, close, message};
+use crate::close::CloseCode;
+use crate::config::Config;
+use crate::event::{CloseCause, Closed};
+use crate::state::Role;
+
+/// Frames from the peer of a receiver that is open, and what it has to report.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stream {
+    /// The receiver.
+    pub role: Role,
+    /// What arrives.
+    pub bytes: Vec<u8>,
+    /// The events that it has to report, in this order; the last is [`Seen::Closed`] if the stream ends in a Close.
+    pub expected: Vec<Seen>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("role", &self.role)
+            .field("bytes", &Hex(&self.bytes))
+            .field("expected", &self.expected)
+            .finish()
+    }
+}
+
+/// Which streams are generated: for whom, how long, within which limits.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    pub(super) role: Role,
+    pub(super) max_payload_bytes: usize,
+    pub(super) max_items: usize,
+    pub(super) max_frame_bytes: u64,
+    pub(super) max_message_bytes: u64,
+    pub(super) max_fragments: u32,
+    pub(super) compressed: bool,
+}
+
+impl Streams {
+    /// Streams for a receiver of this role: those that come from its peer. They keep the limits of the default
+    /// configuration, have up to 6 messages and control frames, and messages of at most 70,000 bytes.
+    pub fn to(role: Role) -> Streams {
+        let streams = Streams {
+            role,
+            max_payload_bytes: 70_000,
+            max_items: 6,
+            max_frame_bytes: 0,
+            max_message_bytes: 0,
+            max_fragments: 0,
+            compressed: false,
+        };
+        streams.config(&Config::default())
+    }
+
+    /// The most bytes that a message has.
+    #[must_use]
+    pub fn max_payload_bytes(mut self, max: usize) -> Streams {
+        self.max_payload_bytes = max;
+        self
+    }
+
+    /// The most messages, pings and pongs in a stream, not counting those between fragments.
+    #[must_use]
+    pub fn max_items(mut self, max: usize) -> Streams {
+        self.max_items = max;
+        self
+    }
+
+    /// The receiver's limits for frames, messages and fragments: valid streams keep them, violations exceed them.
+    #[must_use]
+    pub fn config(mut self, config: &Config) -> Streams {
+        self.max_frame_bytes = config.max_frame_bytes;
+        self.max_message_bytes = config.max_message_bytes;
+        self.max_fragments = config.max_fragments.max(1);
+        self
+    }
+
+    /// Whether the receiver has negotiated permessage-deflate: some messages are compressed then (RFC 7692), and can be
+    /// wrong in ways of their own. They are stored, in DEFLATE's own word: no codec is involved.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn compressed(mut self, compressed: bool) -> Streams {
+        self.compressed = compressed;
+        self
+    }
+
+    /// Valid streams: messages whole and in fragments, empty fragments, control frames between all of them, characters
+    /// cut by a fragment's end, perhaps a Close at the end.
+    pub fn valid(&self) -> BoxedStrategy<Stream> {
+        let streams = self.clone();
+        let end = (option::of(close::received_code()), close::close_reason());
+        (any::<u32>(), self.items(), option::weighted(0.3, end))
+            .prop_map(move |(seed, items, end)| {
+                let mut writer = Writer::new(&streams, seed);
+                items.iter().for_each(|item| writer.item(item));
+                if let Some((code, reason)) = end {
+                    writer.close(code, reason);
+                }
+                Stream { role: streams.role, bytes: writer.wire.bytes, expected: writer.expected }
+            })
+            .boxed()
+    }
+
+    /// Valid streams of an application's own messages: values of any kind, together with a stream that carries what `say`
+    /// makes of them, in any fragments, with control frames between, perhaps compressed, without a Close. The messages
+    /// must keep the limits; what [`max_items`](Streams::max_items) and
+    /// [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
+    ///
+    /// ```
+    /// use proptest::prelude::*;
+    /// use websocket_proto::Role;
+    /// use websocket_proto::strategies::{Payload, Streams};
+    ///
+    /// let orders = prop::collection::vec(1..100u32, 0..5);
+    /// let streams = Streams::to(Role::Server).carrying(orders, |orders| {
+    ///     orders.iter().map(|n| Payload::Text(format!("buy {n}"))).collect()
+    /// });
+    /// # let _ = streams;
+    /// ```
+    pub fn carrying<T: fmt::Debug + 'static>(
+        &self,
+        values: impl Strategy<Value = T> + 'static,
+        say: impl Fn(&T) -> Vec<Payload> + 'static,
+    ) -> BoxedStrategy<(T, Stream)> {
+        let streams = self.clone();
+        let before = prop_oneof![3 => Just(Vec::new()), 1 => vec(control(), 0..=2)];
+        // How the first messages are sent; those behind them are sent as they are.
+        let ways = vec((before, self.cuts(), self.compressed_or_not()), 0..=8);
+        (any::<u32>(), ways, values)
+            .prop_map(move |(seed, ways, value)| {
+                let mut writer = Writer::new(&streams, seed);
+                let mut ways = ways.into_iter();
+                for payload in say(&value) {
+                    let (before, cuts, compressed) = ways.next().unwrap_or_default();
+                    before.iter().for_each(|control| writer.control(control));
+                    writer.item(&Item::Message(Fragmented { payload, cuts, compressed }));
+                }
+                let (bytes, expected) = (writer.wire.bytes, writer.expected);
+                (value, Stream { role: streams.role, bytes, expected })
+            })
+            .boxed()
+    }
+
+    /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
+    pub fn violating(&self) -> BoxedStrategy<BadStream> {
+        let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
+        bad_stream::any_of(self, all.collect())
+    }
+
+    /// Streams that break this one rule.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be broken [in these streams](Violation::applies_to).
+    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
+        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
+        bad_stream::any_of(self, [violation].into())
+    }
+
+    pub(super) fn items(&self) -> BoxedStrategy<Vec<Item>> {
+        let control = control();
+        let item = prop_oneof![
+            1 => control.prop_map(Item::Control),
+            4 => self.fragmented().prop_map(Item::Message),
+        ];
+        vec(item, 0..=self.max_items).boxed()
+    }
+
+    pub(super) fn fragmented(&self) -> BoxedStrategy<Fragmented> {
+        let limit = self.max_frame_bytes.min(self.max_message_bytes);
+        let max = usize::try_from(limit).unwrap_or(usize::MAX).min(self.max_payload_bytes);
+        (message::message(max), self.cuts(), self.compressed_or_not())
+            .prop_map(|(payload, cuts, compressed)| Fragmented { payload, cuts, compressed })
+            .boxed()
+    }
+
+    fn cuts(&self) -> BoxedStrategy<Vec<Cut>> {
+        prop_oneof![1 => Just(Vec::new()), 1 => vec(cut(), 0..=4)].boxed()
+    }
+
+    fn compressed_or_not(&self) -> BoxedStrategy<bool> {
+        if self.compressed { any::<bool>().boxed() } else { Just(false).boxed() }
+    }
+}
+
+/// A thing to be sent.
+#[derive(Debug, Clone)]
+pub(super) enum Item {
+    Control(Control),
+    Message(Fragmented),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Control {
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+}
+
+/// A message, and where it is cut into frames.
+#[derive(Debug, Clone)]
+pub(super) struct Fragmented {
+    pub(super) payload: Payload,
+    pub(super) cuts: Vec<Cut>,
+    pub(super) compressed: bool,
+}
+
+/// A border between two fragments, and the control frames at it. Two at the same place make an empty fragment.
+#[derive(Debug, Clone)]
+pub(super) struct Cut {
+    at: Index,
+    pub(super) controls: Vec<Control>,
+}
+
+pub(super) fn cut() -> impl Strategy<Value = Cut> + Clone {
+    let at = any::<Index>();
+    let controls = prop_oneof![2 => Just(Vec::new()), 1 => vec(control(), 0..=2)];
+    (at, controls).prop_map(|(at, controls)| Cut { at, controls })
+}
+
+fn control() -> impl Strategy<Value = Control> + Clone {
+    let payload = prop_oneof![
+        6 => vec(any::<u8>(), 0..=4),
+        // RFC 6455 5.5: up to 125 bytes.
+        1 => (any::<u8>(), 124..=125usize).prop_map(|(byte, len)| alloc::vec![byte; len]),
+    ];
+    (any::<bool>(), payload).prop_map(|(is_pong, payload)| match is_pong {
+        true => Control::Pong(payload),
+        false => Control::Ping(payload),
+    })
+}
+
+/// Puts things on the wire, and keeps account of what the receiver has to report.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) wire: Wire,
+    pub(super) expected: Vec<Seen>,
+    max_frame_bytes: u64,
+    max_fragments: usize,
+}
+
+impl Writer {
+    pub(super) fn new(streams: &Streams, seed: u32) -> Writer {
+        Writer {
+            wire: Wire::to(streams.role, seed),
+            expected: Vec::new(),
+            max_frame_bytes: streams.max_frame_bytes,
+            max_fragments: streams.max_fragments as usize,
+        }
+    }
+
+    pub(super) fn item(&mut self, item: &Item) {
+        match item {
+            Item::Control(control) => self.control(control),
+            Item::Message(message) => {
+                let (opcode, data) = self.encode(message);
+                self.message(opcode, &data, &message.cuts, true);
+                self.expected.push(Seen::Message(message.payload.clone()));
+            }
+        }
+    }
+
+    /// The first byte without FIN, and what is sent.
+    fn encode(&self, message: &Fragmented) -> (u8, Vec<u8>) {
+        let opcode = match message.payload {
+            Payload::Text(_) => TEXT,
+            Payload::Binary(_) => BINARY,
+        };
+        let plain = message.payload.as_bytes();
+        if message.compressed {
+            let stored = stored(plain);
+            // What is stored is a little longer than it was.
+            if stored.len() as u64 <= self.max_frame_bytes {
+                return (opcode | RSV1, stored);
+            }
+        }
+        (opcode, plain.to_vec())
+    }
+
+    /// The frames of a message, with what is sent between them; `fin`: the last one ends it. Where the data lies.
+    pub(super) fn message(
+        &mut self,
+        opcode: u8,
+        data: &[u8],
+        cuts: &[Cut],
+        fin: bool,
+    ) -> Vec<Place> {
+        let cuts = &cuts[..cuts.len().min(self.max_fragments - 1)];
+        let mut borders: Vec<usize> = cuts.iter().map(|cut| cut.at.index(data.len() + 1)).collect();
+        borders.sort_unstable();
+        borders.push(data.len());
+        let (mut places, mut start) = (Vec::new(), 0);
+        for (i, &end) in borders.iter().enumerate() {
+            if let Some(cut) = i.checked_sub(1).map(|before| &cuts[before]) {
+                cut.controls.iter().for_each(|control| self.control(control));
+            }
+            let is_last = fin && i + 1 == borders.len();
+            let first = if i == 0 { opcode } else { 0 } | if is_last { FIN } else { 0 };
+            let at = self.wire.frame(first, &data[start..end]);
+            places.push(Place { start, end, at });
+            start = end;
+        }
+        places
+    }
+
+    fn control(&mut self, control: &Control) {
+        match control {
+            Control::Ping(payload) => {
+                self.wire.frame(PING, payload);
+                self.expected.push(Seen::Ping(payload.clone()));
+            }
+            Control::Pong(payload) => {
+                self.wire.frame(PONG, payload);
+                self.expected.push(Seen::Pong(payload.clone()));
+            }
+        }
+    }
+
+    /// A Close frame; without a code it has no reason either, and is reported as 1005 (RFC 6455 7.1.5).
+    fn close(&mut self, code: Option<CloseCode>, mut reason: String) {
+        let mut body = Vec::new();
+        match code {
+            Some(code) => {
+                body.extend_from_slice(&code.get().to_be_bytes());
+                body.extend_from_slice(reason.as_bytes());
+            }
+            None => reason.clear(),
+        }
+        self.wire.frame(CLOSE, &body);
+        self.expected.push(Seen::Closed(Closed {
+            code: code.unwrap_or(CloseCode::new(1005)),
+            reason,
+            clean: true,
+            cause: CloseCause::Peer,
+        }));
+    }
+}
+
+/// A compressed message whose blocks are stored (RFC 1951 3.2.4), less the four bytes that every message ends in
+/// (RFC 7692 7.2.1).
+pub(super) fn stored(plain: &[u8]) -> Vec<u8> {
+    let mut blocks = Vec::new();
+    for block in plain.chunks(0xffff) {
+        let len = block.len() as u16;
+        blocks.push(0);
+        blocks.extend_from_slice(&len.to_le_bytes());
+        blocks.extend_from_slice(&(!len).to_le_bytes());
+        blocks.extend_from_slice(block);
+    }
+    blocks.push(0);
+    blocks
+}
