@@ -6,7 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::HandshakeError;
-use super::{extensions, syntax};
+use super::extensions::{self, InvalidExtensions};
+use super::syntax::{self, is_in_any_case, list_has};
 
 /// A header that may be there once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,8 +44,9 @@ pub(super) struct Fields<'h> {
     pub(super) has_body: bool,
     /// There is a `Sec-WebSocket-Protocol`.
     pub(super) has_subprotocols: bool,
-    /// There is a `Sec-WebSocket-Extensions`.
-    pub(super) has_extensions: bool,
+    /// How many extensions all lines of `Sec-WebSocket-Extensions` list, if there is one. A client may send an empty
+    /// list, as Python's websockets does: it offers nothing.
+    pub(super) extensions: Option<Result<usize, InvalidExtensions>>,
 }
 
 impl<'h> Fields<'h> {
@@ -53,27 +55,36 @@ impl<'h> Fields<'h> {
     pub(super) fn gather(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
         let mut fields = Fields::default();
         for (name, value) in headers {
-            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            let name = name.as_bytes();
             match name.len() {
-                4 if is("Host") => fields.host.add(value),
-                7 if is("Upgrade") => {
+                4 if is_in_any_case(name, b"host") => fields.host.add(value),
+                7 if is_in_any_case(name, b"upgrade") => {
                     fields.upgrade.add(value);
-                    fields.has_upgrade_websocket |= syntax::list_has(value, b"websocket");
+                    fields.has_upgrade_websocket |= list_has(value, b"websocket");
                 }
-                10 if is("Connection") => {
-                    fields.has_connection_upgrade |= syntax::list_has(value, b"upgrade")
+                10 if is_in_any_case(name, b"connection") => {
+                    fields.has_connection_upgrade |= list_has(value, b"upgrade")
                 }
-                14 if is("Content-Length") => fields.has_body |= value != b"0",
-                17 if is("Sec-WebSocket-Key") => fields.key.add(value),
-                17 if is("Transfer-Encoding") => fields.has_body = true,
-                20 if is("Sec-WebSocket-Accept") => fields.accept.add(value),
-                21 if is("Sec-WebSocket-Version") => fields.version.add(value),
-                22 if is("Sec-WebSocket-Protocol") => fields.has_subprotocols = true,
-                24 if is(extensions::HEADER) => fields.has_extensions = true,
+                14 if is_in_any_case(name, b"content-length") => fields.has_body |= value != b"0",
+                17 if is_in_any_case(name, b"sec-websocket-key") => fields.key.add(value),
+                17 if is_in_any_case(name, b"transfer-encoding") => fields.has_body = true,
+                20 if is_in_any_case(name, b"sec-websocket-accept") => fields.accept.add(value),
+                21 if is_in_any_case(name, b"sec-websocket-version") => fields.version.add(value),
+                22 if is_in_any_case(name, b"sec-websocket-protocol") => {
+                    fields.has_subprotocols = true
+                }
+                24 if is_in_any_case(name, b"sec-websocket-extensions") => {
+                    fields.add_extensions(value)
+                }
                 _ => {}
             }
         }
         fields
+    }
+
+    fn add_extensions(&mut self, value: &[u8]) {
+        let before = self.extensions.unwrap_or(Ok(0));
+        self.extensions = Some(before.and_then(|count| Ok(count + extensions::count(value)?)));
     }
 
     /// RFC 6455 4.2.1, 4.4: the version is 13, and nothing else that means 13. Several headers are no version but a
@@ -86,6 +97,11 @@ impl<'h> Fields<'h> {
         }
     }
 
+    /// RFC 6455 9.1: what the headers list of extensions, if anything, keeps the grammar.
+    pub(super) fn check_extensions(&self) -> Result<Option<usize>, HandshakeError> {
+        self.extensions.transpose().map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
+    }
+
     /// RFC 6455 11.3.5: the version is sent once.
     pub(super) fn check_version_once(&self) -> Result<(), HandshakeError> {
         if self.version == Single::Repeated {
@@ -94,6 +110,17 @@ impl<'h> Fields<'h> {
             Ok(())
         }
     }
+}
+
+/// The values of all headers of this name in a head that httparse took, in order.
+pub(super) fn named<'h>(
+    headers: &[httparse::Header<'h>],
+    name: &'static str,
+) -> impl Iterator<Item = &'h [u8]> + Clone {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
 }
 
 /// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
@@ -150,17 +177,12 @@ pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
     elements.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Judges the grammar of the extensions that a message lists (RFC 6455 9.1), and returns how many there are. A client may
-/// send an empty list, as Python's websockets does: it offers nothing.
+/// Judges the grammar of the extensions that these lines list (RFC 6455 9.1), and returns how many there are.
 pub(super) fn check_extensions<'h>(
     lines: impl Iterator<Item = &'h [u8]>,
 ) -> Result<usize, HandshakeError> {
-    let mut count = 0;
-    for extension in lines.flat_map(extensions::parse) {
-        extension.map_err(|_| HandshakeError::InvalidExtensions)?;
-        count += 1;
-    }
-    Ok(count)
+    let count: Result<usize, InvalidExtensions> = lines.map(extensions::count).sum();
+    count.map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
 }
 
 /// Judges the subprotocol of a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one of those offered.

@@ -88,7 +88,9 @@ impl ProxyTunnel {
         config: &Config,
     ) -> Option<Result<(), HandshakeError>> {
         // RFC 9110 9.3.6: any 2xx, and whatever length it announces, it has no body.
-        let result = self.reader.receive(input, config, |status| (200..300).contains(&status))?;
+        let is_good =
+            |status, _: &[httparse::Header<'_>]| (200..300).contains(&status).then_some(Ok(()));
+        let result = self.reader.receive(input, config, is_good)?;
         Some(result.map(|_head| ()))
     }
 

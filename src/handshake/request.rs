@@ -182,8 +182,9 @@ fn request_line(head: &[u8]) -> (&str, &str) {
 /// The authority, if it is a whole URI, and the resource name of a request-target (RFC 6455 4.2.1); `None` if it has
 /// none, as `*` and `host:port` do not.
 pub(super) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
-    // A fragment is never sent, and what is not ASCII is percent-encoded.
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+    // A fragment is never sent, and what is not ASCII is percent-encoded. All bytes are looked at, many at once.
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() & (byte != b'#');
+    if !target.bytes().fold(true, |all, byte| all & is_allowed(byte)) {
         return None;
     }
     if target.starts_with('/') {

@@ -17,10 +17,10 @@ use httparse::{Request, Status};
 use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
-use super::fields::{Fields, Single, check_extensions, offered_subprotocols};
+use super::fields::{Fields, Single, named, offered_subprotocols};
 use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
 use super::request::{PlainRequest, UpgradeRequest, split_target};
-use super::response::{Accept, write_header};
+use super::response::{Accept, put_header, write_parts};
 use super::syntax;
 use crate::config::Config;
 use crate::error::UsageError;
@@ -47,6 +47,11 @@ pub(crate) enum ServerStep<'a> {
 impl ServerHandshake {
     pub(crate) fn new() -> Self {
         ServerHandshake::default()
+    }
+
+    /// Whether nothing has arrived yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
     }
 
     /// Takes a head off the front of `input` and judges it. `None`: all of `input` was used and more is needed. What
@@ -165,8 +170,7 @@ pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
 fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let headers = || request.headers.iter();
-    let fields = Fields::gather(headers().map(|header| (header.name, header.value)));
+    let fields = Fields::gather(request.headers.iter().map(|header| (header.name, header.value)));
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
@@ -207,30 +211,23 @@ fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeE
     if fields.has_body {
         return Err(HandshakeError::Body);
     }
-    let named = |name| {
-        headers()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value)
-    };
     let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(named("Sec-WebSocket-Protocol"))?)
+        Some(offered_subprotocols(named(request.headers, "Sec-WebSocket-Protocol"))?)
     } else {
         None
     };
-    if fields.has_extensions {
-        check_extensions(named(extensions::HEADER))?;
-    }
+    fields.check_extensions()?;
     Ok(Some(PendingUpgrade { accept: accept_key(key), offered }))
 }
 
 /// RFC 6455 4.2.1: a key is 16 bytes in base64, 22 characters and the padding. The 22nd has 4 bits that do not count
 /// and need not be zero: the RFC's own example (before erratum 3150) has them set, and a key is never decoded.
 fn is_key(key: &[u8]) -> bool {
-    key.len() == 24
-        && key[..22]
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
-        && &key[22..] == b"=="
+    let Some((digits, b"==")) = key.split_last_chunk::<2>() else { return false };
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/');
+    // All of them are looked at, without a branch for each.
+    <&[u8; 22]>::try_from(digits)
+        .is_ok_and(|digits| digits.iter().fold(true, |all, byte| all & is_digit(byte)))
 }
 
 /// What is needed to accept a request later, without the request.
@@ -262,24 +259,24 @@ impl PendingUpgrade {
             return Err(UsageError::SubprotocolNotOffered);
         }
         accept.check_headers()?;
-        const START: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
-            Upgrade: websocket\r\n\
-            Connection: Upgrade\r\n\
-            Sec-WebSocket-Accept: ";
-        out.reserve(START.len() + self.accept.len() + 4);
-        out.extend_from_slice(START);
-        out.extend_from_slice(&self.accept);
-        out.extend_from_slice(b"\r\n");
-        if let Some(name) = accept.subprotocol {
-            write_header(out, "Sec-WebSocket-Protocol", name);
-        }
-        if let Some(extensions) = extensions {
-            write_header(out, extensions::HEADER, extensions);
-        }
-        for (name, value) in &accept.headers {
-            write_header(out, name, value);
-        }
-        out.extend_from_slice(b"\r\n");
+        write_parts(out, |put| {
+            put(b"HTTP/1.1 101 Switching Protocols\r\n\
+                Upgrade: websocket\r\n\
+                Connection: Upgrade\r\n\
+                Sec-WebSocket-Accept: ");
+            put(&self.accept);
+            put(b"\r\n");
+            if let Some(name) = accept.subprotocol {
+                put_header(put, "Sec-WebSocket-Protocol", name);
+            }
+            if let Some(extensions) = extensions {
+                put_header(put, extensions::HEADER, extensions);
+            }
+            for (name, value) in &accept.headers {
+                put_header(put, name, value);
+            }
+            put(b"\r\n");
+        });
         Ok(())
     }
 }

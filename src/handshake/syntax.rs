@@ -64,10 +64,25 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// Whether a comma list has this token, whatever its case; a part of a longer one does not count.
-pub(super) fn list_has(value: &[u8], token: &[u8]) -> bool {
-    value.eq_ignore_ascii_case(token)
-        || list(value).any(|element| element.eq_ignore_ascii_case(token))
+/// Whether `text` is `known`, a text in lower case, whatever its own case. The length is known when this is compiled,
+/// which makes whole words of the comparison.
+#[inline]
+pub(super) fn is_in_any_case<const N: usize>(text: &[u8], known: &[u8; N]) -> bool {
+    let difference = |text: &[u8; N]| {
+        text.iter()
+            .zip(known)
+            .fold(0, |all, (byte, known)| all | (byte.to_ascii_lowercase() ^ known))
+    };
+    <&[u8; N]>::try_from(text).is_ok_and(|text| difference(text) == 0)
+}
+
+/// Whether a comma list has this token, given in lower case, whatever its case there; a part of a longer one does not
+/// count.
+#[inline]
+pub(super) fn list_has<const N: usize>(value: &[u8], token: &[u8; N]) -> bool {
+    // Most lists are this one element.
+    is_in_any_case(value, token)
+        || (value.len() > N && list(value).any(|element| is_in_any_case(element, token)))
 }
 
 /// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an
@@ -97,7 +112,8 @@ fn is_host(host: &[u8]) -> bool {
         [] => false,
         [b'[', address @ .., b']'] => is_ipv6(address),
         _ => {
-            let mut rest = host;
+            let plain = host.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(host.len());
+            let mut rest = &host[plain..];
             loop {
                 rest = match rest {
                     [] => return true,
