@@ -225,6 +225,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn set_opening(&mut self, opening: Opening) {
         match &mut self.rare {
             Some(rare) => rare.opening = opening,

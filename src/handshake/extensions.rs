@@ -70,6 +70,7 @@ pub(super) fn count(value: &[u8]) -> Result<usize, InvalidExtensions> {
     Ok(count)
 }
 
+#[inline]
 fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, InvalidExtensions> {
     while let [b' ' | b'\t' | b',', behind @ ..] = rest {
         *rest = behind;
@@ -90,6 +91,7 @@ fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, Inva
 
 /// Reads `; name [= value]`. RFC 6455 4.3 takes the grammar of RFC 2616 2.1, where white space may stand around every
 /// separator.
+#[inline]
 fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExtensions> {
     skip_white(rest);
     let [b';', behind @ ..] = rest else { return Ok(None) };
@@ -110,12 +112,14 @@ fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExten
     Ok(Some(Param { name, value: Some(value) }))
 }
 
+#[inline]
 fn skip_white(rest: &mut &[u8]) {
     while let [b' ' | b'\t', behind @ ..] = rest {
         *rest = behind;
     }
 }
 
+#[inline]
 fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidExtensions> {
     let len = rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len());
     let (token, behind) = rest.split_at(len);

@@ -88,6 +88,11 @@ pub(super) fn list_has<const N: usize>(value: &[u8], token: &[u8; N]) -> bool {
 /// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an
 /// IPv4 address or an IPv6 address in brackets; no user information. The port is at most 65535 or empty.
 pub(super) fn is_authority(authority: &[u8]) -> bool {
+    // Most are a name alone.
+    let name_len = name_len(authority);
+    if name_len == authority.len() {
+        return name_len > 0;
+    }
     let Some((host, port)) = split_authority(authority) else { return false };
     is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
 }
@@ -112,8 +117,7 @@ fn is_host(host: &[u8]) -> bool {
         [] => false,
         [b'[', address @ .., b']'] => is_ipv6(address),
         _ => {
-            let plain = host.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(host.len());
-            let mut rest = &host[plain..];
+            let mut rest = &host[name_len(host)..];
             loop {
                 rest = match rest {
                     [] => return true,
@@ -138,6 +142,11 @@ pub(super) fn is_ipv6(address: &[u8]) -> bool {
 /// Whether `byte` is unreserved or a sub-delimiter: it may stand anywhere in a name, a path or a query as it is.
 pub(super) fn is_name_byte(byte: u8) -> bool {
     NAME[byte as usize]
+}
+
+/// How many bytes at the front may stand in a name as they are.
+pub(super) fn name_len(text: &[u8]) -> usize {
+    text.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(text.len())
 }
 
 /// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).

@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::fmt::{self, Write as _};
 use core::str::FromStr;
 
-use super::syntax::{is_ipv6, is_name_byte, parse_port, split_authority};
+use super::syntax::{is_ipv6, is_name_byte, name_len, parse_port, split_authority};
 
 /// A valid `ws` or `wss` URI (RFC 6455 3).
 ///
@@ -65,16 +65,18 @@ impl Uri {
             _ => return Err(UriError::Scheme),
         };
         let rest = rest.strip_prefix("://").ok_or(UriError::Host)?;
-        let authority_end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?'));
-        let (authority, path_and_query) = rest.split_at(authority_end.unwrap_or(rest.len()));
-        if authority.as_bytes().contains(&b'@') {
-            return Err(UriError::UserInfo);
-        }
-        let (host, port) = split_authority(authority.as_bytes()).ok_or(UriError::Host)?;
-        let host =
-            core::str::from_utf8(host).ok().filter(|host| is_host(host)).ok_or(UriError::Host)?;
+        // A name is searched for the end of the authority only behind it, which is mostly at once.
+        let is_end = |byte| matches!(byte, b'/' | b'?');
+        let name_len = name_len(rest.as_bytes());
+        let more = rest.bytes().skip(name_len).position(is_end);
+        let authority_len = more.map_or(rest.len(), |more| name_len + more);
+        let (authority, path_and_query) = rest.split_at(authority_len);
         let default_port = if is_secure { 443 } else { 80 };
-        let port = parse_port(port.unwrap_or(b"")).ok_or(UriError::Port)?.unwrap_or(default_port);
+        let (host, port) = if name_len == authority_len && name_len > 0 {
+            (authority, default_port)
+        } else {
+            parse_authority(authority, default_port)?
+        };
         let resource = Resource::parse(path_and_query)?;
         // RFC 6455 4.1: Host has the port only where it is not the default.
         let digits = port.checked_ilog10().unwrap_or(0) as usize + 1;
@@ -154,6 +156,18 @@ impl fmt::Debug for Uri {
     }
 }
 
+/// Divides an authority into host and port.
+fn parse_authority(authority: &str, default_port: u16) -> Result<(&str, u16), UriError> {
+    if authority.contains('@') {
+        return Err(UriError::UserInfo);
+    }
+    let (host, port) = split_authority(authority.as_bytes()).ok_or(UriError::Host)?;
+    let host =
+        core::str::from_utf8(host).ok().filter(|host| is_host(host)).ok_or(UriError::Host)?;
+    let port = parse_port(port.unwrap_or(b"")).ok_or(UriError::Port)?;
+    Ok((host, port.unwrap_or(default_port)))
+}
+
 /// Whether this is a name in ASCII or an IPv6 address in brackets. A percent sign is refused in a name, since
 /// nothing could look it up.
 fn is_host(host: &str) -> bool {
@@ -161,7 +175,7 @@ fn is_host(host: &str) -> bool {
         Some(address) => {
             address.strip_suffix(']').is_some_and(|address| is_ipv6(address.as_bytes()))
         }
-        None => !host.is_empty() && host.bytes().all(is_name_byte),
+        None => !host.is_empty() && name_len(host.as_bytes()) == host.len(),
     }
 }
 
