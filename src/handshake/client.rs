@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::HandshakeError;
-use super::fields::{Fields, Single, check_chosen_subprotocol, named};
+use super::fields::{Fields, Single, check_chosen_subprotocol};
 use super::head::Headers;
 use super::offer::ClientRequest;
 use super::reply::ReplyReader;
@@ -126,8 +126,8 @@ impl ClientHandshake {
         config: &Config,
     ) -> Option<Result<ClientStep<'a>, HandshakeError>> {
         let expected = &self.expected;
-        let judge = |status, headers: &[httparse::Header<'_>]| {
-            (status == 101).then(|| expected.judge(headers, config))
+        let judge = |status, fields: &Fields<'_>, head: &[u8]| {
+            (status == 101).then(|| expected.judge(head, fields, config))
         };
         let result = self.reader.receive(input, config, judge)?;
         Some(result.map(|head| ClientStep::Open(UpgradeResponse { head })))
@@ -144,10 +144,10 @@ impl Expected {
     #[inline]
     fn judge(
         &self,
-        headers: &[httparse::Header<'_>],
+        head: &[u8],
+        fields: &Fields<'_>,
         config: &Config,
     ) -> Result<(), HandshakeError> {
-        let fields = Fields::gather(headers.iter().map(|header| (header.name, header.value)));
         // RFC 6455 4.1 2.: Upgrade is websocket and nothing else.
         match fields.upgrade {
             Single::Once(value) if is_in_any_case(value, b"websocket") => {}
@@ -188,7 +188,7 @@ impl Expected {
             let is_offered = |chosen: &str| {
                 syntax::list(self.offered.as_bytes()).any(|offered| offered == chosen.as_bytes())
             };
-            let lines = named(headers, "Sec-WebSocket-Protocol");
+            let lines = Headers::of(head).named("Sec-WebSocket-Protocol");
             check_chosen_subprotocol(lines, is_offered, is_required)?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::syntax::is_token_byte;
+use super::syntax::{is_token_byte, token_len};
 
 /// The header's name.
 pub(crate) const HEADER: &str = "Sec-WebSocket-Extensions";
@@ -91,7 +91,7 @@ fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, Inva
 
 /// Reads `; name [= value]`. RFC 6455 4.3 takes the grammar of RFC 2616 2.1, where white space may stand around every
 /// separator.
-#[inline]
+#[inline(always)]
 fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExtensions> {
     skip_white(rest);
     let [b';', behind @ ..] = rest else { return Ok(None) };
@@ -121,8 +121,7 @@ fn skip_white(rest: &mut &[u8]) {
 
 #[inline]
 fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidExtensions> {
-    let len = rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len());
-    let (token, behind) = rest.split_at(len);
+    let (token, behind) = rest.split_at(token_len(rest));
     *rest = behind;
     if token.is_empty() { Err(InvalidExtensions) } else { Ok(token) }
 }

@@ -28,7 +28,7 @@ impl<'h> Single<'h> {
 }
 
 /// What the headers of one head say about the handshake.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'h> {
     pub(super) host: Single<'h>,
     pub(super) key: Single<'h>,
@@ -50,36 +50,34 @@ pub(super) struct Fields<'h> {
 }
 
 impl<'h> Fields<'h> {
-    /// Gathers them. Names are told apart by their length first: most headers cost one comparison.
-    #[inline]
+    /// Gathers them.
     pub(super) fn gather(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
         let mut fields = Fields::default();
-        for (name, value) in headers {
-            let name = name.as_bytes();
-            match name.len() {
-                4 if is_in_any_case(name, b"host") => fields.host.add(value),
-                7 if is_in_any_case(name, b"upgrade") => {
-                    fields.upgrade.add(value);
-                    fields.has_upgrade_websocket |= list_has(value, b"websocket");
-                }
-                10 if is_in_any_case(name, b"connection") => {
-                    fields.has_connection_upgrade |= list_has(value, b"upgrade")
-                }
-                14 if is_in_any_case(name, b"content-length") => fields.has_body |= value != b"0",
-                17 if is_in_any_case(name, b"sec-websocket-key") => fields.key.add(value),
-                17 if is_in_any_case(name, b"transfer-encoding") => fields.has_body = true,
-                20 if is_in_any_case(name, b"sec-websocket-accept") => fields.accept.add(value),
-                21 if is_in_any_case(name, b"sec-websocket-version") => fields.version.add(value),
-                22 if is_in_any_case(name, b"sec-websocket-protocol") => {
-                    fields.has_subprotocols = true
-                }
-                24 if is_in_any_case(name, b"sec-websocket-extensions") => {
-                    fields.add_extensions(value)
-                }
-                _ => {}
-            }
-        }
+        headers.for_each(|(name, value)| fields.add(name.as_bytes(), value));
         fields
+    }
+
+    /// Notes one header. Names are told apart by their length first: most headers cost one comparison.
+    #[inline(always)]
+    pub(super) fn add(&mut self, name: &[u8], value: &'h [u8]) {
+        match name.len() {
+            4 if is_in_any_case(name, b"host") => self.host.add(value),
+            7 if is_in_any_case(name, b"upgrade") => {
+                self.upgrade.add(value);
+                self.has_upgrade_websocket |= list_has(value, b"websocket");
+            }
+            10 if is_in_any_case(name, b"connection") => {
+                self.has_connection_upgrade |= list_has(value, b"upgrade");
+            }
+            14 if is_in_any_case(name, b"content-length") => self.has_body |= value != b"0",
+            17 if is_in_any_case(name, b"sec-websocket-key") => self.key.add(value),
+            17 if is_in_any_case(name, b"transfer-encoding") => self.has_body = true,
+            20 if is_in_any_case(name, b"sec-websocket-accept") => self.accept.add(value),
+            21 if is_in_any_case(name, b"sec-websocket-version") => self.version.add(value),
+            22 if is_in_any_case(name, b"sec-websocket-protocol") => self.has_subprotocols = true,
+            24 if is_in_any_case(name, b"sec-websocket-extensions") => self.add_extensions(value),
+            _ => {}
+        }
     }
 
     fn add_extensions(&mut self, value: &[u8]) {
@@ -110,17 +108,6 @@ impl<'h> Fields<'h> {
             Ok(())
         }
     }
-}
-
-/// The values of all headers of this name in a head that httparse took, in order.
-pub(super) fn named<'h>(
-    headers: &[httparse::Header<'h>],
-    name: &'static str,
-) -> impl Iterator<Item = &'h [u8]> + Clone {
-    headers
-        .iter()
-        .filter(move |header| header.name.eq_ignore_ascii_case(name))
-        .map(|header| header.value)
 }
 
 /// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).

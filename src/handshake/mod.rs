@@ -17,6 +17,7 @@ mod response;
 mod server;
 mod syntax;
 mod uri;
+mod usual;
 
 pub use client::UpgradeResponse;
 pub use error::HandshakeError;

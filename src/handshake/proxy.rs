@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::HandshakeError;
+use super::fields::Fields;
 use super::reply::ReplyReader;
 use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
 use super::uri::Uri;
@@ -89,7 +90,7 @@ impl ProxyTunnel {
     ) -> Option<Result<(), HandshakeError>> {
         // RFC 9110 9.3.6: any 2xx, and whatever length it announces, it has no body.
         let is_good =
-            |status, _: &[httparse::Header<'_>]| (200..300).contains(&status).then_some(Ok(()));
+            |status, _: &Fields<'_>, _: &[u8]| (200..300).contains(&status).then_some(Ok(()));
         let result = self.reader.receive(input, config, is_good)?;
         Some(result.map(|_head| ()))
     }

@@ -4,12 +4,14 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
-use httparse::{Response, Status};
+use httparse::Response;
 
 use super::error::HandshakeError;
-use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
+use super::fields::Fields;
+use super::head::{HeadReader, HeadRules, take_front};
 use super::refusal::RefusalReader;
 use super::server::{SLOTS, header_error, parse_http_version};
+use super::usual;
 use crate::config::Config;
 
 /// Interim responses (1xx) that are skipped before the final one.
@@ -23,7 +25,7 @@ struct Reply<'a> {
     head: Cow<'a, [u8]>,
 }
 
-/// What a caller says of a status and the header lines that belong to it; `None`: it hoped for another status.
+/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it hoped for another status.
 type Verdict = Option<Result<(), HandshakeError>>;
 
 /// Reads one response.
@@ -43,7 +45,7 @@ impl ReplyReader {
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-        judge: impl Fn(u16, &[httparse::Header<'_>]) -> Verdict,
+        judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
     ) -> Option<Result<Cow<'a, [u8]>, HandshakeError>> {
         loop {
             if let Some(refusal) = &mut self.refusal {
@@ -88,10 +90,12 @@ impl ReplyReader {
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-        judge: impl Fn(u16, &[httparse::Header<'_>]) -> Verdict,
+        judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
     ) -> Option<Result<Reply<'a>, HandshakeError>> {
         if self.reader.is_empty() {
-            if let Some((status, verdict, len)) = judge_whole(input, config, &judge) {
+            let mut fields = Fields::default();
+            if let Some((status, len)) = usual::read_response(input, config, &mut fields) {
+                let verdict = judge(status, &fields, &input[..len]);
                 let head = Cow::Borrowed(take_front(input, len));
                 return Some(Ok(Reply { status, verdict, head }));
             }
@@ -116,41 +120,12 @@ impl ReplyReader {
         Some(match parsed {
             Ok(_) => {
                 let status = response.code.expect("the status line was judged");
-                let verdict = judge(status, response.headers);
+                let headers = response.headers.iter().map(|header| (header.name, header.value));
+                let verdict = judge(status, &Fields::gather(headers), &head);
                 Ok(Reply { status, verdict, head })
             }
             Err(error) => Err(header_error(error, limit)),
         })
-    }
-}
-
-/// The short way for a good head that lies whole in the input: its status, what `judge` says, and its length. `None` if it
-/// is incomplete or malformed in any way: then the long way decides what comes first.
-#[inline]
-fn judge_whole(
-    input: &[u8],
-    config: &Config,
-    judge: impl Fn(u16, &[httparse::Header<'_>]) -> Verdict,
-) -> Option<(u16, Verdict, usize)> {
-    // httparse would skip empty lines.
-    if input.first() != Some(&b'H') {
-        return None;
-    }
-    let mut slots = SLOTS;
-    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
-    let mut response = Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        input,
-        slots,
-    );
-    let Ok(Status::Complete(len)) = parsed else { return None };
-    let good = len <= config.max_head_bytes && lines_end_in_crlf(&input[..len], response.headers);
-    match (response.version, response.code) {
-        (Some(1), Some(status @ 100..)) if good => {
-            Some((status, judge(status, response.headers), len))
-        }
-        _ => None,
     }
 }
 

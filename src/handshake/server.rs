@@ -12,16 +12,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
-use httparse::{Request, Status};
+use httparse::Request;
 
 use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
-use super::fields::{Fields, Single, named, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
-use super::request::{PlainRequest, UpgradeRequest, split_target};
+use super::fields::{Fields, Single, offered_subprotocols};
+use super::head::{HeadReader, HeadRules, Headers, take_front};
+use super::request::{PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
-use super::syntax;
+use super::{syntax, usual};
 use crate::config::Config;
 use crate::error::UsageError;
 
@@ -62,7 +62,9 @@ impl ServerHandshake {
         config: &Config,
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
         if self.reader.is_empty() {
-            if let Some((len, verdict)) = judge_whole(input, config) {
+            let mut fields = Fields::default();
+            if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
+                let verdict = judge(&input[..len], "GET", target, &fields);
                 return Some(
                     verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
                 );
@@ -89,32 +91,6 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
     }
 }
 
-/// The short way for a head that lies whole in the input: one pass and no search for the line ends. `None` if it is
-/// incomplete or wrong in any way: then the long way decides what comes first.
-#[inline]
-fn judge_whole(
-    input: &[u8],
-    config: &Config,
-) -> Option<(usize, Result<Option<PendingUpgrade>, HandshakeError>)> {
-    // httparse would skip empty lines.
-    if !syntax::is_token_byte(*input.first()?) {
-        return None;
-    }
-    let mut slots = SLOTS;
-    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
-    let mut request = Request::new(&mut []);
-    let Ok(Status::Complete(len)) = request.parse_with_uninit_headers(input, slots) else {
-        return None;
-    };
-    if len > config.max_head_bytes
-        || request.version != Some(1)
-        || !lines_end_in_crlf(&input[..len], request.headers)
-    {
-        return None;
-    }
-    Some((len, judge(&request)))
-}
-
 /// Judges a whole head of which the reader has judged the request line and the line ends.
 #[cold]
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
@@ -122,7 +98,12 @@ fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, Ha
     let mut slots = SLOTS;
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut slots[..limit]) {
-        Ok(_) => judge(&request),
+        Ok(_) => {
+            let headers = request.headers.iter().map(|header| (header.name, header.value));
+            let method = request.method.expect("httparse took the request line");
+            let target = request.path.expect("httparse took the request line");
+            judge(head, method, target.as_bytes(), &Fields::gather(headers))
+        }
         Err(error) => Err(header_error(error, limit)),
     }
 }
@@ -169,14 +150,18 @@ pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
 
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
-fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let fields = Fields::gather(request.headers.iter().map(|header| (header.name, header.value)));
+fn judge(
+    head: &[u8],
+    method: &str,
+    target: &[u8],
+    fields: &Fields<'_>,
+) -> Result<Option<PendingUpgrade>, HandshakeError> {
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
     }
     // RFC 6455 4.2.1: the method is GET.
-    if request.method != Some("GET") {
+    if method != "GET" {
         return Err(HandshakeError::Method);
     }
     // RFC 6455 4.4: a version that is not spoken is answered by those that are.
@@ -187,7 +172,7 @@ fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeE
         return Err(HandshakeError::ConnectionNotUpgrade);
     }
     // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
-    if request.path.and_then(split_target).is_none() {
+    if !has_resource(target) {
         return Err(HandshakeError::InvalidTarget);
     }
     match fields.host {
@@ -212,7 +197,7 @@ fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeE
         return Err(HandshakeError::Body);
     }
     let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(named(request.headers, "Sec-WebSocket-Protocol"))?)
+        Some(offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?)
     } else {
         None
     };

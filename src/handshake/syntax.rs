@@ -31,6 +31,61 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+/// How many bytes at the front are `FIRST` or above, and not DEL.
+#[inline]
+pub(super) fn len_from<const FIRST: u8>(text: &[u8]) -> usize {
+    let stop = |word: u64| {
+        let del = word ^ (0x7f * ONES);
+        // A borrow can only mark bytes above one that is marked rightly.
+        let is_below = word.wrapping_sub(u64::from(FIRST) * ONES) & !word;
+        let is_del = del.wrapping_sub(ONES) & !del;
+        (is_below | is_del) & TOPS
+    };
+    let len = skip_eights(text, stop);
+    let is_out = |&byte: &u8| byte < FIRST || byte == 0x7f;
+    text[len..].iter().position(is_out).map_or(text.len(), |more| len + more)
+}
+
+/// How many bytes at the front may be part of a token.
+#[inline]
+pub(super) fn token_len(text: &[u8]) -> usize {
+    // Letters, digits and hyphens, which are most of it, are passed over quickly.
+    let stop = |word: u64| {
+        let low = word & !TOPS;
+        let within = |low: u64, first: u8, last: u8| {
+            (low + u64::from(0x80 - first) * ONES) & !(low + u64::from(0x7f - last) * ONES)
+        };
+        let is_letter = within(low | (0x20 * ONES), b'a', b'z');
+        let is_other = within(low, b'0', b'9') | within(low, b'-', b'-');
+        !((is_letter | is_other) & !word) & TOPS
+    };
+    let mut len = skip_eights(text, stop);
+    while text.get(len).is_some_and(|&byte| is_token_byte(byte)) {
+        len += 1;
+        len += skip_eights(&text[len..], stop);
+    }
+    len
+}
+
+/// One in each byte of a word, and the top bit of each.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = ONES << 7;
+
+/// How many bytes there are before the first one that `stop` marks, as far as whole words go. It is given eight bytes as a
+/// word, the first of them lowest, and marks a byte by its top bit; above the lowest mark it may err.
+#[inline]
+fn skip_eights(text: &[u8], stop: impl Fn(u64) -> u64) -> usize {
+    let mut len = 0;
+    while let Some(eight) = text[len..].first_chunk::<8>() {
+        let marks = stop(u64::from_le_bytes(*eight));
+        if marks != 0 {
+            return len + (marks.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    len
+}
+
 /// Whether `bytes` is a token: one character at least, no separators (RFC 9110 5.6.2, RFC 6455 4.1).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
@@ -178,6 +233,44 @@ mod tests {
             );
         }
         assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn bytes_in_words_are_told_apart_like_bytes() {
+        // Two bytes of any kind in all places of a text of two words and a half: what comes first decides.
+        for first in 0..=255u8 {
+            for second in [0, b' ', b'!', b'-', b':', b'_', b'z', 0x7f, 0x80, 0xff] {
+                for at in 0..20 {
+                    let mut text = *b"Sec-WebSocket-Key9abc";
+                    text[at] = first;
+                    text[at + 1] = second;
+                    let naive = |is_in: fn(u8) -> bool| {
+                        text.iter().position(|&byte| !is_in(byte)).unwrap_or(text.len())
+                    };
+                    assert_eq!(token_len(&text), naive(is_token_byte), "{text:?}");
+                    let is_text = |byte| byte >= b' ' && byte != 0x7f;
+                    assert_eq!(len_from::<b' '>(&text), naive(is_text), "{text:?}");
+                    let is_visible = |byte| byte >= b'!' && byte != 0x7f;
+                    assert_eq!(len_from::<b'!'>(&text), naive(is_visible), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn case_of_letters_does_not_count_and_nothing_else_is_taken_for_them() {
+        for at in 0..10 {
+            for byte in 0..=255u8 {
+                let mut text = *b"CONNectION";
+                text[at] = byte;
+                assert_eq!(
+                    is_in_any_case(&text, b"connection"),
+                    text.eq_ignore_ascii_case(b"connection"),
+                    "{text:?}"
+                );
+            }
+        }
+        assert!(!is_in_any_case(b"connections", b"connection"));
     }
 
     #[test]
