@@ -188,6 +188,18 @@ mod tests {
         assert!(steps.len() > 2980, "{} of 2999 steps are distinct", steps.len());
     }
 
+    #[cfg(feature = "os-entropy")]
+    #[test]
+    fn os_nonces_and_keys_share_no_bytes() {
+        let mut words = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let nonce = Entropy::Os.nonce(&mut 0).expect("the OS has entropy");
+            let key = Entropy::Os.mask_key(&mut 0).expect("the OS has entropy");
+            words.extend(nonce.chunks(4).map(<[u8]>::to_vec).chain([key.to_vec()]));
+        }
+        assert!(words.len() > 4990, "{} of 5000 words are distinct", words.len());
+    }
+
     #[test]
     fn no_source_is_an_error() {
         assert_eq!(Entropy::None.mask_key(&mut 0), Err(EntropyError));

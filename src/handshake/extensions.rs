@@ -47,6 +47,10 @@ impl<'a> Extension<'a> {
 
 /// Reads one line of the header. Empty elements are passed over (RFC 9110 5.6.1.2), and a line of nothing else has no
 /// elements. Linear in the length of the value; ends after the first fault.
+#[cfg_attr(
+    not(any(test, feature = "deflate")),
+    expect(dead_code, reason = "for permessage-deflate")
+)]
 pub(crate) fn parse(
     value: &[u8],
 ) -> impl Iterator<Item = Result<Extension<'_>, InvalidExtensions>> {
