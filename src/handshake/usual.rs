@@ -146,15 +146,13 @@ mod tests {
 
     #[test]
     fn heads_of_the_usual_shape_are_taken_up_to_the_limits() {
-        let mut config = Config::default();
-        config.max_headers = 8;
-        config.max_head_bytes = REQUEST.len() - 2;
-        let taken = |config: &Config| read_request(REQUEST, config, &mut Fields::default());
-        assert_eq!(taken(&config), Some((&b"/a?b"[..], REQUEST.len() - 2)));
-        config.max_headers = 7;
-        assert_eq!(taken(&config), None);
-        config.max_headers = 8;
-        config.max_head_bytes -= 1;
-        assert_eq!(taken(&config), None);
+        let len = REQUEST.len() - 2;
+        let taken = |max_headers, max_head_bytes| {
+            let config = Config { max_headers, max_head_bytes, ..Config::default() };
+            read_request(REQUEST, &config, &mut Fields::default())
+        };
+        assert_eq!(taken(8, len), Some((&b"/a?b"[..], len)));
+        assert_eq!(taken(7, len), None);
+        assert_eq!(taken(8, len - 1), None);
     }
 }
