@@ -48,7 +48,7 @@ impl fmt::Debug for Entropy {
 
 impl Entropy {
     /// Fills `out`. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
-    pub(crate) fn fill(self, state: &mut u32, out: &mut [u8]) -> Result<(), EntropyError> {
+    fn fill(self, state: &mut u32, out: &mut [u8]) -> Result<(), EntropyError> {
         match self {
             Entropy::None => Err(EntropyError),
             #[cfg(feature = "os-entropy")]
@@ -69,13 +69,24 @@ impl Entropy {
     /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
     #[inline]
     pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
+        self.draw(state)
+    }
+
+    /// The nonce of an opening handshake: RFC 6455 4.1: chosen at random for each connection.
+    #[inline]
+    pub(crate) fn nonce(self, state: &mut u32) -> Result<[u8; 16], EntropyError> {
+        self.draw(state)
+    }
+
+    #[inline]
+    fn draw<const N: usize>(self, state: &mut u32) -> Result<[u8; N], EntropyError> {
         #[cfg(feature = "os-entropy")]
         if let Entropy::Os = self {
-            return os::key();
+            return os::draw();
         }
-        let mut key = [0; 4];
-        self.fill(state, &mut key)?;
-        Ok(key)
+        let mut bytes = [0; N];
+        self.fill(state, &mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -120,18 +131,20 @@ mod os {
         static UNUSED: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
     }
 
+    /// The next bytes of the batch, a masking key or a nonce.
     #[inline]
-    pub(super) fn key() -> Result<[u8; 4], EntropyError> {
+    pub(super) fn draw<const N: usize>() -> Result<[u8; N], EntropyError> {
+        const { assert!(N <= BATCH) };
         UNUSED.with_borrow_mut(|batch| {
-            if batch.used + 4 > BATCH {
+            if batch.used + N > BATCH {
                 batch.refill()?;
             }
-            let at = batch.used;
-            batch.used += 4;
-            let key: [u8; 4] = batch.bytes[at..at + 4].try_into().expect("4 bytes were sliced");
-            // A used key is not kept: nobody who reads this memory later learns what was sent.
-            batch.bytes[at..at + 4].fill(0);
-            Ok(key)
+            let place = &mut batch.bytes[batch.used..batch.used + N];
+            batch.used += N;
+            let bytes = (&*place).try_into().expect("so many bytes were sliced");
+            // What was used is not kept: nobody who reads this memory later learns what was sent.
+            place.fill(0);
+            Ok(bytes)
         })
     }
 
@@ -180,6 +193,18 @@ mod tests {
         let steps: std::collections::BTreeSet<_> =
             keys.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         assert!(steps.len() > 2980, "{} of 2999 steps are distinct", steps.len());
+    }
+
+    #[cfg(feature = "os-entropy")]
+    #[test]
+    fn os_nonces_and_keys_share_no_bytes() {
+        let mut words = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let nonce = Entropy::Os.nonce(&mut 0).expect("the OS has entropy");
+            let key = Entropy::Os.mask_key(&mut 0).expect("the OS has entropy");
+            words.extend(nonce.chunks(4).map(<[u8]>::to_vec).chain([key.to_vec()]));
+        }
+        assert!(words.len() > 4990, "{} of 5000 words are distinct", words.len());
     }
 
     #[test]

@@ -84,7 +84,8 @@ fn server_is_idle_without_heap_after_its_opening_handshake() {
     let config = Shared::new(config());
     let mut copy = request.to_vec();
     let (conn, heap) = measure(|| {
-        let mut conn = Connection::server(config.clone());
+        let (mut conn, new) = measure(|| Connection::server(config.clone()));
+        assert_eq!(new.allocations, 0, "there is nothing to remember yet");
         let mut input = &mut copy[..];
         assert!(matches!(conn.receive(&mut input), Some(Event::UpgradeRequest(_))));
         conn.accept(&Accept::default()).unwrap();
@@ -106,7 +107,11 @@ fn client_is_idle_without_heap_after_its_opening_handshake() {
         Ok(())
     });
     let config = Shared::new(config);
-    let request = ClientRequest::new("ws://server.example.com/chat").unwrap();
+    let (request, heap) =
+        measure(|| ClientRequest::new("WS://server.example.com:8080/caf\u{e9}?x").unwrap());
+    let text = [request.uri().authority(), request.uri().resource()].concat();
+    assert_eq!(text, "server.example.com:8080/caf%C3%A9?x");
+    assert_eq!((heap.allocations, heap.kept), (1, text.len() as i64), "one text, never too long");
     let mut response =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -119,6 +124,7 @@ fn client_is_idle_without_heap_after_its_opening_handshake() {
         assert!(matches!(conn.receive(&mut input), Some(Event::Open(_))));
         conn
     });
+    assert!(heap.allocations <= 2, "{heap:?}");
     let ((), after) = measure(|| conn.release_memory());
     assert_eq!(heap.kept + after.kept, 0, "{heap:?} {after:?}");
 }

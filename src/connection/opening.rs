@@ -1,7 +1,9 @@
 //! The opening handshake as a part of the connection's life: where the bytes go, who decides, what is kept meanwhile
 //! (RFC 6455 4). What a head must look like is the business of [`crate::handshake`].
 
-use super::{Connection, Phase};
+use alloc::boxed::Box;
+
+use super::{Connection, Phase, Rare};
 use crate::Shared;
 #[cfg(feature = "deflate")]
 use crate::close::{CloseBody, CloseCode};
@@ -20,7 +22,7 @@ pub(super) enum Opening {
     /// It is over, or was done elsewhere.
     #[default]
     Done,
-    /// A request is being read.
+    /// A request is being read, of which a part has arrived. Before, there is nothing to remember.
     Request(ServerHandshake),
     /// A request for a WebSocket waits for the caller.
     Upgrade(PendingUpgrade, Extensions),
@@ -65,9 +67,7 @@ impl Extensions {
 impl Connection {
     /// The server's side of a new transport connection, which begins with the client's request.
     pub fn server(config: impl Into<Shared<Config>>) -> Connection {
-        let mut connection = Connection::new(Role::Server, Phase::Request, config.into());
-        connection.rare().opening = Opening::Request(ServerHandshake::new());
-        connection
+        Connection::new(Role::Server, Phase::Request, config.into())
     }
 
     /// The client's side of a new transport connection; the request is outgoing at once.
@@ -83,8 +83,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
         // RFC 6455 4.1: the nonce is random for each connection.
-        let mut nonce = [0; 16];
-        connection.config.entropy.fill(&mut connection.entropy_state, &mut nonce)?;
+        let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
         connection.draw_close_key()?;
         #[cfg(feature = "deflate")]
         let offer = connection.config.deflate.as_ref().map(crate::deflate::Deflate::offer);
@@ -95,10 +94,8 @@ impl Connection {
             handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
             Ok::<(), UsageError>(())
         })?;
-        connection.rare().opening = match handshake {
-            Some(handshake) => Opening::Response(handshake),
-            None => Opening::Done,
-        };
+        let handshake = handshake.expect("without an error the request was written");
+        connection.set_opening(Opening::Response(handshake));
         Ok(connection)
     }
 
@@ -169,21 +166,14 @@ impl Connection {
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        let config = self.config.clone();
-        match &mut self.rare().opening {
-            Opening::Request(handshake) => match handshake.receive(input, &config)? {
-                Ok(ServerStep::Upgrade(request, pending)) => {
-                    let extensions = Extensions::choose(&request, &config);
-                    self.decide(Opening::Upgrade(pending, extensions));
-                    Some(Event::UpgradeRequest(request))
-                }
-                Ok(ServerStep::Plain(request)) => {
-                    self.decide(Opening::Plain { head_only: request.is_head() });
-                    Some(Event::PlainRequest(request))
-                }
-                Err(error) => Some(self.refuse(error)),
-            },
-            Opening::Response(handshake) => match handshake.receive(input, &config)? {
+        let opening = self.rare.as_mut().map(|rare| &mut rare.opening);
+        match opening {
+            None => self.receive_first(input),
+            Some(Opening::Request(handshake)) => {
+                let step = handshake.receive(input, &self.config)?;
+                Some(self.decide(step))
+            }
+            Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
                 Ok(ClientStep::Open(response)) => {
                     self.rare = None;
                     self.phase = Phase::Open;
@@ -197,14 +187,58 @@ impl Connection {
                     self.poll_event()
                 }
             },
-            Opening::Upgrade(..) | Opening::Plain { .. } => self.keep_early(input),
-            Opening::Done => unreachable!("the phase says that the handshake is not over"),
+            Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.keep_early(input),
+            Some(Opening::Done) => unreachable!("the phase says that the handshake is not over"),
+        }
+    }
+
+    /// The first bytes of a request, mostly all of it: what reads it is kept only if more is needed.
+    fn receive_first<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        debug_assert_eq!(self.phase, Phase::Request);
+        let mut handshake = ServerHandshake::new();
+        match handshake.receive(input, &self.config) {
+            Some(step) => Some(self.decide(step)),
+            None => {
+                if !handshake.is_empty() {
+                    self.set_opening(Opening::Request(handshake));
+                }
+                None
+            }
+        }
+    }
+
+    /// A head was judged: the caller decides what becomes of a good one.
+    fn decide<'a>(&mut self, step: Result<ServerStep<'a>, HandshakeError>) -> Event<'a> {
+        match step {
+            Ok(ServerStep::Upgrade(request, pending)) => {
+                let extensions = Extensions::choose(&request, &self.config);
+                self.set_opening(Opening::Upgrade(pending, extensions));
+                self.phase = Phase::Decision;
+                Event::UpgradeRequest(request)
+            }
+            Ok(ServerStep::Plain(request)) => {
+                self.set_opening(Opening::Plain { head_only: request.is_head() });
+                self.phase = Phase::Decision;
+                Event::PlainRequest(request)
+            }
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    #[inline]
+    fn set_opening(&mut self, opening: Opening) {
+        match &mut self.rare {
+            Some(rare) => rare.opening = opening,
+            None => self.rare = Some(Box::new(Rare { opening, ..Rare::default() })),
         }
     }
 
     /// RFC 6455 9.1: what the response says of extensions must fit what was offered.
     #[cfg(feature = "deflate")]
     fn agree(&mut self, response: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
+        if self.config.deflate.is_none() {
+            return Ok(());
+        }
         let config = self.config.clone();
         let Some(deflate) = &config.deflate else { return Ok(()) };
         match deflate.agree(response.extensions()) {
@@ -232,11 +266,6 @@ impl Connection {
     #[cfg(not(feature = "deflate"))]
     fn agree(&mut self, _: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
         Ok(())
-    }
-
-    fn decide(&mut self, opening: Opening) {
-        self.rare().opening = opening;
-        self.phase = Phase::Decision;
     }
 
     /// RFC 6455 4.2.2: what follows the request are frames, once it is accepted.

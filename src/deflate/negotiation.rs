@@ -102,20 +102,20 @@ impl Sent {
         for Param { name, value } in extension.params() {
             let value = value.as_deref();
             match name {
-                "server_no_context_takeover"
+                b"server_no_context_takeover"
                     if !sent.server_no_context_takeover && value.is_none() =>
                 {
                     sent.server_no_context_takeover = true;
                 }
-                "client_no_context_takeover"
+                b"client_no_context_takeover"
                     if !sent.client_no_context_takeover && value.is_none() =>
                 {
                     sent.client_no_context_takeover = true;
                 }
-                "server_max_window_bits" if sent.server_max_window_bits.is_none() => {
+                b"server_max_window_bits" if sent.server_max_window_bits.is_none() => {
                     sent.server_max_window_bits = Some(window_bits(value?)?);
                 }
-                "client_max_window_bits" if sent.client_max_window_bits.is_none() => {
+                b"client_max_window_bits" if sent.client_max_window_bits.is_none() => {
                     sent.client_max_window_bits = Some(match value {
                         Some(value) => Some(window_bits(value)?),
                         None => None,
@@ -129,13 +129,13 @@ impl Sent {
 }
 
 /// RFC 7692 7.1.2: a decimal number from 8 to 15 without leading zeroes.
-fn window_bits(value: &str) -> Option<u8> {
+fn window_bits(value: &[u8]) -> Option<u8> {
     (8..=15).find(|bits| {
         let mut digits = [0; 2];
         let len = if *bits < 10 { 1 } else { 2 };
         digits[0] = b'0' + bits / 10;
         digits[1] = b'0' + bits % 10;
-        value.as_bytes() == &digits[2 - len..]
+        value == &digits[2 - len..]
     })
 }
 
@@ -201,7 +201,7 @@ impl Deflate {
         offers
             .flat_map(extensions::parse)
             .map_while(Result::ok)
-            .filter(|extension| extension.name == NAME)
+            .filter(|extension| extension.name == NAME.as_bytes())
             .find_map(|offer| self.accept_one(&Sent::read(&offer)?))
     }
 
@@ -257,7 +257,7 @@ impl Deflate {
         for extension in response.flat_map(extensions::parse) {
             let extension = extension.map_err(|_| HandshakeError::InvalidExtensions)?;
             // RFC 6455 4.1: nothing that was not offered; once is what was offered.
-            if extension.name != NAME || agreed.is_some() {
+            if extension.name != NAME.as_bytes() || agreed.is_some() {
                 return Err(HandshakeError::ExtensionNotOffered);
             }
             let params = Sent::read(&extension).and_then(|sent| self.agree_one(&sent));

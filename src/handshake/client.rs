@@ -10,12 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::HandshakeError;
-use super::fields::{Fields, Single, check_chosen_subprotocol, check_extensions};
-use super::head::{Headers, split_line};
+use super::fields::{Fields, Single, check_chosen_subprotocol};
+use super::head::Headers;
 use super::offer::ClientRequest;
 use super::reply::ReplyReader;
 use super::request::find;
-use super::{accept_key, extensions, syntax};
+use super::syntax::{self, is_in_any_case};
+use super::{accept_key, extensions};
 use crate::config::Config;
 use crate::error::UsageError;
 
@@ -75,12 +76,18 @@ impl fmt::Debug for UpgradeResponse<'_> {
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
     reader: ReplyReader,
+    expected: Expected,
+}
+
+/// What a good response depends on.
+#[derive(Debug)]
+struct Expected {
     /// The only right value of Sec-WebSocket-Accept.
-    expected: [u8; 28],
-    /// The subprotocols that were offered.
-    offered: Box<[Box<str>]>,
+    accept: [u8; 28],
     /// Whether any extension was offered.
     has_offered_extensions: bool,
+    /// The subprotocols that were offered, a comma list; it may be empty.
+    offered: Box<str>,
 }
 
 /// A response that is good.
@@ -102,12 +109,12 @@ impl ClientHandshake {
         request.check()?;
         let mut key = [0; 24];
         STANDARD.encode_slice(nonce, &mut key).expect("16 bytes are 24 characters of base64");
-        request.write(core::str::from_utf8(&key).expect("base64 is ASCII"), extensions, out);
+        let offered = request.subprotocols.join(", ").into_boxed_str();
+        request.write(&key, &offered, extensions, out);
+        let has_offered_extensions = extensions.is_some();
         Ok(ClientHandshake {
             reader: ReplyReader::default(),
-            expected: accept_key(&key),
-            offered: request.subprotocols.iter().map(|name| name.as_str().into()).collect(),
-            has_offered_extensions: extensions.is_some(),
+            expected: Expected { accept: accept_key(&key), has_offered_extensions, offered },
         })
     }
 
@@ -118,29 +125,32 @@ impl ClientHandshake {
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Option<Result<ClientStep<'a>, HandshakeError>> {
-        let result = self.reader.receive(input, config, |status| status == 101)?;
-        Some(result.and_then(|head| {
-            self.judge(&head, config)?;
-            Ok(ClientStep::Open(UpgradeResponse { head }))
-        }))
+        let expected = &self.expected;
+        let judge = |status, fields: &Fields<'_>, head: &[u8]| {
+            (status == 101).then(|| expected.judge(head, fields, config))
+        };
+        let result = self.reader.receive(input, config, judge)?;
+        Some(result.map(|head| ClientStep::Open(UpgradeResponse { head })))
     }
 
     /// The transport ended. The refusal, if its body was being read; it is complete if it had no length.
     pub(crate) fn receive_eof(&mut self) -> Option<HandshakeError> {
         self.reader.receive_eof()
     }
+}
 
+impl Expected {
     /// RFC 6455 4.1: the checks of a 101, in the RFC's order.
-    fn judge(&self, head: &[u8], config: &Config) -> Result<(), HandshakeError> {
-        debug_assert!(
-            split_line(head).0.starts_with(b"HTTP/1.1 101"),
-            "the reader lets nothing else through"
-        );
-        let headers = || Headers::of(head);
-        let fields = Fields::gather(headers().map(|header| (header.name, header.value)));
+    #[inline]
+    fn judge(
+        &self,
+        head: &[u8],
+        fields: &Fields<'_>,
+        config: &Config,
+    ) -> Result<(), HandshakeError> {
         // RFC 6455 4.1 2.: Upgrade is websocket and nothing else.
         match fields.upgrade {
-            Single::Once(value) if value.eq_ignore_ascii_case(b"websocket") => {}
+            Single::Once(value) if is_in_any_case(value, b"websocket") => {}
             Single::Absent | Single::Once(_) | Single::Repeated => {
                 return Err(HandshakeError::UpgradeNotWebSocket);
             }
@@ -153,7 +163,7 @@ impl ClientHandshake {
         match fields.accept {
             Single::Absent => return Err(HandshakeError::MissingAccept),
             Single::Repeated => return Err(HandshakeError::DuplicateAccept),
-            Single::Once(value) if value != self.expected => {
+            Single::Once(value) if value != self.accept => {
                 return Err(HandshakeError::WrongAccept);
             }
             Single::Once(_) => {}
@@ -164,21 +174,23 @@ impl ClientHandshake {
         }
         // RFC 6455 4.1 5.: every extension was offered. Those that were, and their parameters, are judged by the
         // extension itself.
-        if fields.has_extensions {
+        match fields.check_extensions()? {
             // RFC 6455 4.2.2: a server that chose none leaves the header out.
-            if check_extensions(headers().named(extensions::HEADER))? == 0 {
-                return Err(HandshakeError::InvalidExtensions);
-            }
-            if !self.has_offered_extensions {
+            Some(0) => return Err(HandshakeError::InvalidExtensions),
+            Some(_) if !self.has_offered_extensions => {
                 return Err(HandshakeError::ExtensionNotOffered);
             }
+            Some(_) | None => {}
         }
         // RFC 6455 4.1 6.: the subprotocol was offered; RFC 7936 2: with its case.
-        check_chosen_subprotocol(
-            headers().named("Sec-WebSocket-Protocol"),
-            |chosen| self.offered.iter().any(|offered| **offered == *chosen),
-            config.require_subprotocol && !self.offered.is_empty(),
-        )?;
+        let is_required = config.require_subprotocol && !self.offered.is_empty();
+        if fields.has_subprotocols || is_required {
+            let is_offered = |chosen: &str| {
+                syntax::list(self.offered.as_bytes()).any(|offered| offered == chosen.as_bytes())
+            };
+            let lines = Headers::of(head).named("Sec-WebSocket-Protocol");
+            check_chosen_subprotocol(lines, is_offered, is_required)?;
+        }
         Ok(())
     }
 }

@@ -396,9 +396,7 @@ fn parse<'h>(
     } else {
         None
     };
-    if fields.has_extensions {
-        check_extensions(lines(EXTENSIONS))?;
-    }
+    fields.check_extensions()?;
     debug_assert!(
         EXTENSIONS.eq_ignore_ascii_case(extensions::HEADER) && fields.upgrade == Single::Absent
     );

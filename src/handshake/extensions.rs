@@ -2,9 +2,9 @@
 //! What an extension and its parameters mean is left to the extension.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::vec::Vec;
 
-use super::syntax::{is_token, is_token_byte, token};
+use super::syntax::{is_token_byte, token_len};
 
 /// The header's name.
 pub(crate) const HEADER: &str = "Sec-WebSocket-Extensions";
@@ -17,7 +17,7 @@ pub(crate) struct InvalidExtensions;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extension<'a> {
     /// Its name, a token, compared exactly.
-    pub(crate) name: &'a str,
+    pub(crate) name: &'a [u8],
     /// What is between the name and the comma, found good.
     params: &'a [u8],
 }
@@ -26,9 +26,9 @@ pub(crate) struct Extension<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Param<'a> {
     /// Its name, a token.
-    pub(crate) name: &'a str,
+    pub(crate) name: &'a [u8],
     /// Its value, a token. Owned if an escape was resolved.
-    pub(crate) value: Option<Cow<'a, str>>,
+    pub(crate) value: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Extension<'a> {
@@ -47,6 +47,10 @@ impl<'a> Extension<'a> {
 
 /// Reads one line of the header. Empty elements are passed over (RFC 9110 5.6.1.2), and a line of nothing else has no
 /// elements. Linear in the length of the value; ends after the first fault.
+#[cfg_attr(
+    not(any(test, feature = "deflate")),
+    expect(dead_code, reason = "for permessage-deflate")
+)]
 pub(crate) fn parse(
     value: &[u8],
 ) -> impl Iterator<Item = Result<Extension<'_>, InvalidExtensions>> {
@@ -60,6 +64,17 @@ pub(crate) fn parse(
     })
 }
 
+/// How many extensions one line of the header lists.
+pub(super) fn count(value: &[u8]) -> Result<usize, InvalidExtensions> {
+    let mut rest = value;
+    let mut count = 0;
+    while next_extension(&mut rest)?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[inline]
 fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, InvalidExtensions> {
     while let [b' ' | b'\t' | b',', behind @ ..] = rest {
         *rest = behind;
@@ -80,6 +95,7 @@ fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, Inva
 
 /// Reads `; name [= value]`. RFC 6455 4.3 takes the grammar of RFC 2616 2.1, where white space may stand around every
 /// separator.
+#[inline(always)]
 fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExtensions> {
     skip_white(rest);
     let [b';', behind @ ..] = rest else { return Ok(None) };
@@ -100,30 +116,31 @@ fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExten
     Ok(Some(Param { name, value: Some(value) }))
 }
 
+#[inline]
 fn skip_white(rest: &mut &[u8]) {
     while let [b' ' | b'\t', behind @ ..] = rest {
         *rest = behind;
     }
 }
 
-fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a str, InvalidExtensions> {
-    let len = rest.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(rest.len());
-    let (front, behind) = rest.split_at(len);
+#[inline]
+fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidExtensions> {
+    let (token, behind) = rest.split_at(token_len(rest));
     *rest = behind;
-    token(front).ok_or(InvalidExtensions)
+    if token.is_empty() { Err(InvalidExtensions) } else { Ok(token) }
 }
 
 /// Reads a quoted string whose opening quote is gone. RFC 6455 9.1: unescaped it must be a token.
-fn take_quoted<'a>(rest: &mut &'a [u8]) -> Result<Cow<'a, str>, InvalidExtensions> {
+fn take_quoted<'a>(rest: &mut &'a [u8]) -> Result<Cow<'a, [u8]>, InvalidExtensions> {
     let all = *rest;
-    let mut unescaped = String::new();
+    let mut unescaped = Vec::new();
     let mut has_escape = false;
     let mut at = 0;
     loop {
         let escaped = all.get(at) == Some(&b'\\');
         if escaped && !has_escape {
             has_escape = true;
-            unescaped.push_str(token(&all[..at]).unwrap_or(""));
+            unescaped.extend_from_slice(&all[..at]);
         }
         at += usize::from(escaped);
         let &byte = all.get(at).ok_or(InvalidExtensions)?;
@@ -134,17 +151,13 @@ fn take_quoted<'a>(rest: &mut &'a [u8]) -> Result<Cow<'a, str>, InvalidExtension
             return Err(InvalidExtensions);
         }
         if has_escape {
-            unescaped.push(char::from(byte));
+            unescaped.push(byte);
         }
         at += 1;
     }
     *rest = &all[at + 1..];
-    if has_escape {
-        debug_assert!(is_token(unescaped.as_bytes()));
-        Ok(Cow::Owned(unescaped))
-    } else {
-        token(&all[..at]).map(Cow::Borrowed).ok_or(InvalidExtensions)
-    }
+    let value = if has_escape { Cow::Owned(unescaped) } else { Cow::Borrowed(&all[..at]) };
+    if value.is_empty() { Err(InvalidExtensions) } else { Ok(value) }
 }
 
 #[cfg(test)]
@@ -152,18 +165,17 @@ mod tests {
     use super::*;
     use std::format;
     use std::string::String;
-    use std::vec::Vec;
 
     /// Writes what was read in one spelling: `a;b=c,d`, or None.
     fn read(value: &[u8]) -> Option<String> {
         let mut all = Vec::new();
         for extension in parse(value) {
             let extension = extension.ok()?;
-            let mut text = String::from(extension.name);
+            let mut text = String::from_utf8_lossy(extension.name).into_owned();
             for param in extension.params() {
-                text += &format!(";{}", param.name);
+                text += &format!(";{}", String::from_utf8_lossy(param.name));
                 if let Some(value) = param.value {
-                    text += &format!("={value}");
+                    text += &format!("={}", String::from_utf8_lossy(&value));
                 }
             }
             all.push(text);

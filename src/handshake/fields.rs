@@ -6,7 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::HandshakeError;
-use super::{extensions, syntax};
+use super::extensions::{self, InvalidExtensions};
+use super::syntax::{self, is_in_any_case, list_has};
 
 /// A header that may be there once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl<'h> Single<'h> {
 }
 
 /// What the headers of one head say about the handshake.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'h> {
     pub(super) host: Single<'h>,
     pub(super) key: Single<'h>,
@@ -43,37 +44,45 @@ pub(super) struct Fields<'h> {
     pub(super) has_body: bool,
     /// There is a `Sec-WebSocket-Protocol`.
     pub(super) has_subprotocols: bool,
-    /// There is a `Sec-WebSocket-Extensions`.
-    pub(super) has_extensions: bool,
+    /// How many extensions all lines of `Sec-WebSocket-Extensions` list, if there is one. A client may send an empty
+    /// list, as Python's websockets does: it offers nothing.
+    pub(super) extensions: Option<Result<usize, InvalidExtensions>>,
 }
 
 impl<'h> Fields<'h> {
-    /// Gathers them. Names are told apart by their length first: most headers cost one comparison.
-    #[inline]
+    /// Gathers them.
     pub(super) fn gather(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
         let mut fields = Fields::default();
-        for (name, value) in headers {
-            let is = |known: &str| name.eq_ignore_ascii_case(known);
-            match name.len() {
-                4 if is("Host") => fields.host.add(value),
-                7 if is("Upgrade") => {
-                    fields.upgrade.add(value);
-                    fields.has_upgrade_websocket |= syntax::list_has(value, b"websocket");
-                }
-                10 if is("Connection") => {
-                    fields.has_connection_upgrade |= syntax::list_has(value, b"upgrade")
-                }
-                14 if is("Content-Length") => fields.has_body |= value != b"0",
-                17 if is("Sec-WebSocket-Key") => fields.key.add(value),
-                17 if is("Transfer-Encoding") => fields.has_body = true,
-                20 if is("Sec-WebSocket-Accept") => fields.accept.add(value),
-                21 if is("Sec-WebSocket-Version") => fields.version.add(value),
-                22 if is("Sec-WebSocket-Protocol") => fields.has_subprotocols = true,
-                24 if is(extensions::HEADER) => fields.has_extensions = true,
-                _ => {}
-            }
-        }
+        headers.for_each(|(name, value)| fields.add(name.as_bytes(), value));
         fields
+    }
+
+    /// Notes one header. Names are told apart by their length first: most headers cost one comparison.
+    #[inline(always)]
+    pub(super) fn add(&mut self, name: &[u8], value: &'h [u8]) {
+        match name.len() {
+            4 if is_in_any_case(name, b"host") => self.host.add(value),
+            7 if is_in_any_case(name, b"upgrade") => {
+                self.upgrade.add(value);
+                self.has_upgrade_websocket |= list_has(value, b"websocket");
+            }
+            10 if is_in_any_case(name, b"connection") => {
+                self.has_connection_upgrade |= list_has(value, b"upgrade");
+            }
+            14 if is_in_any_case(name, b"content-length") => self.has_body |= value != b"0",
+            17 if is_in_any_case(name, b"sec-websocket-key") => self.key.add(value),
+            17 if is_in_any_case(name, b"transfer-encoding") => self.has_body = true,
+            20 if is_in_any_case(name, b"sec-websocket-accept") => self.accept.add(value),
+            21 if is_in_any_case(name, b"sec-websocket-version") => self.version.add(value),
+            22 if is_in_any_case(name, b"sec-websocket-protocol") => self.has_subprotocols = true,
+            24 if is_in_any_case(name, b"sec-websocket-extensions") => self.add_extensions(value),
+            _ => {}
+        }
+    }
+
+    fn add_extensions(&mut self, value: &[u8]) {
+        let before = self.extensions.unwrap_or(Ok(0));
+        self.extensions = Some(before.and_then(|count| Ok(count + extensions::count(value)?)));
     }
 
     /// RFC 6455 4.2.1, 4.4: the version is 13, and nothing else that means 13. Several headers are no version but a
@@ -84,6 +93,11 @@ impl<'h> Fields<'h> {
             Single::Once(other) => Err(HandshakeError::Version { seen: parse_version(other) }),
             Single::Absent => Err(HandshakeError::Version { seen: None }),
         }
+    }
+
+    /// RFC 6455 9.1: what the headers list of extensions, if anything, keeps the grammar.
+    pub(super) fn check_extensions(&self) -> Result<Option<usize>, HandshakeError> {
+        self.extensions.transpose().map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
     }
 
     /// RFC 6455 11.3.5: the version is sent once.
@@ -150,17 +164,12 @@ pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
     elements.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Judges the grammar of the extensions that a message lists (RFC 6455 9.1), and returns how many there are. A client may
-/// send an empty list, as Python's websockets does: it offers nothing.
+/// Judges the grammar of the extensions that these lines list (RFC 6455 9.1), and returns how many there are.
 pub(super) fn check_extensions<'h>(
     lines: impl Iterator<Item = &'h [u8]>,
 ) -> Result<usize, HandshakeError> {
-    let mut count = 0;
-    for extension in lines.flat_map(extensions::parse) {
-        extension.map_err(|_| HandshakeError::InvalidExtensions)?;
-        count += 1;
-    }
-    Ok(count)
+    let count: Result<usize, InvalidExtensions> = lines.map(extensions::count).sum();
+    count.map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
 }
 
 /// Judges the subprotocol of a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one of those offered.

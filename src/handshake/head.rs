@@ -89,15 +89,6 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether every line of a head that httparse took ends in CR LF, since it takes a bare LF too. `names` are the
-/// header names as slices of `head`: before each one, and at the end, a line ended.
-pub(super) fn lines_end_in_crlf(head: &[u8], parsed: &[httparse::Header<'_>]) -> bool {
-    let start = head.as_ptr().addr();
-    let ended_before = |at: usize| head.get(at.wrapping_sub(2)..at) == Some(b"\r\n");
-    parsed.iter().all(|header| ended_before(header.name.as_ptr().addr().wrapping_sub(start)))
-        && head.ends_with(b"\r\n\r\n")
-}
-
 /// What differs between a request's head and a response's.
 pub(super) struct HeadRules {
     /// Bytes that a head may have.

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
+use super::response::{RESERVED_IN_UPGRADE, check_header, put_header, write_parts};
 use super::uri::{Uri, UriError};
 use super::{VERSION, extensions, fields, syntax};
 use crate::error::UsageError;
@@ -13,7 +13,7 @@ use crate::error::UsageError;
 /// A request for WebSocket, as a client sends it (RFC 6455 4.1).
 ///
 /// What is added is checked when a client is made of it, or when it is written for extended CONNECT; nothing is sent
-/// before all of it was found good.
+/// before all of it was found good. One request can be kept for any number of connections: each gets a key of its own.
 ///
 /// ```
 /// use websocket_proto::ClientRequest;
@@ -96,31 +96,41 @@ impl ClientRequest {
         Ok(())
     }
 
-    /// Writes the request, which was checked. `key` is base64; `extensions` was made by the crate.
-    pub(super) fn write(&self, key: &str, extensions: Option<&str>, out: &mut Vec<u8>) {
-        // RFC 6455 4.1: GET, the resource name, HTTP/1.1.
-        for part in ["GET ", self.uri.resource(), " HTTP/1.1\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        write_header(out, "Host", self.uri.authority());
-        write_header(out, "Upgrade", "websocket");
-        write_header(out, "Connection", "Upgrade");
-        write_header(out, "Sec-WebSocket-Key", key);
-        write_header(out, "Sec-WebSocket-Version", VERSION);
-        if let Some(origin) = &self.origin {
-            write_header(out, "Origin", origin);
-        }
-        // RFC 6455 4.1: the list has one element at least, or the header is absent.
-        if !self.subprotocols.is_empty() {
-            write_header(out, "Sec-WebSocket-Protocol", &self.subprotocols.join(", "));
-        }
-        if let Some(extensions) = extensions {
-            write_header(out, extensions::HEADER, extensions);
-        }
-        for (name, value) in &self.headers {
-            write_header(out, name, value);
-        }
-        out.extend_from_slice(b"\r\n");
+    /// Writes the request, which was checked. `key` is base64; `offered` are the subprotocols, a comma list; `extensions`
+    /// was made by the crate.
+    pub(super) fn write(
+        &self,
+        key: &[u8; 24],
+        offered: &str,
+        extensions: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        write_parts(out, |put| {
+            // RFC 6455 4.1: GET, the resource name, HTTP/1.1.
+            put(b"GET ");
+            put(self.uri.resource().as_bytes());
+            put(b" HTTP/1.1\r\nHost: ");
+            put(self.uri.authority().as_bytes());
+            put(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
+            put(key);
+            put(b"\r\nSec-WebSocket-Version: ");
+            put(VERSION.as_bytes());
+            put(b"\r\n");
+            if let Some(origin) = &self.origin {
+                put_header(put, "Origin", origin);
+            }
+            // RFC 6455 4.1: the list has one element at least, or the header is absent.
+            if !offered.is_empty() {
+                put_header(put, "Sec-WebSocket-Protocol", offered);
+            }
+            if let Some(extensions) = extensions {
+                put_header(put, extensions::HEADER, extensions);
+            }
+            for (name, value) in &self.headers {
+                put_header(put, name, value);
+            }
+            put(b"\r\n");
+        });
     }
 }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::HandshakeError;
+use super::fields::Fields;
 use super::reply::ReplyReader;
 use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
 use super::uri::Uri;
@@ -88,7 +89,9 @@ impl ProxyTunnel {
         config: &Config,
     ) -> Option<Result<(), HandshakeError>> {
         // RFC 9110 9.3.6: any 2xx, and whatever length it announces, it has no body.
-        let result = self.reader.receive(input, config, |status| (200..300).contains(&status))?;
+        let is_good =
+            |status, _: &Fields<'_>, _: &[u8]| (200..300).contains(&status).then_some(Ok(()));
+        let result = self.reader.receive(input, config, is_good)?;
         Some(result.map(|_head| ()))
     }
 

@@ -1,22 +1,32 @@
-//! Reads the final response to a client's request: skips interim ones, hands over the head of the one that was hoped
-//! for, and makes a refusal of any other. What a good head must say is left to the caller.
+//! Reads the final response to a client's request: skips interim ones, has the one that was hoped for judged, hands its
+//! head over, and makes a refusal of any other. What a good head must say is left to the caller.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
-use httparse::{Response, Status};
+use httparse::Response;
 
 use super::error::HandshakeError;
-use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
+use super::fields::Fields;
+use super::head::{HeadReader, HeadRules, take_front};
 use super::refusal::RefusalReader;
 use super::server::{SLOTS, header_error, parse_http_version};
+use super::usual;
 use crate::config::Config;
 
 /// Interim responses (1xx) that are skipped before the final one.
 const MAX_INTERIM_RESPONSES: u8 = 16;
 
-/// The status of a response, and its head.
-type StatusAndHead<'a> = (u16, Cow<'a, [u8]>);
+/// The head of a response that is well-formed.
+struct Reply<'a> {
+    status: u16,
+    /// What the caller says of it.
+    verdict: Verdict,
+    head: Cow<'a, [u8]>,
+}
+
+/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it hoped for another status.
+type Verdict = Option<Result<(), HandshakeError>>;
 
 /// Reads one response.
 #[derive(Debug, Default)]
@@ -29,13 +39,13 @@ pub(super) struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Takes a response off the front of `input`: the head alone if `is_wanted` says so of its status, else all of it,
-    /// as an error. `None`: all of `input` was used. What lies behind a wanted head is untouched.
+    /// Takes a response off the front of `input`: the head alone if `judge` finds it good, else all of it, as an error.
+    /// `None`: all of `input` was used. What lies behind a good head is untouched.
     pub(super) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-        is_wanted: fn(u16) -> bool,
+        judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
     ) -> Option<Result<Cow<'a, [u8]>, HandshakeError>> {
         loop {
             if let Some(refusal) = &mut self.refusal {
@@ -44,12 +54,14 @@ impl ReplyReader {
                 }
                 return self.finish(false).map(Err);
             }
-            let (status, head) = match self.receive_head(input, config)? {
-                Ok(found) => found,
+            let Reply { status, verdict, head } = match self.receive_head(input, config, &judge)? {
+                Ok(reply) => reply,
                 Err(error) => return Some(Err(error)),
             };
+            if let Some(verdict) = verdict {
+                return Some(verdict.map(|()| head));
+            }
             match status {
-                _ if is_wanted(status) => return Some(Ok(head)),
                 // RFC 9110 15.2: a client skips interim responses that it did not expect.
                 100 | 102..=199 if self.interim == MAX_INTERIM_RESPONSES => {
                     return Some(Err(HandshakeError::TooManyInterimResponses {
@@ -72,15 +84,20 @@ impl ReplyReader {
         Some(HandshakeError::Refused(reader.finish(is_eof)))
     }
 
-    /// Takes one head and its status off the front of `input`.
+    /// Takes one head off the front of `input`, and has it judged.
+    #[inline]
     fn receive_head<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-    ) -> Option<Result<StatusAndHead<'a>, HandshakeError>> {
+        judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
+    ) -> Option<Result<Reply<'a>, HandshakeError>> {
         if self.reader.is_empty() {
-            if let Some((status, len)) = parse_whole(input, config) {
-                return Some(Ok((status, Cow::Borrowed(take_front(input, len)))));
+            let mut fields = Fields::default();
+            if let Some((status, len)) = usual::read_response(input, config, &mut fields) {
+                let verdict = judge(status, &fields, &input[..len]);
+                let head = Cow::Borrowed(take_front(input, len));
+                return Some(Ok(Reply { status, verdict, head }));
             }
         }
         let rules = HeadRules {
@@ -100,34 +117,15 @@ impl ReplyReader {
             &head,
             &mut slots[..limit],
         );
-        let status = response.code;
         Some(match parsed {
-            Ok(_) => Ok((status.expect("the status line was judged"), head)),
+            Ok(_) => {
+                let status = response.code.expect("the status line was judged");
+                let headers = response.headers.iter().map(|header| (header.name, header.value));
+                let verdict = judge(status, &Fields::gather(headers), &head);
+                Ok(Reply { status, verdict, head })
+            }
             Err(error) => Err(header_error(error, limit)),
         })
-    }
-}
-
-/// The short way for a good head that lies whole in the input: its status and length. `None` if it is incomplete or
-/// wrong in any way: then the long way decides what comes first.
-fn parse_whole(input: &[u8], config: &Config) -> Option<(u16, usize)> {
-    // httparse would skip empty lines.
-    if input.first() != Some(&b'H') {
-        return None;
-    }
-    let mut slots = SLOTS;
-    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
-    let mut response = Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        input,
-        slots,
-    );
-    let Ok(Status::Complete(len)) = parsed else { return None };
-    let good = len <= config.max_head_bytes && lines_end_in_crlf(&input[..len], response.headers);
-    match (response.version, response.code) {
-        (Some(1), Some(status @ 100..)) if good => Some((status, len)),
-        _ => None,
     }
 }
 

@@ -179,11 +179,24 @@ fn request_line(head: &[u8]) -> (&str, &str) {
     (parts.next().unwrap_or(""), parts.next().unwrap_or(""))
 }
 
+/// Whether a request-target has a resource name (RFC 6455 4.2.1).
+pub(super) fn has_resource(target: &[u8]) -> bool {
+    match target {
+        [b'/', ..] => is_sendable(target),
+        _ => core::str::from_utf8(target).ok().and_then(split_target).is_some(),
+    }
+}
+
+/// Whether a target can be one: a fragment is never sent, and what is not ASCII is percent-encoded.
+fn is_sendable(target: &[u8]) -> bool {
+    // Without a branch for each byte, many of them are looked at together.
+    target.iter().fold(true, |all, byte| all & byte.is_ascii_graphic() & (*byte != b'#'))
+}
+
 /// The authority, if it is a whole URI, and the resource name of a request-target (RFC 6455 4.2.1); `None` if it has
 /// none, as `*` and `host:port` do not.
-pub(super) fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
-    // A fragment is never sent, and what is not ASCII is percent-encoded.
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
+    if !is_sendable(target.as_bytes()) {
         return None;
     }
     if target.starts_with('/') {

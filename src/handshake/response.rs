@@ -91,6 +91,23 @@ pub(super) fn check_header(name: &str, value: &str, reserved: &[&str]) -> Result
     }
 }
 
+/// Writes a text of many parts into memory that is reserved once: `parts` puts them all, and does it twice, first to be
+/// measured.
+#[inline]
+pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]))) {
+    let mut len = 0;
+    parts(&mut |part| len += part.len());
+    out.reserve_exact(len);
+    parts(&mut |part| out.extend_from_slice(part));
+}
+
+/// Puts one header line.
+pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        put(part.as_bytes());
+    }
+}
+
 /// Writes one header line.
 pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {

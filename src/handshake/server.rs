@@ -12,16 +12,16 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
-use httparse::{Request, Status};
+use httparse::Request;
 
 use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
-use super::fields::{Fields, Single, check_extensions, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, lines_end_in_crlf, take_front};
-use super::request::{PlainRequest, UpgradeRequest, split_target};
-use super::response::{Accept, write_header};
-use super::syntax;
+use super::fields::{Fields, Single, offered_subprotocols};
+use super::head::{HeadReader, HeadRules, Headers, take_front};
+use super::request::{PlainRequest, UpgradeRequest, has_resource};
+use super::response::{Accept, put_header, write_parts};
+use super::{syntax, usual};
 use crate::config::Config;
 use crate::error::UsageError;
 
@@ -49,6 +49,11 @@ impl ServerHandshake {
         ServerHandshake::default()
     }
 
+    /// Whether nothing has arrived yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
+    }
+
     /// Takes a head off the front of `input` and judges it. `None`: all of `input` was used and more is needed. What
     /// lies behind a good head stays in `input`, untouched; after an error `input` means nothing.
     pub(crate) fn receive<'a>(
@@ -57,7 +62,9 @@ impl ServerHandshake {
         config: &Config,
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
         if self.reader.is_empty() {
-            if let Some((len, verdict)) = judge_whole(input, config) {
+            let mut fields = Fields::default();
+            if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
+                let verdict = judge(&input[..len], "GET", target, &fields);
                 return Some(
                     verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
                 );
@@ -84,32 +91,6 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
     }
 }
 
-/// The short way for a head that lies whole in the input: one pass and no search for the line ends. `None` if it is
-/// incomplete or wrong in any way: then the long way decides what comes first.
-#[inline]
-fn judge_whole(
-    input: &[u8],
-    config: &Config,
-) -> Option<(usize, Result<Option<PendingUpgrade>, HandshakeError>)> {
-    // httparse would skip empty lines.
-    if !syntax::is_token_byte(*input.first()?) {
-        return None;
-    }
-    let mut slots = SLOTS;
-    let slots = &mut slots[..config.max_headers.min(Config::HEADER_CAPACITY)];
-    let mut request = Request::new(&mut []);
-    let Ok(Status::Complete(len)) = request.parse_with_uninit_headers(input, slots) else {
-        return None;
-    };
-    if len > config.max_head_bytes
-        || request.version != Some(1)
-        || !lines_end_in_crlf(&input[..len], request.headers)
-    {
-        return None;
-    }
-    Some((len, judge(&request)))
-}
-
 /// Judges a whole head of which the reader has judged the request line and the line ends.
 #[cold]
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
@@ -117,7 +98,12 @@ fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, Ha
     let mut slots = SLOTS;
     let mut request = Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut slots[..limit]) {
-        Ok(_) => judge(&request),
+        Ok(_) => {
+            let headers = request.headers.iter().map(|header| (header.name, header.value));
+            let method = request.method.expect("httparse took the request line");
+            let target = request.path.expect("httparse took the request line");
+            judge(head, method, target.as_bytes(), &Fields::gather(headers))
+        }
         Err(error) => Err(header_error(error, limit)),
     }
 }
@@ -164,15 +150,18 @@ pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
 
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
-fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let headers = || request.headers.iter();
-    let fields = Fields::gather(headers().map(|header| (header.name, header.value)));
+fn judge(
+    head: &[u8],
+    method: &str,
+    target: &[u8],
+    fields: &Fields<'_>,
+) -> Result<Option<PendingUpgrade>, HandshakeError> {
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
     }
     // RFC 6455 4.2.1: the method is GET.
-    if request.method != Some("GET") {
+    if method != "GET" {
         return Err(HandshakeError::Method);
     }
     // RFC 6455 4.4: a version that is not spoken is answered by those that are.
@@ -183,7 +172,7 @@ fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeE
         return Err(HandshakeError::ConnectionNotUpgrade);
     }
     // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
-    if request.path.and_then(split_target).is_none() {
+    if !has_resource(target) {
         return Err(HandshakeError::InvalidTarget);
     }
     match fields.host {
@@ -207,30 +196,23 @@ fn judge(request: &Request<'_, '_>) -> Result<Option<PendingUpgrade>, HandshakeE
     if fields.has_body {
         return Err(HandshakeError::Body);
     }
-    let named = |name| {
-        headers()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value)
-    };
     let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(named("Sec-WebSocket-Protocol"))?)
+        Some(offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?)
     } else {
         None
     };
-    if fields.has_extensions {
-        check_extensions(named(extensions::HEADER))?;
-    }
+    fields.check_extensions()?;
     Ok(Some(PendingUpgrade { accept: accept_key(key), offered }))
 }
 
 /// RFC 6455 4.2.1: a key is 16 bytes in base64, 22 characters and the padding. The 22nd has 4 bits that do not count
 /// and need not be zero: the RFC's own example (before erratum 3150) has them set, and a key is never decoded.
 fn is_key(key: &[u8]) -> bool {
-    key.len() == 24
-        && key[..22]
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
-        && &key[22..] == b"=="
+    let Some((digits, b"==")) = key.split_last_chunk::<2>() else { return false };
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/');
+    // All of them are looked at, without a branch for each.
+    <&[u8; 22]>::try_from(digits)
+        .is_ok_and(|digits| digits.iter().fold(true, |all, byte| all & is_digit(byte)))
 }
 
 /// What is needed to accept a request later, without the request.
@@ -262,24 +244,24 @@ impl PendingUpgrade {
             return Err(UsageError::SubprotocolNotOffered);
         }
         accept.check_headers()?;
-        const START: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
-            Upgrade: websocket\r\n\
-            Connection: Upgrade\r\n\
-            Sec-WebSocket-Accept: ";
-        out.reserve(START.len() + self.accept.len() + 4);
-        out.extend_from_slice(START);
-        out.extend_from_slice(&self.accept);
-        out.extend_from_slice(b"\r\n");
-        if let Some(name) = accept.subprotocol {
-            write_header(out, "Sec-WebSocket-Protocol", name);
-        }
-        if let Some(extensions) = extensions {
-            write_header(out, extensions::HEADER, extensions);
-        }
-        for (name, value) in &accept.headers {
-            write_header(out, name, value);
-        }
-        out.extend_from_slice(b"\r\n");
+        write_parts(out, |put| {
+            put(b"HTTP/1.1 101 Switching Protocols\r\n\
+                Upgrade: websocket\r\n\
+                Connection: Upgrade\r\n\
+                Sec-WebSocket-Accept: ");
+            put(&self.accept);
+            put(b"\r\n");
+            if let Some(name) = accept.subprotocol {
+                put_header(put, "Sec-WebSocket-Protocol", name);
+            }
+            if let Some(extensions) = extensions {
+                put_header(put, extensions::HEADER, extensions);
+            }
+            for (name, value) in &accept.headers {
+                put_header(put, name, value);
+            }
+            put(b"\r\n");
+        });
         Ok(())
     }
 }

@@ -31,6 +31,61 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+/// How many bytes at the front are `FIRST` or above, and not DEL.
+#[inline]
+pub(super) fn len_from<const FIRST: u8>(text: &[u8]) -> usize {
+    let stop = |word: u64| {
+        let del = word ^ (0x7f * ONES);
+        // A borrow can only mark bytes above one that is marked rightly.
+        let is_below = word.wrapping_sub(u64::from(FIRST) * ONES) & !word;
+        let is_del = del.wrapping_sub(ONES) & !del;
+        (is_below | is_del) & TOPS
+    };
+    let len = skip_eights(text, stop);
+    let is_out = |&byte: &u8| byte < FIRST || byte == 0x7f;
+    text[len..].iter().position(is_out).map_or(text.len(), |more| len + more)
+}
+
+/// How many bytes at the front may be part of a token.
+#[inline]
+pub(super) fn token_len(text: &[u8]) -> usize {
+    // Letters, digits and hyphens, which are most of it, are passed over quickly.
+    let stop = |word: u64| {
+        let low = word & !TOPS;
+        let within = |low: u64, first: u8, last: u8| {
+            (low + u64::from(0x80 - first) * ONES) & !(low + u64::from(0x7f - last) * ONES)
+        };
+        let is_letter = within(low | (0x20 * ONES), b'a', b'z');
+        let is_other = within(low, b'0', b'9') | within(low, b'-', b'-');
+        !((is_letter | is_other) & !word) & TOPS
+    };
+    let mut len = skip_eights(text, stop);
+    while text.get(len).is_some_and(|&byte| is_token_byte(byte)) {
+        len += 1;
+        len += skip_eights(&text[len..], stop);
+    }
+    len
+}
+
+/// One in each byte of a word, and the top bit of each.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = ONES << 7;
+
+/// How many bytes there are before the first one that `stop` marks, as far as whole words go. It is given eight bytes as a
+/// word, the first of them lowest, and marks a byte by its top bit; above the lowest mark it may err.
+#[inline]
+fn skip_eights(text: &[u8], stop: impl Fn(u64) -> u64) -> usize {
+    let mut len = 0;
+    while let Some(eight) = text[len..].first_chunk::<8>() {
+        let marks = stop(u64::from_le_bytes(*eight));
+        if marks != 0 {
+            return len + (marks.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    len
+}
+
 /// Whether `bytes` is a token: one character at least, no separators (RFC 9110 5.6.2, RFC 6455 4.1).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
@@ -64,15 +119,35 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// Whether a comma list has this token, whatever its case; a part of a longer one does not count.
-pub(super) fn list_has(value: &[u8], token: &[u8]) -> bool {
-    value.eq_ignore_ascii_case(token)
-        || list(value).any(|element| element.eq_ignore_ascii_case(token))
+/// Whether `text` is `known`, a text in lower case, whatever its own case. The length is known when this is compiled,
+/// which makes whole words of the comparison.
+#[inline]
+pub(super) fn is_in_any_case<const N: usize>(text: &[u8], known: &[u8; N]) -> bool {
+    let difference = |text: &[u8; N]| {
+        text.iter()
+            .zip(known)
+            .fold(0, |all, (byte, known)| all | (byte.to_ascii_lowercase() ^ known))
+    };
+    <&[u8; N]>::try_from(text).is_ok_and(|text| difference(text) == 0)
+}
+
+/// Whether a comma list has this token, given in lower case, whatever its case there; a part of a longer one does not
+/// count.
+#[inline]
+pub(super) fn list_has<const N: usize>(value: &[u8], token: &[u8; N]) -> bool {
+    // Most lists are this one element.
+    is_in_any_case(value, token)
+        || (value.len() > N && list(value).any(|element| is_in_any_case(element, token)))
 }
 
 /// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an
 /// IPv4 address or an IPv6 address in brackets; no user information. The port is at most 65535 or empty.
 pub(super) fn is_authority(authority: &[u8]) -> bool {
+    // Most are a name alone.
+    let name_len = name_len(authority);
+    if name_len == authority.len() {
+        return name_len > 0;
+    }
     let Some((host, port)) = split_authority(authority) else { return false };
     is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
 }
@@ -97,7 +172,7 @@ fn is_host(host: &[u8]) -> bool {
         [] => false,
         [b'[', address @ .., b']'] => is_ipv6(address),
         _ => {
-            let mut rest = host;
+            let mut rest = &host[name_len(host)..];
             loop {
                 rest = match rest {
                     [] => return true,
@@ -122,6 +197,11 @@ pub(super) fn is_ipv6(address: &[u8]) -> bool {
 /// Whether `byte` is unreserved or a sub-delimiter: it may stand anywhere in a name, a path or a query as it is.
 pub(super) fn is_name_byte(byte: u8) -> bool {
     NAME[byte as usize]
+}
+
+/// How many bytes at the front may stand in a name as they are.
+pub(super) fn name_len(text: &[u8]) -> usize {
+    text.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(text.len())
 }
 
 /// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).
@@ -153,6 +233,44 @@ mod tests {
             );
         }
         assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn bytes_in_words_are_told_apart_like_bytes() {
+        // Two bytes of any kind in all places of a text of two words and a half: what comes first decides.
+        for first in 0..=255u8 {
+            for second in [0, b' ', b'!', b'-', b':', b'_', b'z', 0x7f, 0x80, 0xff] {
+                for at in 0..20 {
+                    let mut text = *b"Sec-WebSocket-Key9abc";
+                    text[at] = first;
+                    text[at + 1] = second;
+                    let naive = |is_in: fn(u8) -> bool| {
+                        text.iter().position(|&byte| !is_in(byte)).unwrap_or(text.len())
+                    };
+                    assert_eq!(token_len(&text), naive(is_token_byte), "{text:?}");
+                    let is_text = |byte| byte >= b' ' && byte != 0x7f;
+                    assert_eq!(len_from::<b' '>(&text), naive(is_text), "{text:?}");
+                    let is_visible = |byte| byte >= b'!' && byte != 0x7f;
+                    assert_eq!(len_from::<b'!'>(&text), naive(is_visible), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn case_of_letters_does_not_count_and_nothing_else_is_taken_for_them() {
+        for at in 0..17 {
+            for byte in 0..=255u8 {
+                let mut text = *b"SEC-WEBsocket-KEY";
+                text[at] = byte;
+                assert_eq!(
+                    is_in_any_case(&text, b"sec-websocket-key"),
+                    text.eq_ignore_ascii_case(b"sec-websocket-key"),
+                    "{text:?}"
+                );
+            }
+        }
+        assert!(!is_in_any_case(b"hosts", b"host") && !is_in_any_case(b"hos", b"host"));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::str::FromStr;
 
-use super::syntax::{is_ipv6, is_name_byte, parse_port, split_authority};
+use super::syntax::{is_ipv6, is_name_byte, name_len, parse_port, split_authority};
 
 /// A valid `ws` or `wss` URI (RFC 6455 3).
 ///
@@ -25,11 +25,11 @@ use super::syntax::{is_ipv6, is_name_byte, parse_port, split_authority};
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Uri {
-    /// In lower case, with brackets, and with the port if it is not the scheme's.
-    authority: Box<str>,
-    /// How much of it is the host.
+    /// The authority, in lower case, with brackets, and with the port if it is not the scheme's; then the resource name.
+    text: Box<str>,
+    /// How much of the text is the host, and how much the authority.
     host_len: usize,
-    resource: Box<str>,
+    authority_len: usize,
     port: u16,
     is_secure: bool,
 }
@@ -40,42 +40,60 @@ impl Uri {
     /// # Errors
     /// The first fault that was found; see [`UriError`].
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        // Without a branch for each byte, many of them are looked at together.
+        let [mut has_control, mut has_fragment] = [false; 2];
+        for byte in text.bytes() {
+            has_control |= (byte <= b' ') | (byte == 0x7f);
+            has_fragment |= byte == b'#';
+        }
+        if has_control {
             return Err(UriError::Character);
         }
         // RFC 6455 3: no fragment; WHATWG: not even an empty one.
-        if text.contains('#') {
+        if has_fragment {
             return Err(UriError::Fragment);
         }
-        let (scheme, rest) = text.split_once(':').ok_or(UriError::Scheme)?;
+        let colon = text.bytes().position(|byte| byte == b':').ok_or(UriError::Scheme)?;
+        let (scheme, rest) = text.split_at(colon);
         // RFC 6455 3: the scheme is compared without regard to case.
-        let is_secure = match scheme.to_ascii_lowercase().as_str() {
-            "ws" | "http" => false,
-            "wss" | "https" => true,
+        let is_scheme = |known| scheme.eq_ignore_ascii_case(known);
+        let is_secure = match scheme.len() {
+            2 if is_scheme("ws") => false,
+            3 if is_scheme("wss") => true,
+            4 if is_scheme("http") => false,
+            5 if is_scheme("https") => true,
             _ => return Err(UriError::Scheme),
         };
-        let rest = rest.strip_prefix("//").ok_or(UriError::Host)?;
-        let (authority, path_and_query) =
-            rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(UriError::UserInfo);
-        }
-        let (host, port) = split_authority(authority.as_bytes()).ok_or(UriError::Host)?;
-        let host =
-            core::str::from_utf8(host).ok().filter(|host| is_host(host)).ok_or(UriError::Host)?;
+        let rest = rest.strip_prefix("://").ok_or(UriError::Host)?;
+        // A name is searched for the end of the authority only behind it, which is mostly at once.
+        let is_end = |byte| matches!(byte, b'/' | b'?');
+        let name_len = name_len(rest.as_bytes());
+        let more = rest.bytes().skip(name_len).position(is_end);
+        let authority_len = more.map_or(rest.len(), |more| name_len + more);
+        let (authority, path_and_query) = rest.split_at(authority_len);
         let default_port = if is_secure { 443 } else { 80 };
-        let port = parse_port(port.unwrap_or(b"")).ok_or(UriError::Port)?.unwrap_or(default_port);
-        let mut authority = host.to_ascii_lowercase();
+        let (host, port) = if name_len == authority_len && name_len > 0 {
+            (authority, default_port)
+        } else {
+            parse_authority(authority, default_port)?
+        };
+        let resource = Resource::parse(path_and_query)?;
         // RFC 6455 4.1: Host has the port only where it is not the default.
+        let digits = port.checked_ilog10().unwrap_or(0) as usize + 1;
+        let port_len = if port == default_port { 0 } else { ":".len() + digits };
+        let authority_len = host.len() + port_len;
+        let mut text = String::with_capacity(authority_len + resource.len);
+        text.push_str(host);
+        text.make_ascii_lowercase();
         if port != default_port {
-            authority.push(':');
-            authority.push_str(&alloc::format!("{port}"));
+            write!(text, ":{port}").expect("a String takes all");
         }
-        let resource = resource_name(path_and_query)?;
+        resource.write(&mut text);
+        debug_assert_eq!(text.len(), authority_len + resource.len, "nothing is moved");
         Ok(Uri {
+            text: text.into_boxed_str(),
             host_len: host.len(),
-            authority: authority.into(),
-            resource: resource.into(),
+            authority_len,
             port,
             is_secure,
         })
@@ -83,7 +101,7 @@ impl Uri {
 
     /// The host to connect to, in lower case: a name or an address, IPv6 without brackets.
     pub fn host(&self) -> &str {
-        let host = &self.authority[..self.host_len];
+        let host = self.bracketed_host();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
@@ -99,17 +117,17 @@ impl Uri {
 
     /// The resource name: path and query, `/` at least, without the question mark of an empty query.
     pub fn resource(&self) -> &str {
-        &self.resource
+        &self.text[self.authority_len..]
     }
 
     /// The value of the `Host` header: IPv6 in brackets, and the port if it is not the scheme's.
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.text[..self.authority_len]
     }
 
     /// The host as the authority has it, IPv6 in brackets.
     pub(super) fn bracketed_host(&self) -> &str {
-        &self.authority[..self.host_len]
+        &self.text[..self.host_len]
     }
 }
 
@@ -123,13 +141,7 @@ impl FromStr for Uri {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            if self.is_secure { "wss" } else { "ws" },
-            self.authority,
-            self.resource
-        )
+        write!(f, "{}://{}", if self.is_secure { "wss" } else { "ws" }, self.text)
     }
 }
 
@@ -138,10 +150,22 @@ impl fmt::Debug for Uri {
         // A query often holds a token.
         f.debug_struct("Uri")
             .field("is_secure", &self.is_secure)
-            .field("authority", &self.authority)
-            .field("resource_bytes", &self.resource.len())
+            .field("authority", &self.authority())
+            .field("resource_bytes", &self.resource().len())
             .finish()
     }
+}
+
+/// Divides an authority into host and port.
+fn parse_authority(authority: &str, default_port: u16) -> Result<(&str, u16), UriError> {
+    if authority.contains('@') {
+        return Err(UriError::UserInfo);
+    }
+    let (host, port) = split_authority(authority.as_bytes()).ok_or(UriError::Host)?;
+    let host =
+        core::str::from_utf8(host).ok().filter(|host| is_host(host)).ok_or(UriError::Host)?;
+    let port = parse_port(port.unwrap_or(b"")).ok_or(UriError::Port)?;
+    Ok((host, port.unwrap_or(default_port)))
 }
 
 /// Whether this is a name in ASCII or an IPv6 address in brackets. A percent sign is refused in a name, since
@@ -151,40 +175,79 @@ fn is_host(host: &str) -> bool {
         Some(address) => {
             address.strip_suffix(']').is_some_and(|address| is_ipv6(address.as_bytes()))
         }
-        None => !host.is_empty() && host.bytes().all(is_name_byte),
+        None => !host.is_empty() && name_len(host.as_bytes()) == host.len(),
     }
 }
 
-/// RFC 6455 3: the path, `/` if it is empty, and the query with its question mark unless that is empty.
-fn resource_name(text: &str) -> Result<String, UriError> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let (path, query) = text.split_once('?').unwrap_or((text, ""));
-    let mut resource = String::with_capacity(text.len() + 1);
-    for (start, part) in [("", if path.is_empty() { "/" } else { path }), ("?", query)] {
-        if part.is_empty() {
-            continue;
+/// RFC 6455 3: the resource name is the path, `/` if it is empty, and the query with its question mark unless that is
+/// empty.
+struct Resource<'a> {
+    path: &'a str,
+    query: &'a str,
+    /// Bytes of the resource name.
+    len: usize,
+}
+
+impl<'a> Resource<'a> {
+    fn parse(text: &'a str) -> Result<Self, UriError> {
+        let mark = text.bytes().position(|byte| byte == b'?');
+        let (path, query) = mark.map_or((text, ""), |mark| (&text[..mark], &text[mark + 1..]));
+        let path = if path.is_empty() { "/" } else { path };
+        let mut len = encoded_len(path.as_bytes())?;
+        if !query.is_empty() {
+            len += "?".len() + encoded_len(query.as_bytes())?;
         }
-        resource.push_str(start);
-        let mut bytes = part.bytes();
-        while let Some(byte) = bytes.next() {
-            if is_name_byte(byte) || matches!(byte, b':' | b'@' | b'/' | b'?') {
-                resource.push(char::from(byte));
-            } else if byte == b'%' {
-                // RFC 3986 2.1: an escape has two digits; a lone % would not arrive as it was meant.
-                let mut digit = || bytes.next().filter(u8::is_ascii_hexdigit).map(char::from);
-                let (high, low) = (digit(), digit());
-                resource.push('%');
-                resource.push(high.ok_or(UriError::Escape)?);
-                resource.push(low.ok_or(UriError::Escape)?);
-            } else {
-                // RFC 6455 11.1.1: other characters are percent-encoded from UTF-8.
-                resource.push('%');
-                resource.push(char::from(HEX[usize::from(byte >> 4)]));
-                resource.push(char::from(HEX[usize::from(byte & 15)]));
-            }
+        Ok(Resource { path, query, len })
+    }
+
+    fn write(&self, out: &mut String) {
+        push_encoded(out, self.path);
+        if !self.query.is_empty() {
+            out.push('?');
+            push_encoded(out, self.query);
         }
     }
-    Ok(resource)
+}
+
+/// Whether a path or a query can have this byte as it is.
+fn is_plain(byte: u8) -> bool {
+    is_name_byte(byte) || matches!(byte, b':' | b'@' | b'/' | b'?')
+}
+
+/// How long a part is when what must be percent-encoded is.
+fn encoded_len(part: &[u8]) -> Result<usize, UriError> {
+    let mut len = part.len();
+    for (at, &byte) in part.iter().enumerate() {
+        if is_plain(byte) {
+            continue;
+        }
+        match (byte, part.get(at + 1..at + 3)) {
+            // RFC 3986 2.1: an escape has two digits; a lone % would not arrive as it was meant.
+            (b'%', Some(digits)) if digits.iter().all(u8::is_ascii_hexdigit) => {}
+            (b'%', _) => return Err(UriError::Escape),
+            _ => len += "%".len() + 1,
+        }
+    }
+    Ok(len)
+}
+
+/// RFC 6455 11.1.1: characters that a URI does not have are percent-encoded from UTF-8. Escapes stay as they are.
+fn push_encoded(out: &mut String, part: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let stays = |byte: u8| is_plain(byte) || byte == b'%';
+    // Mostly all of it stays.
+    let (kept, rest) =
+        part.split_at(part.bytes().position(|byte| !stays(byte)).unwrap_or(part.len()));
+    out.push_str(kept);
+    for byte in rest.bytes() {
+        if stays(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
 }
 
 /// Why a text is not a usable `ws` or `wss` URI (RFC 6455 3).
