@@ -47,25 +47,6 @@ impl fmt::Debug for Entropy {
 }
 
 impl Entropy {
-    /// Fills `out`. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
-    fn fill(self, state: &mut u32, out: &mut [u8]) -> Result<(), EntropyError> {
-        match self {
-            Entropy::None => Err(EntropyError),
-            #[cfg(feature = "os-entropy")]
-            Entropy::Os => os::fill(out),
-            Entropy::Function(fill) => fill(out),
-            Entropy::Seed(seed) => {
-                for chunk in out.chunks_mut(8) {
-                    *state = state.wrapping_add(1);
-                    let place = u64::from(*state).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                    let word = split_mix(seed ^ place).to_le_bytes();
-                    chunk.copy_from_slice(&word[..chunk.len()]);
-                }
-                Ok(())
-            }
-        }
-    }
-
     /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
     #[inline]
     pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
@@ -78,14 +59,24 @@ impl Entropy {
         self.draw(state)
     }
 
+    /// The next bytes. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
     #[inline]
     fn draw<const N: usize>(self, state: &mut u32) -> Result<[u8; N], EntropyError> {
-        #[cfg(feature = "os-entropy")]
-        if let Entropy::Os = self {
-            return os::draw();
-        }
         let mut bytes = [0; N];
-        self.fill(state, &mut bytes)?;
+        match self {
+            Entropy::None => return Err(EntropyError),
+            #[cfg(feature = "os-entropy")]
+            Entropy::Os => return os::draw(),
+            Entropy::Function(fill) => fill(&mut bytes)?,
+            Entropy::Seed(seed) => {
+                for chunk in bytes.chunks_mut(8) {
+                    *state = state.wrapping_add(1);
+                    let place = u64::from(*state).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let word = split_mix(seed ^ place).to_le_bytes();
+                    chunk.copy_from_slice(&word[..chunk.len()]);
+                }
+            }
+        }
         Ok(bytes)
     }
 }
@@ -146,10 +137,6 @@ mod os {
             place.fill(0);
             Ok(bytes)
         })
-    }
-
-    pub(super) fn fill(out: &mut [u8]) -> Result<(), EntropyError> {
-        getrandom::fill(out).map_err(|_| EntropyError)
     }
 
     impl Batch {
