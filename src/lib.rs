@@ -64,6 +64,9 @@
 //! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system as the
 //! source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
 //! [`Config::deflate`]. Without the three the crate is `no_std` with `alloc`.
+//!
+//! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts of calls.
+//! `arbitrary`: those scripts and the public types out of a fuzzer's bytes. Both are for the tests of your own code.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -88,6 +91,8 @@ mod outgoing;
 mod prepared;
 mod read_buffer;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timer;
 mod utf8;
 
@@ -117,6 +122,11 @@ pub use prepared::PreparedMessage;
 pub use read_buffer::ReadBuffer;
 pub use state::{Role, State};
 pub use timer::Timestamp;
+
+/// The page's examples are run with the tests.
+#[cfg(all(doctest, feature = "arbitrary"))]
+#[doc = include_str!("../docs/testing.md")]
+struct TestingPage;
 
 /// The README's programs are compiled with the tests.
 #[cfg(doctest)]
