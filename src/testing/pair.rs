@@ -91,8 +91,9 @@ impl Pair {
         }
     }
 
-    /// Takes it for a loop without an end, and panics, if both ends are still busy after so many turns in which no time
-    /// passes: two ends that answer each other's answers, say. Default: 1,000,000, which a message of a megabyte takes
+    /// Takes it for a loop without an end, and panics, if both ends are still busy after so many turns: two ends that answer
+    /// each other's answers, say, or a keepalive interval that is shorter than the latency. It counts the turns at one
+    /// moment, or all of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, which a message of a megabyte takes
     /// byte by byte.
     pub fn limit_turns(&mut self, turns: u32) {
         self.max_turns = turns;
@@ -157,34 +158,34 @@ impl Pair {
     ///
     /// If that has no end: see [`limit_turns`](Pair::limit_turns).
     pub fn run_until_idle(&mut self) {
-        self.turns();
+        let mut turns = self.turns(0);
         while let Some(arrival) = self.link.next_arrival() {
             self.pass_to(self.next_deadline().map_or(arrival, |deadline| deadline.min(arrival)));
-            self.turns();
+            turns = self.turns(turns);
         }
     }
 
     /// Lets time pass, and runs both loops whenever something arrives or is due in it.
     pub fn advance(&mut self, duration: Duration) {
         let until = self.now() + duration;
-        self.turns();
+        self.turns(0);
         while let Some(next) = self.next_moment().filter(|next| *next <= until) {
             self.pass_to(next);
-            self.turns();
+            self.turns(0);
         }
         self.pass_to(until);
-        self.turns();
+        self.turns(0);
     }
 
     /// Runs until both ends are done, and returns whether they are; not longer than `limit`, and not when there is nothing
     /// left to wait for.
     pub fn run(&mut self, limit: Duration) -> bool {
         let until = self.now() + limit;
-        self.turns();
+        self.turns(0);
         while !self.is_done() {
             let Some(next) = self.next_moment().filter(|next| *next <= until) else { return false };
             self.pass_to(next);
-            self.turns();
+            self.turns(0);
         }
         true
     }
@@ -203,13 +204,13 @@ impl Pair {
         self.link.pass(moment.saturating_since(self.link.now()));
     }
 
-    /// Both take turns at this moment, until neither has anything to do.
-    fn turns(&mut self) {
-        for _ in 0..self.max_turns {
+    /// Both take turns at this moment, until neither has anything to do. Counts on from `before`.
+    fn turns(&mut self, before: u32) -> u32 {
+        for turns in before..self.max_turns {
             let client = self.client.turn(&mut self.link);
             let server = self.server.turn(&mut self.link);
             if !client && !server {
-                return;
+                return turns + 1;
             }
         }
         panic!("both ends were still busy after {} turns each", self.max_turns);

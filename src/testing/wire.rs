@@ -52,7 +52,7 @@ pub enum Arrival {
 /// time, and follows from the seed: the same calls give the same bytes in the same pieces. Offsets count from the first byte
 /// that was ever written to it.
 pub struct Wire {
-    /// What was written and not read, in the order of its arrival.
+    /// What was written and not read. Each waits for those before it, whenever it is due.
     flight: VecDeque<Parcel>,
     /// The bytes in `flight` that were not read.
     in_flight: usize,
@@ -198,8 +198,7 @@ impl Wire {
         }
         if !self.is_dropped && !bytes.is_empty() {
             self.in_flight += bytes.len();
-            let due = self.due(now);
-            self.flight.push_back(Parcel { due, bytes, read: 0 });
+            self.flight.push_back(Parcel { due: now + self.latency, bytes, read: 0 });
         }
         n
     }
@@ -207,13 +206,8 @@ impl Wire {
     /// The writer ends its direction: a half-close, which arrives behind all that was written. May be called again.
     pub fn close(&mut self, now: Timestamp) {
         if self.end.is_none() {
-            self.end = Some(self.due(now));
+            self.end = Some(now + self.latency);
         }
-    }
-
-    fn due(&self, now: Timestamp) -> Timestamp {
-        let due = now + self.latency;
-        self.flight.back().map_or(due, |last| due.max(last.due))
     }
 
     /// Reads what has arrived by `now` into `buf`, one piece of it.
