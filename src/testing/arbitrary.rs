@@ -8,7 +8,8 @@ use core::time::Duration;
 use arbitrary::{Arbitrary, MaxRecursionReached, Result, Unstructured, size_hint};
 
 use super::frame::{Length, Mask, RawFrame};
-use super::script::{Script, Step};
+use super::script::Script;
+use super::step::Step;
 use crate::close::CloseCode;
 use crate::config::{Config, Delivery};
 #[cfg(feature = "deflate")]

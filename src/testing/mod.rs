@@ -19,6 +19,7 @@ mod pair;
 mod peer;
 mod random;
 mod script;
+mod step;
 mod wire;
 
 pub use endpoint::{Endpoint, answer_request};
@@ -26,5 +27,6 @@ pub use frame::{Length, Mask, RawFrame};
 pub use link::{Link, LinkEnd};
 pub use pair::Pair;
 pub use peer::{RequestFlaw, ResponseFlaw, ScriptedPeer};
-pub use script::{Broken, Run, Script, Step};
+pub use script::{Broken, Run, Script};
+pub use step::Step;
 pub use wire::{Arrival, Chunking, Wire};
