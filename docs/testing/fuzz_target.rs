@@ -1,5 +1,6 @@
 //! A small application over WebSocket messages, and a complete fuzz target for it. As `fuzz/fuzz_targets/store.rs` it runs under
-//! `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing.
+//! `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing. What is for one of the two alone stands
+//! under `cfg(fuzzing)`, which a fuzz crate can leave out together with the test.
 
 #![cfg_attr(fuzzing, no_main)]
 
