@@ -69,6 +69,8 @@
 //!
 //! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of them, for
 //! property tests of your own code.
+//! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts of calls.
+//! `arbitrary`: those scripts and the public types out of a fuzzer's bytes. Both are for the tests of your own code.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -95,6 +97,8 @@ mod read_buffer;
 mod state;
 #[cfg(feature = "proptest")]
 pub mod strategies;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timer;
 mod utf8;
 
@@ -124,6 +128,11 @@ pub use prepared::PreparedMessage;
 pub use read_buffer::ReadBuffer;
 pub use state::{Role, State};
 pub use timer::Timestamp;
+
+/// The page's examples are run with the tests.
+#[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]
+#[doc = include_str!("../docs/testing.md")]
+struct TestingPage;
 
 /// The README's programs are compiled with the tests.
 #[cfg(doctest)]

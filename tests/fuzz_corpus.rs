@@ -62,6 +62,11 @@ fn script() {
 }
 
 #[test]
+fn user_script() {
+    replay("user_script", targets::user_script::user_script);
+}
+
+#[test]
 fn queue() {
     replay("queue", targets::queue::queue);
 }

@@ -13,6 +13,7 @@ pub use targets::handshake_response::handshake_response;
 pub use targets::queue::queue;
 pub use targets::receive::receive;
 pub use targets::script::script;
+pub use targets::user_script::user_script;
 
 #[cfg(not(feature = "deflate"))]
 compile_error!("the targets want permessage-deflate; only the replay is built without it");

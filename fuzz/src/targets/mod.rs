@@ -12,3 +12,4 @@ pub mod queue;
 pub mod receive;
 pub mod script;
 pub mod source;
+pub mod user_script;

@@ -1,0 +1,396 @@
+//! Public values and scripts out of a fuzzer's bytes. Whatever the bytes are, what is made is valid where a type promises
+//! that, and bounded; limits are sane or extreme, but no limit lets a connection hold more than a few megabytes.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use arbitrary::{Arbitrary, MaxRecursionReached, Result, Unstructured, size_hint};
+
+use super::frame::{Length, Mask, RawFrame};
+use super::script::Script;
+use super::step::Step;
+use crate::close::CloseCode;
+use crate::config::{Config, Delivery};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, DeflateParams};
+use crate::entropy::Entropy;
+use crate::event::{Message, MessageKind};
+use crate::frame::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
+use crate::state::Role;
+
+/// A script has no more steps than that.
+const MAX_STEPS: usize = 200;
+
+/// Sizes at which something changes: the forms of a frame's length, a control frame's limit, the queue's pieces.
+const SIZES: &[usize] =
+    &[0, 1, 2, 20, 124, 125, 126, 127, 600, 4096, 16_384, 65_535, 65_536, 70_000];
+
+impl<'a> Arbitrary<'a> for Role {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        u.choose(&[Role::Client, Role::Server]).copied()
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+impl<'a> Arbitrary<'a> for MessageKind {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        u.choose(&[MessageKind::Text, MessageKind::Binary]).copied()
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Opcode {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        u.choose(&[
+            Opcode::Continuation,
+            Opcode::Text,
+            Opcode::Binary,
+            Opcode::Close,
+            Opcode::Ping,
+            Opcode::Pong,
+        ])
+        .copied()
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// Any number; those that mean something are likely.
+impl<'a> Arbitrary<'a> for CloseCode {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(CloseCode::new(match u.arbitrary::<u8>()? {
+            n @ 0..=15 => 1000 + u16::from(n),
+            n @ 16..=21 => [0, 999, 2999, 3000, 4999, 5000][usize::from(n) - 16],
+            _ => u.arbitrary()?,
+        }))
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(3))
+    }
+}
+
+/// Text that is UTF-8, or any bytes.
+impl<'a> Arbitrary<'a> for Message<'_> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match MessageKind::arbitrary(u)? {
+            MessageKind::Text => Message::from(u.arbitrary::<String>()?),
+            MessageKind::Binary => Message::from(u.arbitrary::<Vec<u8>>()?),
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, None)
+    }
+}
+
+/// A header that [`FrameHeader::decode`] reads back as it is.
+impl<'a> Arbitrary<'a> for FrameHeader {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let opcode = Opcode::arbitrary(u)?;
+        let payload_len = match opcode.is_control() {
+            true => u.int_in_range(0..=MAX_CONTROL_BYTES as u64)?,
+            // Each form of the length is as likely as the others.
+            false => match u.int_in_range(0..=2)? {
+                0 => u.int_in_range(0..=125)?,
+                1 => u.int_in_range(126..=0xffff)?,
+                _ => u.int_in_range(0x1_0000..=u64::MAX >> 1)?,
+            },
+        };
+        Ok(FrameHeader {
+            fin: opcode.is_control() || u.arbitrary()?,
+            rsv: u.int_in_range(0..=7)?,
+            opcode,
+            mask: u.arbitrary()?,
+            // RFC 6455 5.5.1: a Close has no body of one byte.
+            payload_len: payload_len + u64::from(opcode == Opcode::Close && payload_len == 1),
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (4, Some(17))
+    }
+}
+
+/// A whole frame: right more often than not, but anything can be wrong with it.
+impl<'a> Arbitrary<'a> for RawFrame {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let opcode = if u.ratio(1, 32)? { u.arbitrary()? } else { Opcode::arbitrary(u)? as u8 };
+        let is_control = opcode & 8 != 0;
+        let payload = match opcode {
+            1 if !u.ratio(1, 32)? => text(u)?.into_bytes(),
+            8 if !u.ratio(1, 4)? => [&[3, 0xe8][..], text(u)?.as_bytes()].concat(),
+            _ => payload(u)?,
+        };
+        let mut frame = RawFrame::new(opcode, payload);
+        if is_control && !u.ratio(1, 32)? {
+            frame.payload.truncate(MAX_CONTROL_BYTES);
+        }
+        if u.ratio(if is_control { 1 } else { 8 }, 32)? {
+            frame = frame.unfinished();
+        }
+        if u.ratio(1, 32)? {
+            frame = frame.rsv(u.arbitrary()?);
+        }
+        if u.ratio(1, 32)? {
+            frame.mask = if u.arbitrary()? { Mask::Key(u.arbitrary()?) } else { Mask::Unmasked };
+        }
+        if u.ratio(1, 32)? {
+            frame.length = match u.int_in_range(0..=2)? {
+                0 => Length::SixteenBit,
+                1 => Length::SixtyFourBit,
+                _ => Length::Claimed(u.arbitrary()?),
+            };
+        }
+        Ok(frame)
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (7, None)
+    }
+}
+
+/// A few of the fuzzer's own bytes, so that some are left for more steps; or many of one, that a little input makes much.
+fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    if u.ratio(1, 8)? {
+        let (byte, len) = (u.arbitrary()?, *u.choose(SIZES)?);
+        return Ok(alloc::vec![byte; len]);
+    }
+    Ok(few_bytes(u)?.to_vec())
+}
+
+/// Text in the same way.
+fn text(u: &mut Unstructured<'_>) -> Result<String> {
+    if u.ratio(1, 8)? {
+        let len = *u.choose(SIZES)?;
+        return Ok("aé€😀".chars().cycle().take(len).collect());
+    }
+    Ok(String::from_utf8_lossy(few_bytes(u)?).into_owned())
+}
+
+fn few_bytes<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
+    let len = u.int_in_range(0..=20)?;
+    u.bytes(len.min(u.len()))
+}
+
+/// A message of any kind.
+fn any_message(u: &mut Unstructured<'_>) -> Result<Message<'static>> {
+    Ok(match MessageKind::arbitrary(u)? {
+        MessageKind::Text => Message::from(text(u)?),
+        MessageKind::Binary => Message::from(payload(u)?),
+    })
+}
+
+/// The first choice, which is the sane one, in seven of eight cases.
+fn first_or<T: Copy>(choices: &[T], u: &mut Unstructured<'_>) -> Result<T> {
+    let byte = usize::from(u.arbitrary::<u8>()?);
+    Ok(choices[if byte < 224 { 0 } else { byte % choices.len() }])
+}
+
+/// Sane limits or extreme ones, timeouts or none; [`Entropy::Seed`]. A connection with it holds a few megabytes at the
+/// most.
+impl<'a> Arbitrary<'a> for Config {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        const BYTES: &[u64] = &[1024 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
+        const HEADS: &[usize] = &[16 * 1024, 0, 1, 64, 200, 64 * 1024];
+        const TIMES: &[Option<u64>] =
+            &[None, Some(0), Some(1), Some(50), Some(5000), Some(u64::MAX)];
+        let time = |u: &mut Unstructured<'a>| -> Result<Option<Duration>> {
+            Ok(first_or(TIMES, u)?.map(Duration::from_millis))
+        };
+        Ok(Config {
+            delivery: *u.choose(&[Delivery::Messages, Delivery::Chunks])?,
+            max_head_bytes: first_or(HEADS, u)?,
+            max_headers: first_or(&[64, 0, 1, 5, usize::MAX], u)?,
+            max_early_bytes: first_or(HEADS, u)?,
+            max_refusal_body_bytes: first_or(HEADS, u)?,
+            max_frame_bytes: first_or(BYTES, u)?,
+            max_message_bytes: first_or(BYTES, u)?,
+            max_fragments: first_or(&[u32::MAX, 0, 1, 2, 3, 100], u)?,
+            max_outgoing_bytes: first_or(BYTES, u)?,
+            high_water_bytes: first_or(BYTES, u)?,
+            low_water_bytes: first_or(BYTES, u)?,
+            max_queued_pongs: first_or(&[16, 0, 1, 2, u8::MAX], u)?,
+            handshake_timeout: time(u)?,
+            close_timeout: time(u)?,
+            idle_timeout: time(u)?,
+            keepalive_interval: time(u)?,
+            require_subprotocol: u.arbitrary()?,
+            #[cfg(feature = "deflate")]
+            deflate: u.arbitrary()?,
+            entropy: Entropy::Seed(u.arbitrary()?),
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        let deflate = if cfg!(feature = "deflate") { (1, 8) } else { (0, 0) };
+        (25 + deflate.0, Some(25 + deflate.1))
+    }
+}
+
+/// Any options; those out of range are brought into it by their user.
+#[cfg(feature = "deflate")]
+impl<'a> Arbitrary<'a> for Deflate {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Deflate {
+            level: u.int_in_range(0..=10)?,
+            min_bytes: *u.choose(&[64, 0, 1, 1000])?,
+            server_max_window_bits: u.int_in_range(7..=16)?,
+            client_max_window_bits: u.int_in_range(7..=16)?,
+            server_no_context_takeover: u.arbitrary()?,
+            client_no_context_takeover: u.arbitrary()?,
+            required: u.arbitrary()?,
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (7, Some(7))
+    }
+}
+
+/// What a negotiation can come to (RFC 7692 7.1).
+#[cfg(feature = "deflate")]
+impl<'a> Arbitrary<'a> for DeflateParams {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(DeflateParams {
+            server_no_context_takeover: u.arbitrary()?,
+            client_no_context_takeover: u.arbitrary()?,
+            server_max_window_bits: u.int_in_range(8..=15)?,
+            client_max_window_bits: u.int_in_range(8..=15)?,
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (4, Some(4))
+    }
+}
+
+/// Calls that make sense more often than not; the end, and what harms the connection, is rare.
+impl<'a> Arbitrary<'a> for Script {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let mut script = Script::new(Role::arbitrary(u)?);
+        script.handshake = u.ratio(1, 4)?;
+        #[cfg(feature = "deflate")]
+        if u.ratio(1, 4)? {
+            script.deflate = Some(u.arbitrary()?);
+        }
+        let mut open = Fragments::default();
+        if script.handshake && u.ratio(7, 8)? {
+            script.steps.push(Step::Handshake);
+            script.steps.push(Step::Accept);
+        }
+        while script.steps.len() < MAX_STEPS && !u.is_empty() {
+            script.steps.push(open.step(u)?);
+        }
+        Ok(script)
+    }
+
+    fn size_hint(depth: usize) -> (usize, Option<usize>) {
+        size_hint::and((3, None), Role::size_hint(depth))
+    }
+
+    fn try_size_hint(depth: usize) -> Result<(usize, Option<usize>), MaxRecursionReached> {
+        Ok(Self::size_hint(depth))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Step {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Fragments::default().step(u)
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, None)
+    }
+}
+
+/// The messages that are being sent and received in fragments, so that the next step can go on with them.
+#[derive(Default)]
+struct Fragments {
+    sent: Option<MessageKind>,
+    received: Option<MessageKind>,
+}
+
+impl Fragments {
+    fn step(&mut self, u: &mut Unstructured<'_>) -> Result<Step> {
+        Ok(match u.int_in_range(0..=31)? {
+            0..=9 => {
+                let (frame, most) = (self.frame(u)?, *u.choose(&[usize::MAX, 1, 2, 7, 100])?);
+                // Byte by byte is for short ones: a long one in that many reads would take all the fuzzer's time.
+                let most = most.max(frame.payload.len() / 64);
+                Step::Frame(frame, most)
+            }
+            10..=12 => Step::Send(any_message(u)?),
+            13 => Step::SendPrepared(any_message(u)?),
+            14 => Step::SendUncompressed(any_message(u)?),
+            15..=17 => self.fragment(u)?,
+            18 => Step::Ping(payload(u)?),
+            19 => Step::Pong(payload(u)?),
+            20..=22 => Step::Write(*u.choose(&[usize::MAX, 0, 1, 2, 3, 5, 14, 100, 5000])?),
+            23 => Step::Take,
+            24 | 25 => {
+                Step::Tick(Duration::from_millis(*u.choose(&[0, 1, 49, 50, 5000, 100_000])?))
+            }
+            26 => Step::ReleaseMemory,
+            27 if u.ratio(1, 8)? => Step::Receive(few_bytes(u)?.to_vec()),
+            28 => u
+                .choose(&[Step::Handshake, Step::Accept, Step::Reject(403), Step::Respond(404)])?
+                .clone(),
+            // What ends the connection must be meant.
+            29 if u.ratio(1, 4)? => Step::Close(u.arbitrary()?, text(u)?),
+            30 if u.ratio(1, 8)? => Step::End,
+            31 if u.ratio(1, 8)? => Step::Abort,
+            31 if u.ratio(1, 4)? => Step::CloseWithoutCode,
+            _ => Step::Send(any_message(u)?),
+        })
+    }
+
+    /// A frame that goes on with the message that is open, or begins one, if that makes a difference.
+    fn frame(&mut self, u: &mut Unstructured<'_>) -> Result<RawFrame> {
+        let mut frame = RawFrame::arbitrary(u)?;
+        if frame.opcode() == 8 && !u.ratio(1, 8)? {
+            frame = RawFrame::ping("");
+        }
+        if frame.opcode() < 3 && !u.ratio(1, 32)? {
+            let opcode = match (self.received, frame.opcode()) {
+                (None, 0) => 2,
+                (None, opcode) => opcode,
+                (Some(_), _) => 0,
+            };
+            frame.first = (frame.first & 0xf0) | opcode;
+            if self.received == Some(MessageKind::Text) {
+                frame.payload = String::from_utf8_lossy(&frame.payload).into_owned().into_bytes();
+            }
+        }
+        self.received = match frame.opcode() {
+            0..=2 if frame.is_final() => None,
+            1 => Some(MessageKind::Text),
+            2 => Some(MessageKind::Binary),
+            _ => self.received,
+        };
+        Ok(frame)
+    }
+
+    fn fragment(&mut self, u: &mut Unstructured<'_>) -> Result<Step> {
+        let kind = match self.sent {
+            Some(kind) if !u.ratio(1, 32)? => kind,
+            _ => MessageKind::arbitrary(u)?,
+        };
+        let last = u.ratio(1, 3)?;
+        self.sent = (!last).then_some(kind);
+        let payload = match kind {
+            MessageKind::Text if !u.ratio(1, 16)? => text(u)?.into_bytes(),
+            _ => payload(u)?,
+        };
+        Ok(Step::Fragment { kind, payload, last })
+    }
+}

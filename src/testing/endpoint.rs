@@ -1,0 +1,200 @@
+//! One end of a simulated conversation: a connection, and the documented loop around it, turn by turn, over a
+//! [`Link`](super::Link). What is done with events is left to a reaction of the user's.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::invariants::Life;
+use super::link::Link;
+use super::wire::Arrival;
+use crate::connection::Connection;
+use crate::event::Event;
+use crate::handshake::Accept;
+use crate::timer::Timestamp;
+
+/// What an end does about an event, besides keeping it.
+type Reaction = Box<dyn FnMut(&mut Connection, &Event<'static>)>;
+
+/// A read of it takes no more than that.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A [`Connection`] in the loop that the [crate's page](crate) describes, over one end of a [`Link`].
+///
+/// A [`Pair`](super::Pair) has two of them. One alone is the peer of a loop of your own: let both take their turns until
+/// neither has anything to do, then let time pass.
+///
+/// ```
+/// use websocket_proto::testing::{Endpoint, Link};
+/// use websocket_proto::{Config, Connection, Role};
+///
+/// let mut link = Link::new(1);
+/// let mut server = Endpoint::new(Connection::server(Config::default()));
+/// link.end(Role::Client).try_write(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"); // by your own code
+/// while server.turn(&mut link) {}
+/// let mut buf = [0; 1024];
+/// link.end(Role::Client).try_read(&mut buf);
+/// assert!(buf.starts_with(b"HTTP/1.1 404 "));
+/// ```
+///
+/// # Panics
+///
+/// [`turn`](Endpoint::turn) does so if the connection breaks one of its promises: an event after
+/// [`Event::Closed`], a state that goes back, input that is not used up. That is a mistake of this library.
+pub struct Endpoint {
+    conn: Connection,
+    events: Vec<Event<'static>>,
+    reaction: Reaction,
+    life: Life,
+    deadline: Option<Timestamp>,
+    /// The loop has ended.
+    is_done: bool,
+    buf: Vec<u8>,
+}
+
+impl Endpoint {
+    /// The loop around `conn`. Requests are [answered](answer_request) as they come.
+    pub fn new(conn: Connection) -> Endpoint {
+        let life = Life::new(&conn);
+        Endpoint {
+            conn,
+            events: Vec::new(),
+            reaction: Box::new(answer_request),
+            life,
+            deadline: None,
+            is_done: false,
+            buf: vec![0; READ_BYTES],
+        }
+    }
+
+    /// What is done about each event from now on: it replaces [`answer_request`].
+    ///
+    /// A request that it does not answer waits, until the test answers it by
+    /// [`accept`](Connection::accept) or [`reject`](Connection::reject).
+    pub fn on_event(&mut self, reaction: impl FnMut(&mut Connection, &Event<'static>) + 'static) {
+        self.reaction = Box::new(reaction);
+    }
+
+    /// The connection, to send, ping, close.
+    pub fn conn(&mut self) -> &mut Connection {
+        &mut self.conn
+    }
+
+    /// The events so far, but for those that were [taken](Endpoint::take_events).
+    pub fn events(&self) -> &[Event<'static>] {
+        &self.events
+    }
+
+    /// Takes the events so far.
+    pub fn take_events(&mut self) -> Vec<Event<'static>> {
+        core::mem::take(&mut self.events)
+    }
+
+    /// Whether its loop has ended: the connection is finished, and the transport dropped.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// When it wants a turn even if nothing arrives.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline.filter(|_| !self.is_done)
+    }
+
+    /// Goes once around the loop, at the link's time: tick, drain `poll_event`, write, shut down, stop if finished, read
+    /// once, `receive`. Returns whether anything came of it.
+    pub fn turn(&mut self, link: &mut Link) -> bool {
+        if self.is_done {
+            return false;
+        }
+        let mut end = link.end(self.conn.role());
+        let mut moved = false;
+        self.deadline = self.conn.tick(end.now());
+        while let Some(event) = self.conn.poll_event() {
+            self.react(event);
+            moved = true;
+        }
+        while self.conn.wants_write() {
+            let n = end.try_write(self.conn.outgoing());
+            if n == 0 {
+                break;
+            }
+            self.conn.advance(n);
+            moved = true;
+        }
+        if self.conn.wants_shutdown() {
+            moved |= !end.is_shut_down();
+            end.shut_down();
+        }
+        self.check();
+        if self.conn.is_finished() {
+            end.drop_transport();
+            self.is_done = true;
+            return true;
+        }
+        if self.conn.wants_read() {
+            let mut buf = core::mem::take(&mut self.buf);
+            match end.try_read(&mut buf) {
+                Arrival::Nothing => {}
+                Arrival::Bytes(n) => {
+                    self.receive(&mut buf[..n]);
+                    moved = true;
+                }
+                Arrival::End => {
+                    self.conn.receive_eof();
+                    moved = true;
+                }
+                Arrival::Broken => {
+                    self.conn.abort();
+                    moved = true;
+                }
+            }
+            self.buf = buf;
+        }
+        self.check();
+        moved
+    }
+
+    fn receive(&mut self, mut input: &mut [u8]) {
+        while let Some(event) = self.conn.receive(&mut input) {
+            self.react(event.into_owned());
+        }
+        assert!(input.is_empty(), "{} bytes were not received", input.len());
+    }
+
+    fn react(&mut self, event: Event<'static>) {
+        if let Err(what) = self.life.note(&event) {
+            panic!("{:?}: {what}", self.conn.role());
+        }
+        self.check();
+        (self.reaction)(&mut self.conn, &event);
+        self.events.push(event);
+    }
+
+    fn check(&mut self) {
+        if let Err(what) = self.life.check(&self.conn) {
+            panic!("{:?}: {what}", self.conn.role());
+        }
+    }
+}
+
+/// The reaction of an [`Endpoint`] that was given no other: accepts a request for a WebSocket, answers any other by 404,
+/// and leaves all else alone.
+pub fn answer_request(conn: &mut Connection, event: &Event<'_>) {
+    let answered = match event {
+        Event::UpgradeRequest(_) => conn.accept(&Accept::new()),
+        Event::PlainRequest(_) => conn.respond(404),
+        _ => Ok(()),
+    };
+    answered.expect("the request waits for its answer");
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("conn", &self.conn)
+            .field("events", &self.events)
+            .field("is_done", &self.is_done)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! A simulated transport: two wires and the clock that both ends share. It knows nothing of WebSocket; it is there for
+//! loops, ours and the user's own.
+
+use core::time::Duration;
+
+use super::wire::{Arrival, Wire};
+use crate::state::Role;
+use crate::timer::Timestamp;
+
+/// Two [wires](Wire) and a virtual clock: the transport between a client and a server.
+///
+/// It joins the two ends of a [`Pair`](super::Pair). Alone, it lets a loop of your own talk with one of ours: see
+/// [`Endpoint`](super::Endpoint).
+#[derive(Debug)]
+pub struct Link {
+    now: Timestamp,
+    /// That which the client writes, then that which the server writes.
+    wires: [Wire; 2],
+}
+
+impl Link {
+    /// A perfect transport at the moment 0; the seed is for what is asked of its wires later.
+    pub fn new(seed: u64) -> Link {
+        Link {
+            now: Timestamp::default(),
+            wires: [Wire::new(seed), Wire::new(seed ^ 0x5eed_0000_0000_0000)],
+        }
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Lets time pass, and nothing else happen.
+    pub fn pass(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+    }
+
+    /// The wire that `writer` writes and the other reads.
+    pub fn wire(&mut self, writer: Role) -> &mut Wire {
+        &mut self.wires[writer as usize]
+    }
+
+    /// All bytes that `writer` has ever written.
+    pub fn transcript(&self, writer: Role) -> &[u8] {
+        self.wires[writer as usize].written()
+    }
+
+    /// One end, to read and write at the present moment.
+    pub fn end(&mut self, role: Role) -> LinkEnd<'_> {
+        LinkEnd { link: self, role }
+    }
+
+    /// The next moment at which bytes or an end arrive somewhere; what is there already does not count.
+    pub fn next_arrival(&self) -> Option<Timestamp> {
+        let arrivals = self.wires.iter().filter_map(Wire::next_arrival);
+        arrivals.filter(|arrival| *arrival > self.now).min()
+    }
+}
+
+/// One end of a [`Link`], which reads and writes without blocking. With the feature `std` it is `io::Read` and
+/// `io::Write` too, for loops that want those.
+#[derive(Debug)]
+pub struct LinkEnd<'l> {
+    link: &'l mut Link,
+    role: Role,
+}
+
+impl LinkEnd<'_> {
+    /// Writes, and returns how many of the bytes were taken; see [`Wire::write`].
+    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
+        let now = self.link.now;
+        self.link.wire(self.role).write(now, bytes)
+    }
+
+    /// Reads one piece of what has arrived; see [`Wire::read`].
+    pub fn try_read(&mut self, buf: &mut [u8]) -> Arrival {
+        let now = self.link.now;
+        self.link.wire(self.role.peer()).read(now, buf)
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.link.now
+    }
+
+    /// Whether the write side was shut down.
+    pub fn is_shut_down(&self) -> bool {
+        self.link.wires[self.role as usize].is_closed()
+    }
+
+    /// Shuts the write side down.
+    pub fn shut_down(&mut self) {
+        let now = self.link.now;
+        self.link.wire(self.role).close(now);
+    }
+
+    /// Drops this end: the write side is shut down, and nothing is read any more.
+    pub fn drop_transport(&mut self) {
+        self.shut_down();
+        self.link.wire(self.role.peer()).discard();
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Read for LinkEnd<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match self.try_read(buf) {
+            Arrival::Nothing => Err(std::io::ErrorKind::WouldBlock.into()),
+            Arrival::Bytes(n) => Ok(n),
+            Arrival::End => Ok(0),
+            Arrival::Broken => Err(std::io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for LinkEnd<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.try_write(bytes) {
+            0 if !bytes.is_empty() => Err(std::io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Role {
+    /// The other one.
+    pub(super) fn peer(self) -> Role {
+        match self {
+            Role::Client => Role::Server,
+            Role::Server => Role::Client,
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! A sequence of calls as a value: run on a connection, it says after which call a promise was broken, and what came of
+//! each. It is what a fuzzer makes out of its bytes, and what is left of a failure to be read.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::invariants::{Checked, Life, Output, holds};
+use super::peer::{header, request, response};
+use super::step::Step;
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::error::UsageError;
+use crate::event::{Event, MessageKind};
+use crate::handshake::{Accept, ClientRequest};
+use crate::prepared::PreparedMessage;
+use crate::state::{Role, State};
+use crate::timer::Timestamp;
+
+/// A sequence of calls for one [`Connection`].
+///
+/// After every call the promises of a connection are checked, by what can be seen from outside:
+///
+/// - no event comes after [`Event::Closed`]; the state never goes back; [`is_finished`](Connection::is_finished) stays;
+/// - `None` from [`receive`](Connection::receive) means that the input is used up;
+/// - all output is well-formed, as its role has it; what is outgoing is what
+///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs behind it;
+/// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
+///   permessage-deflate: less what was released of whole messages);
+/// - no more pongs wait than [`Config::max_queued_pongs`];
+/// - what is closed stays so, whatever is called.
+///
+/// ```
+/// use websocket_proto::testing::{RawFrame, Script, Step};
+/// use websocket_proto::{Config, Event, Message, Role};
+///
+/// let mut script = Script::new(Role::Server);
+/// script.steps.push(Step::Send("Hello".into()));
+/// script.steps.push(Step::Frame(RawFrame::text("world"), 1));
+/// script.steps.push(Step::Write(3));
+/// let run = script.run(Config::default())?;
+/// assert!(matches!(&run.events[..], [(1, Event::Message(Message::Text(text)))] if text == "world"));
+/// assert_eq!(run.output, b"\x81\x05Hello");
+/// # Ok::<(), websocket_proto::testing::Broken>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Script {
+    /// The role of the connection that it is for.
+    pub role: Role,
+    /// The connection begins with the opening handshake. Default: `false`, it begins open.
+    pub handshake: bool,
+    /// A connection that begins open has agreed on permessage-deflate with these parameters. Default: `None`.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::DeflateParams>,
+    /// What is done, in this order.
+    pub steps: Vec<Step>,
+}
+
+/// What has come of a script.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// The connection; all that was outgoing is released.
+    pub conn: Connection,
+    /// All events, each with the index of the step that brought it.
+    pub events: Vec<(usize, Event<'static>)>,
+    /// What each step has returned; `Ok` where a call returns nothing.
+    pub results: Vec<Result<(), UsageError>>,
+    /// All bytes that were released.
+    pub output: Vec<u8>,
+}
+
+/// A promise that a connection has broken: a mistake of this library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broken {
+    /// The index of the step; the number of steps if it was after the last.
+    pub index: usize,
+    /// The step; `None` after the last.
+    pub step: Option<Step>,
+    /// What was broken.
+    pub what: String,
+}
+
+impl Script {
+    /// An empty script for an open connection in this role.
+    pub fn new(role: Role) -> Script {
+        Script {
+            role,
+            handshake: false,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+            steps: Vec::new(),
+        }
+    }
+
+    /// A connection that it can run on.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::Entropy`] for a client without a source of masking keys.
+    pub fn connection(&self, config: Config) -> Result<Connection, UsageError> {
+        #[cfg(feature = "deflate")]
+        if let (false, Some(params)) = (self.handshake, self.deflate) {
+            return Connection::from_upgrade_with_deflate(self.role, params, config);
+        }
+        match (self.handshake, self.role) {
+            (false, role) => Connection::from_upgrade(role, config),
+            (true, Role::Server) => Ok(Connection::server(config)),
+            (true, Role::Client) => {
+                let request = ClientRequest::new("ws://peer.test/chat").expect("the URI is good");
+                Connection::client(&request, config)
+            }
+        }
+    }
+
+    /// Runs it on a [`connection`](Script::connection) with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// The first promise that is broken.
+    ///
+    /// # Panics
+    ///
+    /// If the connection cannot be made: for a client without a source of masking keys.
+    pub fn run(&self, config: Config) -> Result<Run, Broken> {
+        let conn = self.connection(config).expect("the configuration has a source of entropy");
+        self.run_with(conn, |_, _| {})
+    }
+
+    /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
+    /// likes, but for `advance` and `take_outgoing`: what is written is the script's business. Messages that it sends
+    /// with permessage-deflate put an end to the check of the buffered amount, since their size is not to be seen.
+    ///
+    /// # Errors
+    ///
+    /// The first promise that is broken.
+    pub fn run_with(
+        &self,
+        conn: Connection,
+        react: impl FnMut(&mut Connection, &Event<'static>),
+    ) -> Result<Run, Broken> {
+        let mut runner = Runner {
+            life: Life::new(&conn),
+            out: Output::new(&conn),
+            run: Run { conn, events: Vec::new(), results: Vec::new(), output: Vec::new() },
+            now: Timestamp::default(),
+            react,
+        };
+        for (index, step) in self.steps.iter().enumerate() {
+            let done = runner.step(index, step);
+            done.map_err(|what| Broken { index, step: Some(step.clone()), what })?;
+        }
+        let index = self.steps.len();
+        runner.finish(index).map_err(|what| Broken { index, step: None, what })?;
+        Ok(runner.run)
+    }
+}
+
+struct Runner<R> {
+    run: Run,
+    life: Life,
+    out: Output,
+    now: Timestamp,
+    react: R,
+}
+
+impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
+    fn step(&mut self, index: usize, step: &Step) -> Checked {
+        let conn = &mut self.run.conn;
+        let result = match step {
+            Step::Handshake => {
+                let bytes = self.handshake();
+                self.receive(index, &bytes)?;
+                Ok(())
+            }
+            Step::Receive(bytes) => {
+                self.receive(index, bytes)?;
+                Ok(())
+            }
+            Step::Frame(frame, most) => {
+                let bytes = frame.encode(conn.role().peer());
+                for piece in bytes.chunks((*most).max(1)) {
+                    self.receive(index, piece)?;
+                }
+                Ok(())
+            }
+            Step::End => {
+                conn.receive_eof();
+                Ok(())
+            }
+            Step::Accept => conn.accept(&Accept::new()),
+            Step::Reject(status) => conn.reject(*status),
+            Step::Respond(status) => conn.respond(*status),
+            Step::Send(message) => {
+                let sent = conn.send(message);
+                self.sent(sent, message.len())
+            }
+            Step::SendPrepared(message) => {
+                let sent = conn.send_prepared(&PreparedMessage::new(message));
+                self.sent(sent, message.len())
+            }
+            Step::SendUncompressed(message) => {
+                #[cfg(feature = "deflate")]
+                let sent = conn.send_uncompressed(message);
+                #[cfg(not(feature = "deflate"))]
+                let sent = conn.send(message);
+                self.sent(sent, message.len())
+            }
+            Step::Fragment { kind, payload, last } => {
+                let sent = conn.send_fragment(*kind, payload, *last);
+                self.sent(sent, payload.len())
+            }
+            Step::Ping(payload) => conn.ping(payload),
+            Step::Pong(payload) => {
+                let sent = conn.pong(payload);
+                self.out.own_pongs += u64::from(sent.is_ok());
+                sent
+            }
+            Step::Close(code, reason) => conn.close(*code, reason),
+            Step::CloseWithoutCode => {
+                conn.close_without_code();
+                Ok(())
+            }
+            Step::Write(n) => {
+                let bytes = self.out.release(conn, *n)?;
+                self.run.output.extend(bytes);
+                Ok(())
+            }
+            Step::Take => {
+                self.out.take(conn);
+                Ok(())
+            }
+            Step::Tick(passed) => {
+                self.now = self.now + *passed;
+                let (now, next) = (self.now, conn.tick(self.now));
+                holds(next.is_none_or(|next| next > now), || {
+                    format!("at {now:?} it wants to be called at {next:?}")
+                })?;
+                Ok(())
+            }
+            Step::Abort => {
+                conn.abort();
+                let is_finished = conn.is_finished();
+                holds(is_finished, || "it is not finished after abort".into())?;
+                Ok(())
+            }
+            Step::ReleaseMemory => {
+                conn.release_memory();
+                Ok(())
+            }
+        };
+        self.run.results.push(result);
+        self.check()?;
+        self.poll(index)
+    }
+
+    fn sent(&mut self, sent: Result<(), UsageError>, len: usize) -> Result<(), UsageError> {
+        if sent.is_ok() {
+            self.out.sent(len);
+        }
+        sent
+    }
+
+    /// What the peer sends in the opening handshake; nothing where there is no request to answer.
+    fn handshake(&self) -> Vec<u8> {
+        if self.run.conn.role() == Role::Server {
+            return request(None).into_bytes();
+        }
+        let sent = [&self.run.output[..], &self.out.queued(&self.run.conn)].concat();
+        let head = String::from_utf8_lossy(&sent);
+        header(&head, "Sec-WebSocket-Key")
+            .map_or(Vec::new(), |key| response(key, None).into_bytes())
+    }
+
+    fn receive(&mut self, index: usize, bytes: &[u8]) -> Checked {
+        let mut copy = bytes.to_vec();
+        let mut input = &mut copy[..];
+        loop {
+            let before = input.len();
+            let event = self.run.conn.receive(&mut input);
+            let left = input.len();
+            holds(left <= before, || format!("the input grew from {before} bytes to {left}"))?;
+            let Some(event) = event else {
+                return holds(left == 0, || format!("None, but {left} bytes are not received"));
+            };
+            self.note(index, event.into_owned())?;
+        }
+    }
+
+    fn poll(&mut self, index: usize) -> Checked {
+        while let Some(event) = self.run.conn.poll_event() {
+            self.note(index, event)?;
+        }
+        self.check()
+    }
+
+    fn note(&mut self, index: usize, event: Event<'static>) -> Checked {
+        self.life.note(&event)?;
+        self.check()?;
+        (self.react)(&mut self.run.conn, &event);
+        self.out.learn(&self.run.conn)?;
+        self.run.events.push((index, event));
+        self.check()
+    }
+
+    fn check(&mut self) -> Checked {
+        self.life.check(&self.run.conn)?;
+        self.out.check(&self.run.conn)
+    }
+
+    /// All is released, and a connection that has closed is shown to stay so.
+    fn finish(&mut self, index: usize) -> Checked {
+        self.poll(index)?;
+        let (conn, is_closed) = (&mut self.run.conn, self.life.is_closed());
+        holds((conn.state() == State::Closed) == is_closed, || {
+            format!(
+                "it is {}, {} terminal event",
+                conn.state(),
+                if is_closed { "with a" } else { "without a" }
+            )
+        })?;
+        if is_closed {
+            let before = self.out.queued(conn);
+            stays_closed(conn)?;
+            holds(self.out.queued(conn) == before, || "output changed after the end".into())?;
+        }
+        let bytes = self.out.release(conn, usize::MAX)?;
+        self.run.output.extend(bytes);
+        self.check()
+    }
+}
+
+/// After the end nothing happens, whatever is called.
+fn stays_closed(conn: &mut Connection) -> Checked {
+    let mut bytes = *b"\x81\x80\0\0\0\0\x81\x00GET / HTTP/1.1\r\n\r\n";
+    let mut input = &mut bytes[..];
+    let event = conn.receive(&mut input);
+    holds(event.is_none() && input.is_empty(), || "it receives after the end".into())?;
+    let refused = Err(UsageError::NotOpen(State::Closed));
+    let results = [
+        conn.send("late"),
+        conn.send_fragment(MessageKind::Text, b"late", true),
+        conn.ping(b""),
+        conn.pong(b""),
+    ];
+    holds(results == [refused; 4], || format!("after the end, sending gives {results:?}"))?;
+    conn.close_without_code();
+    conn.release_memory();
+    let waits = [conn.accept(&Accept::new()), conn.reject(404), conn.respond(404)];
+    holds(waits == [Err(UsageError::NoRequestPending); 3], || {
+        format!("after the end, answers give {waits:?}")
+    })?;
+    holds(conn.poll_event().is_none(), || "an event waits after the end".into())
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.step {
+            Some(step) => write!(f, "step {} ({step:?}): {}", self.index, self.what),
+            None => write!(f, "after {} steps: {}", self.index, self.what),
+        }
+    }
+}
+
+impl core::error::Error for Broken {}
