@@ -251,7 +251,7 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
 #[cfg(feature = "deflate")]
 #[test]
 fn a_window_out_of_range_fails_the_handshake() {
-    // rfc7692-7.1.2.1-01
+    // rfc7692-7.1.2.1-02, -06
     for bits in ["", "0", "1", "7", "16", "08", "+9", "-9", "99999999999999999999", "1e1", "\"16\""]
     {
         let mut config = config();
@@ -336,7 +336,7 @@ fn more_headers_than_there_is_room_for_are_refused() {
 /// JavaScript: the value of Upgrade; a Python client: the URL).
 #[test]
 fn a_line_break_cannot_be_injected() {
-    // rfc6455-3-02, rfc6455-4.1-11
+    // rfc6455-3-02, rfc6455-4.1-19
     for evil in ["\r\nX: y", "\nX: y", "\r", "\n", "\0", "a\r\n\r\nGET / HTTP/1.1\r\n"] {
         for uri in [
             format!("ws://example.com/{evil}"),
