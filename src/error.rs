@@ -229,6 +229,78 @@ impl ProtocolError {
             ProtocolError::Handshake(_) => return None,
         })
     }
+
+    /// The section that has the rule which was broken: `RFC 6455 5.1`; for a limit of ours, that which allows limits. For
+    /// logs and error pages: what it says is no part of the protocol.
+    #[must_use]
+    pub fn rfc_section(&self) -> &'static str {
+        match self {
+            ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => "RFC 6455 5.1",
+            ProtocolError::ReservedBits { .. }
+            | ProtocolError::ReservedOpcode { .. }
+            | ProtocolError::NonMinimalLength
+            | ProtocolError::LengthOutOfRange => "RFC 6455 5.2",
+            ProtocolError::UnexpectedContinuation | ProtocolError::UnfinishedMessage => {
+                "RFC 6455 5.4"
+            }
+            ProtocolError::FragmentedControl { .. } | ProtocolError::ControlTooLong { .. } => {
+                "RFC 6455 5.5"
+            }
+            ProtocolError::CloseTooShort | ProtocolError::InvalidCloseReason => "RFC 6455 5.5.1",
+            ProtocolError::InvalidCloseCode { .. } => "RFC 6455 7.4",
+            ProtocolError::InvalidUtf8 => "RFC 6455 8.1",
+            ProtocolError::FrameTooBig { .. }
+            | ProtocolError::MessageTooBig { .. }
+            | ProtocolError::TooManyFragments { .. } => "RFC 6455 10.4",
+            ProtocolError::InvalidDeflate => "RFC 7692 7.2.2",
+            ProtocolError::Handshake(error) => handshake_section(error),
+        }
+    }
+}
+
+/// The section of the rule that an opening handshake broke.
+fn handshake_section(error: &HandshakeError) -> &'static str {
+    use HandshakeError as E;
+    match error {
+        E::ConnectionNotUpgrade
+        | E::UpgradeNotWebSocket
+        | E::DuplicateSubprotocol
+        | E::MissingAccept
+        | E::WrongAccept
+        | E::SubprotocolNotOffered
+        | E::SubprotocolMissing
+        | E::ExtensionNotOffered
+        | E::Refused(_) => "RFC 6455 4.1",
+        E::HttpVersion { .. }
+        | E::Method
+        | E::InvalidTarget
+        | E::MissingHost
+        | E::MissingKey
+        | E::InvalidKey { .. } => "RFC 6455 4.2.1",
+        E::InvalidSubprotocol => "RFC 6455 4.3",
+        E::Version { .. } => "RFC 6455 4.4",
+        E::ExtensionMissing => "RFC 6455 7.4.1",
+        E::InvalidExtensions | E::ExtensionParameters => "RFC 6455 9.1",
+        E::TooManyEarlyBytes { .. } => "RFC 6455 10.4",
+        E::DuplicateKey => "RFC 6455 11.3.1",
+        E::DuplicateAccept => "RFC 6455 11.3.3",
+        E::SeveralSubprotocols => "RFC 6455 11.3.4",
+        E::DuplicateVersion => "RFC 6455 11.3.5",
+        E::HeadTooLong { .. } | E::TooManyHeaders { .. } => "RFC 6585 5",
+        E::InvalidExtendedConnect => "RFC 8441 4",
+        E::Status { .. } => "RFC 8441 5",
+        E::InvalidHeaderValue => "RFC 9110 5.5",
+        E::TooManyInterimResponses { .. } => "RFC 9110 15.2",
+        E::FirstLineTooLong { .. } => "RFC 9110 15.5.15",
+        E::NotHttp { .. } => "RFC 9112 2.1",
+        E::BareLineFeed { .. } => "RFC 9112 2.2",
+        E::RequestLine => "RFC 9112 3",
+        E::DuplicateHost | E::InvalidHost => "RFC 9112 3.2",
+        E::StatusLine => "RFC 9112 4",
+        E::InvalidHeaderName => "RFC 9112 5",
+        E::Body => "RFC 9112 6.3",
+        E::OtherProtocol => "RFC 9220 3",
+    }
 }
 
 impl fmt::Display for ProtocolError {
@@ -278,5 +350,93 @@ impl core::error::Error for ProtocolError {}
 impl From<HandshakeError> for ProtocolError {
     fn from(error: HandshakeError) -> Self {
         ProtocolError::Handshake(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use HandshakeError as H;
+    use ProtocolError as P;
+
+    #[test]
+    fn each_error_names_the_section_of_its_rule() {
+        let rows = [
+            (P::ReservedBits { first_byte: 0xf1 }, "RFC 6455 5.2"),
+            (P::ReservedOpcode { opcode: 3 }, "RFC 6455 5.2"),
+            (P::UnmaskedFrame, "RFC 6455 5.1"),
+            (P::MaskedFrame, "RFC 6455 5.1"),
+            (P::FragmentedControl { opcode: 9 }, "RFC 6455 5.5"),
+            (P::ControlTooLong { opcode: 9 }, "RFC 6455 5.5"),
+            (P::NonMinimalLength, "RFC 6455 5.2"),
+            (P::LengthOutOfRange, "RFC 6455 5.2"),
+            (P::UnexpectedContinuation, "RFC 6455 5.4"),
+            (P::UnfinishedMessage, "RFC 6455 5.4"),
+            (P::FrameTooBig { len: 2, limit: 1 }, "RFC 6455 10.4"),
+            (P::MessageTooBig { len: 2, limit: 1 }, "RFC 6455 10.4"),
+            (P::TooManyFragments { limit: 1 }, "RFC 6455 10.4"),
+            (P::InvalidUtf8, "RFC 6455 8.1"),
+            (P::InvalidDeflate, "RFC 7692 7.2.2"),
+            (P::CloseTooShort, "RFC 6455 5.5.1"),
+            (P::InvalidCloseCode { code: 999 }, "RFC 6455 7.4"),
+            (P::InvalidCloseReason, "RFC 6455 5.5.1"),
+            (H::NotHttp { byte: 0x16 }.into(), "RFC 9112 2.1"),
+            (H::RequestLine.into(), "RFC 9112 3"),
+            (H::StatusLine.into(), "RFC 9112 4"),
+            (H::HttpVersion { major: 1, minor: 0 }.into(), "RFC 6455 4.2.1"),
+            (H::BareLineFeed { at: 0 }.into(), "RFC 9112 2.2"),
+            (H::InvalidHeaderName.into(), "RFC 9112 5"),
+            (H::InvalidHeaderValue.into(), "RFC 9110 5.5"),
+            (H::FirstLineTooLong { limit: 1 }.into(), "RFC 9110 15.5.15"),
+            (H::HeadTooLong { limit: 1 }.into(), "RFC 6585 5"),
+            (H::TooManyHeaders { limit: 1 }.into(), "RFC 6585 5"),
+            (H::Method.into(), "RFC 6455 4.2.1"),
+            (H::Version { seen: None }.into(), "RFC 6455 4.4"),
+            (H::DuplicateVersion.into(), "RFC 6455 11.3.5"),
+            (H::ConnectionNotUpgrade.into(), "RFC 6455 4.1"),
+            (H::UpgradeNotWebSocket.into(), "RFC 6455 4.1"),
+            (H::InvalidTarget.into(), "RFC 6455 4.2.1"),
+            (H::MissingHost.into(), "RFC 6455 4.2.1"),
+            (H::DuplicateHost.into(), "RFC 9112 3.2"),
+            (H::InvalidHost.into(), "RFC 9112 3.2"),
+            (H::MissingKey.into(), "RFC 6455 4.2.1"),
+            (H::DuplicateKey.into(), "RFC 6455 11.3.1"),
+            (H::InvalidKey { len: 1 }.into(), "RFC 6455 4.2.1"),
+            (H::Body.into(), "RFC 9112 6.3"),
+            (H::InvalidSubprotocol.into(), "RFC 6455 4.3"),
+            (H::DuplicateSubprotocol.into(), "RFC 6455 4.1"),
+            (H::InvalidExtensions.into(), "RFC 6455 9.1"),
+            (H::MissingAccept.into(), "RFC 6455 4.1"),
+            (H::DuplicateAccept.into(), "RFC 6455 11.3.3"),
+            (H::WrongAccept.into(), "RFC 6455 4.1"),
+            (H::SeveralSubprotocols.into(), "RFC 6455 11.3.4"),
+            (H::SubprotocolNotOffered.into(), "RFC 6455 4.1"),
+            (H::SubprotocolMissing.into(), "RFC 6455 4.1"),
+            (H::ExtensionNotOffered.into(), "RFC 6455 4.1"),
+            (H::ExtensionParameters.into(), "RFC 6455 9.1"),
+            (H::ExtensionMissing.into(), "RFC 6455 7.4.1"),
+            (H::TooManyEarlyBytes { limit: 1 }.into(), "RFC 6455 10.4"),
+            (H::TooManyInterimResponses { limit: 1 }.into(), "RFC 9110 15.2"),
+            (H::InvalidExtendedConnect.into(), "RFC 8441 4"),
+            (H::OtherProtocol.into(), "RFC 9220 3"),
+            (H::Status { status: 404 }.into(), "RFC 8441 5"),
+        ];
+        for (error, section) in rows {
+            assert_eq!(error.rfc_section(), section, "{error:?}");
+        }
+        // A response of the server's own comes out of a handshake only.
+        let config = crate::Config { entropy: crate::Entropy::Seed(1), ..crate::Config::default() };
+        let request = crate::ClientRequest::new("ws://example.com/").expect("a good URI");
+        let mut conn = crate::Connection::client(&request, config).expect("a seed cannot fail");
+        let mut response = *b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+        match conn.receive(&mut &mut response[..]) {
+            Some(crate::Event::Closed(closed)) => match closed.cause {
+                crate::CloseCause::Protocol(error @ P::Handshake(H::Refused(_))) => {
+                    assert_eq!(error.rfc_section(), "RFC 6455 4.1");
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
     }
 }

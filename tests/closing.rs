@@ -148,6 +148,8 @@ fn named_codes_have_their_numbers() {
     ];
     for (code, number) in rows {
         assert_eq!((code.get(), CloseCode::from(number)), (number, code));
+        assert_eq!((u16::from(code), code.to_string()), (number, number.to_string()));
+        assert!(code == number && code != number + 1);
         assert_eq!(code.is_sendable(), may_travel(number), "{code}");
     }
 }

@@ -333,6 +333,42 @@ fn there_are_limits_by_default() {
     }
 }
 
+// rfc7692-8-02, rfc6455-10.4-02
+#[cfg(feature = "deflate")]
+#[test]
+fn a_compressed_message_may_be_longer_on_the_wire_than_its_limit() {
+    let params = websocket_proto::DeflateParams {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    // Ten bytes in a stored block, which adds to them (RFC 7692 7.2.3.3).
+    let payload = b"\x00\x0a\x00\xf5\xff0123456789\x00";
+    let (a, b) = payload.split_at(3);
+    for role in ROLES {
+        for (limit, frames) in [
+            (10, vec![(0xc2, &payload[..])]),
+            (10, vec![(0x42, a), (0x80, b)]),
+            (9, vec![(0xc2, &payload[..])]),
+            (9, vec![(0x42, a), (0x80, b)]),
+        ] {
+            let config = limited(100, limit, 10);
+            let make =
+                || Connection::from_upgrade_with_deflate(role, params, config.clone()).unwrap();
+            let bytes: Vec<u8> =
+                frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+            match limit {
+                10 => in_every_cut(role, make, &bytes, &[Seen::Binary(b"0123456789".into())], &[]),
+                _ => {
+                    let failed = Seen::failed(ProtocolError::MessageTooBig { len: 10, limit: 9 });
+                    in_every_cut(role, make, &bytes, &[failed], &[(0x88, b"\x03\xf1")]);
+                }
+            }
+        }
+    }
+}
+
 /// Feeds one piece, and drops what comes of it.
 fn swallow(conn: &mut Connection, piece: &mut [u8]) {
     let mut input = piece;

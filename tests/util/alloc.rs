@@ -12,6 +12,7 @@ pub struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
     static LIVE: Cell<i64> = const { Cell::new(0) };
     static PEAK: Cell<i64> = const { Cell::new(0) };
 }
@@ -24,15 +25,16 @@ fn grown(by: i64) {
     });
 }
 
-fn allocated() {
+fn allocated(size: usize) {
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + size as u64));
 }
 
 // SAFETY: every call is handed on to the system's allocator as it is; counting touches thread-local cells only, which
 // neither allocate nor panic.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        allocated();
+        allocated(layout.size());
         grown(layout.size() as i64);
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
@@ -45,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        allocated();
+        allocated(new_size);
         grown(new_size as i64 - layout.size() as i64);
         // SAFETY: the caller keeps `realloc`'s contract.
         unsafe { System.realloc(ptr, layout, new_size) }
@@ -57,6 +59,8 @@ unsafe impl GlobalAlloc for Counting {
 pub struct Heap {
     /// Calls that allocate, growing included.
     pub allocations: u64,
+    /// Bytes that were asked for in all of these calls: a block that is grown counts anew, as it may be copied.
+    pub bytes: u64,
     /// Bytes that it left allocated.
     pub kept: i64,
     /// The most that it had allocated at any moment.
@@ -66,11 +70,13 @@ pub struct Heap {
 /// Runs `code` and says what it did with the heap.
 pub fn measure<R>(code: impl FnOnce() -> R) -> (R, Heap) {
     let allocations = ALLOCATIONS.with(Cell::get);
+    let bytes = BYTES.with(Cell::get);
     let live = LIVE.with(Cell::get);
     PEAK.with(|peak| peak.set(live));
     let result = code();
     let heap = Heap {
         allocations: ALLOCATIONS.with(Cell::get) - allocations,
+        bytes: BYTES.with(Cell::get) - bytes,
         kept: LIVE.with(Cell::get) - live,
         peak: PEAK.with(Cell::get) - live,
     };

@@ -1,0 +1,195 @@
+//! Work that must be linear, done for a size that is given: `linear_work CASE N`. The script `run` beside this file counts its
+//! instructions, which nobody can on the stable toolchain from within. Without arguments it lists the cases.
+
+use std::fmt::Write as _;
+
+use websocket_proto::{
+    Accept, ClientRequest, Config, Connection, Deflate, DeflateParams, Delivery, Entropy, Event,
+    Role, accept_key,
+};
+
+type Case = (&'static str, fn(usize));
+
+/// What was quadratic somewhere once, or could be.
+const CASES: &[Case] = &[
+    ("request_byte_by_byte", |n| request(&format!("X: {}", "x".repeat(n)), 1)),
+    ("request_of_short_lines_byte_by_byte", |n| request(&"a: b\r\n".repeat(n / 6), 1)),
+    ("request_by_7_bytes", |n| request(&format!("Cookie: {}", "x ".repeat(n / 2)), 7)),
+    ("response_byte_by_byte", response),
+    ("spaces_in_a_subprotocol", |n| {
+        request(&format!("Sec-WebSocket-Protocol: b{}x", " ".repeat(n)), usize::MAX);
+    }),
+    ("many_subprotocols", |n| {
+        let mut line = "Sec-WebSocket-Protocol: a".to_string();
+        (0..n / 8).for_each(|i| write!(line, ", b{i:05}").expect("a String takes all"));
+        request(&line, usize::MAX);
+    }),
+    ("many_offers", |n| {
+        let offers = "permessage-deflate; unknown, ".repeat(n / 29);
+        request(&format!("Sec-WebSocket-Extensions: {offers}x"), usize::MAX);
+    }),
+    ("commas_in_extensions", |n| {
+        request(&format!("Sec-WebSocket-Extensions: {}x", ",".repeat(n)), usize::MAX);
+    }),
+    ("early_bytes_byte_by_byte", early),
+    ("text_byte_by_byte", |n| frames(&frame(0x81, "é".repeat(n / 2).as_bytes()), 1)),
+    ("text_by_1460_bytes", |n| frames(&frame(0x81, "€".repeat(8 * n).as_bytes()), 1460)),
+    ("text_in_fragments_of_one_byte", |n| frames(&fragments(0x01, &"é".repeat(n / 2)), 4096)),
+    ("binary_in_fragments_of_one_byte", |n| frames(&fragments(0x02, &"x".repeat(n)), 4096)),
+    ("empty_fragments", |n| frames(&[frame(0x02, b""), frame(0x00, b"").repeat(n)].concat(), 4096)),
+    ("pings_without_a_reader", |n| frames(&frame(0x89, b"ping").repeat(n), 4096)),
+    ("empty_blocks_byte_by_byte", |n| {
+        let blocks = [&b"\x00\x00\x00\xff\xff".repeat(n / 5)[..], b"\x00"].concat();
+        frames(&frame(0xc2, &blocks), 1);
+    }),
+    ("a_bomb", |n| frames(&frame(0xc2, &bomb(64 * n)), 1460)),
+    ("queue_written_byte_by_byte", queue),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => CASES.iter().for_each(|(name, _)| println!("{name}")),
+        [name, n] => {
+            let case = CASES.iter().find(|(known, _)| known == name).expect("a case that is there");
+            case.1(n.parse().expect("a size"));
+        }
+        _ => panic!("usage: linear_work [CASE N]"),
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.max_head_bytes = usize::MAX / 2;
+    config.max_headers = usize::MAX;
+    config.max_early_bytes = usize::MAX / 2;
+    config.max_message_bytes = u64::MAX;
+    config.max_frame_bytes = u64::MAX;
+    config.max_fragments = u32::MAX;
+    config.max_outgoing_bytes = u64::MAX;
+    config.deflate = Some(Deflate::default());
+    config.entropy = Entropy::Seed(1);
+    config
+}
+
+/// Feeds `bytes` in pieces, and accepts what asks to be.
+fn feed(conn: &mut Connection, bytes: &[u8], size: usize) {
+    let mut bytes = bytes.to_vec();
+    let size = size.min(bytes.len());
+    for piece in bytes.chunks_mut(size) {
+        let mut input = piece;
+        while let Some(event) = conn.receive(&mut input) {
+            if let Event::UpgradeRequest(_) = event {
+                conn.accept(&Accept::default()).expect("a request is pending");
+            }
+        }
+    }
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+fn request(lines: &str, size: usize) {
+    let head = format!("{REQUEST}{}\r\n\r\n", lines.trim_end());
+    feed(&mut Connection::server(config()), head.as_bytes(), size);
+}
+
+fn response(n: usize) {
+    let request = ClientRequest::new("ws://a/").expect("a good URI");
+    let mut conn = Connection::client(&request, config()).expect("a seed cannot fail");
+    let request = String::from_utf8(conn.outgoing().to_vec()).expect("ASCII");
+    let key = request.split("Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    let accept = accept_key(key.expect("it has a key").as_bytes());
+    let accept = std::str::from_utf8(&accept).expect("base64");
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+    let filler = "x".repeat(n);
+    let head = format!("{head}Sec-WebSocket-Accept: {accept}\r\nX: {filler}\r\n\r\n");
+    feed(&mut conn, head.as_bytes(), 1);
+    assert!(conn.deflate_params().is_none());
+}
+
+fn early(n: usize) {
+    let mut conn = Connection::server(config());
+    let mut head = format!("{REQUEST}\r\n").into_bytes();
+    assert!(conn.receive(&mut &mut head[..]).is_some());
+    for _ in 0..n / 6 {
+        for mut byte in frame(0x82, b"") {
+            assert!(conn.receive(&mut std::slice::from_mut(&mut byte)).is_none());
+        }
+    }
+    conn.accept(&Accept::default()).expect("a request is pending");
+    let mut messages = 0;
+    while conn.poll_event().is_some() {
+        messages += 1;
+    }
+    assert_eq!(messages, n / 6);
+}
+
+/// A frame with a key of zeros, which masks nothing.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        len @ 0..=125 => bytes.push(0x80 | len as u8),
+        len @ 126..=0xffff => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn fragments(first: u8, payload: &str) -> Vec<u8> {
+    let mut bytes = frame(first, b"");
+    payload.bytes().for_each(|byte| bytes.extend(frame(0x00, &[byte])));
+    bytes.extend(frame(0x80, b""));
+    bytes
+}
+
+const PARAMS: DeflateParams = DeflateParams {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+
+/// What a server makes of these frames.
+fn frames(bytes: &[u8], size: usize) {
+    let conn = Connection::from_upgrade_with_deflate(Role::Server, PARAMS, config());
+    let mut conn = conn.expect("a server needs no entropy");
+    feed(&mut conn, bytes, size);
+    assert_eq!(conn.state(), websocket_proto::State::Open);
+}
+
+/// The compressed payload of a message of zeros.
+fn bomb(len: usize) -> Vec<u8> {
+    let mut config = config();
+    config.delivery = Delivery::Chunks;
+    let conn = Connection::from_upgrade_with_deflate(Role::Server, PARAMS, config);
+    let mut conn = conn.expect("a server needs no entropy");
+    conn.send(vec![0; len]).expect("the queue is not limited");
+    let header = match conn.outgoing()[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    conn.outgoing_chunks().flatten().copied().skip(header).collect()
+}
+
+/// Messages of all sizes are queued, and leave by one byte at a time.
+fn queue(n: usize) {
+    let conn = Connection::from_upgrade(Role::Client, config());
+    let mut conn = conn.expect("a seed cannot fail");
+    for i in 0..n / 64 {
+        conn.send(&vec![b'x'; i % 64][..]).expect("the queue is not limited");
+        conn.ping(b"").expect("it is open");
+    }
+    while conn.wants_write() {
+        conn.advance(1);
+    }
+}
