@@ -1,14 +1,14 @@
 //! The queue of bytes for the peer: frames in wire order, released in any portions, and the count of payload bytes
 //! that are still in it. It knows frames, and that control frames go ahead; it does not know why they are sent.
 
+mod chunks;
 mod cursor;
 mod segment;
+mod through;
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::Shared;
 use crate::event::MessageKind;
@@ -17,6 +17,7 @@ use crate::mask;
 use cursor::{FrameCursor, Passed};
 use segment::Piece;
 
+pub use chunks::OutgoingChunks;
 pub use segment::Segment;
 
 /// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
@@ -26,12 +27,6 @@ const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
 
-/// So much of a payload is masked between two writes: it is still in the nearest cache when it is written.
-const PORTION_BYTES: usize = 16 * 1024;
-/// Room that is enough to append a header.
-const HEADER_ROOM: usize = 16;
-
-const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
 /// The queue. Its order: what was taken, then `ahead` and the tail, with the control frames put in at the next
@@ -130,101 +125,6 @@ impl Outgoing {
             self.push_piece(Piece::Header { bytes: header, start: 0, end: size as u8 });
         }
         self.push_piece(Piece::Owned { bytes: payload, start: 0 });
-    }
-
-    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty.
-    #[inline]
-    pub(crate) fn push_through<E>(
-        &mut self,
-        first: u8,
-        payload: Cow<'_, [u8]>,
-        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
-        debug_assert!(self.len() == 0, "nothing may come before");
-        let (header, size) = frame::encode(first, payload.len() as u64, None);
-        let written = write(&header[..size], &payload);
-        let n = *written.as_ref().unwrap_or(&0);
-        if n != size + payload.len() {
-            self.push_rest(first, &header[..size], payload, n);
-        }
-        written.map(drop)
-    }
-
-    /// As [`push_through`](Outgoing::push_through), with the payload masked portion by portion.
-    pub(crate) fn push_through_masked<E>(
-        &mut self,
-        first: u8,
-        payload: &[u8],
-        key: [u8; 4],
-        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
-        debug_assert!(self.len() == 0, "nothing may come before");
-        self.used = true;
-        // If `write` panics, the buffer is lost, and the queue as empty as it was.
-        let mut wire = core::mem::take(&mut self.tail);
-        let mut masked = payload.len().min(PORTION_BYTES);
-        wire.reserve(masked + HEADER_ROOM);
-        frame::append_header(&mut wire, first, payload.len() as u64, Some(key));
-        let size = wire.len();
-        mask::append_masked(&mut wire, &payload[..masked], key);
-        let mut before = 0;
-        loop {
-            let written = write(&wire, &[]);
-            let n = *written.as_ref().unwrap_or(&0);
-            let (rest, rest_key) = (&payload[masked..], mask::rotate_key(key, masked));
-            if n != wire.len() {
-                assert!(n < wire.len(), "{n} bytes are written, but {} were shown", wire.len());
-                wire.reserve_exact(rest.len());
-                mask::append_masked(&mut wire, rest, rest_key);
-                self.start = n;
-                self.tail = wire;
-                self.begin_within(first, size, payload.len(), before + n);
-                return written.map(drop);
-            }
-            before += n;
-            wire.clear();
-            if rest.is_empty() {
-                self.tail = wire;
-                return Ok(());
-            }
-            let portion = rest.len().min(PORTION_BYTES);
-            mask::append_masked(&mut wire, &rest[..portion], rest_key);
-            masked += portion;
-        }
-    }
-
-    /// Queues a frame without its first `n` bytes, which are released.
-    #[cold]
-    fn push_rest(&mut self, first: u8, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
-        let (size, len) = (header.len(), payload.len());
-        assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
-        let start = n.saturating_sub(size);
-        self.used = true;
-        self.make_room(size + if len < MOVE_BYTES { len } else { 0 });
-        self.tail.extend_from_slice(&header[n.min(size)..]);
-        match payload {
-            Cow::Owned(bytes) if len - start >= MOVE_BYTES => {
-                self.retire_tail();
-                self.push_piece(Piece::Owned { bytes, start });
-            }
-            payload => {
-                self.tail.reserve_exact(len - start);
-                self.tail.extend_from_slice(&payload[start..]);
-            }
-        }
-        self.begin_within(first, size, len, n);
-    }
-
-    /// The queue holds the rest of one frame, which begins `n` bytes behind the frame's own beginning.
-    fn begin_within(&mut self, first: u8, header: usize, payload: usize, n: usize) {
-        self.buffered = (payload - n.saturating_sub(header)) as u64;
-        // A frame of which nothing is released can still let control frames go ahead.
-        if n > 0 {
-            let cursor = FrameCursor::within(first, header, payload, n);
-            let more = self.more();
-            more.released = cursor;
-            more.exposed = cursor;
-        }
     }
 
     /// Queues a whole frame that is shared with others; `payload_len` bytes of it are the payload of a data frame.
@@ -599,47 +499,5 @@ impl More {
         self.last_pong = None;
         self.released = FrameCursor::at_border_in(self.unfinished.is_some());
         self.exposed = self.released;
-    }
-}
-
-/// The outgoing bytes in contiguous pieces, in wire order; none is empty.
-#[derive(Clone)]
-pub struct OutgoingChunks<'a> {
-    /// What is left of the current piece of data.
-    rest: &'a [u8],
-    /// Bytes of data before the control frames; `u64::MAX` if they are out or there are none.
-    before_control: u64,
-    control: &'a [u8],
-    pieces: Option<alloc::collections::vec_deque::Iter<'a, Piece>>,
-    tail: &'a [u8],
-}
-
-impl<'a> Iterator for OutgoingChunks<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        if self.before_control == 0 {
-            self.before_control = u64::MAX;
-            return Some(core::mem::take(&mut self.control));
-        }
-        if self.rest.is_empty() {
-            self.rest = match self.pieces.as_mut().and_then(Iterator::next) {
-                Some(piece) => piece.as_slice(),
-                None => core::mem::take(&mut self.tail),
-            };
-        }
-        let n = (self.rest.len() as u64).min(self.before_control) as usize;
-        let (chunk, rest) = self.rest.split_at(n);
-        self.rest = rest;
-        if self.before_control != u64::MAX {
-            self.before_control -= n as u64;
-        }
-        (!chunk.is_empty()).then_some(chunk)
-    }
-}
-
-impl fmt::Debug for OutgoingChunks<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone().map(<[u8]>::len)).finish()
     }
 }

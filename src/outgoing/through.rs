@@ -1,0 +1,114 @@
+//! The way past the queue: a frame is shown to the transport from where its payload is, and only what the transport does
+//! not take is queued. When that way is open is decided by the connection.
+
+use alloc::borrow::Cow;
+
+use super::cursor::FrameCursor;
+use super::segment::Piece;
+use super::{KEEP_BYTES, MOVE_BYTES, Outgoing};
+use crate::frame::{self, MAX_HEADER_BYTES};
+use crate::mask;
+
+/// So much of a payload is masked between two writes: it is still in the nearest cache when it is written.
+const PORTION_BYTES: usize = 16 * 1024;
+/// Room that is enough to append a header.
+const HEADER_ROOM: usize = 16;
+
+const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
+
+impl Outgoing {
+    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty.
+    #[inline]
+    pub(crate) fn push_through<E>(
+        &mut self,
+        first: u8,
+        payload: Cow<'_, [u8]>,
+        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.len() == 0, "nothing may come before");
+        let (header, size) = frame::encode(first, payload.len() as u64, None);
+        let written = write(&header[..size], &payload);
+        let n = *written.as_ref().unwrap_or(&0);
+        if n != size + payload.len() {
+            self.push_rest(first, &header[..size], payload, n);
+        }
+        written.map(drop)
+    }
+
+    /// As [`push_through`](Outgoing::push_through), with the payload masked portion by portion.
+    pub(crate) fn push_through_masked<E>(
+        &mut self,
+        first: u8,
+        payload: &[u8],
+        key: [u8; 4],
+        mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        debug_assert!(self.len() == 0, "nothing may come before");
+        self.used = true;
+        // If `write` panics, the buffer is lost, and the queue as empty as it was.
+        let mut wire = core::mem::take(&mut self.tail);
+        let mut masked = payload.len().min(PORTION_BYTES);
+        wire.reserve(masked + HEADER_ROOM);
+        frame::append_header(&mut wire, first, payload.len() as u64, Some(key));
+        let size = wire.len();
+        mask::append_masked(&mut wire, &payload[..masked], key);
+        let mut before = 0;
+        loop {
+            let written = write(&wire, &[]);
+            let n = *written.as_ref().unwrap_or(&0);
+            let (rest, rest_key) = (&payload[masked..], mask::rotate_key(key, masked));
+            if n != wire.len() {
+                assert!(n < wire.len(), "{n} bytes are written, but {} were shown", wire.len());
+                wire.reserve_exact(rest.len());
+                mask::append_masked(&mut wire, rest, rest_key);
+                self.start = n;
+                self.tail = wire;
+                self.begin_within(first, size, payload.len(), before + n);
+                return written.map(drop);
+            }
+            before += n;
+            wire.clear();
+            if rest.is_empty() {
+                self.tail = wire;
+                return Ok(());
+            }
+            let portion = rest.len().min(PORTION_BYTES);
+            mask::append_masked(&mut wire, &rest[..portion], rest_key);
+            masked += portion;
+        }
+    }
+
+    /// Queues a frame without its first `n` bytes, which are released.
+    #[cold]
+    fn push_rest(&mut self, first: u8, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
+        let (size, len) = (header.len(), payload.len());
+        assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
+        let start = n.saturating_sub(size);
+        self.used = true;
+        self.make_room(size + if len < MOVE_BYTES { len } else { 0 });
+        self.tail.extend_from_slice(&header[n.min(size)..]);
+        match payload {
+            Cow::Owned(bytes) if len - start >= MOVE_BYTES => {
+                self.retire_tail();
+                self.push_piece(Piece::Owned { bytes, start });
+            }
+            payload => {
+                self.tail.reserve_exact(len - start);
+                self.tail.extend_from_slice(&payload[start..]);
+            }
+        }
+        self.begin_within(first, size, len, n);
+    }
+
+    /// The queue holds the rest of one frame, which begins `n` bytes behind the frame's own beginning.
+    fn begin_within(&mut self, first: u8, header: usize, payload: usize, n: usize) {
+        self.buffered = (payload - n.saturating_sub(header)) as u64;
+        // A frame of which nothing is released can still let control frames go ahead.
+        if n > 0 {
+            let cursor = FrameCursor::within(first, header, payload, n);
+            let more = self.more();
+            more.released = cursor;
+            more.exposed = cursor;
+        }
+    }
+}
