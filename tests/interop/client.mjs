@@ -6,8 +6,10 @@ const [url, scenario] = process.argv.slice(2);
 const DEFLATE = {
   '--deflate': {},
   '--deflate=no-context-takeover': { serverNoContextTakeover: true, clientNoContextTakeover: true },
-  '--deflate=small-windows': { serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
 };
+for (let bits = 9; bits < 15; bits++) {
+  DEFLATE[`--deflate=${bits}`] = { serverMaxWindowBits: bits, clientMaxWindowBits: bits };
+}
 const perMessageDeflate = DEFLATE[process.argv[4]] ?? false;
 const SECONDS = 30;
 const SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20];

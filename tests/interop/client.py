@@ -15,8 +15,8 @@ REASON = "auf Wiedersehen, até logo, さようなら"
 DEFLATE = {
     "--deflate": {"client_max_window_bits": True},
     "--deflate=no-context-takeover": {"server_no_context_takeover": True, "client_no_context_takeover": True},
-    "--deflate=small-windows": {"server_max_window_bits": 9, "client_max_window_bits": 9},
 }
+DEFLATE |= {f"--deflate={bits}": {"server_max_window_bits": bits, "client_max_window_bits": bits} for bits in range(9, 15)}
 OPTIONS = sys.argv[3:]
 
 

@@ -8,12 +8,16 @@ With --deflate all of it once for each way in which the other libraries are told
 """
 
 import argparse
+import contextlib
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent
 START_SECONDS = 15
@@ -38,6 +42,9 @@ CHECKS = {
     "subprotocol": ["one of two", "none of two", "none offered"],
     "reject": ["403"],
 }
+# Where there is compression, what was echoed is looked at on the wire.
+WIRE = "wire"
+ECHOED_BYTES = 2 * sum(SIZES)
 ECHO = ("echo", "fragments", "ping", "close")
 SCRIPTED = ("receive-fragments", "receive-ping", "receive-close", "subprotocol", "reject")
 
@@ -52,8 +59,16 @@ PLAIN = {"without compression": ((), ())}
 DEFLATE = {
     "permessage-deflate": (("--deflate",), ("--deflate",)),
     "permessage-deflate without context takeover": (("--deflate=no-context-takeover",), ("--deflate",)),
-    "permessage-deflate with small windows": (("--deflate=small-windows",), ("--deflate",)),
 }
+DEFLATE |= {
+    f"permessage-deflate with windows of {bits} bits": ((f"--deflate={bits}",), ("--deflate",)) for bits in range(9, 15)
+}
+
+
+def window_bits(options):
+    """The windows that are asked for, if any."""
+    bits = options[0].removeprefix("--deflate=") if options else ""
+    return int(bits) if bits.isdigit() else None
 
 
 def matrix(examples, peer_options, our_options):
@@ -67,12 +82,19 @@ def matrix(examples, peer_options, our_options):
     ours = ("echo_check", [examples / "echo_check"], our_options, ECHO + SCRIPTED)
     # How the transport is polled has nothing to do with compression: echo_poll does not offer it.
     polled = () if our_options else (("echo_poll", ECHO),)
-    for name, scenarios in (("echo_server", ECHO), *polled, ("scripted_server", SCRIPTED)):
+    if window_bits(peer_options):
+        # Their size matters to messages alone, and it is the other library that asks for it.
+        rows = (("echo_server", ("echo", "fragments")),)
+        ours = (*ours[:3], ("echo", "fragments"))
+    else:
+        rows = (("echo_server", ECHO), *polled, ("scripted_server", SCRIPTED))
+    for name, scenarios in rows:
         clients = [(other, client, peer_options, scenarios) for other, client in peers.items()]
         yield name, [examples / name], our_options, clients
     for name, peer in PEERS.items():
         yield name, [*peer["server"]], peer_options, [ours]
-    yield "scripted_server", [examples / "scripted_server"], our_options, [ours]
+    if not window_bits(peer_options):
+        yield "scripted_server", [examples / "scripted_server"], our_options, [ours]
 
 
 class Server:
@@ -113,6 +135,68 @@ class Server:
         return self.log.read()[-2000:]
 
 
+class Tap:
+    """A way to the server that keeps a copy of what goes over it, for the length of a `with` block."""
+
+    def __init__(self, url):
+        self.server = (urlsplit(url).hostname, urlsplit(url).port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.sent, self.received = bytearray(), bytearray()
+
+    def __enter__(self):
+        threading.Thread(target=self.join, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def join(self):
+        with contextlib.suppress(OSError):
+            client, _ = self.listener.accept()
+            server = socket.create_connection(self.server)
+            threading.Thread(target=self.pump, args=(client, server, self.sent), daemon=True).start()
+            self.pump(server, client, self.received)
+
+    @staticmethod
+    def pump(source, sink, copy):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                copy += piece
+                sink.sendall(piece)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+def frames(stream):
+    """First byte and payload length of each frame behind the opening handshake."""
+    at = stream.index(b"\r\n\r\n") + 4
+    while at + 2 <= len(stream):
+        first, second = stream[at], stream[at + 1]
+        width = {126: 2, 127: 8}.get(second & 0x7F, 0)
+        length = int.from_bytes(stream[at + 2 : at + 2 + width], "big") if width else second & 0x7F
+        at += 2 + width + (4 if second & 0x80 else 0) + length
+        yield first, length
+
+
+def judge_wire(tap, options):
+    """Why what went over the wire was not compressed as it should be (RFC 7692 6, 7.1.2); None if it was."""
+    bits = window_bits(options)
+    answer = bytes(tap.received).partition(b"\r\n\r\n")[0].decode("latin-1").lower()
+    if bits:
+        for side in ("server", "client"):
+            if not re.search(rf"{side}_max_window_bits=\"?{bits}\b", answer):
+                return f"{side}_max_window_bits={bits} was not agreed on"
+    for direction, stream in (("sent", tap.sent), ("received", tap.received)):
+        begun = [(first, length) for first, length in frames(bytes(stream)) if first & 0x0F in (1, 2)]
+        marked = sum(first & 0x40 != 0 for first, _ in begun)
+        carried = sum(length for _, length in begun)
+        # Messages of a few bytes may go as they are; the binary ones repeat too late for a window of 9 bits.
+        if marked < len(begun) / 3 or carried > ECHOED_BYTES * 0.6:
+            return f"{direction}: {marked} of {len(begun)} messages have RSV1, {carried} bytes for {ECHOED_BYTES}"
+    return None
+
+
 def run_scenario(client, url, scenario, options):
     """What the client reports: for each check None if it was good, or else why not; and what else it said."""
     try:
@@ -138,6 +222,16 @@ def run_scenario(client, url, scenario, options):
     return results, rest
 
 
+def run_tapped(client, url, scenario, options, peer_options):
+    """As `run_scenario`; what is echoed with compression is looked at on the wire."""
+    if scenario != "echo" or not options:
+        return run_scenario(client, url, scenario, options)
+    with Tap(url) as tap:
+        results, rest = run_scenario(client, tap.url, scenario, options)
+        results[WIRE] = judge_wire(tap, peer_options)
+    return results, rest
+
+
 def wanted_checks(server, client, scenario):
     """The checks that must come back good."""
     closer = {"close": client, "receive-close": server}.get(scenario)
@@ -151,7 +245,7 @@ def judge(wanted, scenario, results, rest):
         why = results.get(name, f"not reported ({rest})")
         if why is not None:
             yield f"{name}: {' '.join(why.split())}"
-    for name in results.keys() - set(CHECKS[scenario]):
+    for name in results.keys() - set(wanted) - set(CHECKS[scenario]):
         yield f"{name}: reported, but no check of this scenario"
 
 
@@ -166,7 +260,10 @@ def run_variant(examples, peer_options, our_options):
                     cells = {}
                     for scenario in scenarios:
                         wanted = wanted_checks(server_name, client_name, scenario)
-                        bad = list(judge(wanted, scenario, *run_scenario(client, server.url, scenario, options)))
+                        results, rest = run_tapped(client, server.url, scenario, options, peer_options)
+                        if scenario == "echo" and options:
+                            wanted = [*wanted, WIRE]
+                        bad = list(judge(wanted, scenario, results, rest))
                         failures += [f"{server_name}, {client_name}, {scenario}: {why}" for why in bad]
                         good = max(0, len(wanted) - len(bad))
                         passed += good

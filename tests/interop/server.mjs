@@ -6,8 +6,10 @@ const SUBPROTOCOL = 'echo.example';
 const DEFLATE = {
   '--deflate': {},
   '--deflate=no-context-takeover': { serverNoContextTakeover: true, clientNoContextTakeover: true },
-  '--deflate=small-windows': { serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
 };
+for (let bits = 9; bits < 15; bits++) {
+  DEFLATE[`--deflate=${bits}`] = { serverMaxWindowBits: bits, clientMaxWindowBits: bits };
+}
 const PINGS = [Buffer.alloc(0), Buffer.from('p'), Buffer.from([...Array(125).keys()])];
 
 function fragments(ws, payload, binary) {

@@ -13,8 +13,8 @@ SUBPROTOCOL = "echo.example"
 DEFLATE = {
     "--deflate": {},
     "--deflate=no-context-takeover": {"server_no_context_takeover": True, "client_no_context_takeover": True},
-    "--deflate=small-windows": {"server_max_window_bits": 9, "client_max_window_bits": 9},
 }
+DEFLATE |= {f"--deflate={bits}": {"server_max_window_bits": bits, "client_max_window_bits": bits} for bits in range(9, 15)}
 PINGS = [b"", b"p", bytes(range(125))]
 
 
