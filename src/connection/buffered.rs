@@ -50,9 +50,10 @@ impl Connection {
             && !input.is_empty();
         if may_hold {
             match frame::parse(input, &self.rules()) {
-                // A header that is cut is judged as far as it goes, and stays where it is.
+                // A header that is cut is judged as far as it goes, and stays where it is. To look at it again is no sign
+                // of the peer.
                 Ok(None) => {
-                    self.timer.heard = true;
+                    self.timer.heard |= mem::take(&mut held.fresh);
                     return None;
                 }
                 Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
@@ -65,6 +66,7 @@ impl Connection {
                     self.message.held = true;
                     let Header { first, key, len: left, .. } = header;
                     self.frame = FrameState::Payload { first, key, left };
+                    self.timer.heard = true;
                     self.refresh();
                     return self.receive_rest(input, held);
                 }
