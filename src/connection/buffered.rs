@@ -25,9 +25,13 @@ impl Connection {
     /// If the front of a message is in another buffer.
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
-        buffer.take_front(|input, held| match self.receive_quick(input) {
-            Some(event) => Some(event),
-            None => self.receive_or_hold(input, held),
+        buffer.take_front(|input, held| {
+            // What is held was received already, and is no beginning of a frame.
+            let event = if held.len == 0 { self.receive_quick(input) } else { None };
+            match event {
+                Some(event) => Some(event),
+                None => self.receive_or_hold(input, held),
+            }
         })
     }
 
@@ -41,6 +45,8 @@ impl Connection {
         if self.message.held {
             return self.receive_rest(input, held);
         }
+        // The front of a message that a connection did not live to complete.
+        frame::skip(input, held.len);
         held.clear();
         let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
             && self.rare.is_none()
