@@ -22,7 +22,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If the front of a message is in another buffer.
+    /// If a message was begun from another buffer, and this one does not hold as much as that, or has no room for the rest.
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
         buffer.take_front(|input, held| {
@@ -98,9 +98,10 @@ impl Connection {
         let FrameState::Payload { first, key, left } = self.frame else {
             unreachable!("only payload is held")
         };
+        let total = self.message.bytes;
         assert!(
-            self.message.bytes == held.len as u64 + left,
-            "the front of the message is in another buffer"
+            total == held.len as u64 + left && total <= held.capacity as u64,
+            "the message was begun from another buffer"
         );
         let new = &mut input[held.len..];
         if new.is_empty() {
