@@ -54,7 +54,7 @@ impl Connection {
 
     #[inline]
     fn check_room(&self, len: usize) -> Result<(), UsageError> {
-        let needed = self.outgoing.len() + (len + MAX_HEADER_BYTES) as u64;
+        let needed = (self.outgoing.len() + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
         let limit = self.config.max_outgoing_bytes;
         if needed > limit {
             return Err(UsageError::BufferFull { needed, limit });
