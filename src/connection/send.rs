@@ -107,11 +107,13 @@ impl Connection {
     /// # Errors
     ///
     /// Those of [`send`](Connection::send): nothing was shown or queued then. An error of `write` is passed on, and
-    /// leaves what was shown last in the queue: [`abort`](Connection::abort) if it is final.
+    /// leaves all in the queue that was not written before, so that the message must not be sent again:
+    /// [`abort`](Connection::abort) if it is final.
     ///
     /// # Panics
     ///
-    /// If `write` returns more than the bytes that it was shown.
+    /// If `write` returns more than the bytes that it was shown. The message is not queued then, nor if `write` itself
+    /// panics: what went out of it is known to nobody, and all that is left to do is [`abort`](Connection::abort).
     #[inline]
     pub fn send_through<'m, E: From<UsageError>>(
         &mut self,
