@@ -787,6 +787,14 @@ fn full_queue_refuses_and_is_left_as_it_was() {
 }
 
 #[test]
+fn message_of_any_length_can_be_asked_for() {
+    for role in ROLES {
+        let refused = open(role).check_send(usize::MAX);
+        assert!(matches!(refused, Err(UsageError::BufferFull { .. })), "{role:?}");
+    }
+}
+
+#[test]
 fn is_writable_falls_above_the_high_mark_and_rises_at_the_low_one() {
     for role in ROLES {
         let mut config = config();

@@ -8,7 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, MessageKind, Role, State, Timeout, Timestamp,
+    Accept, CloseCause, CloseCode, Config, Connection, MessageKind, ReadBuffer, Role, State,
+    Timeout, Timestamp,
 };
 
 fn at(ms: u64) -> Timestamp {
@@ -273,6 +274,29 @@ fn any_received_byte_ends_the_silence() {
         }
         conn.tick(at(now + 500));
         assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
+    }
+}
+
+#[test]
+fn any_byte_received_through_a_buffer_ends_the_silence_once() {
+    for role in ROLES {
+        let message = to(role, 0x82, &[b'b'; 130]);
+        // Every place of a cut, that between header and payload among them.
+        for cut in 1..12 {
+            let mut conn = open_with(role, timed(Some(500), None));
+            let mut buffer = ReadBuffer::with_capacity(200);
+            conn.tick(at(0));
+            buffer.spare()[..cut].copy_from_slice(&message[..cut]);
+            buffer.filled(cut);
+            assert!(conn.receive_from(&mut buffer).is_none());
+            assert_eq!(conn.tick(at(499)), Some(at(999)), "{role:?}, cut at {cut}");
+            // Nothing received is silence, though the beginning of a frame is still there.
+            buffer.filled(0);
+            assert!(conn.receive_from(&mut buffer).is_none());
+            assert_eq!(conn.tick(at(998)), Some(at(999)), "{role:?}, cut at {cut}");
+            conn.tick(at(999));
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
+        }
     }
 }
 

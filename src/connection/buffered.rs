@@ -22,12 +22,16 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If the front of a message is in another buffer.
+    /// If a message was begun from another buffer, and this one does not hold as much as that, or has no room for the rest.
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
-        buffer.take_front(|input, held| match self.receive_quick(input) {
-            Some(event) => Some(event),
-            None => self.receive_or_hold(input, held),
+        buffer.take_front(|input, held| {
+            // What is held was received already, and is no beginning of a frame.
+            let event = if held.len == 0 { self.receive_quick(input) } else { None };
+            match event {
+                Some(event) => Some(event),
+                None => self.receive_or_hold(input, held),
+            }
         })
     }
 
@@ -41,6 +45,8 @@ impl Connection {
         if self.message.held {
             return self.receive_rest(input, held);
         }
+        // The front of a message that a connection did not live to complete.
+        frame::skip(input, held.len);
         held.clear();
         let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
             && self.rare.is_none()
@@ -50,9 +56,10 @@ impl Connection {
             && !input.is_empty();
         if may_hold {
             match frame::parse(input, &self.rules()) {
-                // A header that is cut is judged as far as it goes, and stays where it is.
+                // A header that is cut is judged as far as it goes, and stays where it is. To look at it again is no sign
+                // of the peer.
                 Ok(None) => {
-                    self.timer.heard = true;
+                    self.timer.heard |= mem::take(&mut held.fresh);
                     return None;
                 }
                 Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
@@ -65,6 +72,7 @@ impl Connection {
                     self.message.held = true;
                     let Header { first, key, len: left, .. } = header;
                     self.frame = FrameState::Payload { first, key, left };
+                    self.timer.heard = true;
                     self.refresh();
                     return self.receive_rest(input, held);
                 }
@@ -90,9 +98,10 @@ impl Connection {
         let FrameState::Payload { first, key, left } = self.frame else {
             unreachable!("only payload is held")
         };
+        let total = self.message.bytes;
         assert!(
-            self.message.bytes == held.len as u64 + left,
-            "the front of the message is in another buffer"
+            total == held.len as u64 + left && total <= held.capacity as u64,
+            "the message was begun from another buffer"
         );
         let new = &mut input[held.len..];
         if new.is_empty() {

@@ -71,6 +71,11 @@ impl Connection {
     /// assert_eq!(conn.outgoing(), b"\x81\x05Hello");
     /// # Ok::<(), websocket_proto::UsageError>(())
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the front of a message waits in a [`ReadBuffer`](crate::ReadBuffer): the rest of it must go there, to
+    /// [`receive_from`](Connection::receive_from).
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         match self.receive_quick(input) {

@@ -54,7 +54,7 @@ impl Connection {
 
     #[inline]
     fn check_room(&self, len: usize) -> Result<(), UsageError> {
-        let needed = self.outgoing.len() + (len + MAX_HEADER_BYTES) as u64;
+        let needed = (self.outgoing.len() + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
         let limit = self.config.max_outgoing_bytes;
         if needed > limit {
             return Err(UsageError::BufferFull { needed, limit });
@@ -107,11 +107,13 @@ impl Connection {
     /// # Errors
     ///
     /// Those of [`send`](Connection::send): nothing was shown or queued then. An error of `write` is passed on, and
-    /// leaves what was shown last in the queue: [`abort`](Connection::abort) if it is final.
+    /// leaves all in the queue that was not written before, so that the message must not be sent again:
+    /// [`abort`](Connection::abort) if it is final.
     ///
     /// # Panics
     ///
-    /// If `write` returns more than the bytes that it was shown.
+    /// If `write` returns more than the bytes that it was shown. The message is not queued then, nor if `write` itself
+    /// panics: what went out of it is known to nobody, and all that is left to do is [`abort`](Connection::abort).
     #[inline]
     pub fn send_through<'m, E: From<UsageError>>(
         &mut self,
