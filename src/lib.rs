@@ -55,11 +55,18 @@
 //! # Who owns what
 //!
 //! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a message
-//! can be sent, here or on other connections, while it is in hand, and one read buffer can serve any number of connections.
-//! A message that did not lie whole in one read is owned, and moved; its memory can be given back by
-//! [`recycle`](Connection::recycle). With a [`ReadBuffer`] per connection it waits in that for its rest, and is borrowed too.
-//! [`send`](Connection::send) copies a borrowed payload into the queue, and moves a large owned one;
-//! [`send_through`](Connection::send_through) writes it from where it is.
+//! can be sent, here or on other connections, while it is in hand.
+//!
+//! | reading | a message that one read had whole | one that was cut |
+//! |---|---|---|
+//! | [`receive`](Connection::receive): one buffer serves any number of connections | is borrowed | is owned; [`recycle`](Connection::recycle) gives its memory back for the next |
+//! | [`receive_from`](Connection::receive_from): a [`ReadBuffer`] for each connection | is borrowed | is borrowed, if it fits into the buffer |
+//!
+//! | sending | the payload is |
+//! |---|---|
+//! | [`send`](Connection::send) | copied into the queue, or moved if it is owned and large |
+//! | [`send_prepared`](Connection::send_prepared) | shared, on servers, if it is large |
+//! | [`send_through`](Connection::send_through) | written from where it is, by a closure around your socket |
 //!
 //! # Features
 //!

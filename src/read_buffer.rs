@@ -10,6 +10,28 @@ use core::fmt;
 /// Read into [`spare`](ReadBuffer::spare), tell how much with [`filled`](ReadBuffer::filled), then call
 /// `receive_from` until it returns `None`. Each connection needs one of its own: the front of a message that was cut stays
 /// in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
+///
+/// ```
+/// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
+/// # use std::io::Read;
+/// # fn read(stream: &mut impl Read) -> std::io::Result<()> {
+/// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+/// let mut buffer = ReadBuffer::with_capacity(16 * 1024);
+/// # loop {
+/// let n = stream.read(buffer.spare())?;
+/// # if n == 0 { break }
+/// buffer.filled(n);
+/// while let Some(event) = conn.receive_from(&mut buffer) {
+///     if let Event::Message(message) = event {
+///         conn.send(message)?;
+///     }
+/// }
+/// # }
+/// # assert_eq!(conn.outgoing(), b"\x81\x05Hello");
+/// # Ok(()) }
+/// # read(&mut &b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..])?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct ReadBuffer {
     bytes: Box<[u8]>,
     /// `start..end` is filled and not taken; both are 0 if that is empty.
@@ -46,7 +68,7 @@ impl ReadBuffer {
         ReadBuffer { bytes, start: 0, end: 0, held }
     }
 
-    /// The part to read into. It is empty only if the buffer is full of bytes that were not received.
+    /// The part to read into. Behind a `receive_from` that returned `None` it is never empty; otherwise it is empty only if the buffer is full of bytes that were not received.
     pub fn spare(&mut self) -> &mut [u8] {
         // Moved when little room is left, and not often: no more is moved than was taken since the last time.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
@@ -77,6 +99,12 @@ impl ReadBuffer {
     /// The bytes that were filled and not received.
     pub fn unreceived(&self) -> &[u8] {
         &self.bytes[self.start + self.held.len..self.end]
+    }
+
+    /// Forgets all that is in it: for the next connection, when the last one has ended.
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        self.held.clear();
     }
 
     /// Lets `receive` take bytes off the front, where those come first that are held.

@@ -79,11 +79,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a message past the queue: where nothing is outgoing, its frame is shown to `write` at once, as header and
-    /// payload, for one vectored write from where they are; what `write` has not written is queued, so that the message
-    /// is sent whole in any case. A client's payload must be masked, and comes in portions, without a copy of it all.
-    /// Where something is outgoing, or the message is compressed, it is queued, and `write` is not called: the loop's own
-    /// write brings it out in its turn.
+    /// Sends a message past the queue: `write`, your transport's own, is given its frame at once, and what it does not
+    /// write is queued. So the message is sent whole in any case, and a transport that would block writes 0 bytes.
+    ///
+    /// The two slices that `write` is given go out one behind the other, in one vectored write, and it returns how many
+    /// bytes of both were written. A server's are header and payload, from where they are. A client's payload must be
+    /// masked, and comes in portions, each in the first slice, without a copy of it all: while all is written, there is
+    /// a next call. Where something is outgoing already, or the message is compressed, it is queued, and `write` is not
+    /// called: the loop's own write brings it out in its turn.
     ///
     /// It saves the copy into the queue, which is worth most for large payloads; many small messages are better coalesced
     /// by [`send`](Connection::send), with one system call for all of them.

@@ -102,6 +102,7 @@ impl Outgoing {
 
     /// The queue holds the rest of one frame, which begins `n` bytes behind the frame's own beginning.
     fn begin_within(&mut self, first: u8, header: usize, payload: usize, n: usize) {
+        debug_assert!(self.buffered == 0, "nothing else is queued");
         self.buffered = (payload - n.saturating_sub(header)) as u64;
         // A frame of which nothing is released can still let control frames go ahead.
         if n > 0 {
