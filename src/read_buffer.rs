@@ -25,6 +25,8 @@ pub(crate) struct Held {
     pub(crate) len: usize,
     /// So many of them are known to be UTF-8, if it is text.
     pub(crate) checked: usize,
+    /// Where no payload is held: so many bytes of a header that is cut were there when it was last looked at.
+    pub(crate) header: usize,
     /// The size of the buffer.
     pub(crate) capacity: usize,
 }
@@ -32,7 +34,7 @@ pub(crate) struct Held {
 impl Held {
     /// Nothing is held any more.
     pub(crate) fn clear(&mut self) {
-        (self.len, self.checked) = (0, 0);
+        (self.len, self.checked, self.header) = (0, 0, 0);
     }
 }
 

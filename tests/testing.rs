@@ -676,6 +676,26 @@ fn script_receives_the_same_out_of_a_buffer_of_any_size() {
 }
 
 #[test]
+fn asking_again_is_not_hearing_from_the_peer() {
+    // A peer that falls silent within a header, and a loop that asks before it reads.
+    for read_buffer in [None, Some(1000)] {
+        let mut script = Script::new(Role::Server);
+        script.read_buffer = read_buffer;
+        script.steps = vec![Step::Tick(ms(1)), Step::Receive(vec![0x81])];
+        for _ in 0..6 {
+            script.steps.extend([Step::Tick(ms(20)), Step::Receive(vec![])]);
+        }
+        let mut config = config();
+        config.idle_timeout = Some(ms(50));
+        let run = script.run(config).unwrap();
+        let [(8, Event::Closed(end))] = &run.events[..] else {
+            panic!("{read_buffer:?}: {:?}", run.events)
+        };
+        assert_eq!(end.cause, CloseCause::TimedOut(Timeout::Idle));
+    }
+}
+
+#[test]
 fn script_names_the_step_at_which_a_promise_was_broken() {
     // A reaction that releases behind the script's back makes the connection seem to break its promises.
     for deflate in [false, true] {

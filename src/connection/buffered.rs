@@ -41,6 +41,7 @@ impl Connection {
         if self.message.held {
             return self.receive_rest(input, held);
         }
+        let seen = held.header;
         held.clear();
         let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
             && self.rare.is_none()
@@ -52,7 +53,8 @@ impl Connection {
             match frame::parse(input, &self.rules()) {
                 // A header that is cut is judged as far as it goes, and stays where it is.
                 Ok(None) => {
-                    self.timer.heard = true;
+                    self.timer.heard |= input.len() > seen;
+                    held.header = input.len();
                     return None;
                 }
                 Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
