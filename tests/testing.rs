@@ -14,8 +14,9 @@ use websocket_proto::testing::{
     Script, ScriptedPeer, Step, Wire,
 };
 use websocket_proto::{
-    Accept, CloseCause, Closed, Config, Connection, Delivery, Event, HandshakeError, Message,
-    MessageKind, ProtocolError, Role, State, Timeout, Timestamp, UsageError,
+    Accept, CloseCause, Closed, Config, Connection, Delivery, Event, HandshakeError,
+    MAX_HEADER_BYTES, Message, MessageKind, ProtocolError, Role, State, Timeout, Timestamp,
+    UsageError,
 };
 
 /// What is done to a wire.
@@ -604,6 +605,97 @@ fn script_reports_what_came_of_each_step() {
 }
 
 #[test]
+fn script_sends_through_a_transport_with_any_room() {
+    // rfc6455-5.1-01, rfc6455-5.1-04, rfc6455-5.3-05
+    for role in ROLES {
+        for len in [0, 5, 200, 5000, 40_000] {
+            let whole = len + MAX_HEADER_BYTES;
+            for room in [0, 1, 2, 3, 5, 7, 9, 100, len / 2, 16_400, whole, usize::MAX] {
+                let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+                let message = Message::from(payload.clone());
+                let mut script = Script::new(role);
+                script.steps = vec![
+                    Step::SendThrough { message, room },
+                    Step::Ping(b"?".to_vec()),
+                    Step::Write(1),
+                    Step::SendThrough { message: "after".into(), room },
+                    Step::Frame(RawFrame::ping("!"), 1),
+                ];
+                let run = script.run(config()).unwrap_or_else(|e| panic!("{len} in {room}: {e}"));
+                assert_eq!(run.results, [Ok(()); 5]);
+                let frames = read_frames(&run.output);
+                let data: Vec<_> = frames.iter().filter(|frame| frame.first & 8 == 0).collect();
+                assert_eq!(data.len() + 2, frames.len());
+                assert_eq!(data[0].payload, payload, "{len} in {room}");
+                assert_eq!(data[1].payload, b"after");
+                // A frame of which nothing is written lets a ping go ahead, one that is begun does not.
+                assert_eq!(frames[0].first == 0x89, room == 0, "{len} in {room}");
+            }
+        }
+    }
+}
+
+#[test]
+fn script_receives_the_same_out_of_a_buffer_of_any_size() {
+    // rfc6455-5.3-05, rfc6455-5.4-02
+    let text = "Hello, w\u{f6}rld \u{20ac} \u{1f600}! ".repeat(4);
+    let binary: Vec<u8> = (0..300).map(|i| i as u8).collect();
+    for role in ROLES {
+        for most in [1, 7, usize::MAX] {
+            let mut script = Script::new(role);
+            script.steps = vec![
+                Step::Frame(RawFrame::text(&text), most),
+                Step::Frame(RawFrame::binary(&binary[..]), most),
+                Step::Frame(RawFrame::text("a").unfinished(), most),
+                Step::Frame(RawFrame::continuation("b"), most),
+                Step::Receive(vec![]),
+                Step::Frame(RawFrame::new(1, b"cut \xff behind".to_vec()), most),
+            ];
+            for read_buffer in [None, Some(0), Some(13), Some(14), Some(64), Some(310), Some(9000)]
+            {
+                for recycle in [false, true] {
+                    (script.read_buffer, script.recycle) = (read_buffer, recycle);
+                    let run =
+                        script.run(config()).unwrap_or_else(|e| panic!("{read_buffer:?}: {e}"));
+                    let [
+                        (0, Event::Message(first)),
+                        (1, Event::Message(second)),
+                        (3, Event::Message(third)),
+                        (5, Event::Closed(end)),
+                    ] = &run.events[..]
+                    else {
+                        panic!("{read_buffer:?} {most}: {:?}", run.events)
+                    };
+                    assert_eq!((first.as_text(), third.as_text()), (Some(&text[..]), Some("ab")));
+                    assert_eq!(second.as_bytes(), binary);
+                    assert_eq!(end.cause, CloseCause::Protocol(ProtocolError::InvalidUtf8));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn asking_again_is_not_hearing_from_the_peer() {
+    // A peer that falls silent within a header, and a loop that asks before it reads.
+    for read_buffer in [None, Some(1000)] {
+        let mut script = Script::new(Role::Server);
+        script.read_buffer = read_buffer;
+        script.steps = vec![Step::Tick(ms(1)), Step::Receive(vec![0x81])];
+        for _ in 0..6 {
+            script.steps.extend([Step::Tick(ms(20)), Step::Receive(vec![])]);
+        }
+        let mut config = config();
+        config.idle_timeout = Some(ms(50));
+        let run = script.run(config).unwrap();
+        let [(8, Event::Closed(end))] = &run.events[..] else {
+            panic!("{read_buffer:?}: {:?}", run.events)
+        };
+        assert_eq!(end.cause, CloseCause::TimedOut(Timeout::Idle));
+    }
+}
+
+#[test]
 fn script_names_the_step_at_which_a_promise_was_broken() {
     // A reaction that releases behind the script's back makes the connection seem to break its promises.
     for deflate in [false, true] {
@@ -657,7 +749,7 @@ fn script_follows_what_a_reaction_sends() {
 mod arbitrary_values {
     use super::*;
     use arbitrary::{Arbitrary, Unstructured};
-    use websocket_proto::{CloseCode, FrameHeader, MAX_HEADER_BYTES, Opcode};
+    use websocket_proto::{CloseCode, FrameHeader, Opcode};
 
     /// Bytes that look like nothing, the same in every run.
     fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -724,7 +816,7 @@ mod arbitrary_values {
     #[test]
     fn scripts_out_of_noise_hold() {
         let mut kinds = std::collections::BTreeSet::new();
-        let (mut messages, mut released) = (0, 0);
+        let (mut messages, mut released, mut ways) = (0, 0, [[0; 2]; 2]);
         for seed in 0..300 {
             let bytes = noise(seed, 500);
             let mut source = Unstructured::new(&bytes);
@@ -733,6 +825,7 @@ mod arbitrary_values {
             let run = script.run(config.clone());
             let run =
                 run.unwrap_or_else(|broken| panic!("{seed}: {broken}\n{config:?}\n{script:#?}"));
+            ways[usize::from(script.read_buffer.is_some())][usize::from(script.recycle)] += 1;
             kinds.extend(
                 script.steps.iter().map(std::mem::discriminant).map(|kind| format!("{kind:?}")),
             );
@@ -740,7 +833,8 @@ mod arbitrary_values {
                 run.events.iter().filter(|(_, event)| matches!(event, Event::Message(_))).count();
             released += run.output.len();
         }
-        assert_eq!(kinds.len(), 20, "every kind of step comes up");
+        assert_eq!(kinds.len(), 21, "every kind of step comes up");
+        assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");
     }
 }

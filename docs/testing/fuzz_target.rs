@@ -2,6 +2,7 @@
 //! `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing. What is for one of the two alone stands
 //! under `cfg(fuzzing)`, which a fuzz crate can leave out together with the test.
 
+#![allow(unexpected_cfgs, reason = "`cfg(fuzzing)` is what cargo-fuzz sets")]
 #![cfg_attr(fuzzing, no_main)]
 
 use std::collections::BTreeMap;
@@ -109,13 +110,9 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// What the run has come to, for the test that the target reaches its code.
-struct Reached {
-    replies: usize,
-    stored: usize,
-}
-
-fn check(input: Input) -> Reached {
+/// Returns how many replies were written, and how many texts were stored at the most: the test wants to know whether the
+/// target reaches its code.
+fn check(input: Input) -> (usize, usize) {
     let conn = match input.script.handshake {
         true => Connection::server(input.config),
         false => {
@@ -141,7 +138,7 @@ fn check(input: Input) -> Reached {
     let written = written(&run.output, input.script.handshake);
     assert!(replies.starts_with(&written), "{written:?} were written, {replies:?} were given");
     assert!(written.len() == replies.len() || aborts || times_out);
-    Reached { replies: written.len(), stored }
+    (written.len(), stored)
 }
 
 /// The texts in what the server has written, read by hand.
@@ -185,9 +182,9 @@ fn target_holds_on_noise_and_reaches_the_application() {
     for _ in 0..400 {
         let bytes: Vec<u8> = (0..300).map(|_| noise()).collect();
         let input = Input::arbitrary(&mut Unstructured::new(&bytes)).expect("noise is enough");
-        let reached = check(input);
-        replies += reached.replies;
-        most_stored = most_stored.max(reached.stored);
+        let (written, stored) = check(input);
+        replies += written;
+        most_stored = most_stored.max(stored);
     }
     assert!(replies > 200 && most_stored == MAX_NAMES, "{replies} replies, {most_stored} stored");
 }

@@ -283,6 +283,10 @@ impl<'a> Arbitrary<'a> for Script {
         if u.ratio(1, 4)? {
             script.deflate = Some(u.arbitrary()?);
         }
+        if u.ratio(1, 4)? {
+            script.read_buffer = Some(first_or(&[16 * 1024, 0, 13, 14, 15, 130, 1000, 70_020], u)?);
+        }
+        script.recycle = u.ratio(1, 4)?;
         let mut open = Fragments::default();
         if script.handshake && u.ratio(7, 8)? {
             script.steps.push(Step::Handshake);
@@ -295,7 +299,7 @@ impl<'a> Arbitrary<'a> for Script {
     }
 
     fn size_hint(depth: usize) -> (usize, Option<usize>) {
-        size_hint::and((3, None), Role::size_hint(depth))
+        size_hint::and((5, None), Role::size_hint(depth))
     }
 
     fn try_size_hint(depth: usize) -> Result<(usize, Option<usize>), MaxRecursionReached> {
@@ -342,6 +346,10 @@ impl Fragments {
             }
             26 => Step::ReleaseMemory,
             27 if u.ratio(1, 8)? => Step::Receive(few_bytes(u)?.to_vec()),
+            27 => Step::SendThrough {
+                message: any_message(u)?,
+                room: *u.choose(&[usize::MAX, 0, 1, 3, 5, 100, 5000, 16_400, 40_000])?,
+            },
             28 => u
                 .choose(&[Step::Handshake, Step::Accept, Step::Reject(403), Step::Respond(404)])?
                 .clone(),

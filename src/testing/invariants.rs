@@ -162,8 +162,13 @@ impl Output {
             }
         }
         conn.advance(bytes.len());
-        self.released.feed(&bytes, &mut Sizes::Known(&self.sizes))?;
+        self.written(&bytes)?;
         Ok(bytes)
+    }
+
+    /// These bytes are written.
+    pub(super) fn written(&mut self, bytes: &[u8]) -> Checked {
+        self.released.feed(bytes, &mut Sizes::Known(&self.sizes))
     }
 
     /// After every call.

@@ -13,6 +13,7 @@
 mod arbitrary;
 mod endpoint;
 mod frame;
+mod inbox;
 mod invariants;
 mod link;
 mod pair;

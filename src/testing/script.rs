@@ -6,13 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::inbox::Inbox;
 use super::invariants::{Checked, Life, Output, holds};
 use super::peer::{header, request, response};
 use super::step::Step;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::error::UsageError;
-use crate::event::{Event, MessageKind};
+use crate::event::{Event, Message, MessageKind};
 use crate::handshake::{Accept, ClientRequest};
 use crate::prepared::PreparedMessage;
 use crate::state::{Role, State};
@@ -23,11 +24,13 @@ use crate::timer::Timestamp;
 /// After every call the promises of a connection are checked, by what can be seen from outside:
 ///
 /// - no event comes after [`Event::Closed`]; the state never goes back; [`is_finished`](Connection::is_finished) stays;
-/// - `None` from [`receive`](Connection::receive) means that the input is used up;
+/// - `None` from [`receive`](Connection::receive) means that the input is used up; from
+///   [`receive_from`](Connection::receive_from), that there is room to read more;
 /// - all output is well-formed, as its role has it; what is outgoing is what
 ///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs behind it;
 /// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
 ///   permessage-deflate: less what was released of whole messages);
+/// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is written;
 /// - no more pongs wait than [`Config::max_queued_pongs`];
 /// - what is closed stays so, whatever is called.
 ///
@@ -54,6 +57,11 @@ pub struct Script {
     /// A connection that begins open has agreed on permessage-deflate with these parameters. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
+    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of so many bytes. Default: `None`, from the
+    /// bytes themselves.
+    pub read_buffer: Option<usize>,
+    /// Each message is given back to the connection with [`recycle`](Connection::recycle). Default: `false`.
+    pub recycle: bool,
     /// What is done, in this order.
     pub steps: Vec<Step>,
 }
@@ -92,6 +100,8 @@ impl Script {
             handshake: false,
             #[cfg(feature = "deflate")]
             deflate: None,
+            read_buffer: None,
+            recycle: false,
             steps: Vec::new(),
         }
     }
@@ -131,8 +141,8 @@ impl Script {
     }
 
     /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
-    /// likes, but for `advance` and `take_outgoing`: what is written is the script's business. Messages that it sends
-    /// with permessage-deflate put an end to the check of the buffered amount, since their size is not to be seen.
+    /// likes, but for `advance`, `take_outgoing` and `send_through`: what is written is the script's business. Messages
+    /// that it sends with permessage-deflate put an end to the check of the buffered amount, since their size is not to be seen.
     ///
     /// # Errors
     ///
@@ -145,6 +155,8 @@ impl Script {
         let mut runner = Runner {
             life: Life::new(&conn),
             out: Output::new(&conn),
+            inbox: Inbox::new(self.read_buffer),
+            recycle: self.recycle,
             run: Run { conn, events: Vec::new(), results: Vec::new(), output: Vec::new() },
             now: Timestamp::default(),
             react,
@@ -163,6 +175,8 @@ struct Runner<R> {
     run: Run,
     life: Life,
     out: Output,
+    inbox: Inbox,
+    recycle: bool,
     now: Timestamp,
     react: R,
 }
@@ -213,6 +227,7 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 let sent = conn.send_fragment(*kind, payload, *last);
                 self.sent(sent, payload.len())
             }
+            Step::SendThrough { message, room } => self.send_through(message, *room)?,
             Step::Ping(payload) => conn.ping(payload),
             Step::Pong(payload) => {
                 let sent = conn.pong(payload);
@@ -264,6 +279,39 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         sent
     }
 
+    /// The transport takes `room` bytes; the rest is queued, and so is a message that is not shown to it.
+    fn send_through(
+        &mut self,
+        message: &Message<'static>,
+        room: usize,
+    ) -> Result<Result<(), UsageError>, String> {
+        let conn = &mut self.run.conn;
+        let waited = conn.outgoing_len();
+        let mut written = Vec::new();
+        let (mut is_shown, mut is_partial, mut is_late) = (false, false, false);
+        let sent = conn.send_through(message.clone(), |header, payload| {
+            is_late |= is_partial;
+            is_shown = true;
+            let shown = header.len() + payload.len();
+            let n = shown.min(room - written.len());
+            is_partial = n < shown;
+            written.extend(header.iter().chain(payload).take(n));
+            Ok(n)
+        });
+        holds(!is_late, || "more is shown behind what was not written".into())?;
+        // A frame that is compressed is queued.
+        let is_queued = sent.is_err() || waited > 0 || {
+            !is_shown && conn.outgoing().first().is_some_and(|first| first & 0x40 != 0)
+        };
+        holds(is_shown != is_queued, || {
+            format!("{sent:?} behind {waited} bytes, and the frame is shown: {is_shown}")
+        })?;
+        let sent = self.sent(sent, message.len());
+        self.out.written(&written)?;
+        self.run.output.extend(written);
+        Ok(sent)
+    }
+
     /// What the peer sends in the opening handshake; nothing where there is no request to answer.
     fn handshake(&self) -> Vec<u8> {
         if self.run.conn.role() == Role::Server {
@@ -278,16 +326,10 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
     fn receive(&mut self, index: usize, bytes: &[u8]) -> Checked {
         let mut copy = bytes.to_vec();
         let mut input = &mut copy[..];
-        loop {
-            let before = input.len();
-            let event = self.run.conn.receive(&mut input);
-            let left = input.len();
-            holds(left <= before, || format!("the input grew from {before} bytes to {left}"))?;
-            let Some(event) = event else {
-                return holds(left == 0, || format!("None, but {left} bytes are not received"));
-            };
-            self.note(index, event.into_owned())?;
+        while let Some(event) = self.inbox.next(&mut self.run.conn, &mut input)? {
+            self.note(index, event)?;
         }
+        Ok(())
     }
 
     fn poll(&mut self, index: usize) -> Checked {
@@ -302,6 +344,14 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         self.check()?;
         (self.react)(&mut self.run.conn, &event);
         self.out.learn(&self.run.conn)?;
+        let event = match (self.recycle, event) {
+            (true, Event::Message(message)) => {
+                let kept = message.clone();
+                self.run.conn.recycle(message);
+                Event::Message(kept)
+            }
+            (_, event) => event,
+        };
         self.run.events.push((index, event));
         self.check()
     }
@@ -324,7 +374,7 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         })?;
         if is_closed {
             let before = self.out.queued(conn);
-            stays_closed(conn)?;
+            stays_closed(conn, &mut self.inbox)?;
             holds(self.out.queued(conn) == before, || "output changed after the end".into())?;
         }
         let bytes = self.out.release(conn, usize::MAX)?;
@@ -334,10 +384,10 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
 }
 
 /// After the end nothing happens, whatever is called.
-fn stays_closed(conn: &mut Connection) -> Checked {
+fn stays_closed(conn: &mut Connection, inbox: &mut Inbox) -> Checked {
     let mut bytes = *b"\x81\x80\0\0\0\0\x81\x00GET / HTTP/1.1\r\n\r\n";
     let mut input = &mut bytes[..];
-    let event = conn.receive(&mut input);
+    let event = inbox.next(conn, &mut input)?;
     holds(event.is_none() && input.is_empty(), || "it receives after the end".into())?;
     let refused = Err(UsageError::NotOpen(State::Closed));
     let results = [

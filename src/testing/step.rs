@@ -45,6 +45,13 @@ pub enum Step {
         /// It ends the message.
         last: bool,
     },
+    /// [`Connection::send_through`], to a transport that takes so many bytes of it and no more.
+    SendThrough {
+        /// The message.
+        message: Message<'static>,
+        /// What the transport has room for.
+        room: usize,
+    },
     /// [`Connection::ping`].
     Ping(Vec<u8>),
     /// [`Connection::pong`].
@@ -78,6 +85,7 @@ impl Step {
             | Step::SendPrepared(_)
             | Step::SendUncompressed(_)
             | Step::Fragment { .. }
+            | Step::SendThrough { .. }
             | Step::Ping(_)
             | Step::Pong(_)
             | Step::Close(..)
@@ -112,6 +120,9 @@ impl fmt::Debug for Step {
             Step::Fragment { kind, payload, last } => {
                 let last = if *last { ", last" } else { "" };
                 write!(f, "Fragment({kind:?}, {} bytes{last})", payload.len())
+            }
+            Step::SendThrough { message, room } => {
+                write!(f, "SendThrough({message:?}, room for {room})")
             }
             Step::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Step::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
