@@ -68,21 +68,23 @@ impl Assembler {
     ) -> Result<Option<Message<'a>>, InvalidUtf8> {
         let end = fin && left == 0;
         if end && self.buf.is_empty() {
-            crate::mask::apply_mask(piece, key);
             let message = match self.kind() {
                 MessageKind::Text => {
-                    Message::Text(Cow::Borrowed(utf8::validate(piece).ok_or(InvalidUtf8)?))
+                    Message::Text(Cow::Borrowed(utf8::unmask(piece, key).ok_or(InvalidUtf8)?))
                 }
-                MessageKind::Binary => Message::Binary(Cow::Borrowed(piece)),
+                MessageKind::Binary => {
+                    crate::mask::apply_mask(piece, key);
+                    Message::Binary(Cow::Borrowed(piece))
+                }
             };
             self.finish();
             return Ok(Some(message));
         }
         self.grow(piece.len(), left, fin);
-        self.buf.append_masked(piece, key);
         let text = self.kind() == MessageKind::Text;
-        if text {
-            self.buf.check_utf8(end)?;
+        match text {
+            true => self.buf.append_masked_text(piece, key, end)?,
+            false => self.buf.append_masked(piece, key),
         }
         if !end {
             return Ok(None);

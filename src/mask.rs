@@ -1,4 +1,5 @@
-//! Masking (RFC 6455 5.3): XORs a payload with its four-byte key, in place or while copying it behind other bytes.
+//! Masking (RFC 6455 5.3): XORs a payload with its four-byte key, in place or while copying it behind other bytes, and
+//! tells on the way whether it is ASCII.
 //! Which frames are masked and where keys come from is decided elsewhere.
 #![allow(
     unsafe_code,
@@ -19,9 +20,15 @@ use alloc::vec::Vec;
 /// ```
 #[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
+    mask_in_place(payload, key);
+}
+
+/// [`apply_mask`]; returns whether all bytes are ASCII now.
+#[inline]
+pub(crate) fn mask_in_place(payload: &mut [u8], key: [u8; 4]) -> bool {
     let at = payload.as_mut_ptr();
     // SAFETY: the exclusive borrow makes all `payload.len()` bytes readable and writable; source is destination.
-    unsafe { mask(at, at, payload.len(), key) }
+    unsafe { mask(at, at, payload.len(), key) & HIGH_BITS == 0 }
 }
 
 /// Appends `payload`, masked, to `out`: copied and masked in one pass. The key 00000000 copies.
@@ -30,16 +37,23 @@ pub(crate) fn append_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     // Short payloads are copied here as well: a call to the C library costs more than the bytes.
     if key == [0; 4] && payload.len() > BLOCK {
         out.extend_from_slice(payload);
-        return;
+    } else {
+        append_masked_ascii(out, payload, key);
     }
+}
+
+/// [`append_masked`]; returns whether all bytes that were appended are ASCII.
+#[inline]
+pub(crate) fn append_masked_ascii(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) -> bool {
     out.reserve(payload.len());
     let spare = out.spare_capacity_mut();
     debug_assert!(spare.len() >= payload.len());
     // SAFETY: `reserve` made room for `payload.len()` more bytes, and `out`, borrowed exclusively, cannot overlap
     // `payload`; `mask` has initialised all of them when the length is set.
     unsafe {
-        mask(payload.as_ptr(), spare.as_mut_ptr().cast(), payload.len(), key);
+        let bits = mask(payload.as_ptr(), spare.as_mut_ptr().cast(), payload.len(), key);
         out.set_len(out.len() + payload.len());
+        bits & HIGH_BITS == 0
     }
 }
 
@@ -50,6 +64,9 @@ pub(crate) fn rotate_key(key: [u8; 4], offset: usize) -> [u8; 4] {
     u32::from_le_bytes(key).rotate_right(bits).to_le_bytes()
 }
 
+/// What a byte of a word has set if it is not ASCII.
+const HIGH_BITS: u32 = 0x8080_8080;
+
 /// Bytes that the long loop takes at once: four AVX2 or eight SSE2 registers.
 const BLOCK: usize = 128;
 
@@ -58,18 +75,19 @@ const ALIGN: usize = 32;
 
 const _: () = assert!(BLOCK % ALIGN == 0 && ALIGN % 4 == 0);
 
-/// Writes `len` bytes from `src`, masked, to `dst`. Short payloads are done here, inlined: two loads and two stores,
-/// which overlap in the middle, and no loop.
+/// Writes `len` bytes from `src`, masked, to `dst`, and returns a word that has the bits of all words written: while they
+/// are in a register, to know whether they are ASCII costs next to nothing. Short payloads are done here, inlined: two
+/// loads and two stores, which overlap in the middle, and no loop.
 ///
 /// # Safety
 ///
 /// `len` bytes are readable at `src` and writable at `dst`; the two are the same place or do not overlap.
 #[inline(always)]
-unsafe fn mask(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     // SAFETY: the caller's promise, and each arm's range is what its callee asks for.
     unsafe {
         match len {
-            0 => {}
+            0 => 0,
             1..=3 => mask_bytes(src, dst, len, key),
             4..=8 => mask_ends::<1>(src, dst, len, key),
             9..=16 => mask_ends::<2>(src, dst, len, key),
@@ -86,13 +104,13 @@ unsafe fn mask(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
 ///
 /// As `mask`, with `len` from 33 to 128.
 #[inline(never)]
-unsafe fn mask_medium(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_medium(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     // SAFETY: the caller's promise, and each branch's range is what its callee asks for.
     unsafe {
         if len <= 64 {
-            mask_ends::<8>(src, dst, len, key);
+            mask_ends::<8>(src, dst, len, key)
         } else {
-            mask_ends::<16>(src, dst, len, key);
+            mask_ends::<16>(src, dst, len, key)
         }
     }
 }
@@ -103,7 +121,7 @@ unsafe fn mask_medium(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
 ///
 /// As `mask`, with `len` of at least `BLOCK`.
 #[inline(never)]
-unsafe fn mask_long(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_long(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: the caller's promise, and AVX2 was detected.
@@ -119,15 +137,17 @@ unsafe fn mask_long(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
 ///
 /// As `mask`, with `len` from 1 to 3.
 #[inline(always)]
-unsafe fn mask_bytes(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_bytes(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     debug_assert!(matches!(len, 1..=3));
     let (middle, last) = (len / 2, len - 1);
     // SAFETY: 0, `middle` and `last` are below `len`; all is read before anything is written.
     unsafe {
-        let bytes = [*src, *src.add(middle), *src.add(last)];
-        *dst = bytes[0] ^ key[0];
-        *dst.add(middle) = bytes[1] ^ key[middle];
-        *dst.add(last) = bytes[2] ^ key[last];
+        let first = *src ^ key[0];
+        let (middle_byte, last_byte) = (*src.add(middle) ^ key[middle], *src.add(last) ^ key[last]);
+        *dst = first;
+        *dst.add(middle) = middle_byte;
+        *dst.add(last) = last_byte;
+        u32::from(first | middle_byte | last_byte)
     }
 }
 
@@ -137,7 +157,7 @@ unsafe fn mask_bytes(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
 ///
 /// As `mask`, with `len` from 4 * `N` to 8 * `N`.
 #[inline(always)]
-unsafe fn mask_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     debug_assert!((4 * N..=8 * N).contains(&len));
     let last = len - 4 * N;
     // SAFETY: 4 * `N` bytes from 0 and from `last` lie within `len`; all is read before anything is written.
@@ -146,6 +166,7 @@ unsafe fn mask_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize, ke
         let tail = masked::<N>(src.add(last), rotate_key(key, last));
         write(dst, head);
         write(dst.add(last), tail);
+        all_bits(&head) | all_bits(&tail)
     }
 }
 
@@ -156,7 +177,7 @@ unsafe fn mask_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize, ke
 ///
 /// As `mask`, with `len` of at least `BLOCK`.
 #[inline(always)]
-unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     debug_assert!(len >= BLOCK);
     let last = len - BLOCK;
     let mut at = ALIGN - dst.addr() % ALIGN;
@@ -167,13 +188,18 @@ unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
     unsafe {
         let head = masked::<{ ALIGN / 4 }>(src, key);
         let tail = masked::<{ BLOCK / 4 }>(src.add(last), rotate_key(key, last));
+        let mut bits = tail;
         while at < last {
             let block = masked::<{ BLOCK / 4 }>(src.add(at), aligned_key);
             write(dst.add(at), block);
+            for (bits, word) in bits.iter_mut().zip(&block) {
+                *bits |= word;
+            }
             at += BLOCK;
         }
         write(dst, head);
         write(dst.add(last), tail);
+        all_bits(&head) | all_bits(&bits)
     }
 }
 
@@ -184,7 +210,7 @@ unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
 /// As `mask_blocks`, and the CPU has AVX2.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 #[target_feature(enable = "avx2")]
-unsafe fn mask_blocks_avx2(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
+unsafe fn mask_blocks_avx2(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { mask_blocks(src, dst, len, key) }
 }
@@ -203,6 +229,12 @@ unsafe fn masked<const N: usize>(src: *const u8, key: [u8; 4]) -> [u32; N] {
         *word ^= key;
     }
     words
+}
+
+/// The bits of all words.
+#[inline(always)]
+fn all_bits(words: &[u32]) -> u32 {
+    words.iter().fold(0, |bits, word| bits | word)
 }
 
 /// Stores `words`.
@@ -234,7 +266,7 @@ mod tests {
         (0..len).map(|i| (i * 37 + i / 7 + 11) as u8).collect()
     }
 
-    type Kernel = unsafe fn(*const u8, *mut u8, usize, [u8; 4]);
+    type Kernel = unsafe fn(*const u8, *mut u8, usize, [u8; 4]) -> u32;
 
     /// The levels of dispatch, each with the shortest payload that it takes.
     fn levels() -> impl Iterator<Item = (usize, Kernel)> {
@@ -245,6 +277,27 @@ mod tests {
         #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
         let wide = None;
         plain.into_iter().chain(wide)
+    }
+
+    #[test]
+    fn one_byte_that_is_not_ascii_is_noticed_in_any_place() {
+        for (shortest, level) in levels() {
+            let lengths = if cfg!(miri) { vec![1, 5, 33, 130] } else { (1..=300).collect() };
+            for len in lengths.into_iter().filter(|len| *len >= shortest) {
+                for at in 0..len {
+                    let mut bytes: Vec<u8> = (0..len).map(|i| b'a' ^ KEYS[0][i % 4]).collect();
+                    let from = bytes.as_mut_ptr();
+                    // SAFETY: both times `from` stands before `len` bytes.
+                    let plain = unsafe { level(from, from, len, KEYS[0]) };
+                    assert_eq!(plain & HIGH_BITS, 0, "{len}");
+                    bytes[at] = 0x80;
+                    let from = bytes.as_mut_ptr();
+                    // SAFETY: as above.
+                    let bits = unsafe { level(from, from, len, [0; 4]) };
+                    assert_ne!(bits & HIGH_BITS, 0, "{len} bytes, {at}");
+                }
+            }
+        }
     }
 
     const KEYS: [[u8; 4]; 3] = [[0x37, 0xfa, 0x21, 0x3d], [0, 0, 0, 1], [0; 4]];
@@ -280,7 +333,9 @@ mod tests {
                     bytes[offset..].copy_from_slice(&payload);
                     let at = bytes[offset..].as_mut_ptr();
                     // SAFETY: `at` stands before `len` bytes of `bytes`.
-                    unsafe { level(at, at, len, key) };
+                    let bits = unsafe { level(at, at, len, key) };
+                    let ascii = expected.is_ascii();
+                    assert_eq!(bits & HIGH_BITS == 0, ascii, "ASCII: {len} bytes at {offset}");
                     assert_eq!(bytes[offset..], expected, "in place: {len} bytes at {offset}");
                     assert!(bytes[..offset].iter().all(|&byte| byte == 0xA5));
 

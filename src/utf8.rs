@@ -31,6 +31,19 @@ pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
     validate_any(bytes)
 }
 
+/// Unmasks `payload`, and gives the text that it is, if it is UTF-8. ASCII, which is most text, is known from the unmasking.
+#[inline]
+pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4]) -> Option<&str> {
+    if key == [0; 4] {
+        return validate(payload);
+    }
+    match mask::mask_in_place(payload, key) {
+        // SAFETY: ASCII is UTF-8.
+        true => Some(unsafe { str::from_utf8_unchecked(payload) }),
+        false => validate_any(payload),
+    }
+}
+
 #[inline(never)]
 fn validate_any(bytes: &[u8]) -> Option<&str> {
     if bytes.len() < VECTOR_BYTES {
@@ -97,6 +110,21 @@ impl PayloadBuf {
     /// Appends `payload`, masked or unmasked with `key`; 00000000 copies.
     pub(crate) fn append_masked(&mut self, payload: &[u8], key: [u8; 4]) {
         mask::append_masked(&mut self.bytes, payload, key);
+    }
+
+    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). ASCII is known from the unmasking.
+    pub(crate) fn append_masked_text(
+        &mut self,
+        payload: &[u8],
+        key: [u8; 4],
+        end: bool,
+    ) -> Result<(), InvalidUtf8> {
+        let is_checked = self.valid == self.bytes.len();
+        if mask::append_masked_ascii(&mut self.bytes, payload, key) && is_checked {
+            self.valid = self.bytes.len();
+            return Ok(());
+        }
+        self.check_utf8(end)
     }
 
     /// Lets `write` write to the front of `room` more bytes, and keeps as many as it says.

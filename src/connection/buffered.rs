@@ -109,14 +109,16 @@ impl Connection {
         }
         self.timer.heard = true;
         let n = usize::try_from(left).map_or(new.len(), |left| left.min(new.len()));
-        mask::apply_mask(&mut new[..n], key);
+        let is_ascii = mask::mask_in_place(&mut new[..n], key);
         let end = held.len + n;
         let left = left - n as u64;
         let text = first & 0x0f == Opcode::Text as u8;
         if left > 0 {
             self.frame = FrameState::Payload { first, key: mask::rotate_key(key, n), left };
-            held.len = end;
-            if text {
+            let before = mem::replace(&mut held.len, end);
+            if is_ascii && held.checked == before {
+                held.checked = end;
+            } else if text {
                 match utf8::checked_len(&input[held.checked..end]) {
                     Some(len) => held.checked += len,
                     None => return Some(self.fail_refreshed(ProtocolError::InvalidUtf8)),

@@ -190,15 +190,22 @@ impl Connection {
         let (frame, rest) = mem::take(input).split_at_mut(header + len);
         *input = rest;
         let (header, payload) = frame.split_at_mut(header);
-        if MASKED {
-            let key = header.last_chunk().expect("the header of a masked frame ends in its key");
-            mask::apply_mask(payload, *key);
-        }
+        let key = match MASKED {
+            true => *header.last_chunk().expect("the header of a masked frame ends in its key"),
+            false => [0; 4],
+        };
         self.timer.heard = true;
         if first == FINAL_BINARY {
+            if MASKED {
+                mask::apply_mask(payload, key);
+            }
             return Event::Message(Message::Binary(Cow::Borrowed(payload)));
         }
-        match utf8::validate(payload) {
+        let text = match MASKED {
+            true => utf8::unmask(payload, key),
+            false => utf8::validate(payload),
+        };
+        match text {
             Some(text) => Event::Message(Message::Text(Cow::Borrowed(text))),
             None => self.fail_refreshed(ProtocolError::InvalidUtf8),
         }
