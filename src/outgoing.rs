@@ -294,6 +294,8 @@ impl Outgoing {
             self.tail = Vec::new();
         }
         if let Some(more) = &mut self.more {
+            // A message that a Close has cut short has no end that could still be written.
+            more.unfinished = more.unfinished.filter(|_| self.sending.is_some());
             self.buffered = more.unfinished.unwrap_or(0);
             more.reset();
         }

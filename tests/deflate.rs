@@ -384,6 +384,21 @@ fn prepared_messages_are_compressed_once_and_the_window_follows() {
 }
 
 #[test]
+fn buffered_amount_is_zero_behind_a_close_that_cut_a_message_short() {
+    // whatwg-bufferedAmount-01
+    for role in ROLES {
+        let mut conn = deflate(role);
+        conn.send_fragment(MessageKind::Binary, &[7; 250], false).unwrap();
+        drain(&mut conn);
+        assert_eq!(conn.buffered_amount(), 250, "its last byte is to come");
+        conn.close(1000, "").unwrap();
+        assert_eq!(conn.buffered_amount(), 250);
+        drain(&mut conn);
+        assert_eq!(conn.buffered_amount(), 0, "it will never come");
+    }
+}
+
+#[test]
 fn buffered_amount_counts_before_compression_and_falls_with_the_last_byte() {
     // whatwg-bufferedAmount-02
     for role in ROLES {
