@@ -75,7 +75,7 @@ impl Log {
                 let bytes = core::mem::take(&mut self.chunks);
                 Seen::Message(match chunk.kind() {
                     MessageKind::Text => {
-                        Payload::Text(bytes.try_into().expect("chunks of text are UTF-8"))
+                        Payload::Text(String::from_utf8(bytes).expect("chunks of text are UTF-8"))
                     }
                     MessageKind::Binary => Payload::Binary(bytes),
                 })
