@@ -31,16 +31,14 @@ pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
     validate_any(bytes)
 }
 
-/// Unmasks `payload`, and gives the text that it is, if it is UTF-8. ASCII, which is most text, is known from the unmasking.
+/// Unmasks `payload`, and gives the text that it is, if it is UTF-8. Long ASCII, which is most text, is known from the
+/// unmasking.
 #[inline]
 pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4]) -> Option<&str> {
-    if key == [0; 4] {
-        return validate(payload);
-    }
     match mask::mask_in_place(payload, key) {
         // SAFETY: ASCII is UTF-8.
         true => Some(unsafe { str::from_utf8_unchecked(payload) }),
-        false => validate_any(payload),
+        false => validate(payload),
     }
 }
 
@@ -112,7 +110,7 @@ impl PayloadBuf {
         mask::append_masked(&mut self.bytes, payload, key);
     }
 
-    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). ASCII is known from the unmasking.
+    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). Long ASCII is known from the unmasking.
     pub(crate) fn append_masked_text(
         &mut self,
         payload: &[u8],
