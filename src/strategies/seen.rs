@@ -1,5 +1,6 @@
 //! What a receiver reports, in a form that can be compared, and the loop that gathers it.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Payload;

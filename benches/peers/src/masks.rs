@@ -43,8 +43,42 @@ unsafe fn mask_to(from: *const u8, to: *mut u8, len: usize, key: [u8; 4]) {
         // SAFETY: AVX-512 was detected, and the caller's promise.
         return unsafe { mask_avx512(from, to, len, key) };
     }
+    #[cfg(target_arch = "x86_64")]
+    if len >= 32 && is_x86_feature_detected!("avx2") {
+        // SAFETY: AVX2 was detected, and the caller's promise.
+        return unsafe { mask_avx2(from, to, len, key) };
+    }
     // SAFETY: the caller's promise.
     unsafe { mask_words(from, to, len, key) }
+}
+
+/// # Safety
+///
+/// As [`mask_to`], and the CPU has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn mask_avx2(from: *const u8, to: *mut u8, len: usize, key: [u8; 4]) {
+    use std::arch::x86_64::{
+        _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256, _mm256_xor_si256,
+    };
+    let wide = _mm256_set1_epi32(i32::from_ne_bytes(key));
+    let mut at = 0;
+    // SAFETY: `at` and the width of each step stay within `len`.
+    unsafe {
+        while at + 128 <= len {
+            for step in [0, 32, 64, 96] {
+                let value = _mm256_loadu_si256(from.add(at + step).cast());
+                _mm256_storeu_si256(to.add(at + step).cast(), _mm256_xor_si256(value, wide));
+            }
+            at += 128;
+        }
+        while at + 32 <= len {
+            let value = _mm256_loadu_si256(from.add(at).cast());
+            _mm256_storeu_si256(to.add(at).cast(), _mm256_xor_si256(value, wide));
+            at += 32;
+        }
+        mask_words(from.add(at), to.add(at), len - at, key);
+    }
 }
 
 /// # Safety

@@ -99,7 +99,7 @@ impl Peer for Framer {
     }
 
     fn note(&self) -> &'static str {
-        "a bound: 16 KiB buffer, in place, AVX-512 masking, simdutf8; keeps its memory; checks nothing but lengths"
+        "a bound: 16 KiB buffer, in place, the widest masking there is, simdutf8; keeps its memory; checks nothing but lengths"
     }
 
     fn is_bound(&self) -> bool {
