@@ -5,11 +5,11 @@
 use alloc::borrow::Cow;
 use core::mem;
 
-use super::receive::FrameState;
+use super::receive::{FrameState, begun_kind};
 use super::{Connection, Phase};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
-use crate::event::{Event, Message, MessageKind};
+use crate::event::{Event, Message};
 use crate::frame::{self, FIN, Header, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
 use crate::read_buffer::{Held, ReadBuffer};
@@ -63,12 +63,9 @@ impl Connection {
                     return None;
                 }
                 Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
-                    let kind = match Opcode::from_first_byte(header.first) {
-                        Some(Opcode::Text) => MessageKind::Text,
-                        _ => MessageKind::Binary,
-                    };
+                    let kind = begun_kind(header.first);
                     frame::skip(input, header.size);
-                    self.message.begin_frame(Some(kind), header.len, false);
+                    self.message.begin_frame(kind, header.len, false);
                     self.message.held = true;
                     let Header { first, key, len: left, .. } = header;
                     self.frame = FrameState::Payload { first, key, left };
@@ -84,9 +81,8 @@ impl Connection {
 
     /// Whether a frame of which `available` bytes are there is a message of its own, cut, that fits into the buffer.
     fn can_hold(&self, header: &Header, available: usize, capacity: usize) -> bool {
-        let opcode = Opcode::from_first_byte(header.first);
         header.first & FIN != 0
-            && matches!(opcode, Some(Opcode::Text | Opcode::Binary))
+            && begun_kind(header.first).is_some()
             && !frame::is_compressed(header.first)
             && self.config.delivery == Delivery::Messages
             && header.len <= capacity as u64

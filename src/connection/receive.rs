@@ -302,11 +302,7 @@ impl Connection {
         };
         match &header {
             Some(header) if frame::is_data(header.first) => {
-                let kind = match Opcode::from_first_byte(header.first) {
-                    Some(Opcode::Text) => Some(MessageKind::Text),
-                    Some(Opcode::Binary) => Some(MessageKind::Binary),
-                    _ => None,
-                };
+                let kind = begun_kind(header.first);
                 self.message.begin_frame(kind, header.len, frame::is_compressed(header.first));
             }
             Some(_) => {}
@@ -456,5 +452,14 @@ impl Connection {
             Role::Client => Phase::Waiting,
         });
         Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
+    }
+}
+
+/// The kind of the message that a frame with this first byte begins.
+pub(super) fn begun_kind(first: u8) -> Option<MessageKind> {
+    match Opcode::from_first_byte(first) {
+        Some(Opcode::Text) => Some(MessageKind::Text),
+        Some(Opcode::Binary) => Some(MessageKind::Binary),
+        _ => None,
     }
 }
