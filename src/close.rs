@@ -4,6 +4,7 @@
 use core::fmt;
 
 use crate::error::{ProtocolError, UsageError};
+use crate::frame::MAX_CONTROL_BYTES;
 
 /// A close code (RFC 6455 7.4). Any number can be held; [`is_sendable`](CloseCode::is_sendable) says which may be on
 /// the wire.
@@ -77,6 +78,12 @@ impl PartialEq<u16> for CloseCode {
     }
 }
 
+impl PartialEq<CloseCode> for u16 {
+    fn eq(&self, other: &CloseCode) -> bool {
+        *self == other.0
+    }
+}
+
 impl fmt::Display for CloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -90,18 +97,18 @@ impl fmt::Debug for CloseCode {
 }
 
 /// The longest close reason in bytes: 125 less the code (RFC 6455 5.5).
-pub const MAX_CLOSE_REASON_BYTES: usize = 123;
+pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
 /// The body of a Close frame to be sent, in place.
 #[derive(Clone, Copy)]
 pub(crate) struct CloseBody {
-    bytes: [u8; 125],
+    bytes: [u8; MAX_CONTROL_BYTES],
     len: u8,
 }
 
 impl CloseBody {
     /// RFC 6455 5.5.1: a Close frame may have no body.
-    pub(crate) const EMPTY: CloseBody = CloseBody { bytes: [0; 125], len: 0 };
+    pub(crate) const EMPTY: CloseBody = CloseBody { bytes: [0; MAX_CONTROL_BYTES], len: 0 };
 
     /// Code and reason, checked as a caller's.
     pub(crate) fn new(code: CloseCode, reason: &str) -> Result<CloseBody, UsageError> {

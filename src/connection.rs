@@ -19,8 +19,8 @@ use crate::close::{CloseBody, CloseCode};
 use crate::config::{Config, Delivery};
 use crate::entropy::EntropyError;
 use crate::error::{ProtocolError, UsageError};
-use crate::event::{CloseCause, Closed, Event, Timeout};
-use crate::frame::{FIN, Opcode};
+use crate::event::{Chunk, CloseCause, Closed, Event, Timeout};
+use crate::frame::{FIN, MAX_CONTROL_BYTES, Opcode};
 use crate::outgoing::{Outgoing, OutgoingChunks, Segment};
 use crate::state::{Role, State};
 use crate::timer::{Span, Timer, Timestamp};
@@ -37,8 +37,9 @@ use receive::{FrameState, Short};
 /// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), wait, read, and
 /// `receive` until it returns `None`. The [crate's page](crate) has it as a program.
 ///
-/// A connection is 192 bytes on 64-bit targets, and owns no heap memory while it is open and idle, but for the windows
-/// of permessage-deflate where that was negotiated.
+/// A connection is 192 bytes on 64-bit targets. While it is open and idle it owns no heap memory, once `tick` has found it so
+/// or [`release_memory`](Connection::release_memory) was called, but for the windows of permessage-deflate where that was
+/// negotiated.
 pub struct Connection {
     outgoing: Outgoing,
     /// The message that is being received.
@@ -71,9 +72,11 @@ const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8)
 /// Where a connection is:
 ///
 /// ```text
-/// server  Request ─► Decision ─┐                       ┌─ Flushing (server: close exchanged) ──┐
-///                              ├─► Open ─► Closing ─►──┼─ Waiting (client: close exchanged) ───┼─► Finished
-/// client  Response ────────────┘                       └─ Draining (failed, or refused) ───────┘
+/// server  Request ─► Decision ─┐
+///                              ├─► Open ─┬──────────────┐        ┌─► Flushing (server) ─┐
+/// client  Response ────────────┘         └─► Closing ───┴─► Close ┤                      ├─► Finished
+///                                                    exchanged    └─► Waiting (client) ──┤
+/// any of these, by a failure, a refusal or a timeout ─────────────────► Draining ────────┘
 /// ```
 ///
 /// Any of them may be left for `Finished` at once, by `abort` or the end of the transport.
@@ -120,7 +123,7 @@ struct Rare {
     early: Vec<u8>,
     early_start: usize,
     /// The terminal event, when it did not come out of `receive`.
-    news: Option<Box<Closed>>,
+    pending: Option<Box<Closed>>,
     /// The beginning of a control frame's payload.
     control: Vec<u8>,
 }
@@ -129,7 +132,7 @@ impl Rare {
     fn is_unused(&self) -> bool {
         matches!(self.opening, Opening::Done)
             && self.early.is_empty()
-            && self.news.is_none()
+            && self.pending.is_none()
             && self.control.is_empty()
     }
 }
@@ -193,8 +196,9 @@ impl Connection {
         &self.config
     }
 
-    /// Bytes to be written to the peer now: the first contiguous piece, empty if there are none. Tell with
-    /// [`advance`](Connection::advance) how many of them were written, before anything else is called.
+    /// Bytes to be written to the peer now: the first contiguous piece, empty if there are none. Call
+    /// [`advance`](Connection::advance) with the number that was written before any other method that changes the
+    /// connection: otherwise a ping, a pong or a message may be queued in front of what was shown.
     #[inline]
     pub fn outgoing(&self) -> &[u8] {
         self.outgoing.first()
@@ -254,12 +258,20 @@ impl Connection {
         self.outgoing.buffered()
     }
 
-    /// Whether more messages should be sent now: false from [`Config::high_water_bytes`] of outgoing bytes on, until
-    /// there are no more than [`Config::low_water_bytes`]. It is advice: [`send`](Connection::send) goes on up to
+    /// Whether more messages should be sent now: the connection is open, and not
+    /// [congested](Connection::is_congested). It is advice: [`send`](Connection::send) goes on up to
     /// [`Config::max_outgoing_bytes`].
     #[inline]
     pub fn is_writable(&self) -> bool {
-        self.phase == Phase::Open && !self.outgoing.blocked
+        self.phase == Phase::Open && !self.is_congested()
+    }
+
+    /// Whether the peer does not take what is sent as fast as it is sent: true once there are
+    /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A program
+    /// that answers what it receives had better not read meanwhile.
+    #[inline]
+    pub fn is_congested(&self) -> bool {
+        self.outgoing.blocked
     }
 
     /// Whether there are outgoing bytes that are not taken.
@@ -357,11 +369,11 @@ impl Connection {
         self.refresh();
     }
 
-    /// Ends the connection and its transport; the news waits in `poll_event`.
+    /// Ends the connection and its transport; `poll_event` reports it.
     fn end_without_close(&mut self, cause: CloseCause) {
         self.outgoing.abandon();
         self.end(Phase::Finished);
-        self.rare().news = Some(Closed::abnormal(cause));
+        self.rare().pending = Some(Closed::abnormal(cause));
     }
 
     /// The connection is closed; what was being received is dropped.
@@ -380,11 +392,28 @@ impl Connection {
     /// RFC 6455 7.1.7: fails the connection for what the peer did, with a Close frame if it was established.
     #[cold]
     fn fail(&mut self, error: ProtocolError) -> Event<'static> {
+        Event::Closed(self.end_failed(error))
+    }
+
+    /// The same, where `chunk` was received before: it comes first, and the end out of `poll_event`.
+    #[cold]
+    fn fail_after<'a>(&mut self, chunk: Option<Chunk<'a>>, error: ProtocolError) -> Event<'a> {
+        let closed = self.end_failed(error);
+        match chunk {
+            None => Event::Closed(closed),
+            Some(chunk) => {
+                self.rare().pending = Some(closed);
+                Event::Chunk(chunk)
+            }
+        }
+    }
+
+    fn end_failed(&mut self, error: ProtocolError) -> Box<Closed> {
         if let (Phase::Open, Some(code)) = (self.phase, error.close_code()) {
             self.queue_close(&CloseBody::new(code, "").expect("the codes of errors can be sent"));
         }
         self.end(Phase::Draining);
-        Event::Closed(Closed::abnormal(CloseCause::Protocol(error)))
+        Closed::abnormal(CloseCause::Protocol(error))
     }
 
     /// Queues a Close frame behind all that is queued. RFC 6455 5.5.1: it is the last frame that carries anything of
@@ -436,8 +465,8 @@ impl Connection {
 
     /// Tells what time it is, and returns when to call again at the latest; `None` if there is nothing to wait for.
     /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
-    /// hang on this call: who never makes it has none. It also gives a buffer back that was not used since the last
-    /// call.
+    /// hang on this call: a program that never makes it has none. It also gives a buffer back that was not used since
+    /// the last call.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.outgoing.release_unused();
         if !self.timer.heard {
@@ -494,7 +523,7 @@ impl Connection {
                 let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
                 self.queue_close(&body.expect("code and reason can be sent"));
                 self.end(Phase::Draining);
-                self.rare().news = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
+                self.rare().pending = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
             }
             Span::Closing => self.end_without_close(CloseCause::TimedOut(Timeout::Close)),
             Span::Linger | Span::Unknown => {
@@ -540,8 +569,8 @@ impl Connection {
             && !self.message.is_open()
             && self.config.delivery == Delivery::Messages
             && self.config.max_fragments > 0
-            && self.config.max_frame_bytes >= 125
-            && self.config.max_message_bytes >= 125;
+            && self.config.max_frame_bytes.min(self.config.max_message_bytes)
+                >= MAX_CONTROL_BYTES as u64;
         self.short = match (short, self.role) {
             (false, _) => Short::Never,
             (true, Role::Server) => Short::Masked,

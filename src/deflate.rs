@@ -13,7 +13,6 @@ pub(crate) use deflater::{Deflater, compress_alone};
 pub(crate) use inflater::{Inflater, Step};
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::state::Role;
 
@@ -76,9 +75,3 @@ pub(crate) struct Direction {
 /// What was inflated is not a DEFLATE stream, or does not end with its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidDeflate;
-
-impl fmt::Debug for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Codec").field("params", &self.params).finish_non_exhaustive()
-    }
-}

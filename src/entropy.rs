@@ -82,7 +82,7 @@ impl Entropy {
 }
 
 /// The finalizer of SplitMix64: it spreads neighbouring states over all bits.
-fn split_mix(mut z: u64) -> u64 {
+pub(crate) fn split_mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

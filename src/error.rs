@@ -122,11 +122,32 @@ impl From<UsageError> for std::io::Error {
         use std::io::ErrorKind;
         let kind = match error {
             UsageError::NotOpen(_) => ErrorKind::NotConnected,
-            UsageError::BufferFull { .. } => ErrorKind::OutOfMemory,
+            UsageError::BufferFull { .. } => ErrorKind::QuotaExceeded,
             UsageError::Entropy(_) => ErrorKind::Other,
             _ => ErrorKind::InvalidInput,
         };
         std::io::Error::new(kind, error)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<UriError> for std::io::Error {
+    fn from(error: UriError) -> Self {
+        UsageError::Uri(error).into()
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<EntropyError> for std::io::Error {
+    fn from(error: EntropyError) -> Self {
+        UsageError::Entropy(error).into()
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<HandshakeError> for std::io::Error {
+    fn from(error: HandshakeError) -> Self {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
     }
 }
 
@@ -253,53 +274,8 @@ impl ProtocolError {
             | ProtocolError::MessageTooBig { .. }
             | ProtocolError::TooManyFragments { .. } => "RFC 6455 10.4",
             ProtocolError::InvalidDeflate => "RFC 7692 7.2.2",
-            ProtocolError::Handshake(error) => handshake_section(error),
+            ProtocolError::Handshake(error) => error.rfc_section(),
         }
-    }
-}
-
-/// The section of the rule that an opening handshake broke.
-fn handshake_section(error: &HandshakeError) -> &'static str {
-    use HandshakeError as E;
-    match error {
-        E::ConnectionNotUpgrade
-        | E::UpgradeNotWebSocket
-        | E::DuplicateSubprotocol
-        | E::MissingAccept
-        | E::WrongAccept
-        | E::SubprotocolNotOffered
-        | E::SubprotocolMissing
-        | E::ExtensionNotOffered
-        | E::Refused(_) => "RFC 6455 4.1",
-        E::HttpVersion { .. }
-        | E::Method
-        | E::InvalidTarget
-        | E::MissingHost
-        | E::MissingKey
-        | E::InvalidKey { .. } => "RFC 6455 4.2.1",
-        E::InvalidSubprotocol => "RFC 6455 4.3",
-        E::Version { .. } => "RFC 6455 4.4",
-        E::ExtensionMissing => "RFC 6455 7.4.1",
-        E::InvalidExtensions | E::ExtensionParameters => "RFC 6455 9.1",
-        E::TooManyEarlyBytes { .. } => "RFC 6455 10.4",
-        E::DuplicateKey => "RFC 6455 11.3.1",
-        E::DuplicateAccept => "RFC 6455 11.3.3",
-        E::SeveralSubprotocols => "RFC 6455 11.3.4",
-        E::DuplicateVersion => "RFC 6455 11.3.5",
-        E::HeadTooLong { .. } | E::TooManyHeaders { .. } => "RFC 6585 5",
-        E::InvalidExtendedConnect => "RFC 8441 4",
-        E::Status { .. } => "RFC 8441 5",
-        E::InvalidHeaderValue => "RFC 9110 5.5",
-        E::TooManyInterimResponses { .. } => "RFC 9110 15.2",
-        E::FirstLineTooLong { .. } => "RFC 9110 15.5.15",
-        E::NotHttp { .. } => "RFC 9112 2.1",
-        E::BareLineFeed { .. } => "RFC 9112 2.2",
-        E::RequestLine => "RFC 9112 3",
-        E::DuplicateHost | E::InvalidHost => "RFC 9112 3.2",
-        E::StatusLine => "RFC 9112 4",
-        E::InvalidHeaderName => "RFC 9112 5",
-        E::Body => "RFC 9112 6.3",
-        E::OtherProtocol => "RFC 9220 3",
     }
 }
 

@@ -10,11 +10,10 @@ use core::fmt;
 use crate::close::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::ProtocolError;
-use crate::handshake::{PlainRequest, UpgradeRequest, UpgradeResponse};
+use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, UpgradeResponse};
 use crate::utf8::InlineChar;
 
 /// Something that happened. [`Event::Closed`] is the last.
-#[derive(Debug)]
 #[non_exhaustive]
 #[must_use = "an event is reported once"]
 pub enum Event<'a> {
@@ -54,6 +53,22 @@ impl Event<'_> {
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
             Event::Closed(closed) => Event::Closed(closed),
+        }
+    }
+}
+
+/// What the peer or the caller may want to keep to itself, payloads and headers, is told by its size alone.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::UpgradeRequest(request) => request.fmt(f),
+            Event::PlainRequest(request) => request.fmt(f),
+            Event::Open(response) => f.debug_tuple("Open").field(response).finish(),
+            Event::Message(message) => message.fmt(f),
+            Event::Chunk(chunk) => chunk.fmt(f),
+            Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
+            Event::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+            Event::Closed(closed) => closed.fmt(f),
         }
     }
 }
@@ -342,6 +357,16 @@ pub struct Closed {
 }
 
 impl Closed {
+    /// The server's answer, if it refused the opening handshake: a redirect, a request to log in, an error.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.cause {
+            CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {
+                Some(refusal)
+            }
+            _ => None,
+        }
+    }
+
     /// An end without a Close frame from the peer.
     pub(crate) fn abnormal(cause: CloseCause) -> Box<Closed> {
         Box::new(Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, cause })
@@ -356,7 +381,7 @@ pub enum CloseCause {
     Peer,
     /// Our own Close came first, and the peer has sent its own.
     Local,
-    /// The peer broke the protocol, or the server refused the opening handshake.
+    /// The peer broke the protocol, or the server refused the opening handshake: see [`Closed::refusal`].
     Protocol(ProtocolError),
     /// The server's caller answered the request with a response of its own.
     Rejected,

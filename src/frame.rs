@@ -79,8 +79,12 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads a header off the front of `bytes` with its size; `None` if more bytes are needed. Structure is checked
-    /// (opcode, control frames, shortest length), roles and reserved bits are not.
+    /// Reads a header off the front of `bytes` with its size; `None` if more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its structure: opcode, control frames, shortest length (RFC 6455 5.2, 5.5). Roles and reserved
+    /// bits are not checked.
     pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(header) = parse(bytes, &Rules::STRUCTURE)? else { return Ok(None) };
         let opcode = Opcode::from_first_byte(header.first).expect("a reserved opcode was refused");
@@ -97,8 +101,14 @@ impl FrameHeader {
     }
 
     /// Writes the header to the front of `out` and returns its size, with the shortest length (RFC 6455 5.2).
+    ///
+    /// # Panics
+    ///
+    /// If `rsv` is over 7, or `payload_len` is 2^63 or more: no header says that.
     pub fn encode(&self, out: &mut [u8; MAX_HEADER_BYTES]) -> usize {
-        let first = u8::from(self.fin) << 7 | (self.rsv & 7) << 4 | self.opcode as u8;
+        assert!(self.rsv <= 7, "{} is no three bits", self.rsv);
+        assert!(self.payload_len < 1 << 63, "{} bytes are too many", self.payload_len);
+        let first = u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode as u8;
         let (header, size) = encode(first, self.payload_len, self.mask);
         *out = header;
         size
@@ -370,13 +380,6 @@ pub(crate) fn decode_own(bytes: &[u8]) -> (u8, u64, usize) {
         .expect("a header of our own is well-formed")
         .expect("a header of our own is never cut");
     (header.first, header.len, header.size)
-}
-
-/// Drops `n` bytes off the front.
-#[inline]
-pub(crate) fn skip(input: &mut &mut [u8], n: usize) {
-    let (_, rest) = core::mem::take(input).split_at_mut(n);
-    *input = rest;
 }
 
 /// Whether the first byte is that of a compressed message (RFC 7692 6).

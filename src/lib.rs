@@ -12,7 +12,8 @@
 //! 2. drain [`poll_event`](Connection::poll_event);
 //! 3. write [`outgoing`](Connection::outgoing) bytes, and [`advance`](Connection::advance) by what was written;
 //! 4. shut the write side down if it [`wants_shutdown`](Connection::wants_shutdown);
-//! 5. stop if it [`is_finished`](Connection::is_finished);
+//! 5. stop if it [`is_finished`](Connection::is_finished), but drain `poll_event` once more: an `abort` for a failed write has
+//!    left [`Event::Closed`] there;
 //! 6. wait, read, and [`receive`](Connection::receive) until `None`; at the end of the transport, call
 //!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
 //!
@@ -77,7 +78,7 @@
 //! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of them, for
 //! property tests of your own code.
 //! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts of calls.
-//! `arbitrary`: those scripts and the public types out of a fuzzer's bytes. Both are for the tests of your own code.
+//! `arbitrary`: those scripts and the public types out of a fuzzer's bytes. The last three are for the tests of your own code.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -97,6 +98,7 @@ mod error;
 mod event;
 mod frame;
 pub mod handshake;
+mod input;
 mod mask;
 mod outgoing;
 mod prepared;
@@ -126,8 +128,8 @@ pub use error::{ProtocolError, UsageError};
 pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
-    Accept, ClientRequest, HandshakeError, OriginPolicy, PlainRequest, Response, UpgradeRequest,
-    UpgradeResponse, Uri, UriError, accept_key,
+    Accept, ClientRequest, HandshakeError, OriginPolicy, PlainRequest, Refusal, Response,
+    UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
 pub use outgoing::{OutgoingChunks, Segment};

@@ -341,8 +341,7 @@ impl Outgoing {
             .more
             .as_mut()
             .expect("a part of the queue is only removed with the cursors in place");
-        let from_control = more.control_start < more.control.len()
-            && (more.in_control || more.exposed.at_border());
+        let from_control = more.is_control_next();
         more.exposed = *exposed;
         if from_control {
             more.control_start += n;
@@ -377,8 +376,7 @@ impl Outgoing {
             return None;
         }
         let more = self.more.as_mut().expect("it was made above");
-        let from_control = more.control_start < more.control.len()
-            && (more.in_control || more.exposed.at_border());
+        let from_control = more.is_control_next();
         let mut exposed = more.exposed;
         let segment = if from_control {
             let bytes = core::mem::take(&mut more.control);
@@ -482,6 +480,11 @@ impl Outgoing {
 }
 
 impl More {
+    /// Whether the next bytes are those of control frames: one of them is begun, or no frame of data is.
+    fn is_control_next(&self) -> bool {
+        self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
+    }
+
     /// The bytes before compression of what was passed over.
     fn release(&mut self, passed: &Passed) -> u64 {
         let mut bytes = passed.data;

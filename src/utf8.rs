@@ -83,7 +83,8 @@ fn is_ascii(bytes: &[u8]) -> bool {
 #[derive(Default)]
 pub(crate) struct PayloadBuf {
     bytes: Vec<u8>,
-    /// `bytes[..valid]` is UTF-8; at most `bytes.len()`.
+    /// `bytes[..valid]` is UTF-8: each method that raises it has checked what it adds, and none changes, or drops, what
+    /// was checked without lowering it.
     valid: usize,
 }
 
@@ -142,11 +143,11 @@ impl PayloadBuf {
         self.bytes = bytes;
     }
 
-    /// Drops what stands at `len` and behind it.
+    /// Drops what stands at `len` and behind it, none of which was checked.
     #[cfg(feature = "deflate")]
     pub(crate) fn truncate(&mut self, len: usize) {
+        assert!(len >= self.valid, "a cut in what was checked might split a character");
         self.bytes.truncate(len);
-        self.valid = self.valid.min(len);
     }
 
     /// What is there.
@@ -164,7 +165,7 @@ impl PayloadBuf {
     /// What was found to be UTF-8.
     #[cfg(feature = "deflate")]
     pub(crate) fn checked(&self) -> &str {
-        // SAFETY: `bytes[..valid]` is UTF-8 by the invariant that `check_utf8` keeps.
+        // SAFETY: `bytes[..valid]` is UTF-8 by the field's invariant.
         unsafe { str::from_utf8_unchecked(&self.bytes[..self.valid]) }
     }
 
@@ -192,7 +193,7 @@ impl PayloadBuf {
     pub(crate) fn take_string(&mut self) -> String {
         assert_eq!(self.valid, self.bytes.len(), "the end of a text is checked before it is taken");
         let bytes = self.take_bytes();
-        // SAFETY: `bytes[..valid]` is UTF-8 by the invariant that `check_utf8` keeps, and `valid` is all of it.
+        // SAFETY: `bytes[..valid]` is UTF-8 by the field's invariant, and `valid` was all of it.
         unsafe { String::from_utf8_unchecked(bytes) }
     }
 

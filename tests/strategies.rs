@@ -164,7 +164,7 @@ proptest! {
         let stream = streams.with(violation).new_tree(&mut runner).expect("nothing is filtered").current();
         prop_assert_eq!(stream.violation, violation);
         prop_assert!(violation.matches(&stream.error));
-        prop_assert!(violation.section().starts_with("RFC "));
+        prop_assert!(violation.rfc_section().starts_with("RFC "));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use util::{ROLES, config, other, read_frames};
 use websocket_proto::testing::{
-    Arrival, Chunking, Endpoint, Length, Link, Mask, Pair, RawFrame, RequestFlaw, ResponseFlaw,
+    Arrival, ChunkSize, Endpoint, Length, Link, Mask, Pair, RawFrame, RequestFlaw, ResponseFlaw,
     Script, ScriptedPeer, Step, Wire,
 };
 use websocket_proto::{
@@ -53,8 +53,8 @@ fn conversation(seed: u64) -> [(Vec<u8>, Vec<u8>, String); 2] {
     let mut pair = Pair::new(seed);
     for role in ROLES {
         pair.wire(role)
-            .chunk_reads(Chunking::Random(50))
-            .chunk_writes(Chunking::Random(20))
+            .chunk_reads(ChunkSize::Random(50))
+            .chunk_writes(ChunkSize::Random(20))
             .delay(ms(30));
         pair.on_event(role, |conn, event| match event {
             Event::UpgradeRequest(_) => conn.accept(&Accept::new()).unwrap(),
@@ -73,7 +73,7 @@ fn conversation(seed: u64) -> [(Vec<u8>, Vec<u8>, String); 2] {
     ROLES.map(|role| {
         let wire = pair.wire(role);
         let bytes = (wire.written().to_vec(), wire.received().to_vec());
-        (bytes.0, bytes.1, format!("{:?}", pair.end(role).events()))
+        (bytes.0, bytes.1, format!("{:?}", pair.endpoint(role).events()))
     })
 }
 
@@ -93,8 +93,8 @@ fn seed_decides_keys_and_cuts() {
         config.delivery = Delivery::Chunks;
         let mut pair = Pair::open(seed, config.clone(), config);
         for role in ROLES {
-            pair.wire(role).chunk_reads(Chunking::Random(20));
-            pair.end(role).conn().send([b'x'; 200].as_slice()).unwrap();
+            pair.wire(role).chunk_reads(ChunkSize::Random(20));
+            pair.endpoint(role).conn().send([b'x'; 200].as_slice()).unwrap();
         }
         pair.run_until_idle();
         let sizes = ROLES.map(|role| format!("{:?}", pair.take_events(role)));
@@ -112,7 +112,7 @@ fn nothing_is_on_its_way_to_an_end_that_is_gone() {
     pair.client().send("late").unwrap();
     pair.server().abort();
     pair.run_until_idle();
-    assert!(pair.end(Role::Server).is_done());
+    assert!(pair.endpoint(Role::Server).is_done());
     assert_eq!(pair.now(), Timestamp::default());
 }
 
@@ -139,25 +139,25 @@ fn deadlines_are_kept_while_bytes_are_on_their_way() {
 #[test]
 fn wire_cuts_reads_and_writes_as_it_was_told() {
     for (chunking, most, exact) in [
-        (Chunking::Whole, 100, true),
-        (Chunking::Fixed(1), 1, true),
-        (Chunking::Fixed(7), 7, false),
-        (Chunking::Fixed(0), 1, true),
-        (Chunking::Random(9), 9, false),
+        (ChunkSize::Whole, 100, true),
+        (ChunkSize::Fixed(1), 1, true),
+        (ChunkSize::Fixed(7), 7, false),
+        (ChunkSize::Fixed(0), 1, true),
+        (ChunkSize::Random(9), 9, false),
     ] {
         let bytes: Vec<u8> = (0..100).collect();
         let now = Timestamp::default();
         let (mut writes, mut wire) = (Wire::new(3), Wire::new(3));
         writes.chunk_writes(chunking);
         wire.chunk_reads(chunking);
-        assert_eq!(wire.write(now, &bytes), 100);
+        assert_eq!(wire.write(now, &bytes), Ok(100));
         let mut sizes = [Vec::new(), Vec::new()];
         let mut buf = [0; 200];
         while let Arrival::Bytes(n) = wire.read(now, &mut buf) {
             sizes[0].push(n);
         }
         while writes.written().len() < 100 {
-            let n = writes.write(now, &bytes[writes.written().len()..]);
+            let n = writes.write(now, &bytes[writes.written().len()..]).unwrap();
             sizes[1].push(n);
         }
         assert_eq!((wire.received(), writes.written()), (&bytes[..], &bytes[..]));
@@ -168,7 +168,7 @@ fn wire_cuts_reads_and_writes_as_it_was_told() {
             );
             assert!(sizes.len() > 1 || most == 100);
             let distinct: std::collections::BTreeSet<_> = sizes.iter().collect();
-            assert!(chunking != Chunking::Random(9) || distinct.len() > 3, "{sizes:?}");
+            assert!(chunking != ChunkSize::Random(9) || distinct.len() > 3, "{sizes:?}");
         }
     }
 }
@@ -192,9 +192,9 @@ fn cuts_and_latency_change_nothing_but_the_time() {
         let seen = ROLES.map(|role| format!("{:?}", pair.take_events(role)));
         (seen, ROLES.map(|role| pair.transcript(role).to_vec()), opened)
     };
-    let (seen, transcripts, opened) = run(Chunking::Whole, ms(0));
+    let (seen, transcripts, opened) = run(ChunkSize::Whole, ms(0));
     assert_eq!(opened, ms(0));
-    for chunking in [Chunking::Fixed(1), Chunking::Fixed(3), Chunking::Random(4)] {
+    for chunking in [ChunkSize::Fixed(1), ChunkSize::Fixed(3), ChunkSize::Random(4)] {
         assert!(run(chunking, ms(70)) == (seen.clone(), transcripts.clone(), ms(140)));
     }
 }
@@ -208,9 +208,9 @@ fn bytes_arrive_after_their_latency_and_in_order() {
     pair.wire(Role::Client).delay(ms(0));
     pair.client().send("fast").unwrap();
     pair.advance(ms(89));
-    assert_eq!(texts(pair.end(Role::Server).events()), [""; 0]);
+    assert_eq!(texts(pair.endpoint(Role::Server).events()), [""; 0]);
     pair.advance(ms(1));
-    assert_eq!(texts(pair.end(Role::Server).events()), ["slow", "fast"]);
+    assert_eq!(texts(pair.endpoint(Role::Server).events()), ["slow", "fast"]);
     assert_eq!(pair.now(), Timestamp::from_millis(100));
 }
 
@@ -222,13 +222,32 @@ fn wire_that_is_cut_ends_without_a_close() {
             let mut pair = open_pair();
             let wire = pair.wire(writer);
             let _ = if breaks { wire.break_off(3) } else { wire.truncate(3) };
-            pair.end(writer).conn().send("Hello").unwrap();
+            pair.endpoint(writer).conn().send("Hello").unwrap();
             pair.run_until_idle();
             assert_eq!(pair.wire(writer).received().len(), 3);
             let events = pair.take_events(other(writer));
             assert_eq!(events.len(), 1);
             assert_eq!((closed(&events).code.get(), &closed(&events).cause), (1006, &cause));
         }
+    }
+}
+
+#[test]
+fn failed_write_ends_a_loop_that_tells_its_end() {
+    // rfc6455-7.1.5-03
+    for writer in ROLES {
+        let mut pair = open_pair();
+        pair.wire(writer).fail_writes(3);
+        pair.endpoint(writer).conn().send("Hello").unwrap();
+        pair.run_until_idle();
+        assert_eq!(pair.transcript(writer).len(), 3);
+        let events = pair.take_events(writer);
+        assert_eq!(events.len(), 1);
+        assert_eq!(
+            (closed(&events).code.get(), &closed(&events).cause),
+            (1006, &CloseCause::Aborted)
+        );
+        assert!(pair.endpoint(writer).is_done());
     }
 }
 
@@ -253,7 +272,7 @@ fn bytes_that_are_changed_are_noticed() {
         for (harm, error) in harms {
             let mut pair = open_pair();
             harm(pair.wire(writer));
-            pair.end(writer).conn().send("Hello").unwrap();
+            pair.endpoint(writer).conn().send("Hello").unwrap();
             pair.run_until_idle();
             assert_eq!(pair.transcript(writer)[0], 0x81, "the transcript is of what was written");
             let events = pair.take_events(other(writer));
@@ -287,7 +306,7 @@ fn time_brings_timeouts_and_pings() {
     let mut pair = Pair::new(1);
     pair.on_event(Role::Server, |_, _| {});
     pair.advance(ms(9999));
-    assert_eq!(pair.end(Role::Client).events().len(), 0);
+    assert_eq!(pair.endpoint(Role::Client).events().len(), 0);
     pair.advance(ms(1));
     for role in ROLES {
         let events = pair.take_events(role);
@@ -318,7 +337,7 @@ fn request_is_answered_by_the_reaction_or_later() {
         }
     });
     assert!(pair.run(ms(10)));
-    assert_eq!(closed(pair.end(Role::Server).events()).cause, CloseCause::Rejected);
+    assert_eq!(closed(pair.endpoint(Role::Server).events()).cause, CloseCause::Rejected);
 
     let mut pair = Pair::new(1);
     let seen = Rc::new(Cell::new(0));
@@ -366,8 +385,8 @@ fn own_loop_talks_with_an_endpoint_over_io() {
     use std::io::{ErrorKind, Read, Write};
 
     let mut link = Link::new(2);
-    link.wire(Role::Client).chunk_writes(Chunking::Fixed(3));
-    link.wire(Role::Server).delay(ms(5)).chunk_reads(Chunking::Fixed(10));
+    link.wire(Role::Client).chunk_writes(ChunkSize::Fixed(3));
+    link.wire(Role::Server).delay(ms(5)).chunk_reads(ChunkSize::Fixed(10));
     let conn = Connection::from_upgrade(Role::Server, Config::default()).unwrap();
     let mut server = Endpoint::new(conn);
     server.conn().send("Hello").unwrap();
@@ -402,7 +421,7 @@ fn own_loop_talks_with_an_endpoint_over_io() {
 fn loop_that_writes_after_its_half_close_is_caught() {
     let mut link = Link::new(1);
     link.end(Role::Client).shut_down();
-    link.end(Role::Client).try_write(b"late");
+    link.end(Role::Client).try_write(b"late").expect("the wire is whole");
 }
 
 #[test]
@@ -555,7 +574,7 @@ fn scripted_responses_get_the_verdict_that_they_deserve() {
         let mut end = Endpoint::new(Connection::client(&request, config()).unwrap());
         let mut peer = ScriptedPeer::new(Role::Server);
         let mut link = Link::new(1);
-        link.wire(Role::Server).chunk_reads(Chunking::Random(20));
+        link.wire(Role::Server).chunk_reads(ChunkSize::Random(20));
         while end.turn(&mut link) | peer.turn(&mut link) {}
         assert!(peer.head().unwrap().starts_with("GET / HTTP/1.1\r\n"));
         peer.send_response(flaw).send(&RawFrame::text("x")).end();
@@ -587,7 +606,7 @@ fn script_reports_what_came_of_each_step() {
         Step::Frame(RawFrame::continuation("!"), 1),
         Step::Tick(ms(1)),
         Step::Write(usize::MAX),
-        Step::End,
+        Step::Eof,
     ];
     let run = script.run(config()).unwrap();
     let refused = Err(UsageError::NotOpen(State::Connecting));

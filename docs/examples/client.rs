@@ -38,7 +38,14 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(closed) => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
+            match closed.refusal() {
+                Some(refusal) => {
+                    eprintln!("refused with status {}", refusal.status());
+                    eprint!("{}", String::from_utf8_lossy(refusal.body()).escape_debug());
+                    eprintln!();
+                }
+                None => eprintln!("not closed cleanly: {:?}", closed.cause),
+            }
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -49,8 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn run(url: &str, once: Option<&str>) -> Result<Closed> {
-    let request =
-        ClientRequest::new(url).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
+    let request = ClientRequest::new(url)?;
     if request.uri().is_secure() {
         return Err(Error::new(
             ErrorKind::Unsupported,
@@ -88,10 +94,10 @@ fn drive(
                 Ok(0) | Err(_) => conn.abort(),
             }
         }
-        while let Some(event) = conn.poll_event() {
-            handle(conn, event, once, &mut end)?;
-        }
         if conn.is_finished() {
+            while let Some(event) = conn.poll_event() {
+                handle(conn, event, once, &mut end)?;
+            }
             return end.ok_or_else(|| Error::other("the connection ended without a word"));
         }
         match inbox.recv_timeout(wait) {

@@ -89,10 +89,14 @@ fn accept_all(
             // Nobody waits any more; or a client is gone already, or no descriptor is left: the others go on.
             Err(_) => return Ok(()),
         };
-        stream.set_nodelay(true)?;
         let token = Token(*next_token);
         *next_token += 1;
-        registry.register(&mut stream, token, Interest::READABLE)?;
+        // A client that is gone already.
+        if stream.set_nodelay(true).is_err()
+            || registry.register(&mut stream, token, Interest::READABLE).is_err()
+        {
+            continue;
+        }
         let conn = Connection::server(config.clone());
         // The time is told at the next tick, which starts the handshake's timeout.
         peers.insert(token, Peer { stream, conn, deadline: Some(Timestamp::default()) });
@@ -112,13 +116,15 @@ fn turn(
     if peer.serve(now, readable, buf).is_err() {
         peer.conn.abort();
     }
+    // A program that wants to know how its connections end drains `poll_event` here once more.
     if peer.conn.is_finished() {
-        registry.deregister(&mut peer.stream)?;
+        // It fails for a socket that is broken, which is forgotten all the same.
+        let _ = registry.deregister(&mut peer.stream);
         peers.remove(&token);
         return Ok(());
     }
-    // Registering anew reports again what is still ready. Who wants neither waits for a deadline, or for the peer's
-    // end, which is reported in any case.
+    // Registering anew reports again what is still ready. A connection that wants neither waits for a deadline, or for
+    // the peer's end, which is reported in any case.
     let interest = match (peer.may_read(), peer.conn.wants_write()) {
         (true, true) => Interest::READABLE | Interest::WRITABLE,
         (false, true) => Interest::WRITABLE,
@@ -128,9 +134,9 @@ fn turn(
 }
 
 impl Peer {
-    /// Backpressure: who does not take its echoes is not read.
+    /// Backpressure: a peer that does not take its echoes is not read.
     fn may_read(&self) -> bool {
-        self.conn.wants_read() && (self.conn.is_writable() || self.conn.outgoing_len() == 0)
+        self.conn.wants_read() && !self.conn.is_congested()
     }
 
     fn serve(&mut self, now: Timestamp, readable: bool, buf: &mut [u8]) -> Result<()> {

@@ -120,7 +120,7 @@ fn check(input: Input) -> (usize, usize) {
         }
     };
     let aborts =
-        input.script.steps.contains(&Step::Abort) || input.script.steps.contains(&Step::End);
+        input.script.steps.contains(&Step::Abort) || input.script.steps.contains(&Step::Eof);
     let times_out = input.script.steps.iter().any(|step| matches!(step, Step::Tick(_)));
     let (mut store, mut replies, mut stored) = (Store::default(), Vec::new(), 0);
     // The promises of the library are checked after each call; here a broken one is a mistake of the library.

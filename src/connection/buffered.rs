@@ -11,6 +11,7 @@ use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{Event, Message};
 use crate::frame::{self, FIN, Header, MAX_HEADER_BYTES, Opcode};
+use crate::input::take_front;
 use crate::mask;
 use crate::read_buffer::{Held, ReadBuffer};
 use crate::utf8;
@@ -46,7 +47,7 @@ impl Connection {
             return self.receive_rest(input, held);
         }
         // The front of a message that a connection did not live to complete.
-        frame::skip(input, held.len);
+        take_front(input, held.len);
         held.clear();
         let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
             && self.rare.is_none()
@@ -64,7 +65,7 @@ impl Connection {
                 }
                 Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
                     let kind = begun_kind(header.first);
-                    frame::skip(input, header.size);
+                    take_front(input, header.size);
                     self.message.begin_frame(kind, header.len, false);
                     self.message.held = true;
                     let Header { first, key, len: left, .. } = header;
@@ -122,8 +123,7 @@ impl Connection {
             }
             return None;
         }
-        let (payload, rest) = mem::take(input).split_at_mut(end);
-        *input = rest;
+        let payload = take_front(input, end);
         held.clear();
         self.frame = FrameState::default();
         self.message.finish();

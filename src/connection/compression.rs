@@ -303,14 +303,7 @@ impl Connection {
                     self.message.buf.check_up_to_fault();
                 }
                 let chunk = self.message.take_chunk(false);
-                let closed = self.fail(error);
-                match (chunk, closed) {
-                    (Some(chunk), Event::Closed(closed)) => {
-                        self.rare().news = Some(closed);
-                        Some(Event::Chunk(chunk))
-                    }
-                    (_, closed) => Some(closed),
-                }
+                Some(self.fail_after(chunk, error))
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, Timeout};
 use crate::handshake::{
-    Accept, ClientHandshake, ClientRequest, ClientStep, HandshakeError, PendingUpgrade, Response,
+    Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
 use crate::state::Role;
@@ -161,7 +161,7 @@ impl Connection {
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
         self.outgoing.push_head(|out| response.write(head_only, out))?;
         self.end(Phase::Draining);
-        self.rare().news = Some(Closed::abnormal(CloseCause::Rejected));
+        self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Connection {
                 Some(self.decide(step))
             }
             Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
-                Ok(ClientStep::Open(response)) => {
+                Ok(response) => {
                     self.rare = None;
                     self.phase = Phase::Open;
                     match self.agree(&response) {
@@ -307,7 +307,7 @@ impl Connection {
                 let written = self.outgoing.push_head(|out| response.write(false, out));
                 debug_assert!(written.is_ok(), "the response is well-formed");
                 self.end(Phase::Draining);
-                self.rare().news = Some(Closed::abnormal(cause));
+                self.rare().pending = Some(Closed::abnormal(cause));
             }
         }
     }

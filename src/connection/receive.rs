@@ -11,6 +11,7 @@ use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
 use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
+use crate::input::take_front;
 use crate::mask;
 use crate::state::Role;
 use crate::utf8::{self, InvalidUtf8};
@@ -38,7 +39,7 @@ impl FrameState {
     }
 }
 
-/// Which frames take the short way: unfragmented messages of up to 125 bytes, whole in the input, on a connection
+/// Which frames take the short ways: unfragmented messages of up to 65,535 bytes, whole in the input, on a connection
 /// that is in the middle of nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Short {
@@ -120,7 +121,7 @@ impl Connection {
 
     fn poll_rare(&mut self) -> Option<Event<'static>> {
         let rare = self.rare.as_mut()?;
-        if let Some(closed) = rare.news.take() {
+        if let Some(closed) = rare.pending.take() {
             return Some(Event::Closed(closed));
         }
         if !matches!(self.phase, Phase::Open | Phase::Closing) || rare.early.is_empty() {
@@ -187,9 +188,7 @@ impl Connection {
         header: usize,
         len: usize,
     ) -> Event<'a> {
-        let (frame, rest) = mem::take(input).split_at_mut(header + len);
-        *input = rest;
-        let (header, payload) = frame.split_at_mut(header);
+        let (header, payload) = take_front(input, header + len).split_at_mut(header);
         let key = match MASKED {
             true => *header.last_chunk().expect("the header of a masked frame ends in its key"),
             false => [0; 4],
@@ -287,14 +286,14 @@ impl Connection {
                     len
                 }
             };
-            frame::skip(input, used);
+            take_front(input, used);
             header
         } else {
             loop {
                 let Some(byte) = input.first().copied() else { break None };
                 bytes[len] = byte;
                 len += 1;
-                frame::skip(input, 1);
+                take_front(input, 1);
                 if let Some(header) = frame::parse(&bytes[..len], &rules)? {
                     break Some(header);
                 }
@@ -336,8 +335,7 @@ impl Connection {
         n: usize,
         (first, key, left): (u8, [u8; 4], u64),
     ) -> &'a mut [u8] {
-        let (piece, rest) = mem::take(input).split_at_mut(n);
-        *input = rest;
+        let piece = take_front(input, n);
         self.frame = match left - n as u64 {
             0 => FrameState::default(),
             left => FrameState::Payload { first, key: mask::rotate_key(key, n), left },
@@ -372,12 +370,8 @@ impl Connection {
                 mask::apply_mask(piece, key);
                 match self.message.chunk(piece, fin && left == n as u64) {
                     (chunk, Ok(())) => chunk.map(Event::Chunk),
-                    (None, Err(InvalidUtf8)) => Some(self.fail(ProtocolError::InvalidUtf8)),
-                    (Some(chunk), Err(InvalidUtf8)) => {
-                        if let Event::Closed(closed) = self.fail(ProtocolError::InvalidUtf8) {
-                            self.rare().news = Some(closed);
-                        }
-                        Some(Event::Chunk(chunk))
+                    (chunk, Err(InvalidUtf8)) => {
+                        Some(self.fail_after(chunk, ProtocolError::InvalidUtf8))
                     }
                 }
             }

@@ -130,13 +130,11 @@ impl Sent {
 
 /// RFC 7692 7.1.2: a decimal number from 8 to 15 without leading zeroes.
 fn window_bits(value: &[u8]) -> Option<u8> {
-    (8..=15).find(|bits| {
-        let mut digits = [0; 2];
-        let len = if *bits < 10 { 1 } else { 2 };
-        digits[0] = b'0' + bits / 10;
-        digits[1] = b'0' + bits % 10;
-        value == &digits[2 - len..]
-    })
+    match value {
+        [digit @ b'8'..=b'9'] => Some(digit - b'0'),
+        [b'1', digit @ b'0'..=b'5'] => Some(10 + (digit - b'0')),
+        _ => None,
+    }
 }
 
 impl Deflate {

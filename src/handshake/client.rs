@@ -14,7 +14,6 @@ use super::fields::{Fields, Single, check_chosen_subprotocol};
 use super::head::Headers;
 use super::offer::ClientRequest;
 use super::reply::ReplyReader;
-use super::request::find;
 use super::syntax::{self, is_in_any_case};
 use super::{accept_key, extensions};
 use crate::config::Config;
@@ -49,7 +48,7 @@ impl UpgradeResponse<'_> {
 
     /// The value of the first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        find(self.headers(), name)
+        self.headers().get(name)
     }
 
     /// The whole head, blank line included.
@@ -90,13 +89,6 @@ struct Expected {
     offered: Box<str>,
 }
 
-/// A response that is good.
-#[derive(Debug)]
-pub(crate) enum ClientStep<'a> {
-    /// The connection is open.
-    Open(UpgradeResponse<'a>),
-}
-
 impl ClientHandshake {
     /// Checks the request and writes it whole to `out`, or on an error nothing. `nonce` must be random (RFC 6455
     /// 4.1); `extensions` is the value of `Sec-WebSocket-Extensions`.
@@ -124,13 +116,13 @@ impl ClientHandshake {
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
-    ) -> Option<Result<ClientStep<'a>, HandshakeError>> {
+    ) -> Option<Result<UpgradeResponse<'a>, HandshakeError>> {
         let expected = &self.expected;
         let judge = |status, fields: &Fields<'_>, head: &[u8]| {
             (status == 101).then(|| expected.judge(head, fields, config))
         };
         let result = self.reader.receive(input, config, judge)?;
-        Some(result.map(|head| ClientStep::Open(UpgradeResponse { head })))
+        Some(result.map(|head| UpgradeResponse { head }))
     }
 
     /// The transport ended. The refusal, if its body was being read; it is complete if it had no length.

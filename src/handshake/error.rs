@@ -135,6 +135,53 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// The section that has the rule which was broken: `RFC 6455 4.2.1`; for a limit of ours, that which allows limits. For
+    /// logs and error pages: what it says is no part of the protocol.
+    #[must_use]
+    pub fn rfc_section(&self) -> &'static str {
+        use HandshakeError as E;
+        match self {
+            E::ConnectionNotUpgrade
+            | E::UpgradeNotWebSocket
+            | E::DuplicateSubprotocol
+            | E::MissingAccept
+            | E::WrongAccept
+            | E::SubprotocolNotOffered
+            | E::SubprotocolMissing
+            | E::ExtensionNotOffered
+            | E::Refused(_) => "RFC 6455 4.1",
+            E::HttpVersion { .. }
+            | E::Method
+            | E::InvalidTarget
+            | E::MissingHost
+            | E::MissingKey
+            | E::InvalidKey { .. } => "RFC 6455 4.2.1",
+            E::InvalidSubprotocol => "RFC 6455 4.3",
+            E::Version { .. } => "RFC 6455 4.4",
+            E::ExtensionMissing => "RFC 6455 7.4.1",
+            E::InvalidExtensions | E::ExtensionParameters => "RFC 6455 9.1",
+            E::TooManyEarlyBytes { .. } => "RFC 6455 10.4",
+            E::DuplicateKey => "RFC 6455 11.3.1",
+            E::DuplicateAccept => "RFC 6455 11.3.3",
+            E::SeveralSubprotocols => "RFC 6455 11.3.4",
+            E::DuplicateVersion => "RFC 6455 11.3.5",
+            E::HeadTooLong { .. } | E::TooManyHeaders { .. } => "RFC 6585 5",
+            E::InvalidExtendedConnect => "RFC 8441 4",
+            E::Status { .. } => "RFC 8441 5",
+            E::InvalidHeaderValue => "RFC 9110 5.5",
+            E::TooManyInterimResponses { .. } => "RFC 9110 15.2",
+            E::FirstLineTooLong { .. } => "RFC 9110 15.5.15",
+            E::NotHttp { .. } => "RFC 9112 2.1",
+            E::BareLineFeed { .. } => "RFC 9112 2.2",
+            E::RequestLine => "RFC 9112 3",
+            E::DuplicateHost | E::InvalidHost => "RFC 9112 3.2",
+            E::StatusLine => "RFC 9112 4",
+            E::InvalidHeaderName => "RFC 9112 5",
+            E::Body => "RFC 9112 6.3",
+            E::OtherProtocol => "RFC 9220 3",
+        }
+    }
+
     /// The HTTP status with which a server answers this error (RFC 6455 4.2.1, 4.2.2); `None` for what only a client
     /// can meet.
     #[must_use]

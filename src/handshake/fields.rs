@@ -112,9 +112,7 @@ impl<'h> Fields<'h> {
 
 /// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
 pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
-    let digits =
-        text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
-    if digits { core::str::from_utf8(text).ok()?.parse().ok() } else { None }
+    if text.len() > 1 && text.starts_with(b"0") { None } else { syntax::number(text) }
 }
 
 /// The subprotocols that a client offers, over all lines of the header, as one comma list (RFC 6455 4.1, 4.3): one
@@ -122,27 +120,17 @@ pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
 pub(super) fn offered_subprotocols<'h>(
     lines: impl Iterator<Item = &'h [u8]> + Clone,
 ) -> Result<Box<str>, HandshakeError> {
-    // A few names are compared with each other; a head can hold thousands, which are sorted.
-    let mut few: [&[u8]; 8] = [&[]; 8];
-    let mut count = 0;
-    let mut is_repeated = false;
-    for element in lines.clone().flat_map(syntax::list) {
-        if !syntax::is_token(element) {
-            return Err(HandshakeError::InvalidSubprotocol);
-        }
-        if let Some((free, used)) = few.get_mut(..=count).and_then(<[_]>::split_last_mut) {
-            is_repeated |= used.contains(&element);
-            *free = element;
-        }
-        count += 1;
-    }
+    let names = || lines.clone().flat_map(syntax::list);
+    let count = names().count();
     // RFC 6455 4.3: the list is 1#token.
-    if count == 0 {
+    if count == 0 || !names().all(syntax::is_token) {
         return Err(HandshakeError::InvalidSubprotocol);
     }
-    if count > few.len() {
-        is_repeated = has_duplicate(lines.clone().flat_map(syntax::list).collect());
-    }
+    // A few names are compared with each other; a head can hold thousands, which are sorted.
+    let is_repeated = match count {
+        0..=8 => names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name)),
+        _ => has_duplicate(names().collect()),
+    };
     if is_repeated {
         return Err(HandshakeError::DuplicateSubprotocol);
     }

@@ -9,6 +9,7 @@ use core::mem;
 
 use super::error::HandshakeError;
 use super::syntax::trim;
+use crate::input::take_front;
 
 /// One header line of a request or response (RFC 9110 5).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl<'a> Headers<'a> {
     /// The headers of a whole head, which has been found good.
     pub(super) fn of(head: &'a [u8]) -> Self {
         Headers { rest: split_line(head).1 }
+    }
+
+    /// The value of the first header of this name, in any case.
+    pub fn get(mut self, name: &str) -> Option<&'a [u8]> {
+        self.find(|header| header.is(name)).map(|header| header.value)
     }
 
     /// The values of all headers of this name, in order.
@@ -160,14 +166,6 @@ impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadReader").field("stored_bytes", &self.stored.len()).finish()
     }
-}
-
-/// Cuts the first `len` bytes off `input`.
-#[inline]
-pub(super) fn take_front<'a>(input: &mut &'a mut [u8], len: usize) -> &'a [u8] {
-    let (front, rest) = mem::take(input).split_at_mut(len);
-    *input = rest;
-    front
 }
 
 /// Looks for the blank line from `from` on, all before it having been searched, and judges what it passes in the

@@ -33,7 +33,7 @@ pub use request::{PlainRequest, UpgradeRequest};
 pub use response::{Accept, Response};
 pub use uri::{Uri, UriError};
 
-pub(crate) use client::{ClientHandshake, ClientStep};
+pub(crate) use client::ClientHandshake;
 pub(crate) use server::{PendingUpgrade, ServerHandshake, ServerStep};
 
 use base64::Engine as _;

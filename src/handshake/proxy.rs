@@ -74,9 +74,18 @@ impl ProxyTunnel {
         &self.request[self.sent..]
     }
 
-    /// Says that `n` bytes of [`outgoing`](ProxyTunnel::outgoing) have been written; more than there are count as all.
+    /// The first `n` bytes of [`outgoing`](ProxyTunnel::outgoing) were written.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
     pub fn advance(&mut self, n: usize) {
-        self.sent = self.sent.saturating_add(n).min(self.request.len());
+        assert!(
+            n <= self.outgoing().len(),
+            "advance({n}), but {} are outgoing",
+            self.outgoing().len()
+        );
+        self.sent += n;
     }
 
     /// Takes the proxy's response off the front of `input`. `None`: all of `input` was used and more is needed. `Ok`: the
@@ -149,7 +158,7 @@ mod tests {
         assert_eq!(with.outgoing(), text);
         with.advance(9);
         assert_eq!(with.outgoing(), &text[9..]);
-        with.advance(usize::MAX);
+        with.advance(with.outgoing().len());
         assert_eq!(with.outgoing(), b"");
         assert_eq!(with.header("a", "b").err(), Some(UsageError::NoRequestPending));
         assert_eq!(tunnel("ws://h").header("a", "b\n").err(), Some(UsageError::InvalidHeaderValue));

@@ -1,4 +1,4 @@
-//! A final response that is not the one that was hoped for, and the reading of its body (RFC 9112 6).
+//! A final response that is not the one that was asked for, and the reading of its body (RFC 9112 6).
 //! Which responses are refusals is left to the reader of responses.
 
 use alloc::boxed::Box;
@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::fields::parse_version;
-use super::head::{Headers, take_front};
-use super::request::find;
+use super::head::Headers;
 use super::syntax;
+use crate::input::take_front;
 
 /// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a request to
 /// log in, an error. The connection is of no further use.
@@ -33,7 +33,7 @@ impl Refusal {
 
     /// The value of the first header of this name, in any case: `Location` or `WWW-Authenticate`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        find(self.headers(), name)
+        self.headers().get(name)
     }
 
     /// The body as far as it arrived and
@@ -105,7 +105,7 @@ enum Chunked {
     /// Before the CR, and then the LF, behind the data.
     DataCr,
     DataLf,
-    /// Behind the last chunk, at the begin of a line.
+    /// Behind the last chunk, at the beginning of a line.
     TrailerStart,
     /// In a trailer's line, which is passed over.
     Trailer,
@@ -191,17 +191,12 @@ fn framing(status: u16, head: &[u8]) -> Framing {
         let is_chunked = codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
         return if is_chunked { Framing::Chunked(Chunked::START) } else { Framing::UntilEof };
     }
-    let mut lengths = Headers::of(head).named("Content-Length").map(parse_length);
+    let mut lengths = Headers::of(head).named("Content-Length").map(syntax::number);
     match lengths.next() {
         // Lengths that contradict each other are no length.
         Some(Some(length)) if lengths.all(|other| other == Some(length)) => Framing::Length(length),
         _ => Framing::UntilEof,
     }
-}
-
-fn parse_length(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().all(u8::is_ascii_digit);
-    if digits { core::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
 impl Chunked {

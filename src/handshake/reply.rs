@@ -8,11 +8,12 @@ use httparse::Response;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::head::{HeadReader, HeadRules, take_front};
+use super::head::{HeadReader, HeadRules};
 use super::refusal::RefusalReader;
 use super::server::{SLOTS, header_error, parse_http_version};
 use super::usual;
 use crate::config::Config;
+use crate::input::take_front;
 
 /// Interim responses (1xx) that are skipped before the final one.
 const MAX_INTERIM_RESPONSES: u8 = 16;

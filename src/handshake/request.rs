@@ -5,7 +5,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::head::{Header, Headers, split_line};
+use super::head::{Headers, split_line};
 use super::{extensions, syntax};
 
 /// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
@@ -75,7 +75,7 @@ impl<'a> UpgradeRequest<'a> {
 
     /// The value of the first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        find(self.headers(), name)
+        self.headers().get(name)
     }
 
     /// The whole head, blank line included.
@@ -137,7 +137,7 @@ impl<'a> PlainRequest<'a> {
 
     /// The value of the first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        find(self.headers(), name)
+        self.headers().get(name)
     }
 
     /// The whole head, blank line included.
@@ -164,11 +164,6 @@ impl fmt::Debug for PlainRequest<'_> {
             .field("headers", &self.headers().count())
             .finish()
     }
-}
-
-/// The value of the first header of this name.
-pub(super) fn find<'h>(mut headers: Headers<'h>, name: &str) -> Option<&'h [u8]> {
-    headers.find(|header: &Header<'_>| header.is(name)).map(|header| header.value)
 }
 
 /// Method and target of a request line that was found good.

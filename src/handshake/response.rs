@@ -110,9 +110,7 @@ pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &str) {
 
 /// Writes one header line.
 pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    put_header(&mut |part| out.extend_from_slice(part), name, value);
 }
 
 /// A final HTTP response other than 101, after which the connection is closed (RFC 6455 4.2.2).
@@ -170,44 +168,12 @@ impl Response {
         }
         // RFC 9110 15.3.6: a 205 has no content either, but says so with a length of 0.
         let body = if matches!(self.status, 204 | 205 | 304) { &[][..] } else { &self.body };
-        let digits = |out: &mut Vec<u8>, number: usize| {
-            let mut buffer = [0; 20];
-            let mut at = buffer.len();
-            let mut rest = number;
-            loop {
-                at -= 1;
-                buffer[at] = b'0' + (rest % 10) as u8;
-                rest /= 10;
-                if rest == 0 {
-                    break;
-                }
-            }
-            out.extend_from_slice(&buffer[at..]);
-        };
-        out.extend_from_slice(b"HTTP/1.1 ");
-        digits(out, usize::from(self.status));
-        out.push(b' ');
-        out.extend_from_slice(reason(self.status).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        if self.status == 426 {
-            // RFC 9110 15.5.22: a 426 says by Upgrade what is required; 7.8: Connection names that header.
-            write_header(out, "Connection", "close, Upgrade");
-            write_header(out, "Upgrade", "websocket");
-            if !self
-                .headers
-                .iter()
-                .any(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Version"))
-            {
-                write_header(out, "Sec-WebSocket-Version", VERSION);
-            }
-        } else {
-            write_header(out, "Connection", "close");
-        }
+        let line = alloc::format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        out.extend_from_slice(line.as_bytes());
+        self.write_connection(out);
         // RFC 9110 8.6: no length in a 204; a 304's would be that of the 200.
         if !matches!(self.status, 204 | 304) {
-            out.extend_from_slice(b"Content-Length: ");
-            digits(out, body.len());
-            out.extend_from_slice(b"\r\n");
+            write_header(out, "Content-Length", &body.len().to_string());
         }
         for (name, value) in &self.headers {
             write_header(out, name, value);
@@ -217,6 +183,20 @@ impl Response {
             out.extend_from_slice(body);
         }
         Ok(())
+    }
+
+    /// Writes what becomes of the connection.
+    fn write_connection(&self, out: &mut Vec<u8>) {
+        if self.status != 426 {
+            return write_header(out, "Connection", "close");
+        }
+        // RFC 9110 15.5.22: a 426 says by Upgrade what is required; 7.8: Connection names that header.
+        write_header(out, "Connection", "close, Upgrade");
+        write_header(out, "Upgrade", "websocket");
+        let is_version = |name: &str| name.eq_ignore_ascii_case("Sec-WebSocket-Version");
+        if !self.headers.iter().any(|(name, _)| is_version(name)) {
+            write_header(out, "Sec-WebSocket-Version", VERSION);
+        }
     }
 }
 

@@ -18,12 +18,13 @@ use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers, take_front};
+use super::head::{HeadReader, HeadRules, Headers};
 use super::request::{PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
 use super::{syntax, usual};
 use crate::config::Config;
 use crate::error::UsageError;
+use crate::input::take_front;
 
 /// Room for the headers of one head, on the stack.
 pub(super) const SLOTS: [MaybeUninit<httparse::Header<'_>>; Config::HEADER_CAPACITY] =

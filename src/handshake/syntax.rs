@@ -2,6 +2,7 @@
 //! Which header has which grammar, and what a violation means, is left to the callers.
 
 use core::net::Ipv6Addr;
+use core::str::FromStr;
 
 /// A table of the letters, the digits and some others.
 const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
@@ -206,14 +207,16 @@ pub(super) fn name_len(text: &[u8]) -> usize {
 
 /// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).
 pub(super) fn parse_port(port: &[u8]) -> Option<Option<u16>> {
-    let mut number: u16 = 0;
-    for &byte in port {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        number = number.checked_mul(10)?.checked_add(u16::from(byte - b'0'))?;
+    if port.is_empty() { Some(None) } else { number(port).map(Some) }
+}
+
+/// A decimal number of digits alone, that fits.
+pub(super) fn number<T: FromStr>(digits: &[u8]) -> Option<T> {
+    // `parse` takes a sign too.
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
     }
-    Some(if port.is_empty() { None } else { Some(number) })
+    core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl fmt::Debug for BadStream {
         f.debug_struct("BadStream")
             .field("role", &self.role)
             .field("violation", &self.violation)
-            .field("section", &self.violation.section())
+            .field("rfc_section", &self.violation.rfc_section())
             .field("bytes", &Hex(&self.bytes))
             .field("decided_at", &self.decided_at)
             .field("expected", &self.expected)

@@ -16,14 +16,14 @@ use crate::handshake::HandshakeError;
 /// A valid request for a WebSocket: a server has to show it with its last byte.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Request {
+pub struct GoodRequest {
     /// The head.
     pub bytes: Vec<u8>,
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for GoodRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("bytes", &Lines(&self.bytes)).finish()
+        f.debug_struct("GoodRequest").field("bytes", &Lines(&self.bytes)).finish()
     }
 }
 
@@ -226,8 +226,8 @@ impl Parts {
 }
 
 /// Valid requests: names in any case, lines in any order, other headers between them.
-pub fn request() -> BoxedStrategy<Request> {
-    parts().prop_map(|parts| Request { bytes: parts.head().write().0 }).boxed()
+pub fn request() -> BoxedStrategy<GoodRequest> {
+    parts().prop_map(|parts| GoodRequest { bytes: parts.head().write().0 }).boxed()
 }
 
 /// Requests with any one [`RequestFault`], for a server of this configuration, whose limits must allow 16 header lines and

@@ -21,11 +21,11 @@ const _: () = assert!(ACCEPT.len() == 28);
 
 /// A valid 101, which chooses neither subprotocol nor extension: a client has to open with its last byte.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Response {
+pub struct GoodResponse {
     template: Vec<u8>,
 }
 
-impl Response {
+impl GoodResponse {
     /// The response to a client's request.
     ///
     /// # Panics
@@ -36,9 +36,9 @@ impl Response {
     }
 }
 
-impl fmt::Debug for Response {
+impl fmt::Debug for GoodResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response").field("bytes", &Lines(&self.template)).finish()
+        f.debug_struct("GoodResponse").field("bytes", &Lines(&self.template)).finish()
     }
 }
 
@@ -209,12 +209,12 @@ fn interim(count: usize) -> Vec<u8> {
 }
 
 /// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before.
-pub fn response() -> BoxedStrategy<Response> {
+pub fn response() -> BoxedStrategy<GoodResponse> {
     (parts(), prop_oneof![4 => Just(0), 1 => 1..=16usize])
         .prop_map(|(parts, count)| {
             let mut template = interim(count);
             template.extend_from_slice(&head(&parts).write().0);
-            Response { template }
+            GoodResponse { template }
         })
         .boxed()
 }

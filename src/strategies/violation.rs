@@ -98,7 +98,7 @@ impl Violation {
     ];
 
     /// The section that has the rule.
-    pub fn section(self) -> &'static str {
+    pub fn rfc_section(self) -> &'static str {
         use Violation as V;
         match self {
             V::Masking => "RFC 6455 5.1",

@@ -355,7 +355,7 @@ impl Fragments {
                 .clone(),
             // What ends the connection must be meant.
             29 if u.ratio(1, 4)? => Step::Close(u.arbitrary()?, text(u)?),
-            30 if u.ratio(1, 8)? => Step::End,
+            30 if u.ratio(1, 8)? => Step::Eof,
             31 if u.ratio(1, 8)? => Step::Abort,
             31 if u.ratio(1, 4)? => Step::CloseWithoutCode,
             _ => Step::Send(any_message(u)?),

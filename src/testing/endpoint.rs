@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::invariants::Life;
 use super::link::Link;
-use super::wire::Arrival;
+use super::wire::{Arrival, WriteFailed};
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::handshake::Accept;
@@ -31,11 +31,12 @@ const READ_BYTES: usize = 16 * 1024;
 ///
 /// let mut link = Link::new(1);
 /// let mut server = Endpoint::new(Connection::server(Config::default()));
-/// link.end(Role::Client).try_write(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"); // by your own code
+/// link.end(Role::Client).try_write(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")?; // by your own code
 /// while server.turn(&mut link) {}
 /// let mut buf = [0; 1024];
 /// link.end(Role::Client).try_read(&mut buf);
 /// assert!(buf.starts_with(b"HTTP/1.1 404 "));
+/// # Ok::<(), websocket_proto::testing::WriteFailed>(())
 /// ```
 ///
 /// # Panics
@@ -115,11 +116,11 @@ impl Endpoint {
             moved = true;
         }
         while self.conn.wants_write() {
-            let n = end.try_write(self.conn.outgoing());
-            if n == 0 {
-                break;
+            match end.try_write(self.conn.outgoing()) {
+                Ok(0) => break,
+                Ok(n) => self.conn.advance(n),
+                Err(WriteFailed) => self.conn.abort(),
             }
-            self.conn.advance(n);
             moved = true;
         }
         if self.conn.wants_shutdown() {
@@ -128,6 +129,10 @@ impl Endpoint {
         }
         self.check();
         if self.conn.is_finished() {
+            // What an `abort` has left there.
+            while let Some(event) = self.conn.poll_event() {
+                self.react(event);
+            }
             end.drop_transport();
             self.is_done = true;
             return true;
@@ -140,7 +145,7 @@ impl Endpoint {
                     self.receive(&mut buf[..n]);
                     moved = true;
                 }
-                Arrival::End => {
+                Arrival::Eof => {
                     self.conn.receive_eof();
                     moved = true;
                 }

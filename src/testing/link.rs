@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::wire::{Arrival, Wire};
+use super::wire::{Arrival, Wire, WriteFailed};
 use crate::state::Role;
 use crate::timer::Timestamp;
 
@@ -69,7 +69,11 @@ pub struct LinkEnd<'l> {
 
 impl LinkEnd<'_> {
     /// Writes, and returns how many of the bytes were taken; see [`Wire::write`].
-    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// If writes fail from here on, by [`Wire::fail_writes`].
+    pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, WriteFailed> {
         let now = self.link.now;
         self.link.wire(self.role).write(now, bytes)
     }
@@ -109,7 +113,7 @@ impl std::io::Read for LinkEnd<'_> {
         match self.try_read(buf) {
             Arrival::Nothing => Err(std::io::ErrorKind::WouldBlock.into()),
             Arrival::Bytes(n) => Ok(n),
-            Arrival::End => Ok(0),
+            Arrival::Eof => Ok(0),
             Arrival::Broken => Err(std::io::ErrorKind::ConnectionReset.into()),
         }
     }
@@ -119,8 +123,9 @@ impl std::io::Read for LinkEnd<'_> {
 impl std::io::Write for LinkEnd<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self.try_write(bytes) {
-            0 if !bytes.is_empty() => Err(std::io::ErrorKind::WouldBlock.into()),
-            n => Ok(n),
+            Ok(0) if !bytes.is_empty() => Err(std::io::ErrorKind::WouldBlock.into()),
+            Ok(n) => Ok(n),
+            Err(error) => Err(std::io::Error::new(std::io::ErrorKind::BrokenPipe, error)),
         }
     }
 

@@ -30,4 +30,4 @@ pub use pair::Pair;
 pub use peer::{RequestFlaw, ResponseFlaw, ScriptedPeer};
 pub use script::{Broken, Run, Script};
 pub use step::Step;
-pub use wire::{Arrival, Chunking, Wire};
+pub use wire::{Arrival, ChunkSize, Wire, WriteFailed};

@@ -25,11 +25,11 @@ const MAX_TURNS: u32 = 1_000_000;
 ///
 /// ```
 /// use core::time::Duration;
-/// use websocket_proto::testing::{Chunking, Pair};
+/// use websocket_proto::testing::{ChunkSize, Pair};
 /// use websocket_proto::{Event, Message, Role};
 ///
 /// let mut pair = Pair::new(1);
-/// pair.wire(Role::Client).chunk_reads(Chunking::Random(3)).delay(Duration::from_millis(40));
+/// pair.wire(Role::Client).chunk_reads(ChunkSize::Random(3)).delay(Duration::from_millis(40));
 /// pair.run_until_idle(); // the opening handshake
 /// pair.client().send("Hello")?;
 /// pair.run_until_idle();
@@ -110,7 +110,7 @@ impl Pair {
     }
 
     /// The loop of one end.
-    pub fn end(&mut self, role: Role) -> &mut Endpoint {
+    pub fn endpoint(&mut self, role: Role) -> &mut Endpoint {
         match role {
             Role::Client => &mut self.client,
             Role::Server => &mut self.server,
@@ -123,12 +123,12 @@ impl Pair {
         role: Role,
         reaction: impl FnMut(&mut Connection, &Event<'static>) + 'static,
     ) {
-        self.end(role).on_event(reaction);
+        self.endpoint(role).on_event(reaction);
     }
 
     /// Takes the events of one end so far.
     pub fn take_events(&mut self, role: Role) -> Vec<Event<'static>> {
-        self.end(role).take_events()
+        self.endpoint(role).take_events()
     }
 
     /// The wire that `writer` writes and the other reads, to delay, cut or harm what goes over it.

@@ -8,7 +8,7 @@ use core::fmt;
 use super::endpoint::answer_request;
 use super::frame::RawFrame;
 use super::link::Link;
-use super::wire::Arrival;
+use super::wire::{Arrival, WriteFailed};
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::handshake::accept_key;
@@ -268,11 +268,11 @@ impl ScriptedPeer {
         let mut end = link.end(self.role);
         let mut moved = false;
         while !self.outgoing.is_empty() {
-            let n = end.try_write(&self.outgoing);
-            if n == 0 {
-                break;
+            match end.try_write(&self.outgoing) {
+                Ok(0) => break,
+                Ok(n) => drop(self.outgoing.drain(..n)),
+                Err(WriteFailed) => self.outgoing.clear(),
             }
-            self.outgoing.drain(..n);
             moved = true;
         }
         if self.has_ended && self.outgoing.is_empty() && !end.is_shut_down() {
@@ -285,7 +285,7 @@ impl ScriptedPeer {
                 self.receive(&buf[..n]);
                 true
             }
-            Arrival::End | Arrival::Broken => {
+            Arrival::Eof | Arrival::Broken => {
                 moved |= !self.heard_end;
                 self.receive_end();
                 moved

@@ -1,6 +1,8 @@
 //! Chance that can be repeated: a small generator, seeded, for the cuts and harms of a simulated wire. It is no source of
 //! masking keys; [`Entropy::Seed`](crate::Entropy::Seed) is that of a test.
 
+use crate::entropy::split_mix;
+
 /// SplitMix64.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
@@ -12,10 +14,7 @@ impl Random {
 
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        split_mix(self.0)
     }
 
     /// A number below `n`, which is not 0.

@@ -201,7 +201,7 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 }
                 Ok(())
             }
-            Step::End => {
+            Step::Eof => {
                 conn.receive_eof();
                 Ok(())
             }

@@ -23,7 +23,7 @@ pub enum Step {
     /// This frame of the peer arrives, in reads of so many bytes at the most; 0 is taken for 1.
     Frame(RawFrame, usize),
     /// The transport ends in the direction from the peer.
-    End,
+    Eof,
     /// [`Connection::accept`].
     Accept,
     /// [`Connection::reject`] with this status.
@@ -93,7 +93,7 @@ impl Step {
             Step::Handshake
             | Step::Receive(_)
             | Step::Frame(..)
-            | Step::End
+            | Step::Eof
             | Step::Write(_)
             | Step::Take
             | Step::Tick(_)
@@ -110,7 +110,7 @@ impl fmt::Debug for Step {
             Step::Handshake => f.write_str("Handshake"),
             Step::Receive(bytes) => write!(f, "Receive({} bytes)", bytes.len()),
             Step::Frame(frame, most) => write!(f, "Frame({frame:?} in {most})"),
-            Step::End => f.write_str("End"),
+            Step::Eof => f.write_str("Eof"),
             Step::Accept => f.write_str("Accept"),
             Step::Reject(status) => write!(f, "Reject({status})"),
             Step::Respond(status) => write!(f, "Respond({status})"),

@@ -12,7 +12,7 @@ use crate::timer::Timestamp;
 /// How a stream of bytes is cut into reads, or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Chunking {
+pub enum ChunkSize {
     /// As much as there is, and as there is room for.
     #[default]
     Whole,
@@ -22,12 +22,12 @@ pub enum Chunking {
     Random(usize),
 }
 
-impl Chunking {
+impl ChunkSize {
     fn next(self, random: &mut Random) -> usize {
         match self {
-            Chunking::Whole => usize::MAX,
-            Chunking::Fixed(n) => n.max(1),
-            Chunking::Random(most) => 1 + random.below(most.max(1) as u64) as usize,
+            ChunkSize::Whole => usize::MAX,
+            ChunkSize::Fixed(n) => n.max(1),
+            ChunkSize::Random(most) => 1 + random.below(most.max(1) as u64) as usize,
         }
     }
 }
@@ -41,10 +41,23 @@ pub enum Arrival {
     /// So many bytes, at least 1.
     Bytes(usize),
     /// The writer has ended its direction: [`receive_eof`](crate::Connection::receive_eof).
-    End,
+    Eof,
     /// The transport has broken: [`abort`](crate::Connection::abort).
     Broken,
 }
+
+/// A write failed, and so will all others: [`abort`](crate::Connection::abort).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing to tell")]
+pub struct WriteFailed;
+
+impl fmt::Display for WriteFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer does not read any more")
+    }
+}
+
+impl core::error::Error for WriteFailed {}
 
 /// One direction of a simulated transport, with a record of all that went over it.
 ///
@@ -60,13 +73,15 @@ pub struct Wire {
     received: Vec<u8>,
     latency: Duration,
     capacity: usize,
-    reads: Chunking,
-    writes: Chunking,
+    reads: ChunkSize,
+    writes: ChunkSize,
     /// What is done to single bytes, by their offset.
     changes: BTreeMap<u64, Change>,
     noise: Option<(u32, Random)>,
     /// The stream ends here for the reader, whatever is written behind.
     cut: Option<(u64, Arrival)>,
+    /// A write fails from here on.
+    failing: u64,
     /// When the end that the writer has made arrives.
     end: Option<Timestamp>,
     /// The reader has heard the end.
@@ -97,11 +112,12 @@ impl Wire {
             received: Vec::new(),
             latency: Duration::ZERO,
             capacity: usize::MAX,
-            reads: Chunking::Whole,
-            writes: Chunking::Whole,
+            reads: ChunkSize::Whole,
+            writes: ChunkSize::Whole,
             changes: BTreeMap::new(),
             noise: None,
             cut: None,
+            failing: u64::MAX,
             end: None,
             is_heard: false,
             is_dropped: false,
@@ -110,14 +126,14 @@ impl Wire {
     }
 
     /// Cuts what arrives into reads.
-    pub fn chunk_reads(&mut self, chunking: Chunking) -> &mut Wire {
-        self.reads = chunking;
+    pub fn chunk_reads(&mut self, size: ChunkSize) -> &mut Wire {
+        self.reads = size;
         self
     }
 
     /// Cuts what is written: a write takes no more than that, as a socket's may.
-    pub fn chunk_writes(&mut self, chunking: Chunking) -> &mut Wire {
-        self.writes = chunking;
+    pub fn chunk_writes(&mut self, size: ChunkSize) -> &mut Wire {
+        self.writes = size;
         self
     }
 
@@ -153,7 +169,7 @@ impl Wire {
 
     /// The reader finds an end after `offset` bytes, whatever is written.
     pub fn truncate(&mut self, offset: u64) -> &mut Wire {
-        self.cut = Some((offset, Arrival::End));
+        self.cut = Some((offset, Arrival::Eof));
         self
     }
 
@@ -163,22 +179,36 @@ impl Wire {
         self
     }
 
+    /// The writer's writes fail once it has written `offset` bytes, as those to a peer that is gone.
+    pub fn fail_writes(&mut self, offset: u64) -> &mut Wire {
+        self.failing = offset;
+        self
+    }
+
     /// Writes at `now`, and returns how many of the bytes were taken; 0 means that the wire is full.
+    ///
+    /// # Errors
+    ///
+    /// Behind the offset that was given to [`fail_writes`](Wire::fail_writes).
     ///
     /// # Panics
     ///
     /// If the writer has ended it: no loop writes after its own half-close.
-    pub fn write(&mut self, now: Timestamp, bytes: &[u8]) -> usize {
+    pub fn write(&mut self, now: Timestamp, bytes: &[u8]) -> Result<usize, WriteFailed> {
         assert!(self.end.is_none(), "{} bytes were written after a half-close", bytes.len());
+        let begin = self.written.len() as u64;
+        let good = usize::try_from(self.failing.saturating_sub(begin)).unwrap_or(usize::MAX);
+        if good == 0 {
+            return Err(WriteFailed);
+        }
         let room = self.capacity.saturating_sub(self.in_flight);
-        let mut n = bytes.len().min(room);
+        let mut n = bytes.len().min(room).min(good);
         if n > 0 {
             n = n.min(self.writes.next(&mut self.random));
         }
         if n == 0 {
-            return 0;
+            return Ok(0);
         }
-        let begin = self.written.len() as u64;
         self.written.extend_from_slice(&bytes[..n]);
         let mut bytes = bytes[..n].to_vec();
         for (at, byte) in (begin..).zip(&mut bytes) {
@@ -200,7 +230,7 @@ impl Wire {
             self.in_flight += bytes.len();
             self.flight.push_back(Parcel { due: now + self.latency, bytes, read: 0 });
         }
-        n
+        Ok(n)
     }
 
     /// The writer ends its direction: a half-close, which arrives behind all that was written. May be called again.
@@ -221,7 +251,7 @@ impl Wire {
         if self.flight.front().is_none_or(|parcel| parcel.due > now) {
             if self.flight.is_empty() && self.end.is_some_and(|end| end <= now) {
                 self.is_heard = true;
-                return Arrival::End;
+                return Arrival::Eof;
             }
             return Arrival::Nothing;
         }

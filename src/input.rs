@@ -1,0 +1,9 @@
+//! The caller's input, of which what was received is taken off the front.
+
+/// Takes the first `n` bytes off `input`, which must have them.
+#[inline]
+pub(crate) fn take_front<'a>(input: &mut &'a mut [u8], n: usize) -> &'a mut [u8] {
+    let (front, rest) = core::mem::take(input).split_at_mut(n);
+    *input = rest;
+    front
+}
