@@ -55,8 +55,8 @@ pub struct Config {
     pub high_water_bytes: u64,
     /// [`is_writable`](crate::Connection::is_writable) turns true again at or below it. Default: 16 KiB.
     pub low_water_bytes: u64,
-    /// Pongs waiting to be written or taken, those of [`pong`](crate::Connection::pong) included, from which on only the
-    /// latest ping is answered (RFC 6455 5.5.3). Default: 16; at least 1.
+    /// Pongs waiting to be written or taken, those of [`pong`](crate::Connection::pong) included, from which on only
+    /// the latest ping is answered (RFC 6455 5.5.3). Default: 16; at least 1.
     pub max_queued_pongs: u8,
     /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,

@@ -37,9 +37,9 @@ use receive::{FrameState, Short};
 /// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), wait, read, and
 /// `receive` until it returns `None`. The [crate's page](crate) has it as a program.
 ///
-/// A connection is 192 bytes on 64-bit targets. While it is open and idle it owns no heap memory, once `tick` has found it so
-/// or [`release_memory`](Connection::release_memory) was called, but for the windows of permessage-deflate where that was
-/// negotiated.
+/// A connection is 192 bytes on 64-bit targets. While it is open and idle it owns no heap memory, once `tick` has found
+/// it so or [`release_memory`](Connection::release_memory) was called, but for the windows of permessage-deflate where
+/// that was negotiated.
 pub struct Connection {
     outgoing: Outgoing,
     /// The message that is being received.
@@ -267,8 +267,8 @@ impl Connection {
     }
 
     /// Whether the peer does not take what is sent as fast as it is sent: true once there are
-    /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A program
-    /// that answers what it receives had better not read meanwhile.
+    /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A
+    /// program that answers what it receives had better not read meanwhile.
     #[inline]
     pub fn is_congested(&self) -> bool {
         self.outgoing.blocked

@@ -100,8 +100,8 @@ impl fmt::Display for EntropyError {
 
 impl core::error::Error for EntropyError {}
 
-/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys. It gives 256
-/// bits for each batch, which ChaCha expands: the kernel takes several times as long for as many bytes.
+/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys. It gives
+/// 256 bits for each batch, which ChaCha expands: the kernel takes several times as long for as many bytes.
 #[cfg(feature = "os-entropy")]
 mod os {
     use std::cell::RefCell;

@@ -251,8 +251,8 @@ impl ProtocolError {
         })
     }
 
-    /// The section that has the rule which was broken: `RFC 6455 5.1`; for a limit of ours, that which allows limits. For
-    /// logs and error pages: what it says is no part of the protocol.
+    /// The section that has the rule which was broken: `RFC 6455 5.1`; for a limit of ours, that which allows limits.
+    /// For logs and error pages: what it says is no part of the protocol.
     #[must_use]
     pub fn rfc_section(&self) -> &'static str {
         match self {

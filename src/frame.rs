@@ -83,8 +83,8 @@ impl FrameHeader {
     ///
     /// # Errors
     ///
-    /// What is wrong with its structure: opcode, control frames, shortest length (RFC 6455 5.2, 5.5). Roles and reserved
-    /// bits are not checked.
+    /// What is wrong with its structure: opcode, control frames, shortest length (RFC 6455 5.2, 5.5). Roles and
+    /// reserved bits are not checked.
     pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(header) = parse(bytes, &Rules::STRUCTURE)? else { return Ok(None) };
         let opcode = Opcode::from_first_byte(header.first).expect("a reserved opcode was refused");

@@ -1,8 +1,8 @@
 //! The WebSocket protocol (RFC 6455) as a pure state machine, for both roles.
 //!
-//! A [`Connection`] is a value. Bytes from the peer go in, [events](Event) come out; [messages](Message) go in, bytes for
-//! the peer come out; time and randomness are arguments. It never touches a socket, a clock or a thread, so any loop can
-//! drive it.
+//! A [`Connection`] is a value. Bytes from the peer go in, [events](Event) come out; [messages](Message) go in, bytes
+//! for the peer come out; time and randomness are arguments. It never touches a socket, a clock or a thread, so any
+//! loop can drive it.
 //!
 //! # The loop
 //!
@@ -12,8 +12,8 @@
 //! 2. drain [`poll_event`](Connection::poll_event);
 //! 3. write [`outgoing`](Connection::outgoing) bytes, and [`advance`](Connection::advance) by what was written;
 //! 4. shut the write side down if it [`wants_shutdown`](Connection::wants_shutdown);
-//! 5. stop if it [`is_finished`](Connection::is_finished), but drain `poll_event` once more: an `abort` for a failed write has
-//!    left [`Event::Closed`] there;
+//! 5. stop if it [`is_finished`](Connection::is_finished), but drain `poll_event` once more: an `abort` for a failed
+//!    write has left [`Event::Closed`] there;
 //! 6. wait, read, and [`receive`](Connection::receive) until `None`; at the end of the transport, call
 //!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
 //!
@@ -49,14 +49,14 @@
 //!
 //! # Whose mistake it is
 //!
-//! What the peer does wrong is no error of a call: the connection queues the Close frame or HTTP response that the RFC asks
-//! for, and [`Event::Closed`] says what it was, in a [`ProtocolError`]. What the caller does wrong, or cannot have, is a
-//! [`UsageError`]: small, `Copy`, and without effect.
+//! What the peer does wrong is no error of a call: the connection queues the Close frame or HTTP response that the RFC
+//! asks for, and [`Event::Closed`] says what it was, in a [`ProtocolError`]. What the caller does wrong, or cannot
+//! have, is a [`UsageError`]: small, `Copy`, and without effect.
 //!
 //! # Who owns what
 //!
-//! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a message
-//! can be sent, here or on other connections, while it is in hand.
+//! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a
+//! message can be sent, here or on other connections, while it is in hand.
 //!
 //! | reading | a message that one read had whole | one that was cut |
 //! |---|---|---|
@@ -71,14 +71,15 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system as the
-//! source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
+//! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system
+//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
 //! [`Config::deflate`]. Without the three the crate is `no_std` with `alloc`.
 //!
-//! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of them, for
-//! property tests of your own code.
-//! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts of calls.
-//! `arbitrary`: those scripts and the public types out of a fuzzer's bytes. The last three are for the tests of your own code.
+//! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of
+//! them, for property tests of your own code.
+//! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts
+//! of calls. `arbitrary`: those scripts and the public types out of a fuzzer's bytes. The last three are for the tests
+//! of your own code.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

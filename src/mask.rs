@@ -75,10 +75,10 @@ const ALIGN: usize = 32;
 
 const _: () = assert!(BLOCK % ALIGN == 0 && ALIGN % 4 == 0);
 
-/// Writes `len` bytes from `src`, masked, to `dst`, and returns a word that has the bits of all words written: while those
-/// of a long payload are in registers, to know whether they are ASCII costs next to nothing. Short payloads are done
-/// here, inlined: two loads and two stores, which overlap in the middle, and no loop. Their bits are not gathered, as to
-/// look at them again is cheaper: the word then says that they may not be ASCII.
+/// Writes `len` bytes from `src`, masked, to `dst`, and returns a word that has the bits of all words written: while
+/// those of a long payload are in registers, to know whether they are ASCII costs next to nothing. Short payloads are
+/// done here, inlined: two loads and two stores, which overlap in the middle, and no loop. Their bits are not gathered,
+/// as to look at them again is cheaper: the word then says that they may not be ASCII.
 ///
 /// # Safety
 ///

@@ -214,8 +214,8 @@ impl Outgoing {
         self.used = true;
     }
 
-    /// Queues the answer to a ping ahead of all data that is not begun. When `limit` pongs wait, it takes the place of the
-    /// latest answer, unless that is begun (RFC 6455 5.5.3).
+    /// Queues the answer to a ping ahead of all data that is not begun. When `limit` pongs wait, it takes the place of
+    /// the latest answer, unless that is begun (RFC 6455 5.5.3).
     pub(crate) fn push_pong(&mut self, payload: &[u8], key: Option<[u8; 4]>, limit: u8) {
         let more = self.more();
         let is_full = more.pongs >= u32::from(limit.max(1));

@@ -8,8 +8,8 @@ use core::fmt;
 /// Bytes read from the peer, on their way into [`receive_from`](crate::Connection::receive_from).
 ///
 /// Read into [`spare`](ReadBuffer::spare), tell how much with [`filled`](ReadBuffer::filled), then call
-/// `receive_from` until it returns `None`. Each connection needs one of its own: the front of a message that was cut stays
-/// in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
+/// `receive_from` until it returns `None`. Each connection needs one of its own: the front of a message that was cut
+/// stays in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
 ///
 /// ```
 /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
@@ -68,7 +68,8 @@ impl ReadBuffer {
         ReadBuffer { bytes, start: 0, end: 0, held }
     }
 
-    /// The part to read into. Behind a `receive_from` that returned `None` it is never empty; otherwise it is empty only if the buffer is full of bytes that were not received.
+    /// The part to read into. Behind a `receive_from` that returned `None` it is never empty; otherwise it is empty
+    /// only if the buffer is full of bytes that were not received.
     pub fn spare(&mut self) -> &mut [u8] {
         // Moved when little room is left, and not often: no more is moved than was taken since the last time.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;

@@ -111,7 +111,8 @@ impl PayloadBuf {
         mask::append_masked(&mut self.bytes, payload, key);
     }
 
-    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). Long ASCII is known from the unmasking.
+    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). Long ASCII is known from the
+    /// unmasking.
     pub(crate) fn append_masked_text(
         &mut self,
         payload: &[u8],

@@ -1,5 +1,5 @@
-//! The formulas of `docs/security.md`: what a connection can have allocated at most, whatever its peer sends and however little
-//! it reads, in terms of its configuration's limits.
+//! The formulas of `docs/security.md`: what a connection can have allocated at most, whatever its peer sends and
+//! however little it reads, in terms of its configuration's limits.
 
 #[path = "util/alloc.rs"]
 mod alloc;

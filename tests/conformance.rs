@@ -1,5 +1,5 @@
-//! Traceability: every requirement that applies is proven by a test that cites its id, and `docs/conformance.md` says by
-//! which. The list, the exceptions and the prose are data in `tests/conformance`; the proofs are in all other tests.
+//! Traceability: every requirement that applies is proven by a test that cites its id, and `docs/conformance.md` says
+//! by which. The list, the exceptions and the prose are data in `tests/conformance`; the proofs are in all other tests.
 //!
 //! `UPDATE_CONFORMANCE=1 cargo test --test conformance` rewrites the page.
 //!

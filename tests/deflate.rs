@@ -1,5 +1,5 @@
-//! permessage-deflate (RFC 7692) on a connection: the RFC's own examples, what is refused, limits while inflating, windows
-//! that never diverge. The codec's round trips against another implementation are in `deflate_oracle`.
+//! permessage-deflate (RFC 7692) on a connection: the RFC's own examples, what is refused, limits while inflating,
+//! windows that never diverge. The codec's round trips against another implementation are in `deflate_oracle`.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -79,7 +79,8 @@ fn both(
 
 #[test]
 fn examples_of_the_rfc_are_received() {
-    // rfc7692-6-02, rfc6455-6.2-07, rfc7692-6.2-01, rfc7692-7.2.2-01, rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.3.6-01
+    // rfc7692-6-02, rfc6455-6.2-07, rfc7692-6.2-01, rfc7692-7.2.2-01, rfc7692-7.2.1-03, rfc7692-7.2.1-04,
+    // rfc7692-7.2.3.6-01
     for payload in [
         "f248cdc9c90700",             // 7.2.3.1
         "000500faff48656c6c6f00",     // 7.2.3.3: no compression
@@ -250,8 +251,8 @@ fn control_frames_go_between_compressed_fragments() {
 
 #[test]
 fn sent_messages_are_those_of_the_rfc() {
-    // rfc6455-6.1-09, rfc7692-6.1-01, rfc7692-6.1-05, rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.1-10, rfc7692-7.2.1-13,
-    // rfc7692-7.2.3.6-01, rfc7692-7.2.1-07, rfc7692-6.1-03
+    // rfc6455-6.1-09, rfc7692-6.1-01, rfc7692-6.1-05, rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.1-10,
+    // rfc7692-7.2.1-13, rfc7692-7.2.3.6-01, rfc7692-7.2.1-07, rfc7692-6.1-03
     for role in ROLES {
         let mut conn = deflate(role);
         conn.send("Hello").unwrap();

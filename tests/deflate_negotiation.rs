@@ -443,7 +443,8 @@ fn server_that_is_not_told_to_compress_never_answers_an_offer() {
     assert_eq!(answered(Some(plain()), &[]), None, "what was not offered is not answered");
 }
 
-/// The parameters of one element, read again by hand: (server's, client's no context takeover, server's bits, client's).
+/// The parameters of one element, read again by hand: (server's, client's no context takeover, server's bits,
+/// client's).
 type Read = (bool, bool, Option<u8>, Option<Option<u8>>);
 
 fn read(text: &str) -> Read {

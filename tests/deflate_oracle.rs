@@ -1,5 +1,6 @@
-//! permessage-deflate against two other inflaters and another compressor: a strict reader of DEFLATE written here, which
-//! sees every distance, and the crate `miniz_oxide`. Random messages, random parameters, broken payloads, every cut.
+//! permessage-deflate against two other inflaters and another compressor: a strict reader of DEFLATE written here,
+//! which sees every distance, and the crate `miniz_oxide`. Random messages, random parameters, broken payloads, every
+//! cut.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -1222,8 +1223,8 @@ fn compressed_message_of_zero_length_fails_whatever_came_before() {
 
 #[test]
 fn block_that_ends_within_the_tail_does_not_end_the_message() {
-    // rfc7692-7.2.1-01, rfc7692-7.2.2-13: a dynamic block whose code lengths go on into the tail, and whose end is in the
-    // last byte of it, a bit or more before that byte's end.
+    // rfc7692-7.2.1-01, rfc7692-7.2.2-13: a dynamic block whose code lengths go on into the tail, and whose end is in
+    // the last byte of it, a bit or more before that byte's end.
     for end_bits in [1, 2, 3] {
         let mut payload = Vec::new();
         for filler in 0..8 {

@@ -1,5 +1,6 @@
-//! All of what is few enough to be tried: each pair of first bytes in each state, each boundary of lengths in each encoding,
-//! each subset of the handshake's headers. What is expected is written down here, not computed by the library.
+//! All of what is few enough to be tried: each pair of first bytes in each state, each boundary of lengths in each
+//! encoding, each subset of the handshake's headers. What is expected is written down here, not computed by the
+//! library.
 //!
 //! All close codes are in `closing.rs`, sent and received; all strings of four bytes in `exhaustive/utf8.rs`.
 
@@ -88,7 +89,8 @@ fn expected(place: Place, first: u8, second: u8) -> Result<(), ProtocolError> {
     match (opcode, second & 127) {
         (8..=10, 126 | 127) => Err(ProtocolError::ControlTooLong { opcode }),
         (8, 1) => Err(ProtocolError::CloseTooShort),
-        // An empty payload that is the whole of a compressed message is no DEFLATE stream; a server still waits for the key.
+        // An empty payload that is the whole of a compressed message is no DEFLATE stream; a server still waits for the
+        // key.
         (0..=2, 0) if fin == 1 && place.receiver == Role::Client => {
             let compressed =
                 if opcode == 0 { place.inside == Inside::Compressed } else { rsv == 4 };
@@ -171,7 +173,8 @@ fn each_pair_of_first_bytes_in_each_state() {
                     taken += u32::from(expected.is_ok());
                 }
             }
-            // Of the 128 second bytes of a role, data frames can have all, control frames 126, and a Close not 1 either.
+            // Of the 128 second bytes of a role, data frames can have all, control frames 126, and a Close not 1
+            // either.
             let data = match (inside, deflate) {
                 (Inside::Nothing, false) => 4,
                 (Inside::Nothing, true) => 8,

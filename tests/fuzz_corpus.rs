@@ -1,5 +1,5 @@
-//! The fuzz targets on the inputs that are kept: seeds, which show what a target reaches, and every input that once found a
-//! mistake. No fuzzer is needed; `tests/fuzz/run` looks for new ones.
+//! The fuzz targets on the inputs that are kept: seeds, which show what a target reaches, and every input that once
+//! found a mistake. No fuzzer is needed; `tests/fuzz/run` looks for new ones.
 
 #[allow(
     dead_code,

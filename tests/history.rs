@@ -1,11 +1,11 @@
-//! Replay of history: a test for each class of vulnerability that was published of WebSocket implementations, ours or not.
-//! Each says what went wrong elsewhere and does the same to this library.
+//! Replay of history: a test for each class of vulnerability that was published of WebSocket implementations, ours or
+//! not. Each says what went wrong elsewhere and does the same to this library.
 //!
-//! Work is never measured by time. Where it must be linear, the heap's bytes are counted for an input and for one sixteen times
-//! as large, and may at most be sixteen times as many: a copy of all that is there for each piece that arrives would make
-//! them 256 times as many. (Sixteen, since buffers grow by two and by four: both have then taken whole steps.) Bytes that are
-//! read again and again without being copied leave no trace in the heap; those are counted as instructions by
-//! `tests/linear/run`.
+//! Work is never measured by time. Where it must be linear, the heap's bytes are counted for an input and for one
+//! sixteen times as large, and may at most be sixteen times as many: a copy of all that is there for each piece that
+//! arrives would make them 256 times as many. (Sixteen, since buffers grow by two and by four: both have then taken
+//! whole steps.) Bytes that are read again and again without being copied leave no trace in the heap; those are counted
+//! as instructions by `tests/linear/run`.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -76,9 +76,9 @@ fn unlimited() -> Config {
 
 // ---- Lengths and limits ----
 
-/// Lengths near 2^63 and 2^64 became negative, or wrapped around when they were added to what was there: checks were passed
-/// by, and peers crashed or read on without a limit (CVE-2020-27813 in Go, CVE-2026-1528 in JavaScript, CVE-2026-43678 in
-/// Swift).
+/// Lengths near 2^63 and 2^64 became negative, or wrapped around when they were added to what was there: checks were
+/// passed by, and peers crashed or read on without a limit (CVE-2020-27813 in Go, CVE-2026-1528 in JavaScript,
+/// CVE-2026-43678 in Swift).
 #[test]
 fn lengths_do_not_overflow() {
     // rfc6455-5.2-08, rfc6455-10.4-01, rfc6455-10.4-02
@@ -135,8 +135,8 @@ fn nothing_is_allocated_because_it_was_declared() {
     }
 }
 
-/// Limits did not exist unless asked for (CVE-2026-44545 in Python), were applied to each frame and not to the message, or
-/// only when the last fragment had arrived.
+/// Limits did not exist unless asked for (CVE-2026-44545 in Python), were applied to each frame and not to the message,
+/// or only when the last fragment had arrived.
 #[test]
 fn limits_hold_before_the_bytes_arrive() {
     // rfc6455-10.4-01, rfc6455-10.4-02
@@ -169,8 +169,8 @@ fn limits_hold_before_the_bytes_arrive() {
     }
 }
 
-/// Every fragment cost an object of a hundred bytes however short it was (CVE-2026-48779 in JavaScript), and the empty ones
-/// were not counted, so that a message never ended and never met a limit (CVE-2026-12151 in JavaScript).
+/// Every fragment cost an object of a hundred bytes however short it was (CVE-2026-48779 in JavaScript), and the empty
+/// ones were not counted, so that a message never ended and never met a limit (CVE-2026-12151 in JavaScript).
 #[test]
 fn a_fragment_costs_its_bytes_and_is_counted() {
     // rfc6455-10.4-01
@@ -277,8 +277,9 @@ fn a_window_out_of_range_fails_the_handshake() {
 
 // ---- The opening handshake ----
 
-/// With each read the whole head was parsed again from its beginning: a long header in small pieces kept a server busy for
-/// minutes (CVE-2023-43669 in Rust). A header's value was split by a backtracking pattern (CVE-2021-32640 in JavaScript).
+/// With each read the whole head was parsed again from its beginning: a long header in small pieces kept a server busy
+/// for minutes (CVE-2023-43669 in Rust). A header's value was split by a backtracking pattern (CVE-2021-32640 in
+/// JavaScript).
 #[test]
 fn a_head_that_dribbles_is_copied_once() {
     // rfc6455-10.4-01
@@ -299,8 +300,8 @@ fn a_head_that_dribbles_is_copied_once() {
     }
 }
 
-/// A request with more headers than a table had room for crashed the server, which then looked for those that it had not kept
-/// (CVE-2024-37890 in JavaScript).
+/// A request with more headers than a table had room for crashed the server, which then looked for those that it had
+/// not kept (CVE-2024-37890 in JavaScript).
 #[test]
 fn more_headers_than_there_is_room_for_are_refused() {
     // rfc6455-10.4-01, rfc6455-10.7-04
@@ -386,8 +387,8 @@ fn a_line_break_cannot_be_injected() {
     }
 }
 
-/// An upgrade that announced a body was passed on by a proxy and read differently behind it: what one took for the body, the
-/// other took for the next request, or for frames (CVE-2026-58055 in a proxy).
+/// An upgrade that announced a body was passed on by a proxy and read differently behind it: what one took for the
+/// body, the other took for the next request, or for frames (CVE-2026-58055 in a proxy).
 #[test]
 fn a_body_is_not_taken_for_frames() {
     // rfc6455-10.7-01, rfc6455-10.7-04
@@ -424,8 +425,9 @@ fn a_body_is_not_taken_for_frames() {
     }
 }
 
-/// What followed the handshake in the same read was dropped, so that a client waited for its greeting for ever; or it was
-/// parsed as another HTTP request, which the frames of a script can be made to look like; or it was kept without a limit.
+/// What followed the handshake in the same read was dropped, so that a client waited for its greeting for ever; or it
+/// was parsed as another HTTP request, which the frames of a script can be made to look like; or it was kept without a
+/// limit.
 #[test]
 fn early_bytes_are_frames_and_come_once() {
     // rfc6455-10.7-05, rfc6455-10.4-01
@@ -462,8 +464,8 @@ fn early_bytes_are_frames_and_come_once() {
     assert!(heap.peak <= 2 * limit as i64, "{heap:?}");
 }
 
-/// Any page could open a connection with the cookies of its visitor, since the origin was not looked at, or only its end or
-/// its beginning was (GHSA-p773-8mf4-rjm5 in JavaScript, and many applications).
+/// Any page could open a connection with the cookies of its visitor, since the origin was not looked at, or only its
+/// end or its beginning was (GHSA-p773-8mf4-rjm5 in JavaScript, and many applications).
 #[test]
 fn pages_of_other_origins_are_refused() {
     // rfc6455-10.2-01, rfc6455-10.2-02
@@ -546,8 +548,8 @@ fn source(out: &mut [u8]) -> Result<(), EntropyError> {
     })
 }
 
-/// A client masked all frames of a connection with one key, so that a server could have its script write what it liked on
-/// the wire (CVE-2025-10148 in C); others took keys from a generator that tells the next, or zeros when it failed.
+/// A client masked all frames of a connection with one key, so that a server could have its script write what it liked
+/// on the wire (CVE-2025-10148 in C); others took keys from a generator that tells the next, or zeros when it failed.
 #[test]
 fn every_frame_has_a_key_from_the_source() {
     // rfc6455-5.3-02, rfc6455-5.3-04, rfc6455-10.3-01

@@ -346,8 +346,8 @@ proptest! {
 
     #[test]
     fn queue_equals_the_naive_model(client in any::<bool>(), ops in prop::collection::vec(op(), 1..60)) {
-        // rfc6455-5.2-02, rfc6455-5.2-09, rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04, whatwg-close-09, whatwg-bufferedAmount-01,
-        // whatwg-bufferedAmount-02
+        // rfc6455-5.2-02, rfc6455-5.2-09, rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04,
+        // whatwg-close-09, whatwg-bufferedAmount-01, whatwg-bufferedAmount-02
         let mut run = Run::new(if client { Role::Client } else { Role::Server });
         for (step, op) in ops.iter().enumerate() {
             run.apply(step, op);

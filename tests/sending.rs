@@ -170,8 +170,8 @@ fn through(conn: &mut Connection, message: Message<'_>, mut room: usize) -> Vec<
 
 #[test]
 fn message_goes_past_the_queue_as_far_as_the_transport_takes_it() {
-    // rfc6455-6.1-04, rfc6455-5.3-06, rfc6455-5.4-08, whatwg-bufferedAmount-01: a ping waits for the end of a frame that
-    // is begun, and goes ahead of one that is not
+    // rfc6455-6.1-04, rfc6455-5.3-06, rfc6455-5.4-08, whatwg-bufferedAmount-01: a ping waits for the end of a frame
+    // that is begun, and goes ahead of one that is not
     for role in ROLES {
         for len in [0, 1, 125, 126, 4095, 4096, 16_383, 16_384, 16_385, 65_535, 65_536, 70_000] {
             let payload = text(len);

@@ -1,5 +1,5 @@
-//! The library against the strategies that it gives to its users: every valid stream says what it must in every cut, every
-//! violation and every hostile handshake gets its verdict, with the byte that decides it.
+//! The library against the strategies that it gives to its users: every valid stream says what it must in every cut,
+//! every violation and every hostile handshake gets its verdict, with the byte that decides it.
 
 mod util;
 
@@ -143,8 +143,8 @@ proptest! {
         }
     }
 
-    // rfc6455-5.1-02, -03, -05, -06, 5.2-03, -04, -08, -10, 5.4-03, -04, -07, 5.5-01, 5.5.1-03, -05, 7.1.7-01, -03, -05, -07,
-    // 7.4.1-07, -09, 8.1-01, 10.4-01, -02
+    // rfc6455-5.1-02, -03, -05, -06, 5.2-03, -04, -08, -10, 5.4-03, -04, -07, 5.5-01, 5.5.1-03, -05, 7.1.7-01, -03,
+    // -05, -07, 7.4.1-07, -09, 8.1-01, 10.4-01, -02
     #[test]
     fn violations_get_their_verdict_with_the_byte_that_decides(
         stream in bad_for_both(),

@@ -1,5 +1,5 @@
-//! The test instrument itself: that a run can be repeated to the byte, that each harm leads to the verdict that it should,
-//! that the scripted peer says what it is told to, and that a script notices a promise that is broken.
+//! The test instrument itself: that a run can be repeated to the byte, that each harm leads to the verdict that it
+//! should, that the scripted peer says what it is told to, and that a script notices a promise that is broken.
 #![cfg(feature = "testing")]
 
 mod util;

@@ -1,5 +1,5 @@
-//! Hot paths that run a given number of times: `instructions CASE TIMES`. The script `run` beside this file counts their
-//! instructions, which are the same on a busy machine and an idle one. Without arguments it lists the cases.
+//! Hot paths that run a given number of times: `instructions CASE TIMES`. The script `run` beside this file counts
+//! their instructions, which are the same on a busy machine and an idle one. Without arguments it lists the cases.
 
 use std::hint::black_box;
 

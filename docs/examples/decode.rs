@@ -1,11 +1,12 @@
-//! Takes captured bytes of a connection apart: the opening handshake, each frame, the messages, and what breaks the rules.
+//! Takes captured bytes of a connection apart: the opening handshake, each frame, the messages, and what breaks the
+//! rules.
 //!
 //! `cargo run --example decode -- [--client FILE] [--server FILE] [--hex] [--deflate] [--width N]`
 //!
-//! `--client` has what the client sent, `--server` what the server sent, `-` is standard input. `--hex`: the files are hex
-//! dumps, as `xxd` and `hexdump -C` write them, or bare digits. `--deflate`: permessage-deflate is in use although the
-//! handshake is not there to say so. `--width`: how many bytes of a payload are shown, by default 64. The exit status is 1
-//! if a rule was broken, and 2 if there was nothing to read.
+//! `--client` has what the client sent, `--server` what the server sent, `-` is standard input. `--hex`: the files are
+//! hex dumps, as `xxd` and `hexdump -C` write them, or bare digits. `--deflate`: permessage-deflate is in use although
+//! the handshake is not there to say so. `--width`: how many bytes of a payload are shown, by default 64. The exit
+//! status is 1 if a rule was broken, and 2 if there was nothing to read.
 
 use std::fmt::Write as _;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -78,8 +79,8 @@ fn read(path: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// The bytes of a hex dump, or the line that is none. What is behind `#` or `|`, behind two spaces after `xxd`'s digits,
-/// and an offset in front are no bytes.
+/// The bytes of a hex dump, or the line that is none. What is behind `#` or `|`, behind two spaces after `xxd`'s
+/// digits, and an offset in front are no bytes.
 pub(crate) fn from_hex(dump: &str) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     // `hexdump -C` has its text between bars, and an offset without a colon.

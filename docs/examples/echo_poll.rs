@@ -1,5 +1,5 @@
-//! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of them.
-//! A connection whose peer does not read is not read either, until its queue is down at the low mark.
+//! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of
+//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark.
 //!
 //! `cargo run --release --example echo_poll [ADDR]`, by default 127.0.0.1:9001.
 

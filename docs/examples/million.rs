@@ -18,8 +18,8 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// How a message is exchanged on all connections, in this order, since a process seldom gets smaller again.
 #[derive(Clone, Copy)]
 enum Way {
-    /// Each frame comes whole. After the echo, [`Connection::release_memory`] gives the small buffer back in which it was
-    /// queued. `tick` does so by itself, if nothing was sent since the tick before.
+    /// Each frame comes whole. After the echo, [`Connection::release_memory`] gives the small buffer back in which it
+    /// was queued. `tick` does so by itself, if nothing was sent since the tick before.
     Released,
     /// Each frame comes in two reads, with reads of all other connections between them.
     Cut,

@@ -1,6 +1,6 @@
-//! A small application over WebSocket messages, and a complete fuzz target for it. As `fuzz/fuzz_targets/store.rs` it runs under
-//! `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing. What is for one of the two alone stands
-//! under `cfg(fuzzing)`, which a fuzz crate can leave out together with the test.
+//! A small application over WebSocket messages, and a complete fuzz target for it. As `fuzz/fuzz_targets/store.rs` it
+//! runs under `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing. What is for one of
+//! the two alone stands under `cfg(fuzzing)`, which a fuzz crate can leave out together with the test.
 
 #![allow(unexpected_cfgs, reason = "`cfg(fuzzing)` is what cargo-fuzz sets")]
 #![cfg_attr(fuzzing, no_main)]
@@ -110,8 +110,8 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// Returns how many replies were written, and how many texts were stored at the most: the test wants to know whether the
-/// target reaches its code.
+/// Returns how many replies were written, and how many texts were stored at the most: the test wants to know whether
+/// the target reaches its code.
 fn check(input: Input) -> (usize, usize) {
     let conn = match input.script.handshake {
         true => Connection::server(input.config),

@@ -1,5 +1,6 @@
-//! A property test of an application that is built on `websocket-proto`: its own codec and handler, below any frames, in any
-//! cut, and against any violation of the protocol. It runs with the crate's own tests; to have it in a crate of yours, add
+//! A property test of an application that is built on `websocket-proto`: its own codec and handler, below any frames,
+//! in any cut, and against any violation of the protocol. It runs with the crate's own tests; to have it in a crate of
+//! yours, add
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -17,8 +18,8 @@ use websocket_proto::{
     Accept, Chunk, CloseCause, Config, Connection, Delivery, Event, ProtocolError, Role,
 };
 
-/// The application: a server that takes records, each a length of two bytes and a body, in binary messages. As in MQTT, the
-/// borders of the messages mean nothing to the records. Text messages are notes, which are kept as they are.
+/// The application: a server that takes records, each a length of two bytes and a body, in binary messages. As in MQTT,
+/// the borders of the messages mean nothing to the records. Text messages are notes, which are kept as they are.
 struct Session {
     conn: Connection,
     /// The beginning of a record.

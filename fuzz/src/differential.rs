@@ -1,5 +1,5 @@
-//! What an open connection receives, against `tungstenite`, without compression. Where the two differ, it must be for one
-//! of the reasons that are listed here.
+//! What an open connection receives, against `tungstenite`, without compression. Where the two differ, it must be for
+//! one of the reasons that are listed here.
 
 use std::io::{self, Read, Write};
 
@@ -20,8 +20,8 @@ enum Allowance {
     LengthForm,
     /// RFC 6455 7.4: a close code that must not be on the wire. tungstenite reports 1002 in its place, as a Close.
     CloseCode,
-    /// 1014 was registered behind RFC 6455 (its 7.4.2 leaves that to IANA). tungstenite refuses it like one that must not
-    /// be on the wire.
+    /// 1014 was registered behind RFC 6455 (its 7.4.2 leaves that to IANA). tungstenite refuses it like one that must
+    /// not be on the wire.
     BadGateway,
 }
 

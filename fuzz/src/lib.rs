@@ -1,5 +1,5 @@
-//! The fuzz targets: plain functions of bytes that panic if an invariant does not hold. Those of `targets` need no fuzzer
-//! and are replayed by the library's tests too; `differential` has another library as its oracle.
+//! The fuzz targets: plain functions of bytes that panic if an invariant does not hold. Those of `targets` need no
+//! fuzzer and are replayed by the library's tests too; `differential` has another library as its oracle.
 
 mod differential;
 mod targets;

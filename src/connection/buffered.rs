@@ -1,6 +1,6 @@
 //! Receiving out of a [`ReadBuffer`]: a message that was cut by the end of a read waits there until the rest of it has
-//! arrived, and is handed over from there. So a connection with a buffer of its own neither copies nor allocates for the
-//! messages that fit into it. What has arrived is judged at once all the same.
+//! arrived, and is handed over from there. So a connection with a buffer of its own neither copies nor allocates for
+//! the messages that fit into it. What has arrived is judged at once all the same.
 
 use alloc::borrow::Cow;
 use core::mem;
@@ -17,13 +17,14 @@ use crate::read_buffer::{Held, ReadBuffer};
 use crate::utf8;
 
 impl Connection {
-    /// [`receive`](Connection::receive), from a buffer that remembers what was taken, and keeps the front of a frame that
-    /// is cut: a message that fits into the buffer is borrowed from it, in however many reads it came. `None` means that
-    /// more must be read.
+    /// [`receive`](Connection::receive), from a buffer that remembers what was taken, and keeps the front of a frame
+    /// that is cut: a message that fits into the buffer is borrowed from it, in however many reads it came. `None`
+    /// means that more must be read.
     ///
     /// # Panics
     ///
-    /// If a message was begun from another buffer, and this one does not hold as much as that, or has no room for the rest.
+    /// If a message was begun from another buffer, and this one does not hold as much as that, or has no room for the
+    /// rest.
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
         buffer.take_front(|input, held| {
@@ -57,8 +58,8 @@ impl Connection {
             && !input.is_empty();
         if may_hold {
             match frame::parse(input, &self.rules()) {
-                // A header that is cut is judged as far as it goes, and stays where it is. To look at it again is no sign
-                // of the peer.
+                // A header that is cut is judged as far as it goes, and stays where it is. To look at it again is no
+                // sign of the peer.
                 Ok(None) => {
                     self.timer.heard |= mem::take(&mut held.fresh);
                     return None;

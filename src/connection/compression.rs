@@ -70,8 +70,8 @@ impl Connection {
         });
     }
 
-    /// Whether a message of `len` bytes is to be compressed. It is decided before the compressor sees a byte, so that the
-    /// peer's window never diverges from ours.
+    /// Whether a message of `len` bytes is to be compressed. It is decided before the compressor sees a byte, so that
+    /// the peer's window never diverges from ours.
     #[inline]
     pub(super) fn compresses(&self, len: usize) -> bool {
         match &self.codec {
@@ -142,7 +142,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Queues a prepared message compressed; what it was compressed with was an empty window, and so ours is afterwards.
+    /// Queues a prepared message compressed; what it was compressed with was an empty window, and so ours is
+    /// afterwards.
     pub(super) fn send_prepared_compressed(
         &mut self,
         message: &PreparedMessage,
@@ -310,8 +311,8 @@ impl Connection {
 }
 
 impl crate::assembler::Assembler {
-    /// How much to inflate at a time from `input` bytes: into the room that is there, but not much more than text usually
-    /// comes to, since room is cleared before it is written.
+    /// How much to inflate at a time from `input` bytes: into the room that is there, but not much more than text
+    /// usually comes to, since room is cleared before it is written.
     fn room_to_inflate(&self, input: usize) -> usize {
         let spare = self.buf.capacity() - self.buf.len();
         let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);

@@ -75,8 +75,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::Entropy`]; [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`],
-    /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for what
-    /// was put into the request.
+    /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for
+    /// what was put into the request.
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
@@ -136,8 +136,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request still
-    /// waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request
+    /// still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),

@@ -102,8 +102,8 @@ impl Connection {
     }
 
     /// Gives the payload of a received message back, so that its memory serves the next one that has to be put together
-    /// or inflated; it does nothing for a borrowed one. That message may then have much more memory than it needs: give it
-    /// back too, or shrink it before it is kept. The memory is kept until a message takes it along, or
+    /// or inflated; it does nothing for a borrowed one. That message may then have much more memory than it needs: give
+    /// it back too, or shrink it before it is kept. The memory is kept until a message takes it along, or
     /// [`tick`](Connection::tick) finds the connection silent, or [`release_memory`](Connection::release_memory).
     pub fn recycle(&mut self, message: Message<'_>) {
         if let Cow::Owned(bytes) = message.into_payload() {

@@ -88,8 +88,8 @@ impl Connection {
     /// a next call. Where something is outgoing already, or the message is compressed, it is queued, and `write` is not
     /// called: the loop's own write brings it out in its turn.
     ///
-    /// It saves the copy into the queue, which is worth most for large payloads; many small messages are better coalesced
-    /// by [`send`](Connection::send), with one system call for all of them.
+    /// It saves the copy into the queue, which is worth most for large payloads; many small messages are better
+    /// coalesced by [`send`](Connection::send), with one system call for all of them.
     ///
     /// ```
     /// # use websocket_proto::{Config, Connection, Role};

@@ -13,8 +13,9 @@ const NAME: &str = "permessage-deflate";
 /// How a connection compresses, and what it offers, accepts and insists on (RFC 7692).
 ///
 /// Compression costs memory while a connection is busy: 372 KiB to send with the largest window, 246 KiB with the
-/// smallest, and 47 KiB to receive, beside the windows. Idle, it is down to the windows (32 KiB for each direction at most),
-/// or to nothing without context takeover. Each thread keeps up to four codecs of each kind for the next connection.
+/// smallest, and 47 KiB to receive, beside the windows. Idle, it is down to the windows (32 KiB for each direction at
+/// most), or to nothing without context takeover. Each thread keeps up to four codecs of each kind for the next
+/// connection.
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes tell (RFC 7692 8). Such a message can
 /// be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
@@ -28,8 +29,8 @@ pub struct Deflate {
     /// The server's window is at most 2 to this power, 9 to 15. A client asks for it, a server keeps to it.
     /// Default: 15.
     pub server_max_window_bits: u8,
-    /// The client's window is at most 2 to this power, 9 to 15. A client keeps to it, a server asks for it if the client
-    /// lets it. Default: 15.
+    /// The client's window is at most 2 to this power, 9 to 15. A client keeps to it, a server asks for it if the
+    /// client lets it. Default: 15.
     pub client_max_window_bits: u8,
     /// The server begins each message with an empty window. A client asks for it, a server does it. Default: `false`.
     pub server_no_context_takeover: bool,
@@ -165,8 +166,8 @@ impl Deflate {
         self.client_max_window_bits.clamp(9, 15)
     }
 
-    /// A client's offer: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client) sends
-    /// it by itself; this is for a handshake done elsewhere.
+    /// A client's offer: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client)
+    /// sends it by itself; this is for a handshake done elsewhere.
     pub fn offer(&self) -> String {
         let mut offer = String::from(NAME);
         if self.server_no_context_takeover {
@@ -189,9 +190,9 @@ impl Deflate {
         offer
     }
 
-    /// A server's choice among the offers of a client, given the values of all its `Sec-WebSocket-Extensions` lines: what
-    /// is agreed, and the value for the response. `None` if there is no offer that can be accepted, which is no failure
-    /// (RFC 7692 5). [`Connection::server`](crate::Connection::server) does it by itself.
+    /// A server's choice among the offers of a client, given the values of all its `Sec-WebSocket-Extensions` lines:
+    /// what is agreed, and the value for the response. `None` if there is no offer that can be accepted, which is no
+    /// failure (RFC 7692 5). [`Connection::server`](crate::Connection::server) does it by itself.
     pub fn accept<'h>(
         &self,
         offers: impl Iterator<Item = &'h [u8]>,

@@ -135,8 +135,8 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The section that has the rule which was broken: `RFC 6455 4.2.1`; for a limit of ours, that which allows limits. For
-    /// logs and error pages: what it says is no part of the protocol.
+    /// The section that has the rule which was broken: `RFC 6455 4.2.1`; for a limit of ours, that which allows limits.
+    /// For logs and error pages: what it says is no part of the protocol.
     #[must_use]
     pub fn rfc_section(&self) -> &'static str {
         use HandshakeError as E;

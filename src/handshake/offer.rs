@@ -48,7 +48,8 @@ impl ClientRequest {
         self
     }
 
-    /// Offers a subprotocol, after those that were offered before and are liked better (RFC 6455 4.1): a token, each once.
+    /// Offers a subprotocol, after those that were offered before and are liked better (RFC 6455 4.1): a token, each
+    /// once.
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<String>) -> Self {
         self.subprotocols.push(subprotocol.into());
@@ -96,8 +97,8 @@ impl ClientRequest {
         Ok(())
     }
 
-    /// Writes the request, which was checked. `key` is base64; `offered` are the subprotocols, a comma list; `extensions`
-    /// was made by the crate.
+    /// Writes the request, which was checked. `key` is base64; `offered` are the subprotocols, a comma list;
+    /// `extensions` was made by the crate.
     pub(super) fn write(
         &self,
         key: &[u8; 24],

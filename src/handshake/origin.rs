@@ -44,8 +44,8 @@ impl OriginPolicy {
         self
     }
 
-    /// Whether this origin, or the absence of one, is allowed. Whole origins are compared, without regard to the case of
-    /// ASCII letters, which scheme and host do not have.
+    /// Whether this origin, or the absence of one, is allowed. Whole origins are compared, without regard to the case
+    /// of ASCII letters, which scheme and host do not have.
     #[must_use]
     pub fn is_allowed(&self, origin: Option<&str>) -> bool {
         match origin {

@@ -15,8 +15,8 @@ use crate::error::UsageError;
 /// Asks an HTTP proxy for a tunnel to the server (RFC 6455 4.1).
 ///
 /// Connect to the proxy, write [`outgoing`](ProxyTunnel::outgoing), pass what arrives to
-/// [`receive`](ProxyTunnel::receive). After `Ok` the transport leads to the server: for `wss` do TLS on it, then open the
-/// connection as if there were no proxy.
+/// [`receive`](ProxyTunnel::receive). After `Ok` the transport leads to the server: for `wss` do TLS on it, then open
+/// the connection as if there were no proxy.
 ///
 /// ```
 /// use websocket_proto::{Config, Uri, handshake::ProxyTunnel};
@@ -88,8 +88,8 @@ impl ProxyTunnel {
         self.sent += n;
     }
 
-    /// Takes the proxy's response off the front of `input`. `None`: all of `input` was used and more is needed. `Ok`: the
-    /// tunnel stands, and what is left in `input` comes through it from the server.
+    /// Takes the proxy's response off the front of `input`. `None`: all of `input` was used and more is needed. `Ok`:
+    /// the tunnel stands, and what is left in `input` comes through it from the server.
     ///
     /// Of `config` the limits of heads and refusals count.
     pub fn receive(

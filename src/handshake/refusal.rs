@@ -47,8 +47,8 @@ impl Refusal {
         self.is_body_complete
     }
 
-    /// The versions of the protocol that the server speaks, over all lines of `Sec-WebSocket-Version`, as a 426 has them
-    /// (RFC 6455 4.4); what is no version is left out.
+    /// The versions of the protocol that the server speaks, over all lines of `Sec-WebSocket-Version`, as a 426 has
+    /// them (RFC 6455 4.4); what is no version is left out.
     pub fn supported_versions(&self) -> impl Iterator<Item = u8> {
         self.headers()
             .named("Sec-WebSocket-Version")

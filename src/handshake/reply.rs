@@ -26,7 +26,8 @@ struct Reply<'a> {
     head: Cow<'a, [u8]>,
 }
 
-/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it hoped for another status.
+/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it hoped for another
+/// status.
 type Verdict = Option<Result<(), HandshakeError>>;
 
 /// Reads one response.

@@ -72,8 +72,8 @@ pub(super) fn token_len(text: &[u8]) -> usize {
 const ONES: u64 = u64::MAX / 0xff;
 const TOPS: u64 = ONES << 7;
 
-/// How many bytes there are before the first one that `stop` marks, as far as whole words go. It is given eight bytes as a
-/// word, the first of them lowest, and marks a byte by its top bit; above the lowest mark it may err.
+/// How many bytes there are before the first one that `stop` marks, as far as whole words go. It is given eight bytes
+/// as a word, the first of them lowest, and marks a byte by its top bit; above the lowest mark it may err.
 #[inline]
 fn skip_eights(text: &[u8], stop: impl Fn(u64) -> u64) -> usize {
     let mut len = 0;

@@ -25,7 +25,8 @@ use super::syntax::{is_ipv6, is_name_byte, name_len, parse_port, split_authority
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Uri {
-    /// The authority, in lower case, with brackets, and with the port if it is not the scheme's; then the resource name.
+    /// The authority, in lower case, with brackets, and with the port if it is not the scheme's; then the resource
+    /// name.
     text: Box<str>,
     /// How much of the text is the host, and how much the authority.
     host_len: usize,

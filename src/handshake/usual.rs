@@ -1,6 +1,6 @@
 //! The short way through a head of the usual shape that lies whole in the input: one pass, which checks every byte and
-//! gathers the headers that matter. It takes a part of what httparse takes and sees the same in it; all that it does not
-//! take is left to httparse, with the decision what is wrong.
+//! gathers the headers that matter. It takes a part of what httparse takes and sees the same in it; all that it does
+//! not take is left to httparse, with the decision what is wrong.
 
 use super::fields::Fields;
 use super::syntax::{len_from, token_len, trim};
@@ -86,7 +86,8 @@ mod tests {
     const RESPONSE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat \r\n\r\n\x81\n";
 
-    /// Texts that are one byte away from this one: any other byte in a place, one more that may matter, one less, the end.
+    /// Texts that are one byte away from this one: any other byte in a place, one more that may matter, one less, the
+    /// end.
     fn neighbours(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         (0..text.len()).flat_map(move |at| {
             let (front, back) = text.split_at(at);

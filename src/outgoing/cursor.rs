@@ -1,5 +1,5 @@
-//! A place in a stream of our own frames, moved over what is released: it finds the borders between frames, and what was
-//! payload, by reading the headers that are passed.
+//! A place in a stream of our own frames, moved over what is released: it finds the borders between frames, and what
+//! was payload, by reading the headers that are passed.
 
 use crate::frame::{self, FIN, Opcode};
 

@@ -1,5 +1,5 @@
-//! The way past the queue: a frame is shown to the transport from where its payload is, and only what the transport does
-//! not take is queued. When that way is open is decided by the connection.
+//! The way past the queue: a frame is shown to the transport from where its payload is, and only what the transport
+//! does not take is queued. When that way is open is decided by the connection.
 
 use alloc::borrow::Cow;
 

@@ -20,8 +20,8 @@ use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
-/// Frames from the peer of a receiver that is open, of which the first [`decided_at`](BadStream::decided_at) bytes break
-/// one rule, and what it has to report. What comes behind is not to be looked at.
+/// Frames from the peer of a receiver that is open, of which the first [`decided_at`](BadStream::decided_at) bytes
+/// break one rule, and what it has to report. What comes behind is not to be looked at.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadStream {

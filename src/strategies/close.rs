@@ -24,8 +24,8 @@ pub fn received_code() -> BoxedStrategy<CloseCode> {
         .boxed()
 }
 
-/// A code that must not be on the wire: those that are only reported, those that nobody has registered, and those out of
-/// range (RFC 6455 7.4).
+/// A code that must not be on the wire: those that are only reported, those that nobody has registered, and those out
+/// of range (RFC 6455 7.4).
 pub fn forbidden_code() -> BoxedStrategy<CloseCode> {
     prop_oneof![
         1004..=1006u16,

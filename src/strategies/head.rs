@@ -1,5 +1,5 @@
-//! Heads of HTTP messages, line by line, written by hand: what a request and a response have in common. Which lines they
-//! need, and what can be wrong with them, is left to each.
+//! Heads of HTTP messages, line by line, written by hand: what a request and a response have in common. Which lines
+//! they need, and what can be wrong with them, is left to each.
 
 use alloc::format;
 use alloc::string::String;

@@ -6,7 +6,8 @@
 //! and after which byte; a [`BadRequest`] knows the HTTP status that answers it. All of it is laid out by hand from the
 //! RFC and shares no code with the library's codec: it is an oracle, for this library and for what is built on it.
 //!
-//! Values shrink towards fewer frames, shorter payloads, `a` and 0, no fragments, zero masking keys and one uncut piece.
+//! Values shrink towards fewer frames, shorter payloads, `a` and 0, no fragments, zero masking keys and one uncut
+//! piece.
 //!
 //! ```
 //! use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! A client's opening handshake as a server meets it: requests that are good however they look, and requests with exactly
-//! one fault, with the status that answers it (RFC 6455 4.2.1, RFC 9112).
+//! A client's opening handshake as a server meets it: requests that are good however they look, and requests with
+//! exactly one fault, with the status that answers it (RFC 6455 4.2.1, RFC 9112).
 
 use alloc::format;
 use alloc::string::String;
@@ -230,8 +230,8 @@ pub fn request() -> BoxedStrategy<GoodRequest> {
     parts().prop_map(|parts| GoodRequest { bytes: parts.head().write().0 }).boxed()
 }
 
-/// Requests with any one [`RequestFault`], for a server of this configuration, whose limits must allow 16 header lines and
-/// 1 KiB.
+/// Requests with any one [`RequestFault`], for a server of this configuration, whose limits must allow 16 header lines
+/// and 1 KiB.
 pub fn bad_request(config: &Config) -> BoxedStrategy<BadRequest> {
     let config = config.clone();
     (select(RequestFault::ALL), parts(), 0..1000usize, any::<Index>())

@@ -219,8 +219,8 @@ pub fn response() -> BoxedStrategy<GoodResponse> {
         .boxed()
 }
 
-/// Responses with any one [`ResponseFault`], for a client of this configuration, whose limits must allow 16 header lines
-/// and 1 KiB.
+/// Responses with any one [`ResponseFault`], for a client of this configuration, whose limits must allow 16 header
+/// lines and 1 KiB.
 pub fn bad_response(config: &Config) -> BoxedStrategy<BadResponse> {
     let config = config.clone();
     (select(ResponseFault::ALL), parts(), 0..1000usize, any::<Index>())

@@ -28,8 +28,8 @@ pub enum Seen {
 }
 
 /// Gives the pieces to a connection, one after the other, and returns what it reports, [`poll_event`] at the end
-/// included. Chunks are put together; a message whose last chunk does not come is left out, so that the same is expected
-/// with either [`Delivery`](crate::Delivery). What is outgoing stays there.
+/// included. Chunks are put together; a message whose last chunk does not come is left out, so that the same is
+/// expected with either [`Delivery`](crate::Delivery). What is outgoing stays there.
 ///
 /// [`poll_event`]: Connection::poll_event
 ///

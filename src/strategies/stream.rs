@@ -118,9 +118,9 @@ impl Streams {
             .boxed()
     }
 
-    /// Valid streams of an application's own messages: values of any kind, together with a stream that carries what `say`
-    /// makes of them, in any fragments, with control frames between, perhaps compressed, without a Close. The messages
-    /// must keep the limits; what [`max_items`](Streams::max_items) and
+    /// Valid streams of an application's own messages: values of any kind, together with a stream that carries what
+    /// `say` makes of them, in any fragments, with control frames between, perhaps compressed, without a Close. The
+    /// messages must keep the limits; what [`max_items`](Streams::max_items) and
     /// [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
     ///
     /// ```

@@ -198,7 +198,8 @@ impl Violation {
         }
     }
 
-    /// Whether an error is of the kind that this leads to. [`BadStream::error`](super::BadStream::error) has it to the last detail.
+    /// Whether an error is of the kind that this leads to. [`BadStream::error`](super::BadStream::error) has it to the
+    /// last detail.
     pub fn matches(self, error: &ProtocolError) -> bool {
         use ProtocolError as E;
         use Violation as V;

@@ -1,5 +1,5 @@
-//! Bytes on the wire, laid out by hand (RFC 6455 5.2): frames with any header, right or wrong. It shares nothing with the
-//! library's own codec, since what it writes is what that codec is judged by.
+//! Bytes on the wire, laid out by hand (RFC 6455 5.2): frames with any header, right or wrong. It shares nothing with
+//! the library's own codec, since what it writes is what that codec is judged by.
 
 use alloc::string::String;
 use alloc::vec::Vec;

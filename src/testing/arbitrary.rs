@@ -1,5 +1,6 @@
-//! Public values and scripts out of a fuzzer's bytes. Whatever the bytes are, what is made is valid where a type promises
-//! that, and bounded; limits are sane or extreme, but no limit lets a connection hold more than a few megabytes.
+//! Public values and scripts out of a fuzzer's bytes. Whatever the bytes are, what is made is valid where a type
+//! promises that, and bounded; limits are sane or extreme, but no limit lets a connection hold more than a few
+//! megabytes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -159,7 +160,8 @@ impl<'a> Arbitrary<'a> for RawFrame {
     }
 }
 
-/// A few of the fuzzer's own bytes, so that some are left for more steps; or many of one, that a little input makes much.
+/// A few of the fuzzer's own bytes, so that some are left for more steps; or many of one, that a little input makes
+/// much.
 fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     if u.ratio(1, 8)? {
         let (byte, len) = (u.arbitrary()?, *u.choose(SIZES)?);

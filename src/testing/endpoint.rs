@@ -22,8 +22,8 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// A [`Connection`] in the loop that the [crate's page](crate) describes, over one end of a [`Link`].
 ///
-/// A [`Pair`](super::Pair) has two of them. One alone is the peer of a loop of your own: let both take their turns until
-/// neither has anything to do, then let time pass.
+/// A [`Pair`](super::Pair) has two of them. One alone is the peer of a loop of your own: let both take their turns
+/// until neither has anything to do, then let time pass.
 ///
 /// ```
 /// use websocket_proto::testing::{Endpoint, Link};
@@ -102,8 +102,8 @@ impl Endpoint {
         self.deadline.filter(|_| !self.is_done)
     }
 
-    /// Goes once around the loop, at the link's time: tick, drain `poll_event`, write, shut down, stop if finished, read
-    /// once, `receive`. Returns whether anything came of it.
+    /// Goes once around the loop, at the link's time: tick, drain `poll_event`, write, shut down, stop if finished,
+    /// read once, `receive`. Returns whether anything came of it.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         if self.is_done {
             return false;
@@ -183,8 +183,8 @@ impl Endpoint {
     }
 }
 
-/// The reaction of an [`Endpoint`] that was given no other: accepts a request for a WebSocket, answers any other by 404,
-/// and leaves all else alone.
+/// The reaction of an [`Endpoint`] that was given no other: accepts a request for a WebSocket, answers any other by
+/// 404, and leaves all else alone.
 pub fn answer_request(conn: &mut Connection, event: &Event<'_>) {
     let answered = match event {
         Event::UpgradeRequest(_) => conn.accept(&Accept::new()),

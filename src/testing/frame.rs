@@ -1,5 +1,5 @@
-//! Frames by hand (RFC 6455 5.2): written with any mistake in them, and read as they are. Nothing here is shared with the
-//! library's own codec, since it is there to judge that.
+//! Frames by hand (RFC 6455 5.2): written with any mistake in them, and read as they are. Nothing here is shared with
+//! the library's own codec, since it is there to judge that.
 
 use alloc::string::String;
 use alloc::vec::Vec;

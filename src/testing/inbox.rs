@@ -1,5 +1,5 @@
-//! How the bytes of a peer reach a connection: from a slice, or out of a read buffer that keeps what is cut. What comes of
-//! the events is the script's business.
+//! How the bytes of a peer reach a connection: from a slice, or out of a read buffer that keeps what is cut. What comes
+//! of the events is the script's business.
 
 use alloc::format;
 use alloc::string::String;

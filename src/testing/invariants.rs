@@ -1,5 +1,5 @@
-//! What a connection promises to every caller, checked from outside: of its life, and of the bytes that it wants to have
-//! written. A promise that is broken is a mistake of this library, and is told in a sentence.
+//! What a connection promises to every caller, checked from outside: of its life, and of the bytes that it wants to
+//! have written. A promise that is broken is a mistake of this library, and is told in a sentence.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -241,7 +241,8 @@ enum Sizes<'s> {
 struct Walk {
     role: Role,
     place: Place,
-    /// The beginning of a head, as far as it decides whether frames follow; then the header of a frame, until it is whole.
+    /// The beginning of a head, as far as it decides whether frames follow; then the header of a frame, until it is
+    /// whole.
     begin: [u8; 14],
     begun: usize,
     /// The last bytes of a head.
@@ -258,8 +259,8 @@ struct Walk {
     frames: usize,
     pongs: u64,
     closes: u64,
-    /// Payload that was released, at the least and at the most: what is compressed is released with its last byte, which
-    /// of a fragmented message may be the last of each frame, or of all.
+    /// Payload that was released, at the least and at the most: what is compressed is released with its last byte,
+    /// which of a fragmented message may be the last of each frame, or of all.
     least: u64,
     most: u64,
 }

@@ -19,8 +19,8 @@ const MAX_TURNS: u32 = 1_000_000;
 
 /// A client and a server [`Connection`], each in the documented loop, on a simulated transport and clock.
 ///
-/// All of it follows from the seed and from what is called: the same test sees the same bytes, in the same pieces, at the
-/// same times. Nothing moves but in [`run_until_idle`](Pair::run_until_idle), [`advance`](Pair::advance) and
+/// All of it follows from the seed and from what is called: the same test sees the same bytes, in the same pieces, at
+/// the same times. Nothing moves but in [`run_until_idle`](Pair::run_until_idle), [`advance`](Pair::advance) and
 /// [`run`](Pair::run).
 ///
 /// ```
@@ -91,10 +91,10 @@ impl Pair {
         }
     }
 
-    /// Takes it for a loop without an end, and panics, if both ends are still busy after so many turns: two ends that answer
-    /// each other's answers, say, or a keepalive interval that is shorter than the latency. It counts the turns at one
-    /// moment, or all of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, which a message of a megabyte takes
-    /// byte by byte.
+    /// Takes it for a loop without an end, and panics, if both ends are still busy after so many turns: two ends that
+    /// answer each other's answers, say, or a keepalive interval that is shorter than the latency. It counts the turns
+    /// at one moment, or all of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, which a message of a
+    /// megabyte takes byte by byte.
     pub fn limit_turns(&mut self, turns: u32) {
         self.max_turns = turns;
     }
@@ -151,8 +151,8 @@ impl Pair {
         self.client.is_done() && self.server.is_done()
     }
 
-    /// Runs both loops until nothing moves and nothing is on its way. Time passes only as far as bytes need it; deadlines
-    /// on the way are kept.
+    /// Runs both loops until nothing moves and nothing is on its way. Time passes only as far as bytes need it;
+    /// deadlines on the way are kept.
     ///
     /// # Panics
     ///
@@ -177,8 +177,8 @@ impl Pair {
         self.turns(0);
     }
 
-    /// Runs until both ends are done, and returns whether they are; not longer than `limit`, and not when there is nothing
-    /// left to wait for.
+    /// Runs until both ends are done, and returns whether they are; not longer than `limit`, and not when there is
+    /// nothing left to wait for.
     pub fn run(&mut self, limit: Duration) -> bool {
         let until = self.now() + limit;
         self.turns(0);

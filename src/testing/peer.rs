@@ -1,5 +1,5 @@
-//! A peer that follows a script, byte by byte: it sends what it is told to, right or wrong, and reads what comes back by hand.
-//! It decides nothing, and knows nothing of what the library makes of it.
+//! A peer that follows a script, byte by byte: it sends what it is told to, right or wrong, and reads what comes back
+//! by hand. It decides nothing, and knows nothing of what the library makes of it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -225,8 +225,8 @@ impl ScriptedPeer {
         &self.received[self.at..]
     }
 
-    /// Talks with a connection until nothing is left to say: what was sent is received there, events are collected, requests
-    /// are [answered](answer_request), and what is outgoing there is received here.
+    /// Talks with a connection until nothing is left to say: what was sent is received there, events are collected,
+    /// requests are [answered](answer_request), and what is outgoing there is received here.
     ///
     /// # Panics
     ///
@@ -263,7 +263,8 @@ impl ScriptedPeer {
         }
     }
 
-    /// Writes what it has sent to its end of a link, and reads what has arrived there. Returns whether anything came of it.
+    /// Writes what it has sent to its end of a link, and reads what has arrived there. Returns whether anything came of
+    /// it.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         let mut end = link.end(self.role);
         let mut moved = false;

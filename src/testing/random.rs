@@ -1,5 +1,5 @@
-//! Chance that can be repeated: a small generator, seeded, for the cuts and harms of a simulated wire. It is no source of
-//! masking keys; [`Entropy::Seed`](crate::Entropy::Seed) is that of a test.
+//! Chance that can be repeated: a small generator, seeded, for the cuts and harms of a simulated wire. It is no source
+//! of masking keys; [`Entropy::Seed`](crate::Entropy::Seed) is that of a test.
 
 use crate::entropy::split_mix;
 

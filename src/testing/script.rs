@@ -30,7 +30,8 @@ use crate::timer::Timestamp;
 ///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs behind it;
 /// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
 ///   permessage-deflate: less what was released of whole messages);
-/// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is written;
+/// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is
+///   written;
 /// - no more pongs wait than [`Config::max_queued_pongs`];
 /// - what is closed stays so, whatever is called.
 ///
@@ -142,7 +143,8 @@ impl Script {
 
     /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
     /// likes, but for `advance`, `take_outgoing` and `send_through`: what is written is the script's business. Messages
-    /// that it sends with permessage-deflate put an end to the check of the buffered amount, since their size is not to be seen.
+    /// that it sends with permessage-deflate put an end to the check of the buffered amount, since their size is not to
+    /// be seen.
     ///
     /// # Errors
     ///

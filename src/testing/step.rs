@@ -1,5 +1,5 @@
-//! The steps of a script: each a call of a connection, or something that happens to it. What it means to take one is the
-//! business of [`Script`](super::Script).
+//! The steps of a script: each a call of a connection, or something that happens to it. What it means to take one is
+//! the business of [`Script`](super::Script).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,9 +73,9 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it is a call of an application, as [`Send`](Step::Send) and [`Close`](Step::Close) are. The others are what the
-    /// peer, the transport and time do, and the loop. Where the application is under test and makes its own calls,
-    /// a script is left with those: `script.steps.retain(|step| !step.is_call())`.
+    /// Whether it is a call of an application, as [`Send`](Step::Send) and [`Close`](Step::Close) are. The others are
+    /// what the peer, the transport and time do, and the loop. Where the application is under test and makes its own
+    /// calls, a script is left with those: `script.steps.retain(|step| !step.is_call())`.
     pub fn is_call(&self) -> bool {
         match self {
             Step::Accept

@@ -1,5 +1,5 @@
-//! One direction of a simulated transport: what is written arrives later, in pieces, harmed or not at all, as it was told
-//! to. Time is an argument; who writes and reads is the business of [`Link`](super::Link) and its users.
+//! One direction of a simulated transport: what is written arrives later, in pieces, harmed or not at all, as it was
+//! told to. Time is an argument; who writes and reads is the business of [`Link`](super::Link) and its users.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -61,9 +61,9 @@ impl core::error::Error for WriteFailed {}
 
 /// One direction of a simulated transport, with a record of all that went over it.
 ///
-/// Untouched it is perfect: what is written arrives at once and whole. Everything else is asked for, may be changed at any
-/// time, and follows from the seed: the same calls give the same bytes in the same pieces. Offsets count from the first byte
-/// that was ever written to it.
+/// Untouched it is perfect: what is written arrives at once and whole. Everything else is asked for, may be changed at
+/// any time, and follows from the seed: the same calls give the same bytes in the same pieces. Offsets count from the
+/// first byte that was ever written to it.
 pub struct Wire {
     /// What was written and not read. Each waits for those before it, whenever it is due.
     flight: VecDeque<Parcel>,

@@ -1,5 +1,6 @@
-//! All 2^32 strings of four bytes, whole and at every cut, against the standard library: `run` beside this file. The library's
-//! own files are part of this program, since what is tried are their insides: two ways to check text as it arrives.
+//! All 2^32 strings of four bytes, whole and at every cut, against the standard library: `run` beside this file. The
+//! library's own files are part of this program, since what is tried are their insides: two ways to check text as it
+//! arrives.
 //!
 //! `exhaustive_utf8 [FIRST [LAST]]`: those with these first bytes, by default all.
 
@@ -97,8 +98,8 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
     for middle in 0..=0xffff_u16 {
         let [second, third] = middle.to_be_bytes();
         let prefix = [first, second, third];
-        // Every way of cutting the first three bytes that leaves something possible; the fourth then follows, with what is
-        // behind the last cut. Wrong beginnings are compared here, and have failed for all that follows.
+        // Every way of cutting the first three bytes that leaves something possible; the fourth then follows, with what
+        // is behind the last cut. Wrong beginnings are compared here, and have failed for all that follows.
         let mut begun = [const { None::<Begun> }; 8];
         for (cuts, slot) in begun.iter_mut().enumerate() {
             *slot = begin(&prefix, cuts, counts);
@@ -135,8 +136,8 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
     }
 }
 
-/// Feeds the front of `prefix` in pieces: bit `n` of `cuts` cuts behind byte `n + 1`. `None` if it is wrong, as the standard
-/// library must say too; what is behind the last cut is left.
+/// Feeds the front of `prefix` in pieces: bit `n` of `cuts` cuts behind byte `n + 1`. `None` if it is wrong, as the
+/// standard library must say too; what is behind the last cut is left.
 fn begin(prefix: &[u8; 3], cuts: usize, counts: &mut Counts) -> Option<Begun> {
     let mut begun = Begun { carry: Utf8Carry::default(), len: 0 };
     for end in (1..=3).filter(|end| cuts & (1 << (end - 1)) != 0) {

@@ -1,5 +1,5 @@
-//! Work that must be linear, done for a size that is given: `linear_work CASE N`. The script `run` beside this file counts its
-//! instructions, which nobody can on the stable toolchain from within. Without arguments it lists the cases.
+//! Work that must be linear, done for a size that is given: `linear_work CASE N`. The script `run` beside this file
+//! counts its instructions, which nobody can on the stable toolchain from within. Without arguments it lists the cases.
 
 use std::fmt::Write as _;
 

@@ -81,8 +81,8 @@ impl Row {
     }
 }
 
-/// Measures all peers in turn, as often as there are rounds, and each time begins with another. The first round does not
-/// count; who fails in it is left out of the others.
+/// Measures all peers in turn, as often as there are rounds, and each time begins with another. The first round does
+/// not count; who fails in it is left out of the others.
 pub fn measure(
     peers: &[Box<dyn Peer>],
     rounds: usize,

@@ -1,5 +1,5 @@
-//! The interface that every implementation is measured through. To add a crate: a file in `adapters/` with an `impl Peer`
-//! and an `impl Conn`, and a line in `adapters/mod.rs`.
+//! The interface that every implementation is measured through. To add a crate: a file in `adapters/` with an `impl
+//! Peer` and an `impl Conn`, and a line in `adapters/mod.rs`.
 
 use std::hint::black_box;
 
@@ -109,8 +109,8 @@ pub trait Peer {
         Err(Unsupported)
     }
 
-    /// An open connection with permessage-deflate at level 6, with windows of 15 bits that are taken over, or the nearest
-    /// that the crate has.
+    /// An open connection with permessage-deflate at level 6, with windows of 15 bits that are taken over, or the
+    /// nearest that the crate has.
     fn open_deflate(&self, _io: Transport, _role: Role) -> Option<Box<dyn Conn>> {
         None
     }

@@ -160,8 +160,9 @@ impl Receiving {
 const READ: usize = 16 * 1024;
 const SEGMENT: usize = 1460;
 
-/// The workloads that are wanted. Their bytes come to a MiB at most: what a kernel hands over has just arrived, and is in a
-/// near cache; from farther away, its copy would take most of the time. Each has a seed of its own, so that it is the same without the others.
+/// The workloads that are wanted. Their bytes come to a MiB at most: what a kernel hands over has just arrived, and is
+/// in a near cache; from farther away, its copy would take most of the time. Each has a seed of its own, so that it is
+/// the same without the others.
 pub fn receiving(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = Receiving> {
     type Make = fn(&mut Random) -> Vec<Expected>;
     let kib: Make = |random| many(500, || (true, ascii(random, 1024)));

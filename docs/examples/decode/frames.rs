@@ -173,8 +173,8 @@ impl Frames {
         self.shown.clear();
     }
 
-    /// Gives a frame to the receiver, and tells what it makes of it. `fault` is what is wrong with the header alone, for
-    /// frames that it does not see any more.
+    /// Gives a frame to the receiver, and tells what it makes of it. `fault` is what is wrong with the header alone,
+    /// for frames that it does not see any more.
     fn feed(&mut self, frame: &[u8], fault: Option<ProtocolError>, report: &mut Report) {
         let Some(mut conn) = self.conn.take() else {
             if let Some(error) = fault {
@@ -252,7 +252,8 @@ impl Frames {
     }
 }
 
-/// Key, payload length and size of a header that breaks the rules; `None` if its length can not be meant, or is cut off.
+/// Key, payload length and size of a header that breaks the rules; `None` if its length can not be meant, or is cut
+/// off.
 fn lengths(bytes: &[u8]) -> Option<(Option<[u8; 4]>, u64, usize)> {
     let second = *bytes.get(1)?;
     let (len, at) = match second & 0x7f {

@@ -1,5 +1,5 @@
-//! permessage-deflate: what is agreed on, for any text of the headers, and what is inflated, for any payload in any cut,
-//! against a plain inflater that has the whole payload and all that came before it in one buffer.
+//! permessage-deflate: what is agreed on, for any text of the headers, and what is inflated, for any payload in any
+//! cut, against a plain inflater that has the whole payload and all that came before it in one buffer.
 
 use super::observer::{Observer, Outcome, Seen};
 use super::source::{ByteSource, Flags, config, cuts};

@@ -1,5 +1,5 @@
-//! A connection under observation: what must hold after every call is checked here, and what came of its input is kept in
-//! a form in which two runs can be compared.
+//! A connection under observation: what must hold after every call is checked here, and what came of its input is kept
+//! in a form in which two runs can be compared.
 
 use websocket_proto::{
     CloseCause, CloseCode, Closed, Connection, Event, Message, MessageKind, ReadBuffer, Role,

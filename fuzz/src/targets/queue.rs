@@ -1,5 +1,5 @@
-//! The outgoing queue under any operations, against one that is a list of bytes: each byte knows to which frame it belongs
-//! and what it counts.
+//! The outgoing queue under any operations, against one that is a list of bytes: each byte knows to which frame it
+//! belongs and what it counts.
 
 use super::source::{ByteSource, config};
 use std::collections::VecDeque;

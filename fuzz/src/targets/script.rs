@@ -1,5 +1,6 @@
-//! A server and a client joined by two queues of bytes, under a script from the input. While nobody harms the wire, every
-//! message arrives once, in order and intact, and both ends come to one clean end; whatever is done, each comes to one.
+//! A server and a client joined by two queues of bytes, under a script from the input. While nobody harms the wire,
+//! every message arrives once, in order and intact, and both ends come to one clean end; whatever is done, each comes
+//! to one.
 
 use super::observer::{Observer, Seen, measure, message};
 use super::source::{ByteSource, Flags, config};

@@ -1,5 +1,6 @@
-//! The public `testing::Script`, as users fuzz with it: the promises that it checks hold on any configuration, and what comes of
-//! a script depends neither on how its frames are cut, nor on what they are received with, nor on whose memory is used.
+//! The public `testing::Script`, as users fuzz with it: the promises that it checks hold on any configuration, and what
+//! comes of a script depends neither on how its frames are cut, nor on what they are received with, nor on whose memory
+//! is used.
 
 use arbitrary::{Arbitrary, Unstructured};
 use websocket_proto::testing::{Run, Script, Step};
@@ -37,7 +38,8 @@ fn run(script: &Script, config: &Config) -> Run {
 fn same(expected: &Run, script: &Script, config: &Config) {
     let run = run(script, config);
     assert_eq!(expected.results, run.results);
-    // What a codec makes of a message may depend on what the thread had compressed before; what it inflates to does not.
+    // What a codec makes of a message may depend on what the thread had compressed before; what it inflates to does
+    // not.
     #[cfg(feature = "deflate")]
     let compresses = script.deflate.is_some() || config.deflate.is_some();
     #[cfg(not(feature = "deflate"))]
