@@ -60,7 +60,9 @@ pub struct Config {
     pub max_queued_pongs: u8,
     /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,
-    /// From a Close frame, or a failure, to the end of the transport; `None`: no limit. Default: 5 s.
+    /// How long to wait for the peer's Close, and then as long again for the end of the transport; `None`: no limit.
+    /// Default: 5 s. It begins when our Close, or the response that refuses a request, is queued, and what is queued
+    /// before must be written in it too: for large messages to slow peers, 5 s may be short.
     pub close_timeout: Option<Duration>,
     /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`.
     pub idle_timeout: Option<Duration>,

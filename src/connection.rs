@@ -224,9 +224,13 @@ impl Connection {
 
     /// Moves the first piece of the outgoing bytes out of the connection, with a stable address and no borrow: for a
     /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
-    /// counts as outgoing until [`advance`](Connection::advance) releases it.
+    /// counts as outgoing until [`advance`](Connection::advance) releases it, or the connection is finished: what is
+    /// written of it later may be told to `advance`, and changes nothing.
+    ///
+    /// `None` means that nothing is to be written, or that what comes next are pongs, and
+    /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
     pub fn take_outgoing(&mut self) -> Option<Segment> {
-        self.outgoing.take()
+        self.outgoing.take(self.config.max_queued_pongs)
     }
 
     /// The first `n` outgoing bytes were written: those taken out first, then those of
@@ -342,7 +346,7 @@ impl Connection {
                 self.end_without_close(CloseCause::TransportEnded);
             }
             Phase::Response => {
-                let cause = match self.refusal_at_eof() {
+                let cause = match self.refusal_so_far(true) {
                     Some(error) => CloseCause::Protocol(error.into()),
                     None => CloseCause::TransportEnded,
                 };
@@ -369,8 +373,13 @@ impl Connection {
         self.refresh();
     }
 
-    /// Ends the connection and its transport; `poll_event` reports it.
+    /// Ends the connection and its transport; `poll_event` reports it. A server's refusal tells more than what ended
+    /// the reading of its body.
     fn end_without_close(&mut self, cause: CloseCause) {
+        let cause = match self.refusal_so_far(false) {
+            Some(error) => CloseCause::Protocol(error.into()),
+            None => cause,
+        };
         self.outgoing.abandon();
         self.end(Phase::Finished);
         self.rare().pending = Some(Closed::abnormal(cause));

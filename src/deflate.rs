@@ -7,6 +7,7 @@ mod inflater;
 mod negotiation;
 mod pool;
 
+pub(crate) use negotiation::DEFAULT_MIN_BYTES;
 pub use negotiation::{Deflate, DeflateParams};
 
 pub(crate) use deflater::{Deflater, compress_alone};

@@ -71,6 +71,10 @@ struct More {
     unfinished: Option<u64>,
     /// Pongs in `control`, answers or not.
     pongs: u32,
+    /// Pongs among what is taken.
+    taken_pongs: u32,
+    /// So many bytes were taken out and not released when all was dropped: they may still be written.
+    abandoned: u64,
     /// Where in `control` the latest answer to a ping begins, if none of it is released.
     last_pong: Option<usize>,
     /// Where in its frame the first unreleased byte stands.
@@ -302,6 +306,11 @@ impl Outgoing {
     }
 
     fn advance_partly(&mut self, mut n: usize) {
+        if let Some(more) = &mut self.more {
+            let late = more.abandoned.min(n as u64);
+            more.abandoned -= late;
+            n -= late as usize;
+        }
         assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
         // The border between frames must be known, now that a part of one is released.
         self.more();
@@ -310,6 +319,7 @@ impl Outgoing {
             if let Some(segment) = more.taken.front_mut() {
                 let step = n.min(segment.len());
                 let passed = more.released.advance(segment, step);
+                more.taken_pongs = more.taken_pongs.saturating_sub(passed.pongs);
                 segment.start += step;
                 if segment.is_empty() {
                     more.taken.pop_front();
@@ -368,8 +378,9 @@ impl Outgoing {
         }
     }
 
-    /// Moves the first contiguous piece out; it counts until it is released.
-    pub(crate) fn take(&mut self) -> Option<Segment> {
+    /// Moves the first contiguous piece out; it counts until it is released. Control frames wait while `limit` pongs are
+    /// out, so that a peer cannot make more of them than it lets be written.
+    pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.more();
         let n = self.first().len();
         if n == 0 {
@@ -377,12 +388,15 @@ impl Outgoing {
         }
         let more = self.more.as_mut().expect("it was made above");
         let from_control = more.is_control_next();
+        if from_control && more.taken_pongs >= u32::from(limit.max(1)) {
+            return None;
+        }
         let mut exposed = more.exposed;
         let segment = if from_control {
             let bytes = core::mem::take(&mut more.control);
             let start = core::mem::take(&mut more.control_start);
             more.in_control = false;
-            more.pongs = 0;
+            more.taken_pongs += core::mem::take(&mut more.pongs);
             more.last_pong = None;
             Segment::new(bytes, start)
         } else {
@@ -409,9 +423,16 @@ impl Outgoing {
         Some(segment)
     }
 
-    /// Drops all bytes; what the application sent stays counted as buffered.
+    /// Drops all bytes; what the application sent stays counted as buffered. What was taken out may still be released,
+    /// which changes nothing then.
     pub(crate) fn abandon(&mut self) {
+        let abandoned = self.more.as_ref().map_or(0, |more| {
+            more.abandoned + more.taken.iter().map(|segment| segment.len() as u64).sum::<u64>()
+        });
         *self = Outgoing { buffered: self.buffered, ..Outgoing::default() };
+        if abandoned > 0 {
+            self.more().abandoned = abandoned;
+        }
     }
 
     /// Gives memory back if nothing is queued, and nothing was since the last call.
@@ -425,7 +446,11 @@ impl Outgoing {
     pub(crate) fn release_memory(&mut self) {
         if self.len() == 0 {
             self.tail = Vec::new();
-            if self.more.as_ref().is_some_and(|more| more.unfinished.is_none()) {
+            if self
+                .more
+                .as_ref()
+                .is_some_and(|more| more.unfinished.is_none() && more.abandoned == 0)
+            {
                 self.more = None;
             }
         }
@@ -501,6 +526,7 @@ impl More {
         self.in_control = false;
         self.compressed.clear();
         self.pongs = 0;
+        self.taken_pongs = 0;
         self.last_pong = None;
         self.released = FrameCursor::at_border_in(self.unfinished.is_some());
         self.exposed = self.released;

@@ -47,8 +47,6 @@ pub(crate) struct Held {
     pub(crate) len: usize,
     /// So many of them are known to be UTF-8, if it is text.
     pub(crate) checked: usize,
-    /// Bytes were filled in since a header that is cut was last looked at.
-    pub(crate) fresh: bool,
     /// The size of the buffer.
     pub(crate) capacity: usize,
 }
@@ -94,7 +92,6 @@ impl ReadBuffer {
             self.bytes.len() - self.end
         );
         self.end += n;
-        self.held.fresh |= n > 0;
     }
 
     /// The bytes that were filled and not received.

@@ -102,14 +102,23 @@ impl Timer {
         Timestamp(start.saturating_add(after))
     }
 
-    /// Whether a ping is due, one in each `interval` of the silence, and when the next is. After a late call one is
-    /// enough for all that were missed.
+    /// Whether a ping is due, one in each `interval` of the silence, rounded up to a millisecond, and when the next is.
+    /// After a late call one is enough for all that were missed.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
-        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        let passed = u32::try_from(self.elapsed(now) / millis).unwrap_or(u32::MAX);
-        let due = passed > self.pinged;
-        self.pinged = passed;
-        (due, self.deadline(now, interval.saturating_mul(passed.saturating_add(1))))
+        let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let interval = interval.max(1);
+        let passed = self.elapsed(now) / interval;
+        let due = passed > u64::from(self.pinged);
+        match u32::try_from(passed) {
+            Ok(passed) => self.pinged = passed,
+            // The clock has jumped farther than intervals are counted: they are counted anew.
+            Err(_) => {
+                self.since = millis(now) as u64;
+                self.pinged = 0;
+            }
+        }
+        let next = interval.saturating_mul(u64::from(self.pinged) + 1);
+        (due, self.deadline(now, Duration::from_millis(next)))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Connection, Phase};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{Event, Message};
-use crate::frame::{self, FIN, Header, MAX_HEADER_BYTES, Opcode};
+use crate::frame::{self, FIN, Header, Opcode};
 use crate::input::take_front;
 use crate::mask;
 use crate::read_buffer::{Held, ReadBuffer};
@@ -52,43 +52,43 @@ impl Connection {
         held.clear();
         let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
             && self.rare.is_none()
-            && self.frame.is_between_frames()
+            && matches!(self.frame, FrameState::Header { .. })
             && !self.message.is_open()
-            && held.capacity >= MAX_HEADER_BYTES
             && !input.is_empty();
         if may_hold {
-            match frame::parse(input, &self.rules()) {
-                // A header that is cut is judged as far as it goes, and stays where it is. To look at it again is no
-                // sign of the peer.
+            self.timer.heard = true;
+            let header = match self.receive_header(input) {
+                Ok(Some(header)) => header,
                 Ok(None) => {
-                    self.timer.heard |= mem::take(&mut held.fresh);
+                    self.refresh();
                     return None;
                 }
-                Ok(Some(header)) if self.can_hold(&header, input.len(), held.capacity) => {
-                    let kind = begun_kind(header.first);
-                    take_front(input, header.size);
-                    self.message.begin_frame(kind, header.len, false);
-                    self.message.held = true;
-                    let Header { first, key, len: left, .. } = header;
-                    self.frame = FrameState::Payload { first, key, left };
-                    self.timer.heard = true;
-                    self.refresh();
-                    return self.receive_rest(input, held);
-                }
-                _ => {}
+                Err(error) => return Some(self.fail_refreshed(error)),
+            };
+            let Header { first, key, len: left, .. } = header;
+            if self.can_hold(&header, input.len(), held.capacity) {
+                self.message.held = true;
+                self.frame = FrameState::Payload { first, key, left };
+                self.refresh();
+                return self.receive_rest(input, held);
+            }
+            if let Some(event) = self.receive_payload(first, key, left, input) {
+                self.refresh();
+                return Some(event);
             }
         }
         self.receive_any(input)
     }
 
-    /// Whether a frame of which `available` bytes are there is a message of its own, cut, that fits into the buffer.
+    /// Whether a frame of whose payload `available` bytes are there is a message of its own, cut, that fits into the
+    /// buffer.
     fn can_hold(&self, header: &Header, available: usize, capacity: usize) -> bool {
         header.first & FIN != 0
             && begun_kind(header.first).is_some()
             && !frame::is_compressed(header.first)
             && self.config.delivery == Delivery::Messages
             && header.len <= capacity as u64
-            && available < header.size + header.len as usize
+            && available < header.len as usize
     }
 
     /// The payload goes on behind its front, which is held at the beginning of `input`.

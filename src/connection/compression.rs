@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::Connection;
 use crate::Shared;
 use crate::config::{Config, Delivery};
-use crate::deflate::{Codec, DeflateParams, Step};
+use crate::deflate::{Codec, DEFAULT_MIN_BYTES, DeflateParams, Step};
 use crate::error::{ProtocolError, UsageError};
 use crate::event::{Event, Message};
 use crate::frame::{FIN, RSV1};
@@ -76,7 +76,8 @@ impl Connection {
     pub(super) fn compresses(&self, len: usize) -> bool {
         match &self.codec {
             Some(codec) => {
-                let min_bytes = self.config.deflate.as_ref().map_or(0, |options| options.min_bytes);
+                let options = self.config.deflate.as_ref();
+                let min_bytes = options.map_or(DEFAULT_MIN_BYTES, |options| options.min_bytes);
                 len >= min_bytes && codec.deflater.is_usable()
             }
             None => false,

@@ -16,6 +16,9 @@ use crate::handshake::{
 };
 use crate::state::Role;
 
+/// A response must be held in memory.
+const MAX_RESPONSE_BODY_BYTES: u64 = 1 << 31;
+
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
 pub(super) enum Opening {
@@ -136,8 +139,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request
-    /// still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a body over
+    /// [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
@@ -146,7 +149,7 @@ impl Connection {
     }
 
     /// Answers the request that [`Event::PlainRequest`] has shown; the connection then ends, with
-    /// [`CloseCause::Rejected`].
+    /// [`CloseCause::Rejected`]. The response is to be written within [`Config::close_timeout`].
     ///
     /// # Errors
     ///
@@ -159,6 +162,11 @@ impl Connection {
     }
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
+        let limit = self.config.max_outgoing_bytes.min(MAX_RESPONSE_BODY_BYTES);
+        let needed = response.body_len() as u64;
+        if needed > limit {
+            return Err(UsageError::BufferFull { needed, limit });
+        }
         self.outgoing.push_head(|out| response.write(head_only, out))?;
         self.end(Phase::Draining);
         self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
@@ -290,9 +298,10 @@ impl Connection {
         self.fail(error.into())
     }
 
-    pub(super) fn refusal_at_eof(&mut self) -> Option<HandshakeError> {
+    /// Client: the refusal whose body is being read. `at_eof`: the end of the transport may be the end of the body.
+    pub(super) fn refusal_so_far(&mut self, at_eof: bool) -> Option<HandshakeError> {
         match &mut self.rare.as_mut()?.opening {
-            Opening::Response(handshake) => handshake.receive_eof(),
+            Opening::Response(handshake) => handshake.take_refusal(at_eof),
             _ => None,
         }
     }

@@ -132,13 +132,16 @@ impl Connection {
         let mut input = &mut early[start..];
         let event = self.receive_frames(&mut input).map(Event::into_owned);
         let left = input.len();
-        if left > 0 && matches!(self.phase, Phase::Open | Phase::Closing) {
-            let rare = self.rare();
-            rare.early_start = early.len() - left;
-            rare.early = early;
-        } else if self.eof && matches!(self.phase, Phase::Open | Phase::Closing) {
-            self.end_without_close(CloseCause::TransportEnded);
-            return event.or_else(|| self.poll_rare());
+        if matches!(self.phase, Phase::Open | Phase::Closing) {
+            if event.is_some() {
+                // Even if nothing is left: the inflater may hold more, and an end comes after what was before it.
+                let rare = self.rare();
+                rare.early_start = early.len() - left;
+                rare.early = early;
+            } else if self.eof {
+                self.end_without_close(CloseCause::TransportEnded);
+                return self.poll_rare();
+            }
         }
         event
     }
@@ -259,18 +262,33 @@ impl Connection {
                     Err(error) => return Some(self.fail(error)),
                 },
             };
-            let event = match first & 0x08 {
-                0 => self.receive_data(first, key, left, input),
-                _ => self.receive_control(first, key, left, input),
-            };
+            let event = self.receive_payload(first, key, left, input);
             if event.is_some() {
                 return event;
             }
         }
     }
 
+    /// Takes what is there of a frame's payload, of which `left` bytes are to come.
+    #[inline]
+    pub(super) fn receive_payload<'a>(
+        &mut self,
+        first: u8,
+        key: [u8; 4],
+        left: u64,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
+        match first & 0x08 {
+            0 => self.receive_data(first, key, left, input),
+            _ => self.receive_control(first, key, left, input),
+        }
+    }
+
     /// Takes a header off the front of `input`, or what is there of it.
-    fn receive_header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+    pub(super) fn receive_header(
+        &mut self,
+        input: &mut &mut [u8],
+    ) -> Result<Option<Header>, ProtocolError> {
         let rules = self.rules();
         let FrameState::Header { mut bytes, len } = self.frame else {
             unreachable!("it is called between payloads")

@@ -41,7 +41,8 @@ impl Inflater {
         Inflater {
             direction,
             stream: None,
-            history: History::new(direction.window_bits),
+            // Old zlib that was asked for a window of 8 bits uses one of 9.
+            history: History::new(direction.window_bits.max(9)),
             ended: false,
             open: false,
         }
@@ -60,11 +61,11 @@ impl Inflater {
                 Some(stream) => stream,
                 None => self.stream.insert(revive(&self.history)),
             };
-            let (used, produced) = (stream.total_in(), stream.total_out());
+            let (total_in, total_out) = (stream.total_in(), stream.total_out());
             let room = &mut out[step.produced..];
             let result = stream.decompress(&input[step.used..], room, InflateFlush::NoFlush);
-            let used = (stream.total_in() - used) as usize;
-            let produced = (stream.total_out() - produced) as usize;
+            let used = (stream.total_in() - total_in) as usize;
+            let produced = (stream.total_out() - total_out) as usize;
             self.history.append(&room[..produced]);
             step.used += used;
             step.produced += produced;
@@ -109,8 +110,13 @@ impl Inflater {
                 _ => return Err(InvalidDeflate),
             };
         }
+        // The codec's window is larger than a small one that was agreed: what it still has beyond that must not decide
+        // whether the next message is understood.
+        let is_forgotten = self.direction.no_context_takeover || self.direction.window_bits < 15;
         if self.direction.no_context_takeover {
             self.history.clear();
+        }
+        if is_forgotten {
             self.ended = false;
             if let Some(stream) = self.stream.take() {
                 pool::give_inflate(stream);

@@ -42,11 +42,14 @@ pub struct Deflate {
     pub required: bool,
 }
 
+/// Smaller messages are not compressed, if nothing else is said.
+pub(crate) const DEFAULT_MIN_BYTES: usize = 64;
+
 impl Default for Deflate {
     fn default() -> Self {
         Deflate {
             level: 6,
-            min_bytes: 64,
+            min_bytes: DEFAULT_MIN_BYTES,
             server_max_window_bits: 15,
             client_max_window_bits: 15,
             server_no_context_takeover: false,

@@ -125,9 +125,9 @@ impl ClientHandshake {
         Some(result.map(|head| UpgradeResponse { head }))
     }
 
-    /// The transport ended. The refusal, if its body was being read; it is complete if it had no length.
-    pub(crate) fn receive_eof(&mut self) -> Option<HandshakeError> {
-        self.reader.receive_eof()
+    /// Nothing more will come. The refusal, if its body was being read; one without a length is complete `at_eof`.
+    pub(crate) fn take_refusal(&mut self, at_eof: bool) -> Option<HandshakeError> {
+        self.reader.take_refusal(at_eof)
     }
 }
 

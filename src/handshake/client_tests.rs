@@ -310,7 +310,7 @@ fn refused(pieces: &[&[u8]], limit: usize, is_eof: bool) -> Option<Seen> {
             return seen(result.err());
         }
     }
-    if is_eof { seen(handshake.receive_eof()) } else { None }
+    if is_eof { seen(handshake.take_refusal(true)) } else { None }
 }
 
 #[test]

@@ -71,7 +71,9 @@ impl ClientRequest {
     /// 5), if its subprotocol and extensions are among those that were offered.
     ///
     /// # Errors
-    /// [`HandshakeError::Status`] for any other status, 101 included; else what is wrong with the headers.
+    /// [`HandshakeError::Status`] for any other status, 101 included; [`HandshakeError::ExtensionMissing`] for the lack
+    /// of an extension that `config` insists on, which is the one case in which the stream is open: it may be closed
+    /// with code 1010 (RFC 6455 7.4.1), or reset; else what is wrong with the headers.
     pub fn extended_response<'h, I>(
         &self,
         status: u16,
@@ -93,7 +95,11 @@ impl ClientRequest {
         }
         #[cfg(feature = "deflate")]
         let (deflate, is_offered) = match &config.deflate {
-            Some(deflate) => (deflate.agree(extensions)?, true),
+            Some(deflate) => match deflate.agree(extensions)? {
+                // RFC 6455 7.4.1.
+                None if deflate.required => return Err(HandshakeError::ExtensionMissing),
+                agreed => (agreed, true),
+            },
             None => (None, false),
         };
         #[cfg(not(feature = "deflate"))]
@@ -176,7 +182,7 @@ impl<'h> ExtendedConnect<'h> {
         self.path
     }
 
-    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); there is at most one.
+    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); there is at most one, and it is ASCII.
     /// [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
     pub fn origin(&self) -> Option<&'h str> {
         self.header("origin").and_then(|origin| core::str::from_utf8(origin).ok())
@@ -388,7 +394,8 @@ fn parse<'h>(
         return Err(HandshakeError::Body);
     }
     let lines = |name| named(headers.iter().copied(), name);
-    if lines("origin").count() > 1 {
+    // RFC 6454 7: one origin at most, of ASCII. It must not be taken for none.
+    if lines("origin").count() > 1 || lines("origin").any(|origin| !origin.is_ascii()) {
         return Err(MALFORMED);
     }
     let offered = if fields.has_subprotocols {

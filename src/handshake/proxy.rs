@@ -106,7 +106,7 @@ impl ProxyTunnel {
 
     /// The proxy closed the transport: its refusal, if the body of one was being read.
     pub fn receive_eof(&mut self) -> Option<HandshakeError> {
-        self.reader.receive_eof()
+        self.reader.take_refusal(true)
     }
 }
 

@@ -72,6 +72,8 @@ impl fmt::Debug for Refusal {
 pub(super) struct RefusalReader {
     refusal: Box<Refusal>,
     framing: Framing,
+    /// Bytes of chunk extensions and trailers, which are passed over.
+    passed_over: usize,
 }
 
 /// How the end of the body is known (RFC 9112 6.3).
@@ -121,11 +123,12 @@ impl RefusalReader {
         RefusalReader {
             refusal: Box::new(Refusal { status, head, body: Vec::new(), is_body_complete: false }),
             framing,
+            passed_over: 0,
         }
     }
 
     /// Takes what belongs to the body off the front of `input`. True: nothing more is wanted, as the body is complete,
-    /// over the limit, or malformed.
+    /// over the limit, or malformed. The limit is for what is passed over too.
     pub(super) fn receive(&mut self, input: &mut &mut [u8], limit: usize) -> bool {
         loop {
             let room = limit.saturating_sub(self.refusal.body.len());
@@ -141,6 +144,12 @@ impl RefusalReader {
                 Framing::Chunked(state) => {
                     let Some(&byte) = input.first() else { return false };
                     take_front(input, 1);
+                    if matches!(state, Chunked::Extension { .. } | Chunked::Trailer) {
+                        self.passed_over += 1;
+                        if self.passed_over > limit {
+                            return true;
+                        }
+                    }
                     match state.step(byte) {
                         Some(true) => {
                             self.refusal.is_body_complete = true;

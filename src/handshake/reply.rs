@@ -1,4 +1,4 @@
-//! Reads the final response to a client's request: skips interim ones, has the one that was hoped for judged, hands its
+//! Reads the final response to a client's request: skips interim ones, has the one that was asked for judged, hands its
 //! head over, and makes a refusal of any other. What a good head must say is left to the caller.
 
 use alloc::borrow::Cow;
@@ -26,7 +26,7 @@ struct Reply<'a> {
     head: Cow<'a, [u8]>,
 }
 
-/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it hoped for another
+/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it is for another
 /// status.
 type Verdict = Option<Result<(), HandshakeError>>;
 
@@ -54,7 +54,7 @@ impl ReplyReader {
                 if !refusal.receive(input, config.max_refusal_body_bytes) {
                     return None;
                 }
-                return self.finish(false).map(Err);
+                return self.take_refusal(false).map(Err);
             }
             let Reply { status, verdict, head } = match self.receive_head(input, config, &judge)? {
                 Ok(reply) => reply,
@@ -76,14 +76,10 @@ impl ReplyReader {
         }
     }
 
-    /// The transport ended: the refusal whose body was being read, complete or not.
-    pub(super) fn receive_eof(&mut self) -> Option<HandshakeError> {
-        self.finish(true)
-    }
-
-    fn finish(&mut self, is_eof: bool) -> Option<HandshakeError> {
+    /// The refusal whose body is being read, as far as it is here; one without a length is complete `at_eof`.
+    pub(super) fn take_refusal(&mut self, at_eof: bool) -> Option<HandshakeError> {
         let reader = self.refusal.take()?;
-        Some(HandshakeError::Refused(reader.finish(is_eof)))
+        Some(HandshakeError::Refused(reader.finish(at_eof)))
     }
 
     /// Takes one head off the front of `input`, and has it judged.

@@ -158,6 +158,10 @@ impl Response {
         self.status
     }
 
+    pub(crate) fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
     /// Writes the whole response, without its body if `head_only`, or on an error nothing.
     pub(crate) fn write(&self, head_only: bool, out: &mut Vec<u8>) -> Result<(), UsageError> {
         if !(200..=599).contains(&self.status) {
