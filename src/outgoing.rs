@@ -306,10 +306,9 @@ impl Outgoing {
     }
 
     fn advance_partly(&mut self, mut n: usize) {
-        if let Some(more) = &mut self.more {
-            let late = more.abandoned.min(n as u64);
-            more.abandoned -= late;
-            n -= late as usize;
+        if let Some(more) = self.more.as_mut().filter(|more| more.abandoned >= n as u64) {
+            more.abandoned -= n as u64;
+            return;
         }
         assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
         // The border between frames must be known, now that a part of one is released.

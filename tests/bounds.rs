@@ -29,7 +29,7 @@ fn config_of(max_message: u64, max_outgoing: u64) -> Config {
 /// While the handshake lasts.
 fn opening_bound(config: &Config, role: Role) -> usize {
     match role {
-        Role::Server => 3 * config.max_head_bytes + 2 * config.max_early_bytes + FIXED,
+        Role::Server => 11 * config.max_head_bytes + 2 * config.max_early_bytes + FIXED,
         Role::Client => 3 * config.max_head_bytes + 2 * config.max_refusal_body_bytes + FIXED,
     }
 }
@@ -44,7 +44,8 @@ fn receiving_bound(config: &Config) -> usize {
 
 /// What is queued.
 fn sending_bound(config: &Config) -> usize {
-    let pongs = usize::from(config.max_queued_pongs) * 131;
+    // As many again may be taken out.
+    let pongs = 2 * usize::from(config.max_queued_pongs) * 131;
     2 * config.max_outgoing_bytes as usize + 2 * pongs + 128 * 1024 + FIXED
 }
 
@@ -150,6 +151,61 @@ fn a_queue_takes_no_more_than_the_limits_say() {
 }
 
 #[test]
+fn a_flood_of_pings_takes_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: written late, taken out early or late
+    for role in ROLES {
+        for every in [1, 7, 100, usize::MAX] {
+            let config = config_of(1000, 1000);
+            let bound = sending_bound(&config) - 2 * 1000;
+            let mut conn = open_with(role, config);
+            let ping = to(role, 0x89, &[b'p'; 125]);
+            let (_, heap) = measure(|| {
+                let mut out = Vec::with_capacity(100);
+                for n in 0..20_000 {
+                    assert!(swallow(&mut conn, &ping).is_none());
+                    if n % every == 0 {
+                        out.extend(conn.take_outgoing());
+                    }
+                }
+            });
+            assert!(heap.peak as usize <= bound, "{role:?} {every}: {heap:?} of {bound}");
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn a_queue_of_compressed_messages_takes_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: the smallest messages, of each of which the size is noted
+    let params = websocket_proto::DeflateParams {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    for role in ROLES {
+        for payload in ["", "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            let mut config = config_of(1000, 300_000);
+            let mut deflate = websocket_proto::Deflate::default();
+            deflate.min_bytes = 0;
+            config.deflate = Some(deflate);
+            let codec = (32 + 372 + 64) * 1024;
+            let bound = sending_bound(&config) + codec;
+            let mut conn = Connection::from_upgrade_with_deflate(role, params, config).unwrap();
+            let (messages, heap) = measure(|| {
+                (0..).find(|_| match conn.send(payload) {
+                    Ok(()) => false,
+                    Err(UsageError::BufferFull { .. }) => true,
+                    Err(error) => panic!("{error}"),
+                })
+            });
+            let bound = bound + 16 * messages.expect("the limit was reached") as usize;
+            assert!(heap.peak as usize <= bound, "{role:?} {payload}: {heap:?} of {bound}");
+        }
+    }
+}
+
+#[test]
 fn opening_takes_no_more_than_the_limits_say() {
     // rfc6455-10.4-01
     let mut config = config();
@@ -165,6 +221,18 @@ fn opening_takes_no_more_than_the_limits_say() {
             format!("{head}Sec-WebSocket-Protocol: {offers}x\r\nX: {}\r\n\r\n", "x".repeat(10_000));
         let early = to(Role::Server, 0x02, &[b'x'; 100]).repeat(1000);
         let bytes = [head.as_bytes(), &early].concat();
+        // The most names that a head can list.
+        let head = std::str::from_utf8(REQUEST).unwrap().strip_suffix("\r\n").unwrap();
+        let names = format!("{head}Sec-WebSocket-Protocol: {}x\r\n\r\n", "a,".repeat(9_000));
+        let mut refusing = connecting(Role::Server, config.clone());
+        let (end, heap) = measure(|| {
+            let mut pieces = names.as_bytes().chunks(size.min(names.len()));
+            pieces.find_map(|piece| swallow(&mut refusing, piece))
+        });
+        let twice = CloseCause::Protocol(HandshakeError::DuplicateSubprotocol.into());
+        assert_eq!(end, Some(twice));
+        assert!(heap.peak as usize <= bound, "many names by {size}: {heap:?}, {bound}");
+
         let (end, heap) = measure(|| {
             bytes.chunks(size.min(bytes.len())).find_map(|piece| swallow(&mut conn, piece))
         });

@@ -731,3 +731,40 @@ proptest! {
         prop_assert!(firsts.iter().all(|first| first & 0x70 == 0));
     }
 }
+
+// rfc6455-5.5.3-02, 5.5.2-04, 10.4-01
+#[test]
+fn pongs_that_are_taken_out_count_until_they_are_written() {
+    for role in ROLES {
+        for limit in [0, 1, 2, 16] {
+            let mut config = config();
+            config.max_queued_pongs = limit;
+            let limit = u64::from(limit.max(1));
+            let mut conn = open_with(role, config);
+            let mut out = Vec::new();
+            for i in 0..500 {
+                take(&mut conn, 0x89, &numbered(i));
+                out.extend(conn.take_outgoing());
+                assert!(conn.outgoing_len() <= 2 * limit * (125 + 6), "{role:?}, {limit}, {i}");
+            }
+            // A message waits behind them, and all of it goes out in the end.
+            conn.send("behind").unwrap();
+            let mut wire = Vec::new();
+            while conn.outgoing_len() > 0 {
+                for piece in out.drain(..) {
+                    wire.extend_from_slice(&piece);
+                    conn.advance(piece.len());
+                }
+                out.extend(conn.take_outgoing());
+                assert!(
+                    !out.is_empty() || conn.outgoing_len() == 0,
+                    "what is written brings it on"
+                );
+            }
+            let mut frames = plain_frames(&wire);
+            assert_eq!(frames.pop(), Some((0x81, b"behind".to_vec())), "{role:?}, {limit}");
+            assert_eq!(frames.last(), Some(&(0x8a, numbered(499))), "{role:?}, {limit}");
+            assert!(frames.len() as u64 <= 2 * limit, "{role:?}, {limit}");
+        }
+    }
+}

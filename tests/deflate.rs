@@ -513,3 +513,117 @@ fn unfinished_compressed_message_stays_buffered_when_the_queue_is_empty() {
         }
     }
 }
+
+#[test]
+fn verdict_does_not_depend_on_the_codec_being_given_back() {
+    // rfc7692-7.1.2.2-05: the second message copies from the first
+    for bits in [8, 9, 15] {
+        let mut params = PLAIN;
+        (params.server_max_window_bits, params.client_max_window_bits) = (bits, bits);
+        for distance in [250_usize, 400, 500, 600, 2000] {
+            let [second, first] = far_copy(distance);
+            for role in ROLES {
+                let verdicts = [false, true].map(|release| {
+                    let mut conn = deflate_with(role, params, deflate_config());
+                    let before = run(&mut conn, &[&to(role, 0xc2, &first)]).seen;
+                    assert_eq!(before.len(), 1);
+                    if release {
+                        conn.release_memory();
+                    }
+                    run(&mut conn, &[&to(role, 0xc2, &second)]).seen
+                });
+                assert_eq!(verdicts[0], verdicts[1], "{role:?}, {bits} bits, distance {distance}");
+                // What may be reached back to is what was agreed; old zlib has at least 9 bits.
+                let is_near = distance <= 1 << bits.max(9);
+                assert_eq!(
+                    matches!(verdicts[0][..], [Seen::Binary(_)]),
+                    is_near,
+                    "{bits}, {distance}"
+                );
+            }
+        }
+    }
+}
+
+/// A message of a copy of 258 bytes from so far back, and before it one of so many bytes, stored.
+fn far_copy(distance: usize) -> [Vec<u8>; 2] {
+    let data: Vec<u8> = (0..distance).map(|i| (i * 7 + i / 256) as u8).collect();
+    let len = data.len() as u16;
+    let mut first = vec![0];
+    first.extend_from_slice(&len.to_le_bytes());
+    first.extend_from_slice(&(!len).to_le_bytes());
+    first.extend_from_slice(&data);
+    first.push(0);
+    // RFC 1951 3.2.6: a fixed block, length 258 (code 285), then the distance, then the end of the block; the tail's
+    // empty stored block.
+    let mut bits = Vec::new();
+    let mut put = |value: usize, count: usize, msb_first: bool| {
+        for at in 0..count {
+            let at = if msb_first { count - 1 - at } else { at };
+            bits.push(value >> at & 1 == 1);
+        }
+    };
+    put(0b010, 3, false);
+    put(0b1100_0101, 8, true);
+    let extra = ((distance - 1) / 2).ilog2() as usize;
+    let symbol = 2 * (extra + 1) + ((distance - 1) >> extra & 1);
+    put(symbol, 5, true);
+    put(distance - 1 & ((1 << extra) - 1), extra, false);
+    put(0, 7, true);
+    put(0b000, 3, false);
+    let mut second = vec![0; bits.len().div_ceil(8)];
+    for (at, bit) in bits.iter().enumerate() {
+        second[at / 8] |= u8::from(*bit) << (at % 8);
+    }
+    [second, first]
+}
+
+#[test]
+fn early_compressed_message_comes_whole_out_of_poll_event() {
+    // rfc7692-6.2-01: the request and a message in one read, decided about later; the end may come before that
+    let mut text = "early ".repeat(10);
+    for len in [1, 5, 60, 3000, 40_000] {
+        while text.len() < len {
+            text += &text.clone();
+        }
+        let text = &text[..len];
+        for (delivery, is_over) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut config = if delivery { chunks() } else { config() };
+            config.deflate = Some(Deflate::default());
+            let mut peer = deflate(Role::Client);
+            peer.send(text).unwrap();
+            let request = String::from_utf8(REQUEST.to_vec())
+                .unwrap()
+                .replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+            let mut conn = Connection::server(config);
+            let mut log = Log::default();
+            feed(&mut conn, &[request.as_bytes(), &drain(&mut peer)].concat(), &mut log);
+            if is_over {
+                conn.receive_eof();
+            }
+            conn.accept(&websocket_proto::Accept::new()).unwrap();
+            assert!(conn.deflate_params().is_some());
+            let mut log = Log::default();
+            while let Some(event) = conn.poll_event() {
+                log.push(event);
+            }
+            let mut expected = vec![match delivery {
+                false => Seen::Text(text.to_string()),
+                true => Seen::Chunked(MessageKind::Text, text.as_bytes().to_vec()),
+            }];
+            if is_over {
+                expected.push(Seen::lost(websocket_proto::CloseCause::TransportEnded));
+            }
+            assert_eq!(log.seen, expected, "{len}, {delivery}, {is_over}");
+        }
+    }
+}
+
+#[test]
+fn without_a_configuration_the_defaults_hold() {
+    let mut conn = deflate_with(Role::Server, PLAIN, config());
+    for (len, first) in [(63, 0x81), (64, 0xc1)] {
+        conn.send(&"a".repeat(len)).unwrap();
+        assert_eq!(drain(&mut conn)[0], first, "{len}");
+    }
+}

@@ -257,3 +257,36 @@ fn compression_is_agreed_on_as_over_http_1() {
     let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
     assert_eq!((plain.headers.len(), plain.deflate), (1, None));
 }
+
+#[cfg(feature = "deflate")]
+#[test]
+fn extension_that_is_required_is_missed_as_over_http_1() {
+    // rfc6455-7.4.1-10
+    let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
+    let without: [(&str, &[u8]); 0] = [];
+    for (required, verdict) in [(false, Ok(None)), (true, Err(HandshakeError::ExtensionMissing))] {
+        let mut config = config();
+        let mut deflate = websocket_proto::Deflate::default();
+        deflate.required = required;
+        config.deflate = Some(deflate);
+        let response = request.extended_response(200, without, &config);
+        assert_eq!(response.map(|response| response.deflate), verdict);
+    }
+}
+
+#[test]
+fn origin_that_cannot_be_read_is_not_taken_for_none() {
+    // rfc6455-10.2-01, rfc6455-4.2.2-05
+    let request = request();
+    let headers = request.extended_connect(&config()).expect("a valid request");
+    for (origin, is_good) in [("https://a", true), ("https://a\u{e9}", false)] {
+        let mut all = received(&headers);
+        all.retain(|(name, _)| *name != "origin");
+        all.push(("origin", origin.as_bytes()));
+        let parsed = ExtendedConnect::parse(all.iter().copied());
+        assert_eq!(
+            parsed.as_ref().map(|connect| connect.origin()).ok(),
+            is_good.then_some(Some(origin))
+        );
+    }
+}

@@ -5,7 +5,7 @@ mod util;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use util::{Log, ROLES, Seen, open, to};
+use util::{Log, ROLES, Seen, open, run, to};
 use websocket_proto::{Config, Connection, ReadBuffer, Role};
 
 fn fill(buffer: &mut ReadBuffer, bytes: &[u8]) {
@@ -104,5 +104,22 @@ fn message_that_was_begun_needs_a_buffer_that_it_fits_into() {
         assert!(result.is_err(), "it would be full before the message was complete");
         let seen = receive_from(&mut conn, &mut filled(50, payload));
         assert_eq!(seen.len(), 1, "{role:?}");
+    }
+}
+
+#[test]
+fn header_that_is_cut_is_the_connections_and_goes_on_from_anywhere() {
+    // rfc6455-5.2-01
+    for role in ROLES {
+        for len in [5, 200, 70_000] {
+            let message = to(role, 0x82, &vec![7; len]);
+            let header = message.len() - len;
+            for at in 1..header {
+                let mut conn = open(role);
+                assert_eq!(receive_from(&mut conn, &mut filled(300, &message[..at])), []);
+                let seen = run(&mut conn, &[&message[at..]]).seen;
+                assert_eq!(seen, [Seen::Binary(vec![7; len])], "{role:?}, {len} at {at}");
+            }
+        }
     }
 }

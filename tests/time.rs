@@ -691,3 +691,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn clock_that_jumps_forward_brings_one_ping_and_then_the_rhythm() {
+    for role in ROLES {
+        let mut conn = open_with(role, timed(None, Some(100)));
+        conn.tick(at(0));
+        let jump = 1_700_000_000_000;
+        for now in [jump, jump + 100, jump + 200] {
+            assert_eq!(conn.tick(at(now)), Some(at(now + 100)), "{role:?} at {now}");
+            assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])], "{role:?} at {now}");
+        }
+        assert_eq!(conn.tick(at(jump + 250)), Some(at(jump + 300)));
+        assert_eq!(drain(&mut conn), []);
+    }
+}
+
+#[test]
+fn interval_is_rounded_up_to_a_millisecond() {
+    let mut config = timed(None, Some(1));
+    config.keepalive_interval = Some(Duration::from_micros(1900));
+    let mut conn = open_with(Role::Server, config);
+    conn.tick(at(0));
+    for turn in 1..50 {
+        assert_eq!(conn.tick(at(2 * turn)), Some(at(2 * turn + 2)));
+        assert_eq!(plain_frames(&drain(&mut conn)).len(), 1, "in turn {turn}");
+    }
+}

@@ -387,3 +387,94 @@ fn drop_at_every_byte_is_safe() {
     // whatwg-gc-01
     at_every_byte(&config(), |_, _, conn, _, _| drop(conn));
 }
+
+#[test]
+fn pieces_that_are_out_at_the_end_may_still_be_released() {
+    // A write that is on its way when the connection ends is completed, in part or whole, after it.
+    let mut timed = config();
+    timed.close_timeout = Some(std::time::Duration::from_millis(1));
+    let ends: [fn(&mut Connection); 3] = [Connection::receive_eof, Connection::abort, |conn| {
+        conn.close(1000, "").unwrap();
+        for ms in [0, 5, 10] {
+            conn.tick(websocket_proto::Timestamp::from_millis(ms));
+        }
+    }];
+    for role in ROLES {
+        for end in ends {
+            for (first, second) in [(0, 1), (1, 1), (1, 6), (7, 6)] {
+                let mut conn = open_with(role, timed.clone());
+                conn.send("Hello").unwrap();
+                conn.send("rest").unwrap();
+                let taken = conn.take_outgoing().unwrap();
+                assert_eq!(conn.take_outgoing().map(|piece| piece.len()), None);
+                conn.advance(first);
+                end(&mut conn);
+                assert!(conn.is_finished() && conn.outgoing_len() == 0);
+                let buffered = conn.buffered_amount();
+                conn.release_memory();
+                conn.abort();
+                conn.advance(second.min(taken.len() - first));
+                assert_eq!(
+                    (conn.outgoing_len(), conn.buffered_amount()),
+                    (0, buffered),
+                    "{role:?}"
+                );
+                let too_much = taken.len() - first - second.min(taken.len() - first) + 1;
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    conn.advance(too_much);
+                }));
+                assert!(result.is_err(), "that much was not out");
+            }
+        }
+    }
+}
+
+#[test]
+fn reply_to_the_last_early_message_is_sent_before_the_end() {
+    // rfc6455-7.1.4-01: the end comes behind what was sent before it, in the connection's state too
+    let mut conn = connecting(Role::Server, config());
+    let mut log = Log::default();
+    feed(&mut conn, &[REQUEST, &to(Role::Server, 0x81, b"one")].concat(), &mut log);
+    conn.receive_eof();
+    conn.accept(&Accept::new()).unwrap();
+    assert!(matches!(conn.poll_event(), Some(Event::Message(_))));
+    assert_eq!((conn.state(), conn.send("reply")), (State::Open, Ok(())));
+    let mut log = Log::default();
+    poll(&mut conn, &mut log);
+    assert_eq!(log.seen, [Seen::lost(CloseCause::TransportEnded)]);
+    assert_over(&mut conn, &log, "early");
+}
+
+#[test]
+fn refusal_outlives_what_keeps_its_body_away() {
+    // rfc6455-4.1-41: a server that refuses and does not end the transport, or breaks it
+    let late: [fn(&mut Connection); 3] = [
+        |conn| {
+            conn.tick(websocket_proto::Timestamp::from_millis(0));
+            conn.tick(websocket_proto::Timestamp::from_millis(10_000));
+        },
+        Connection::abort,
+        |conn| conn.close(1000, "").unwrap(),
+    ];
+    for (framing, kept) in [("", "log"), ("Content-Length: 9\r\n", "log")] {
+        for end in late {
+            let mut conn = connecting(Role::Client, config());
+            let mut log = Log::default();
+            let response = format!("HTTP/1.1 401 No\r\nWWW-Authenticate: x\r\n{framing}\r\nlog");
+            feed(&mut conn, response.as_bytes(), &mut log);
+            end(&mut conn);
+            let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("the end") };
+            let refusal = closed.refusal().expect("it has begun");
+            assert_eq!(
+                (refusal.status(), refusal.header("www-authenticate")),
+                (401, Some(&b"x"[..]))
+            );
+            assert_eq!((refusal.body(), refusal.is_body_complete()), (kept.as_bytes(), false));
+            assert!(conn.is_finished());
+        }
+    }
+    let mut conn = connecting(Role::Client, config());
+    conn.abort();
+    let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("the end") };
+    assert_eq!((closed.refusal(), &closed.cause), (None, &CloseCause::Aborted));
+}

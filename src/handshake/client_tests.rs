@@ -353,6 +353,10 @@ fn refusals_have_status_and_body() {
         ("503 No\r\nTransfer-Encoding: chunked", "0\r\n\rx", 99, 503, "", false),
         ("503 No\r\nTransfer-Encoding: chunked", "ffffffffffffffff\r\nabcd", 3, 503, "abc", false),
         ("500 No", "abcd", 3, 500, "abc", false),
+        // What is passed over is limited too: an extension, a trailer.
+        ("503 No\r\nTransfer-Encoding: chunked", "0;ab\r\n\r\n", 3, 503, "", true),
+        ("503 No\r\nTransfer-Encoding: chunked", "0;abcd", 3, 503, "", false),
+        ("503 No\r\nTransfer-Encoding: chunked", "0\r\na:bc\r", 3, 503, "", false),
     ] {
         let bytes = format!("HTTP/1.1 {head}\r\n\r\n{body}");
         every_cut(bytes.as_bytes(), &Some((status, kept.to_string(), complete)), |pieces| {
