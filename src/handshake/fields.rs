@@ -129,7 +129,11 @@ pub(super) fn offered_subprotocols<'h>(
     // A few names are compared with each other; a head can hold thousands, which are sorted.
     let is_repeated = match count {
         0..=8 => names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name)),
-        _ => has_duplicate(names().collect()),
+        _ => {
+            let mut all = Vec::with_capacity(count);
+            all.extend(names());
+            has_duplicate(all)
+        }
     };
     if is_repeated {
         return Err(HandshakeError::DuplicateSubprotocol);
