@@ -37,7 +37,7 @@ pub struct Config {
     pub max_head_bytes: usize,
     /// Header lines of a request or response; never more than [`Config::HEADER_CAPACITY`]. Default: 64.
     pub max_headers: usize,
-    /// Bytes that a client sent behind its request, kept while the server has not decided. Default: 64 KiB.
+    /// Bytes that a client sent after its request, kept while the server has not decided. Default: 64 KiB.
     pub max_early_bytes: usize,
     /// Bytes of the body of a refusal that a client keeps. Default: 16 KiB.
     pub max_refusal_body_bytes: usize,

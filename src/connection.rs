@@ -72,11 +72,10 @@ const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8)
 /// Where a connection is:
 ///
 /// ```text
-/// server  Request ─► Decision ─┐
-///                              ├─► Open ─┬──────────────┐        ┌─► Flushing (server) ─┐
-/// client  Response ────────────┘         └─► Closing ───┴─► Close ┤                      ├─► Finished
-///                                                    exchanged    └─► Waiting (client) ──┤
-/// any of these, by a failure, a refusal or a timeout ─────────────────► Draining ────────┘
+/// server  Request ─► Decision ─┐                      both Close frames exist
+///                              ├─► Open ─► Closing ─┬─► Flushing (server) ─┐
+/// client  Response ────────────┘      └─────────────┴─► Waiting (client) ──┼─► Finished
+/// any of these, failed, refused or timed out ───────► Draining ────────────┘
 /// ```
 ///
 /// Any of them may be left for `Finished` at once, by `abort` or the end of the transport.
@@ -119,7 +118,7 @@ impl Phase {
 struct Rare {
     /// The opening handshake, until it is over.
     opening: Opening,
-    /// Bytes that arrived behind the request while the caller decided; `..early_start` is received.
+    /// Bytes that arrived after the request while the caller decided; `..early_start` is received.
     early: Vec<u8>,
     early_start: usize,
     /// The terminal event, when it did not come out of `receive`.
@@ -425,7 +424,7 @@ impl Connection {
         Closed::abnormal(CloseCause::Protocol(error))
     }
 
-    /// Queues a Close frame behind all that is queued. RFC 6455 5.5.1: it is the last frame that carries anything of
+    /// Queues a Close frame after all that is queued. RFC 6455 5.5.1: it is the last frame that carries anything of
     /// ours.
     fn queue_close(&mut self, body: &CloseBody) {
         let key = match self.role {

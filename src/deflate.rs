@@ -24,7 +24,7 @@ pub(crate) struct Codec {
     pub(crate) deflater: Deflater,
     /// Where a message is compressed to.
     pub(crate) compressed: Vec<u8>,
-    /// The fragmented message that is being sent is compressed; so many bytes of it are.
+    /// The fragmented message that is being sent is compressed; this many bytes of it are.
     pub(crate) sending: Option<u64>,
     /// Used since the last look.
     pub(crate) used: bool,

@@ -132,7 +132,7 @@ mod os {
             }
             let place = &batch.bytes[batch.used..batch.used + N];
             batch.used += N;
-            Ok(place.try_into().expect("so many bytes were sliced"))
+            Ok(place.try_into().expect("this many bytes were sliced"))
         })
     }
 

@@ -189,14 +189,14 @@ pub enum ProtocolError {
     UnfinishedMessage,
     /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes).
     FrameTooBig {
-        /// What is known of its length: at least so many bytes.
+        /// What is known of its length: at least this many bytes.
         len: u64,
         /// The limit in bytes.
         limit: u64,
     },
     /// A message over [`Config::max_message_bytes`](crate::Config::max_message_bytes).
     MessageTooBig {
-        /// What is known of its length: at least so many bytes.
+        /// What is known of its length: at least this many bytes.
         len: u64,
         /// The limit in bytes.
         limit: u64,

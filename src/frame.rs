@@ -363,7 +363,7 @@ fn encode_short(first: u8, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
 #[inline]
 pub(crate) fn append_header(out: &mut Vec<u8>, first: u8, len: u64, key: Option<[u8; 4]>) {
     if let Ok(len) = u16::try_from(len) {
-        // Eight bytes, and back to the end of the header: that is cheaper than to copy just so many as it has.
+        // Eight bytes, and back to the end of the header: that is cheaper than to copy just as many as it has.
         let (word, size) = encode_short(first, len, key);
         let end = out.len() + size;
         out.extend_from_slice(&word.to_le_bytes());

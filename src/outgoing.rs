@@ -22,7 +22,7 @@ pub use segment::Segment;
 
 /// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
 const KEEP_BYTES: usize = 80 * 1024;
-/// A tail buffer that holds so much is not grown any more: another is begun behind it.
+/// A tail buffer that holds this much is not grown any more: another is begun behind it.
 const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
@@ -73,7 +73,7 @@ struct More {
     pongs: u32,
     /// Pongs among what is taken.
     taken_pongs: u32,
-    /// So many bytes were taken out and not released when all was dropped: they may still be written.
+    /// This many bytes were taken out and not released when all was dropped: they may still be written.
     abandoned: u64,
     /// Where in `control` the latest answer to a ping begins, if none of it is released.
     last_pong: Option<usize>,

@@ -43,9 +43,9 @@ pub struct ReadBuffer {
 /// The front of a payload that is cut, at the beginning of what was not taken: received, and waiting for the rest.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Held {
-    /// So many bytes, unmasked.
+    /// This many bytes, unmasked.
     pub(crate) len: usize,
-    /// So many of them are known to be UTF-8, if it is text.
+    /// This many of them are known to be UTF-8, if it is text.
     pub(crate) checked: usize,
     /// The size of the buffer.
     pub(crate) capacity: usize,
@@ -66,7 +66,7 @@ impl ReadBuffer {
         ReadBuffer { bytes, start: 0, end: 0, held }
     }
 
-    /// The part to read into. Behind a `receive_from` that returned `None` it is never empty; otherwise it is empty
+    /// The part to read into. It is never empty after a `receive_from` that returned `None`; otherwise it is empty
     /// only if the buffer is full of bytes that were not received.
     pub fn spare(&mut self) -> &mut [u8] {
         // Moved when little room is left, and not often: no more is moved than was taken since the last time.

@@ -568,7 +568,7 @@ fn far_copy(distance: usize) -> [Vec<u8>; 2] {
     let extra = ((distance - 1) / 2).ilog2() as usize;
     let symbol = 2 * (extra + 1) + ((distance - 1) >> extra & 1);
     put(symbol, 5, true);
-    put(distance - 1 & ((1 << extra) - 1), extra, false);
+    put((distance - 1) & ((1 << extra) - 1), extra, false);
     put(0, 7, true);
     put(0b000, 3, false);
     let mut second = vec![0; bits.len().div_ceil(8)];
@@ -623,7 +623,7 @@ fn early_compressed_message_comes_whole_out_of_poll_event() {
 fn without_a_configuration_the_defaults_hold() {
     let mut conn = deflate_with(Role::Server, PLAIN, config());
     for (len, first) in [(63, 0x81), (64, 0xc1)] {
-        conn.send(&"a".repeat(len)).unwrap();
+        conn.send("a".repeat(len)).unwrap();
         assert_eq!(drain(&mut conn)[0], first, "{len}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use websocket_proto::{Config, Connection, Event, Message, Role, Shared, UsageError, apply_mask};
 
-/// A message has 1 to so many bytes.
+/// A message has from 1 to this many bytes.
 const MAX_PAYLOAD: usize = 120;
 /// The header of a client's frame with so small a payload.
 const HEADER: usize = 6;
@@ -30,7 +30,7 @@ enum Way {
 const WAYS: [(Way, &str); 3] =
     [(Way::Released, "released"), (Way::Cut, "cut"), (Way::Kept, "kept")];
 
-/// What was seen with so many connections. Bytes are resident ones per connection, its own value included.
+/// What was seen with this many connections. Bytes are resident ones per connection, its own value included.
 struct Row {
     connections: usize,
     /// All are open, and nothing has happened.

@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// Accepts the request that [`Event::UpgradeRequest`] has shown: the 101 is queued, the connection is open, and
-    /// messages can be sent at once (RFC 6455 4.2.2). What the client sent behind its request comes out of
+    /// messages can be sent at once (RFC 6455 4.2.2). What the client sent after its request comes out of
     /// [`poll_event`](Connection::poll_event) and [`receive`](Connection::receive). If the client's transport has ended
     /// meanwhile, the connection is over when what it sent before is received.
     ///

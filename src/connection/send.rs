@@ -82,7 +82,7 @@ impl Connection {
     /// Sends a message past the queue: `write`, your transport's own, is given its frame at once, and what it does not
     /// write is queued. So the message is sent whole in any case, and a transport that would block writes 0 bytes.
     ///
-    /// The two slices that `write` is given go out one behind the other, in one vectored write, and it returns how many
+    /// The two slices that `write` is given go out one after the other, in one vectored write, and it returns how many
     /// bytes of both were written. A server's are header and payload, from where they are. A client's payload must be
     /// masked, and comes in portions, each in the first slice, without a copy of it all: while all is written, there is
     /// a next call. Where something is outgoing already, or the message is compressed, it is queued, and `write` is not

@@ -110,7 +110,7 @@ pub enum HandshakeError {
     /// The server did not accept an extension that the configuration insists on; it was told so by close code 1010
     /// (RFC 6455 7.4.1).
     ExtensionMissing,
-    /// A client sent more behind its request than is kept until the decision.
+    /// A client sent more after its request than is kept until the decision.
     TooManyEarlyBytes {
         /// [`Config::max_early_bytes`](crate::Config::max_early_bytes).
         limit: usize,
@@ -277,7 +277,7 @@ impl fmt::Display for HandshakeError {
             }
             E::ExtensionMissing => "server did not accept an extension that is required",
             E::TooManyEarlyBytes { limit } => {
-                return write!(f, "more than {limit} bytes behind a request that is not decided");
+                return write!(f, "more than {limit} bytes after a request that is not decided");
             }
             E::Method => "method of an upgrade is not GET",
             E::Version { seen: Some(seen) } => {

@@ -331,10 +331,18 @@ fn named<'h>(
         .map(|(_, value)| syntax::trim(value))
 }
 
-fn parse<'h>(
-    all: impl Iterator<Item = (&'h str, &'h [u8])>,
-) -> Result<ExtendedConnect<'h>, HandshakeError> {
-    const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
+const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
+
+/// The pseudo-headers of a request, of which RFC 8441 needs all, and the headers.
+struct Parts<'h> {
+    protocol: &'h str,
+    scheme: &'h str,
+    path: &'h str,
+    authority: &'h str,
+    headers: Vec<(&'h str, &'h [u8])>,
+}
+
+fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h>, HandshakeError> {
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
     let mut headers = Vec::new();
     for (name, value) in all {
@@ -374,6 +382,13 @@ fn parse<'h>(
     else {
         return Err(MALFORMED);
     };
+    Ok(Parts { protocol, scheme, path, authority, headers })
+}
+
+fn parse<'h>(
+    all: impl Iterator<Item = (&'h str, &'h [u8])>,
+) -> Result<ExtendedConnect<'h>, HandshakeError> {
+    let Parts { protocol, scheme, path, authority, headers } = divide(all)?;
     if protocol != "websocket" {
         return Err(HandshakeError::OtherProtocol);
     }

@@ -78,7 +78,7 @@ pub(super) struct RefusalReader {
 
 /// How the end of the body is known (RFC 9112 6.3).
 enum Framing {
-    /// So many bytes are left.
+    /// This many bytes are left.
     Length(u64),
     Chunked(Chunked),
     UntilEof,
@@ -87,7 +87,7 @@ enum Framing {
 /// Where in the chunked coding the next byte is (RFC 9112 7.1).
 #[derive(Clone, Copy)]
 enum Chunked {
-    /// Among the digits of a chunk's size, of which there were so many.
+    /// Among the digits of a chunk's size, of which there were this many.
     Size {
         size: u64,
         digits: u8,
@@ -100,7 +100,7 @@ enum Chunked {
     SizeEnd {
         size: u64,
     },
-    /// In the data, of which so much is left.
+    /// In the data, of which this much is left.
     Data {
         left: u64,
     },

@@ -41,31 +41,8 @@ impl Uri {
     /// # Errors
     /// The first fault that was found; see [`UriError`].
     pub fn parse(text: &str) -> Result<Self, UriError> {
-        // Without a branch for each byte, many of them are looked at together.
-        let [mut has_control, mut has_fragment] = [false; 2];
-        for byte in text.bytes() {
-            has_control |= (byte <= b' ') | (byte == 0x7f);
-            has_fragment |= byte == b'#';
-        }
-        if has_control {
-            return Err(UriError::Character);
-        }
-        // RFC 6455 3: no fragment; WHATWG: not even an empty one.
-        if has_fragment {
-            return Err(UriError::Fragment);
-        }
-        let colon = text.bytes().position(|byte| byte == b':').ok_or(UriError::Scheme)?;
-        let (scheme, rest) = text.split_at(colon);
-        // RFC 6455 3: the scheme is compared without regard to case.
-        let is_scheme = |known| scheme.eq_ignore_ascii_case(known);
-        let is_secure = match scheme.len() {
-            2 if is_scheme("ws") => false,
-            3 if is_scheme("wss") => true,
-            4 if is_scheme("http") => false,
-            5 if is_scheme("https") => true,
-            _ => return Err(UriError::Scheme),
-        };
-        let rest = rest.strip_prefix("://").ok_or(UriError::Host)?;
+        check_bytes(text)?;
+        let (is_secure, rest) = split_scheme(text)?;
         // A name is searched for the end of the authority only behind it, which is mostly at once.
         let is_end = |byte| matches!(byte, b'/' | b'?');
         let name_len = name_len(rest.as_bytes());
@@ -155,6 +132,37 @@ impl fmt::Debug for Uri {
             .field("resource_bytes", &self.resource().len())
             .finish()
     }
+}
+
+/// What is wrong anywhere in a URI.
+fn check_bytes(text: &str) -> Result<(), UriError> {
+    // Without a branch for each byte, many of them are looked at together.
+    let [mut has_control, mut has_fragment] = [false; 2];
+    for byte in text.bytes() {
+        has_control |= (byte <= b' ') | (byte == 0x7f);
+        has_fragment |= byte == b'#';
+    }
+    if has_control {
+        return Err(UriError::Character);
+    }
+    // RFC 6455 3: no fragment; WHATWG: not even an empty one.
+    if has_fragment { Err(UriError::Fragment) } else { Ok(()) }
+}
+
+/// Whether the scheme is a secure one, and what follows the two slashes.
+fn split_scheme(text: &str) -> Result<(bool, &str), UriError> {
+    let colon = text.bytes().position(|byte| byte == b':').ok_or(UriError::Scheme)?;
+    let (scheme, rest) = text.split_at(colon);
+    // RFC 6455 3: the scheme is compared without regard to case.
+    let is_scheme = |known| scheme.eq_ignore_ascii_case(known);
+    let is_secure = match scheme.len() {
+        2 if is_scheme("ws") => false,
+        3 if is_scheme("wss") => true,
+        4 if is_scheme("http") => false,
+        5 if is_scheme("https") => true,
+        _ => return Err(UriError::Scheme),
+    };
+    Ok((is_secure, rest.strip_prefix("://").ok_or(UriError::Host)?))
 }
 
 /// Divides an authority into host and port.

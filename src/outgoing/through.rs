@@ -9,7 +9,7 @@ use super::{KEEP_BYTES, MOVE_BYTES, Outgoing};
 use crate::frame::{self, MAX_HEADER_BYTES};
 use crate::mask;
 
-/// So much of a payload is masked between two writes: it is still in the nearest cache when it is written.
+/// This much of a payload is masked between two writes: it is still in the nearest cache when it is written.
 const PORTION_BYTES: usize = 16 * 1024;
 /// Room that is enough to append a header.
 const HEADER_ROOM: usize = 16;

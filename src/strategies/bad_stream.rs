@@ -21,7 +21,7 @@ use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
 /// Frames from the peer of a receiver that is open, of which the first [`decided_at`](BadStream::decided_at) bytes
-/// break one rule, and what it has to report. What comes behind is not to be looked at.
+/// break one rule, and what it has to report. What comes after that is not to be looked at.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadStream {
@@ -66,11 +66,11 @@ struct Draw {
     more: u32,
     code: CloseCode,
     bad_code: CloseCode,
-    /// Valid text before and behind what is wrong.
+    /// Valid text before and after what is wrong.
     text: (String, String),
     cuts: Vec<Cut>,
     payload: Vec<u8>,
-    /// Valid things behind it, which nobody is to read.
+    /// Valid things after it, which nobody is to read.
     behind: Vec<Item>,
 }
 

@@ -16,7 +16,7 @@ use crate::state::State;
 pub(super) struct Inbox(Option<ReadBuffer>);
 
 impl Inbox {
-    /// With a buffer of so many bytes, or none.
+    /// With a buffer of this many bytes, or none.
     pub(super) fn new(capacity: Option<usize>) -> Inbox {
         Inbox(capacity.map(ReadBuffer::with_capacity))
     }

@@ -93,7 +93,7 @@ pub(super) struct Output {
     pongs: u64,
     /// Taken out and not released.
     taken: VecDeque<Segment>,
-    /// So many bytes of the first of these are released.
+    /// This many bytes of the first of these are released.
     taken_start: usize,
     released: Walk,
 }
@@ -110,7 +110,7 @@ impl Output {
         }
     }
 
-    /// The caller has sent a data frame with so much payload.
+    /// The caller has sent a data frame with this much payload.
     pub(super) fn sent(&mut self, len: usize) {
         self.sizes.push(Some(len as u64));
     }
@@ -204,6 +204,10 @@ impl Output {
         let begun = u64::from(untaken.place == Place::Header && untaken.begun > 0);
         let pongs = (all.pongs - untaken.pongs).saturating_sub(begun);
         holds(pongs <= limit, || format!("{pongs} pongs are queued, the limit is {limit}"))?;
+        let unwritten = (all.pongs - self.released.pongs).saturating_sub(begun);
+        holds(unwritten <= 2 * limit, || {
+            format!("{unwritten} pongs are queued or taken, the limit is {limit}")
+        })?;
         let Some(sent) = total else { return Ok(()) };
         let buffered = conn.buffered_amount();
         let [least, most] = [sent - self.released.most, sent - self.released.least];
@@ -251,7 +255,7 @@ struct Walk {
     first: u8,
     left: u64,
     size: Option<u64>,
-    /// The message is fragmented, and goes on; it is compressed, and so much of it, before that, is behind.
+    /// The message is fragmented, and goes on; it is compressed, and this much of it, before that, is behind.
     in_message: bool,
     is_compressed: bool,
     message: u64,
@@ -352,10 +356,10 @@ impl Walk {
                 self.closes += 1;
                 holds(self.closes == 1, || "a second Close is queued".into())?;
             }
-            9 => holds(self.closes == 0, || "a ping is queued behind the Close".into())?,
+            9 => holds(self.closes == 0, || "a ping is queued after the Close".into())?,
             10 => self.pongs += 1,
             opcode => {
-                holds(self.closes == 0, || "a data frame is queued behind the Close".into())?;
+                holds(self.closes == 0, || "a data frame is queued after the Close".into())?;
                 holds((opcode == 0) == self.in_message, || "fragments are out of order".into())?;
                 self.is_compressed =
                     if opcode == 0 { self.is_compressed } else { first & 0x40 != 0 };
@@ -385,7 +389,7 @@ impl Walk {
         Ok(())
     }
 
-    /// So much of the payload has passed; `left` is the rest.
+    /// This much of the payload has passed; `left` is the rest.
     fn payload(&mut self, n: u64) {
         let is_data = self.first & 8 == 0;
         if is_data && !self.is_compressed {

@@ -75,7 +75,7 @@ impl Pair {
         Pair::from_connections(seed, client, open(Role::Server, server))
     }
 
-    /// Two connections that were made elsewhere: with a request of your own, with permessage-deflate behind another
+    /// Two connections that were made elsewhere: with a request of your own, with permessage-deflate after another
     /// handshake, with another source of entropy.
     ///
     /// # Panics
@@ -91,7 +91,7 @@ impl Pair {
         }
     }
 
-    /// Takes it for a loop without an end, and panics, if both ends are still busy after so many turns: two ends that
+    /// Takes it for a loop without an end, and panics, if both ends are still busy after this many turns: two ends that
     /// answer each other's answers, say, or a keepalive interval that is shorter than the latency. It counts the turns
     /// at one moment, or all of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, which a message of a
     /// megabyte takes byte by byte.

@@ -121,7 +121,7 @@ impl ScriptedPeer {
         }
     }
 
-    /// A peer in this role behind an opening handshake: frames alone.
+    /// A peer in this role after the opening handshake: frames alone.
     pub fn open(role: Role) -> ScriptedPeer {
         ScriptedPeer { head: Some(0), ..ScriptedPeer::new(role) }
     }
@@ -160,7 +160,7 @@ impl ScriptedPeer {
         self.send_bytes(response.as_bytes())
     }
 
-    /// Sends the end of the transport, behind all that was sent. Nothing can be sent after it.
+    /// Sends the end of the transport, after all that was sent. Nothing can be sent after it.
     pub fn end(&mut self) -> &mut ScriptedPeer {
         self.has_ended = true;
         self

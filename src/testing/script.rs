@@ -27,7 +27,7 @@ use crate::timer::Timestamp;
 /// - `None` from [`receive`](Connection::receive) means that the input is used up; from
 ///   [`receive_from`](Connection::receive_from), that there is room to read more;
 /// - all output is well-formed, as its role has it; what is outgoing is what
-///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs behind it;
+///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs after it;
 /// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
 ///   permessage-deflate: less what was released of whole messages);
 /// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is
@@ -58,7 +58,7 @@ pub struct Script {
     /// A connection that begins open has agreed on permessage-deflate with these parameters. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
-    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of so many bytes. Default: `None`, from the
+    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of this many bytes. Default: `None`, from the
     /// bytes themselves.
     pub read_buffer: Option<usize>,
     /// Each message is given back to the connection with [`recycle`](Connection::recycle). Default: `false`.
@@ -300,7 +300,7 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
             written.extend(header.iter().chain(payload).take(n));
             Ok(n)
         });
-        holds(!is_late, || "more is shown behind what was not written".into())?;
+        holds(!is_late, || "more is shown after what was not written".into())?;
         // A frame that is compressed is queued.
         let is_queued = sent.is_err() || waited > 0 || {
             !is_shown && conn.outgoing().first().is_some_and(|first| first & 0x40 != 0)

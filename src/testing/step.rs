@@ -20,7 +20,7 @@ pub enum Step {
     Handshake,
     /// These bytes arrive in one read.
     Receive(Vec<u8>),
-    /// This frame of the peer arrives, in reads of so many bytes at the most; 0 is taken for 1.
+    /// This frame of the peer arrives, in reads of at most this many bytes; 0 is taken for 1.
     Frame(RawFrame, usize),
     /// The transport ends in the direction from the peer.
     Eof,
@@ -45,7 +45,7 @@ pub enum Step {
         /// It ends the message.
         last: bool,
     },
-    /// [`Connection::send_through`], to a transport that takes so many bytes of it and no more.
+    /// [`Connection::send_through`], to a transport that takes this many bytes of it and no more.
     SendThrough {
         /// The message.
         message: Message<'static>,
@@ -60,11 +60,11 @@ pub enum Step {
     Close(CloseCode, String),
     /// [`Connection::close_without_code`].
     CloseWithoutCode,
-    /// So many bytes are written, or all that are outgoing, if those are fewer.
+    /// This many bytes are written, or all that are outgoing, if those are fewer.
     Write(usize),
     /// [`Connection::take_outgoing`]: the piece counts as written with the next [`Write`](Step::Write).
     Take,
-    /// So much time passes, then [`Connection::tick`].
+    /// This much time passes, then [`Connection::tick`].
     Tick(Duration),
     /// [`Connection::abort`].
     Abort,

@@ -16,7 +16,7 @@ pub enum ChunkSize {
     /// As much as there is, and as there is room for.
     #[default]
     Whole,
-    /// So many bytes at the most; 1 is byte by byte, and 0 is taken for 1.
+    /// At most this many bytes; 1 is byte by byte, and 0 is taken for 1.
     Fixed(usize),
     /// Each time another number of bytes, from 1 to this one, by the wire's seed.
     Random(usize),
@@ -38,7 +38,7 @@ impl ChunkSize {
 pub enum Arrival {
     /// Nothing yet.
     Nothing,
-    /// So many bytes, at least 1.
+    /// This many bytes, at least 1.
     Bytes(usize),
     /// The writer has ended its direction: [`receive_eof`](crate::Connection::receive_eof).
     Eof,
@@ -78,7 +78,7 @@ pub struct Wire {
     /// What is done to single bytes, by their offset.
     changes: BTreeMap<u64, Change>,
     noise: Option<(u32, Random)>,
-    /// The stream ends here for the reader, whatever is written behind.
+    /// The stream ends here for the reader, whatever is written after it.
     cut: Option<(u64, Arrival)>,
     /// A write fails from here on.
     failing: u64,
@@ -137,7 +137,7 @@ impl Wire {
         self
     }
 
-    /// What is written from now on arrives so much later. Bytes never overtake each other.
+    /// What is written from now on arrives this much later. Bytes never overtake each other.
     pub fn delay(&mut self, latency: Duration) -> &mut Wire {
         self.latency = latency;
         self
@@ -233,7 +233,7 @@ impl Wire {
         Ok(n)
     }
 
-    /// The writer ends its direction: a half-close, which arrives behind all that was written. May be called again.
+    /// The writer ends its direction: a half-close, which arrives after all that was written. May be called again.
     pub fn close(&mut self, now: Timestamp) {
         if self.end.is_none() {
             self.end = Some(now + self.latency);
