@@ -1,7 +1,7 @@
 //! What a server answers: the parts of a 101 that the application chooses, and any other final response.
 //! When to answer is left to the connection, and whether an offer allows the choice to the pending upgrade.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
