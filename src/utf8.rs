@@ -395,6 +395,7 @@ mod tests {
             assert_eq!(carry.is_empty(), valid_up_to == whole.len());
             assert_eq!(carry.missing() == 0, carry.is_empty());
             assert_eq!(valid_prefix(&whole).len(), valid_up_to);
+            assert_eq!(checked_len(&whole), Some(valid_up_to));
         }
         assert_eq!(buf.take_string().as_bytes(), whole);
         assert!(buf.is_empty() && buf.valid == 0);
@@ -405,6 +406,19 @@ mod tests {
         assert_eq!(size_of::<PayloadBuf>(), 4 * size_of::<usize>());
         assert_eq!(size_of::<Utf8Carry>(), 4);
         assert_eq!(size_of::<InvalidUtf8>(), 0);
+    }
+
+    #[test]
+    fn one_high_byte_anywhere_is_not_ascii() {
+        for len in 0..80 {
+            let mut bytes = vec![0x7f; len];
+            assert!(is_ascii(&bytes), "{len}");
+            for at in 0..len {
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes), "{at} of {len}");
+                bytes[at] = 0x7f;
+            }
+        }
     }
 
     #[test]
