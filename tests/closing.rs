@@ -71,6 +71,10 @@ fn every_code_is_sent_or_refused() {
     // whatwg-gc-02 (1001 can be sent)
     for role in ROLES {
         for code in 0..=u16::MAX {
+            let named = CloseCode::new(code);
+            for (number, is_it) in [(code, true), (code ^ 1, false)] {
+                assert_eq!((named == number, number == named), (is_it, is_it), "{code}");
+            }
             let mut conn = open(role);
             let result = conn.close(code, "why");
             if may_travel(code) && !(code == 1010 && role == Role::Server) {

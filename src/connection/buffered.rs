@@ -72,10 +72,9 @@ impl Connection {
                 self.refresh();
                 return self.receive_rest(input, held);
             }
-            if let Some(event) = self.receive_payload(first, key, left, input) {
-                self.refresh();
-                return Some(event);
-            }
+            let event = self.receive_frames(Some(header), input);
+            self.refresh();
+            return event;
         }
         self.receive_any(input)
     }

@@ -130,7 +130,7 @@ impl Connection {
         let mut early = mem::take(&mut rare.early);
         let start = mem::take(&mut rare.early_start);
         let mut input = &mut early[start..];
-        let event = self.receive_frames(&mut input).map(Event::into_owned);
+        let event = self.receive_frames(None, &mut input).map(Event::into_owned);
         let left = input.len();
         if matches!(self.phase, Phase::Open | Phase::Closing) {
             if event.is_some() {
@@ -234,7 +234,7 @@ impl Connection {
         }
         let event = match self.phase {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
-            Phase::Open | Phase::Closing => self.receive_frames(input),
+            Phase::Open | Phase::Closing => self.receive_frames(None, input),
             // RFC 6455 1.4, 7.1.7: what comes after the end is discarded.
             Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {
                 *input = &mut [];
@@ -245,46 +245,44 @@ impl Connection {
         event
     }
 
-    fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    /// Receives frames up to the next event; `begun` is one of which the header was taken.
+    pub(super) fn receive_frames<'a>(
+        &mut self,
+        mut begun: Option<Header>,
+        input: &mut &'a mut [u8],
+    ) -> Option<Event<'a>> {
         loop {
-            #[cfg(feature = "deflate")]
-            if let Some(event) = self.drain_inflater() {
-                return Some(event);
-            }
-            if input.is_empty() {
-                return None;
-            }
-            let (first, key, left) = match self.frame {
-                FrameState::Payload { first, key, left } => (first, key, left),
-                FrameState::Header { .. } => match self.receive_header(input) {
-                    Ok(Some(header)) => (header.first, header.key, header.len),
-                    Ok(None) => return None,
-                    Err(error) => return Some(self.fail(error)),
-                },
+            let (first, key, left) = if let Some(header) = begun.take() {
+                (header.first, header.key, header.len)
+            } else {
+                #[cfg(feature = "deflate")]
+                if let Some(event) = self.drain_inflater() {
+                    return Some(event);
+                }
+                if input.is_empty() {
+                    return None;
+                }
+                match self.frame {
+                    FrameState::Payload { first, key, left } => (first, key, left),
+                    FrameState::Header { .. } => match self.receive_header(input) {
+                        Ok(Some(header)) => (header.first, header.key, header.len),
+                        Ok(None) => return None,
+                        Err(error) => return Some(self.fail(error)),
+                    },
+                }
             };
-            let event = self.receive_payload(first, key, left, input);
+            let event = match first & 0x08 {
+                0 => self.receive_data(first, key, left, input),
+                _ => self.receive_control(first, key, left, input),
+            };
             if event.is_some() {
                 return event;
             }
         }
     }
 
-    /// Takes what is there of a frame's payload, of which `left` bytes are to come.
-    #[inline]
-    pub(super) fn receive_payload<'a>(
-        &mut self,
-        first: u8,
-        key: [u8; 4],
-        left: u64,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        match first & 0x08 {
-            0 => self.receive_data(first, key, left, input),
-            _ => self.receive_control(first, key, left, input),
-        }
-    }
-
     /// Takes a header off the front of `input`, or what is there of it.
+    #[inline(always)]
     pub(super) fn receive_header(
         &mut self,
         input: &mut &mut [u8],

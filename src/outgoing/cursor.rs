@@ -38,16 +38,14 @@ impl FrameCursor {
         FrameCursor { compressed, ..FrameCursor::default() }
     }
 
-    /// `n` bytes inside a frame of an uncompressed message, whose header has `header` bytes and `first` as the first.
-    pub(super) fn within(first: u8, header: usize, payload: usize, n: usize) -> FrameCursor {
+    /// `n` bytes inside a data frame of an uncompressed message, whose header has `header` bytes.
+    pub(super) fn within(header: usize, payload: usize, n: usize) -> FrameCursor {
         let in_header = n.min(header);
         FrameCursor {
             header_left: (header - in_header) as u8,
-            is_data: frame::is_data(first),
+            is_data: true,
             payload_left: (payload - (n - in_header)) as u64,
-            is_pong: first & 0x0f == Opcode::Pong as u8,
-            fin: first & FIN != 0,
-            compressed: false,
+            ..FrameCursor::default()
         }
     }
 

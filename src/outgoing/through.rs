@@ -30,7 +30,7 @@ impl Outgoing {
         let written = write(&header[..size], &payload);
         let n = *written.as_ref().unwrap_or(&0);
         if n != size + payload.len() {
-            self.push_rest(first, &header[..size], payload, n);
+            self.push_rest(&header[..size], payload, n);
         }
         written.map(drop)
     }
@@ -63,7 +63,7 @@ impl Outgoing {
                 mask::append_masked(&mut wire, rest, rest_key);
                 self.start = n;
                 self.tail = wire;
-                self.begin_within(first, size, payload.len(), before + n);
+                self.begin_within(size, payload.len(), before + n);
                 return written.map(drop);
             }
             before += n;
@@ -80,7 +80,7 @@ impl Outgoing {
 
     /// Queues a frame without its first `n` bytes, which are released.
     #[cold]
-    fn push_rest(&mut self, first: u8, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
+    fn push_rest(&mut self, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
         let (size, len) = (header.len(), payload.len());
         assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
         let start = n.saturating_sub(size);
@@ -97,16 +97,16 @@ impl Outgoing {
                 self.tail.extend_from_slice(&payload[start..]);
             }
         }
-        self.begin_within(first, size, len, n);
+        self.begin_within(size, len, n);
     }
 
-    /// The queue holds the rest of one frame, which begins `n` bytes behind the frame's own beginning.
-    fn begin_within(&mut self, first: u8, header: usize, payload: usize, n: usize) {
+    /// The queue holds the rest of one data frame, which begins `n` bytes behind the frame's own beginning.
+    fn begin_within(&mut self, header: usize, payload: usize, n: usize) {
         debug_assert!(self.buffered == 0, "nothing else is queued");
         self.buffered = (payload - n.saturating_sub(header)) as u64;
         // A frame of which nothing is released can still let control frames go ahead.
         if n > 0 {
-            let cursor = FrameCursor::within(first, header, payload, n);
+            let cursor = FrameCursor::within(header, payload, n);
             let more = self.more();
             more.released = cursor;
             more.exposed = cursor;
