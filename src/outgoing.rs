@@ -293,8 +293,9 @@ impl Outgoing {
         self.tail.clear();
         self.start = 0;
         self.buffered = 0;
-        self.head = 0;
-        if self.tail.capacity() > KEEP_BYTES {
+        // The opening handshake leaves nothing behind: many connections are silent for long after it.
+        if self.head > 0 || self.tail.capacity() > KEEP_BYTES {
+            self.head = 0;
             self.tail = Vec::new();
         }
         if let Some(more) = &mut self.more {
