@@ -39,7 +39,7 @@ pub enum Event<'a> {
     Closed(Box<Closed>),
 }
 
-const _: () = assert!(size_of::<Option<Event<'_>>>() <= 32 || size_of::<usize>() > 8);
+const _: () = assert!(size_of::<Option<Event<'_>>>() <= 32 || size_of::<usize>() != 8);
 
 impl Event<'_> {
     /// The same event without a borrow; copies what was borrowed.

@@ -74,6 +74,8 @@ pub(crate) struct Timer {
     pub(crate) heard: bool,
 }
 
+const _: () = assert!(size_of::<Timer>() == 16);
+
 impl Timer {
     pub(crate) const fn new() -> Timer {
         Timer { since: 0, pinged: 0, span: Span::Unknown, heard: false }
