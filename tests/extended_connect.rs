@@ -138,6 +138,9 @@ fn requests_that_cannot_be_sent_are_refused() {
         (request().header("Host", "h"), E::ReservedHeader),
         (request().header("Upgrade", "x"), E::ReservedHeader),
         (request().header("Connection", "x"), E::ReservedHeader),
+        (request().header("Keep-Alive", "x"), E::ReservedHeader),
+        (request().header("Proxy-Connection", "x"), E::ReservedHeader),
+        (request().header("TE", "gzip"), E::ReservedHeader),
         (request().header("Sec-WebSocket-Key", "x"), E::ReservedHeader),
         (request().origin("a\0"), E::InvalidHeaderValue),
         (request().subprotocol("chat"), E::DuplicateSubprotocol),
@@ -288,5 +291,36 @@ fn origin_that_cannot_be_read_is_not_taken_for_none() {
             parsed.as_ref().map(|connect| connect.origin()).ok(),
             is_good.then_some(Some(origin))
         );
+    }
+}
+
+#[test]
+fn headers_of_a_connection_have_no_place_on_its_streams() {
+    // rfc8441-5-04; RFC 9113 8.2.2, in both directions
+    let config = config();
+    let rows = [
+        ("connection", "x", false),
+        ("keep-alive", "x", false),
+        ("proxy-connection", "x", false),
+        ("te", "gzip", false),
+        ("te", "Trailers", true),
+        ("trailer", "x", true),
+    ];
+    for (name, value, is_good) in rows {
+        let with = request().header(name, value);
+        assert_eq!(with.extended_connect(&config).is_ok(), is_good, "{name}: {value}");
+        let request = request();
+        let headers = request.extended_connect(&config).expect("a valid request");
+        let mut all = received(&headers);
+        let connect = ExtendedConnect::parse(all.iter().copied()).expect("a valid request");
+        let accepted = connect.accept(&Accept::new().header(name, value), &config);
+        assert_eq!(accepted.is_ok(), is_good, "{name}: {value}");
+        all.push((name, value.as_bytes()));
+        let parsed = ExtendedConnect::parse(all.iter().copied());
+        assert_eq!(parsed.is_ok(), is_good, "{name}: {value}");
+        if let Err(refusal) = parsed {
+            assert_eq!(refusal.to_string(), refusal.error().to_string());
+            assert_ne!(refusal.to_string(), "");
+        }
     }
 }

@@ -363,6 +363,8 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
             "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding" => {
                 return Err(MALFORMED);
             }
+            // RFC 9113 8.2.2: nor has this one, but for one value.
+            "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(MALFORMED),
             // RFC 9113 8.3: there are no other pseudo-headers in a request.
             _ if name.starts_with(':') => return Err(MALFORMED),
             _ => {
