@@ -338,7 +338,9 @@ fn segment_of(bytes: &[u8]) -> Segment {
     conn.send(bytes).unwrap();
     let header = frame(0x82, bytes, None).len() - bytes.len();
     conn.advance(header);
-    conn.take_outgoing().unwrap()
+    let segment = conn.take_outgoing().unwrap();
+    assert_eq!((&segment[..], segment.as_ref()), (bytes, bytes));
+    segment
 }
 
 proptest! {
