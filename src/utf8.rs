@@ -422,6 +422,23 @@ mod tests {
     }
 
     #[test]
+    fn long_ascii_does_not_finish_a_character() {
+        // rfc6455-8.1-01: what is known to be ASCII from the unmasking is checked together with what came before it
+        for len in [1, 100, 129, 200, 1000] {
+            for (front, is_good) in
+                [(&b"\xe2\x82"[..], false), (b"\xf0", false), (b"\xe2\x82\xac", true)]
+            {
+                for end in [false, true] {
+                    let mut buf = PayloadBuf::default();
+                    buf.append_masked_text(front, [0; 4], false).expect("more can make it text");
+                    let verdict = buf.append_masked_text(&vec![b'a'; len], [0; 4], end);
+                    assert_eq!(verdict.is_ok(), is_good, "{len} behind {front:02x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn validate_agrees_with_std_for_each_length_and_place() {
         // rfc6455-8.1-01
         let lengths = if cfg!(miri) { 120..140 } else { 0..200 };
