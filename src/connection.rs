@@ -341,15 +341,8 @@ impl Connection {
             Phase::Decision => {}
             // What came before the end is received first.
             Phase::Open | Phase::Closing if self.has_early() => {}
-            Phase::Request | Phase::Open | Phase::Closing => {
+            Phase::Request | Phase::Response | Phase::Open | Phase::Closing => {
                 self.end_without_close(CloseCause::TransportEnded);
-            }
-            Phase::Response => {
-                let cause = match self.refusal_so_far(true) {
-                    Some(error) => CloseCause::Protocol(error.into()),
-                    None => CloseCause::TransportEnded,
-                };
-                self.end_without_close(cause);
             }
             Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {}
         }
@@ -375,7 +368,7 @@ impl Connection {
     /// Ends the connection and its transport; `poll_event` reports it. A server's refusal tells more than what ended
     /// the reading of its body.
     fn end_without_close(&mut self, cause: CloseCause) {
-        let cause = match self.refusal_so_far(false) {
+        let cause = match self.refusal_so_far() {
             Some(error) => CloseCause::Protocol(error.into()),
             None => cause,
         };
@@ -506,7 +499,7 @@ impl Connection {
         }
         match (span, self.config.keepalive_interval) {
             (Span::Silence, Some(interval)) => {
-                let ping = self.keep_alive(now, interval.max(Duration::from_millis(1)));
+                let ping = self.keep_alive(now, interval);
                 Some(deadline.map_or(ping, |deadline| deadline.min(ping)))
             }
             _ => deadline,

@@ -298,10 +298,10 @@ impl Connection {
         self.fail(error.into())
     }
 
-    /// Client: the refusal whose body is being read. `at_eof`: the end of the transport may be the end of the body.
-    pub(super) fn refusal_so_far(&mut self, at_eof: bool) -> Option<HandshakeError> {
+    /// Client: the refusal whose body is being read. The end of the transport may be the end of the body.
+    pub(super) fn refusal_so_far(&mut self) -> Option<HandshakeError> {
         match &mut self.rare.as_mut()?.opening {
-            Opening::Response(handshake) => handshake.take_refusal(at_eof),
+            Opening::Response(handshake) => handshake.take_refusal(self.eof),
             _ => None,
         }
     }
