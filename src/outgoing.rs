@@ -4,6 +4,8 @@
 mod chunks;
 mod cursor;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod through;
 
 use alloc::boxed::Box;
@@ -51,6 +53,8 @@ pub(crate) struct Outgoing {
     pub(crate) blocked: bool,
     /// Something was queued since [`release_unused`](Outgoing::release_unused) last looked.
     used: bool,
+    /// A Close frame or an HTTP response that ends the connection is in the queue, and not all of it is released.
+    has_end: bool,
 }
 
 /// The parts of a queue that is long, that has control frames waiting, or that was released in the middle of a frame.
@@ -73,6 +77,8 @@ struct More {
     pongs: u32,
     /// Pongs among what is taken.
     taken_pongs: u32,
+    /// Pings that are not released, in `control` or taken.
+    pings: u32,
     /// This many bytes were taken out and not released when all was dropped: they may still be written.
     abandoned: u64,
     /// Where in `control` the latest answer to a ping begins, if none of it is released.
@@ -214,6 +220,7 @@ impl Outgoing {
         frame::append_header(&mut more.control, FIN | opcode as u8, payload.len() as u64, key);
         mask::append_masked(&mut more.control, payload, key.unwrap_or_default());
         more.pongs += u32::from(opcode == Opcode::Pong);
+        more.pings += u32::from(opcode == Opcode::Ping);
         self.more_len += (more.control.len() - before) as u64;
         self.used = true;
     }
@@ -234,6 +241,26 @@ impl Outgoing {
         self.push_control(Opcode::Pong, payload, key);
         let more = self.more();
         more.last_pong = Some(more.control.len() - frame_len);
+    }
+
+    /// Notes that what was queued last, a Close frame or a whole HTTP response, is the last that this side says. Only
+    /// pings and pongs are queued after it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
+    pub(crate) fn note_end(&mut self) {
+        self.has_end = true;
+    }
+
+    /// Whether an end was noted of which a byte is not released. It turns false once, whatever pings and pongs are
+    /// queued before or behind the end.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
+    pub(crate) fn has_unwritten_end(&self) -> bool {
+        self.has_end
+    }
+
+    /// Whether a ping of this side is not released whole.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
+    pub(crate) fn has_waiting_ping(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.pings > 0)
     }
 
     /// The first contiguous piece; empty only if the queue is.
@@ -293,6 +320,7 @@ impl Outgoing {
         self.tail.clear();
         self.start = 0;
         self.buffered = 0;
+        self.has_end = false;
         // The opening handshake leaves nothing behind: many connections are silent for long after it.
         if self.head > 0 || self.tail.capacity() > KEEP_BYTES {
             self.head = 0;
@@ -325,6 +353,7 @@ impl Outgoing {
                     more.taken.pop_front();
                 }
                 self.buffered -= more.release(&passed);
+                self.has_end &= !passed.close;
                 self.more_len -= step as u64;
                 n -= step;
                 continue;
@@ -339,6 +368,7 @@ impl Outgoing {
             more.released = cursor;
             more.pongs = more.pongs.saturating_sub(passed.pongs);
             self.buffered -= more.release(&passed);
+            self.has_end &= !passed.close;
         }
         if self.len() == 0 {
             self.reset();
@@ -510,8 +540,9 @@ impl More {
         self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
     }
 
-    /// The bytes before compression of what was passed over.
+    /// Counts what was passed over as released, and returns its payload bytes, those before compression.
     fn release(&mut self, passed: &Passed) -> u64 {
+        self.pings -= passed.pings;
         let mut bytes = passed.data;
         for _ in 0..passed.compressed {
             bytes += self.compressed.pop_front().expect("each was noted when it was queued");
@@ -527,6 +558,7 @@ impl More {
         self.compressed.clear();
         self.pongs = 0;
         self.taken_pongs = 0;
+        self.pings = 0;
         self.last_pong = None;
         self.released = FrameCursor::at_border_in(self.unfinished.is_some());
         self.exposed = self.released;

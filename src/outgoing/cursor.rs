@@ -9,7 +9,8 @@ pub(super) struct FrameCursor {
     header_left: u8,
     is_data: bool,
     payload_left: u64,
-    is_pong: bool,
+    /// The frame is a ping, a pong or a Close.
+    control: Option<Opcode>,
     /// The frame ends a message.
     fin: bool,
     /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
@@ -25,6 +26,10 @@ pub(super) struct Passed {
     pub(super) compressed: u32,
     /// Pongs that ended.
     pub(super) pongs: u32,
+    /// Pings that ended.
+    pub(super) pings: u32,
+    /// A Close frame ended.
+    pub(super) close: bool,
 }
 
 impl FrameCursor {
@@ -65,13 +70,14 @@ impl FrameCursor {
         while at < n {
             if self.at_border() {
                 let (first, len, size) = frame::decode_own(&wire[at..]);
+                let opcode = Opcode::from_first_byte(first);
                 *self = FrameCursor {
                     header_left: size as u8,
                     is_data: frame::is_data(first),
-                    is_pong: first & 0x0f == Opcode::Pong as u8,
+                    control: opcode.filter(|opcode| opcode.is_control()),
                     payload_left: len,
                     fin: first & FIN != 0,
-                    compressed: match Opcode::from_first_byte(first) {
+                    compressed: match opcode {
                         Some(Opcode::Text | Opcode::Binary) => frame::is_compressed(first),
                         _ => self.compressed,
                     },
@@ -88,7 +94,12 @@ impl FrameCursor {
             }
             if self.at_border() {
                 passed.compressed += u32::from(self.is_data && self.compressed && self.fin);
-                passed.pongs += u32::from(self.is_pong);
+                match self.control {
+                    Some(Opcode::Pong) => passed.pongs += 1,
+                    Some(Opcode::Ping) => passed.pings += 1,
+                    Some(Opcode::Close) => passed.close = true,
+                    Some(Opcode::Text | Opcode::Binary | Opcode::Continuation) | None => {}
+                }
             }
         }
         passed

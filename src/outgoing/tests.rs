@@ -1,0 +1,226 @@
+//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside, in
+//! `tests/queue.rs`.
+
+use alloc::vec::Vec;
+
+use super::*;
+
+const CLOSE: u8 = FIN | Opcode::Close as u8;
+const BINARY: u8 = FIN | Opcode::Binary as u8;
+
+/// What is queued before the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Small,
+    Ping,
+    PingAndSmall,
+    Moved,
+    Fragment,
+    Through,
+}
+
+const BEFORE: [Before; 7] = [
+    Before::Nothing,
+    Before::Small,
+    Before::Ping,
+    Before::PingAndSmall,
+    Before::Moved,
+    Before::Fragment,
+    Before::Through,
+];
+
+/// A queue with the bytes that left it.
+struct Recorded {
+    queue: Outgoing,
+    key: Option<[u8; 4]>,
+    held: Vec<Segment>,
+    written: Vec<u8>,
+}
+
+impl Recorded {
+    fn new(key: Option<[u8; 4]>, before: Before) -> Recorded {
+        let mut recorded =
+            Recorded { queue: Outgoing::default(), key, held: Vec::new(), written: Vec::new() };
+        let queue = &mut recorded.queue;
+        match before {
+            Before::Nothing => {}
+            Before::Small => queue.push(BINARY, b"abc", key),
+            Before::Ping => queue.push_control(Opcode::Ping, b"p", key),
+            Before::PingAndSmall => {
+                queue.push_control(Opcode::Ping, b"p", key);
+                queue.push(BINARY, b"abc", key);
+            }
+            Before::Moved => queue.push_owned(BINARY, alloc::vec![7; MOVE_BYTES], key),
+            Before::Fragment => queue.push(Opcode::Text as u8, b"ab", key),
+            Before::Through => {
+                let written = &mut recorded.written;
+                let write = |header: &[u8], _: &[u8]| {
+                    written.extend_from_slice(&header[..1]);
+                    Ok::<usize, ()>(1)
+                };
+                match key {
+                    None => queue.push_through(BINARY, b"through".as_slice().into(), write),
+                    Some(key) => queue.push_through_masked(BINARY, b"through", key, write),
+                }
+                .expect("it does not fail");
+            }
+        }
+        recorded
+    }
+
+    /// Moves `n` pieces out.
+    fn take(&mut self, n: usize) {
+        self.held.extend((0..n).map_while(|_| self.queue.take(16)));
+    }
+
+    /// Releases up to `n` bytes, those that are held first.
+    fn write(&mut self, n: usize) {
+        let n = n.min(self.queue.len() as usize);
+        let chunks = self.queue.chunks().map(<[u8]>::to_vec);
+        let mut shown = self.held.iter().map(|segment| segment.to_vec()).chain(chunks).flatten();
+        self.written.extend(shown.by_ref().take(n));
+        drop(shown);
+        self.queue.advance(n);
+        let mut left = n;
+        while let Some(segment) = self.held.first_mut().filter(|_| left > 0) {
+            let step = left.min(segment.len());
+            segment.start += step;
+            left -= step;
+            if segment.is_empty() {
+                self.held.remove(0);
+            }
+        }
+    }
+
+    /// Where in the written bytes each frame with this opcode ends.
+    fn ends_of(&self, opcode: Opcode) -> Vec<usize> {
+        let mut at = 0;
+        let mut ends = Vec::new();
+        while at < self.written.len() {
+            let (first, len, size) = frame::decode_own(&self.written[at..]);
+            at += size + len as usize;
+            if first & 0x0f == opcode as u8 {
+                ends.push(at);
+            }
+        }
+        ends
+    }
+}
+
+/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after it, with
+/// a ping after `ping` writes and `take` pieces moved out at a time.
+fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
+    for key in [None, Some([1, 2, 3, 4])] {
+        for before in BEFORE {
+            for first in [0, 1, 2, 3, 5, 7, 9, 12, 2000, usize::MAX] {
+                for step in [1, 2, 3, 5, 8, 13, 21, 4000, usize::MAX] {
+                    if before == Before::Moved && step < 13 {
+                        continue;
+                    }
+                    for ping in 0..5 {
+                        for take in 0..4 {
+                            check(Recorded::new(key, before), [first, step, ping, take]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_is_unwritten_until_its_last_byte_is_released() {
+    // rfc6455-5.5.1-04: whatever is queued before it, and goes ahead of it or follows it.
+    every_way(|mut recorded, [first, step, ping, take]| {
+        recorded.write(first);
+        assert!(!recorded.queue.has_unwritten_end(), "none was noted");
+        recorded.queue.push(CLOSE, b"\x03\xe8bye", recorded.key);
+        recorded.queue.note_end();
+        let mut seen = alloc::vec![(recorded.written.len(), recorded.queue.has_unwritten_end())];
+        let mut round = 0;
+        while recorded.queue.len() > 0 || round <= ping {
+            if round == ping {
+                recorded.queue.push_control(Opcode::Ping, b"late", recorded.key);
+                recorded.queue.push_pong(b"", recorded.key, 1);
+            }
+            recorded.take(take);
+            seen.push((recorded.written.len(), recorded.queue.has_unwritten_end()));
+            recorded.write(step);
+            seen.push((recorded.written.len(), recorded.queue.has_unwritten_end()));
+            round += 1;
+        }
+        let end = recorded.ends_of(Opcode::Close)[0];
+        for (released, unwritten) in seen {
+            assert_eq!(unwritten, released < end, "{released} of {end} bytes");
+        }
+    });
+}
+
+#[test]
+fn a_ping_waits_until_its_last_byte_is_released() {
+    every_way(|mut recorded, [first, step, ping, take]| {
+        let pings = usize::from(recorded.queue.has_waiting_ping());
+        recorded.take(take);
+        recorded.write(first);
+        let mut pushed = pings;
+        let mut seen = Vec::new();
+        let mut round = 0;
+        while recorded.queue.len() > 0 || round <= ping {
+            if round == ping {
+                recorded.queue.push_pong(b"", recorded.key, 1);
+                recorded.queue.push_control(Opcode::Ping, b"late", recorded.key);
+                recorded.queue.push(BINARY, b"x", recorded.key);
+                pushed += 1;
+            }
+            recorded.take(take);
+            seen.push((recorded.written.len(), pushed, recorded.queue.has_waiting_ping()));
+            recorded.write(step);
+            seen.push((recorded.written.len(), pushed, recorded.queue.has_waiting_ping()));
+            round += 1;
+        }
+        let ends = recorded.ends_of(Opcode::Ping);
+        for (released, pushed, waits) in seen {
+            let out = ends.iter().filter(|end| **end <= released).count();
+            assert_eq!(waits, out < pushed, "{released}: {ends:?}, {pushed} were queued");
+        }
+    });
+}
+
+#[test]
+fn a_response_is_unwritten_until_its_last_byte_is_released() {
+    for step in 1..=RESPONSE.len() {
+        for take in [false, true] {
+            let mut recorded = Recorded::new(None, Before::Nothing);
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(RESPONSE);
+                Ok::<(), ()>(())
+            };
+            recorded.queue.push_head(write).expect("it does not fail");
+            recorded.queue.note_end();
+            while recorded.queue.len() > 0 {
+                assert!(recorded.queue.has_unwritten_end());
+                if take {
+                    recorded.take(1);
+                }
+                recorded.write(step);
+            }
+            assert!(!recorded.queue.has_unwritten_end());
+            assert_eq!(recorded.written, RESPONSE);
+        }
+    }
+}
+
+const RESPONSE: &[u8] = b"HTTP/1.1 404 Not Found\r\n\r\n";
+
+#[test]
+fn what_is_given_up_neither_ends_nor_pings() {
+    let mut recorded = Recorded::new(None, Before::Ping);
+    recorded.queue.push(CLOSE, b"", None);
+    recorded.queue.note_end();
+    recorded.take(1);
+    recorded.queue.abandon();
+    assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
+    recorded.queue.advance(2);
+    assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
+}
