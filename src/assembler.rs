@@ -3,8 +3,10 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::event::{Chunk, Marks, Message, MessageKind};
+use crate::timer::{Deadline, LastUse, Timestamp};
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 
 /// An open message. It is in its default state between messages.
@@ -30,6 +32,8 @@ pub(crate) struct Assembler {
     pub(crate) draining: bool,
     /// The inflater has taken all of the message.
     pub(crate) finishing: bool,
+    /// When something was received last.
+    last_use: LastUse,
 }
 
 impl Assembler {
@@ -101,6 +105,23 @@ impl Assembler {
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
             self.buf.adopt(bytes);
+        }
+    }
+
+    /// Frees memory between messages if nothing was received for the time `after`; otherwise returns when that may be.
+    pub(crate) fn free_unused(
+        &mut self,
+        now: Timestamp,
+        after: Duration,
+        received: bool,
+    ) -> Option<Timestamp> {
+        match self.last_use.observe(now, after, received) {
+            Deadline::At(due) => (!self.is_open() && self.buf.capacity() > 0).then_some(due),
+            Deadline::Passed => {
+                self.release();
+                None
+            }
+            Deadline::None => None,
         }
     }
 

@@ -60,15 +60,22 @@ pub struct Config {
     pub max_queued_pongs: u8,
     /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,
-    /// How long to wait for the peer's Close, and then as long again for the end of the transport; `None`: no limit.
-    /// Default: 5 s. It begins when our Close, or the response that refuses a request, is queued, and what is queued
-    /// before must be written in it too: for large messages to slow peers, 5 s may be short.
+    /// How long to wait for the peer's Close once ours is written, and then as long again for the end of the transport;
+    /// `None`: no limit. Default: 5 s. Before our Close, or the response that refuses a request, is written, it limits
+    /// the time for which the transport takes nothing of what is queued: a slow peer gets all of it.
     pub close_timeout: Option<Duration>,
-    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`.
+    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that the
+    /// transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a sign
+    /// of life too; bytes that it takes at once are none, since a kernel also takes them for a peer that is gone. While
+    /// the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count, since we may
+    /// be the ones who do not read: then a backlog of which nothing was taken for so long ends it.
     pub idle_timeout: Option<Duration>,
-    /// Silence of the peer after which a ping is sent; `None`: never. Default: `None`. With an
-    /// [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
+    /// Silence of the peer after which a ping is sent, unless one waits to be written; `None`: never. Default: `None`.
+    /// With an [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
     pub keepalive_interval: Option<Duration>,
+    /// Memory that a connection keeps for what comes next (buffers, codecs) is freed when it was not used for so long, as
+    /// [`tick`](crate::Connection::tick) tells the time: rounded up to 1/8 s, and an hour at the most. Default: 1 s.
+    pub release_after: Duration,
     /// A client fails the handshake if it offered subprotocols and the server chose none, as browsers do; RFC 6455
     /// lets it go on. Default: `false`.
     pub require_subprotocol: bool,
@@ -103,6 +110,7 @@ impl Default for Config {
             close_timeout: Some(Duration::from_secs(5)),
             idle_timeout: None,
             keepalive_interval: None,
+            release_after: Duration::from_secs(1),
             require_subprotocol: false,
             #[cfg(feature = "deflate")]
             deflate: None,

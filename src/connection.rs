@@ -23,7 +23,7 @@ use crate::event::{Chunk, CloseCause, Closed, Event, Timeout};
 use crate::frame::{FIN, MAX_CONTROL_BYTES, Opcode};
 use crate::outgoing::{Outgoing, OutgoingChunks, Segment};
 use crate::state::{Role, State};
-use crate::timer::{Span, Timer, Timestamp};
+use crate::timer::{Deadline, Span, Timer, Timestamp};
 use crate::utf8::Utf8Carry;
 use opening::Opening;
 use receive::{FrameState, Short};
@@ -63,8 +63,8 @@ pub struct Connection {
     phase: Phase,
     /// Which frames can take the short way through `receive`; kept by `refresh`.
     short: Short,
-    /// The peer will send nothing more.
-    eof: bool,
+    /// Which directions of the transport have ended.
+    ended: Ended,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8);
@@ -72,13 +72,14 @@ const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8)
 /// Where a connection is:
 ///
 /// ```text
-/// server  Request ─► Decision ─┐                      both Close frames exist
-///                              ├─► Open ─► Closing ─┬─► Flushing (server) ─┐
-/// client  Response ────────────┘      └─────────────┴─► Waiting (client) ──┼─► Finished
-/// any of these, failed, refused or timed out ───────► Draining ────────────┘
+/// server  Request ─► Decision ─┐                                    the peer's Close has arrived
+///                              ├─► Open ─┬─► Closing ───────┬─► Flushing (server) ─┐
+/// client  Response ────────────┘         └─► WriteClosed ───┴─► Waiting (client) ──┼─► Finished
+/// any of these, failed, refused or timed out ────────────────► Draining ───────────┘
 /// ```
 ///
-/// Any of them may be left for `Finished` at once, by `abort` or the end of the transport.
+/// Any of them may be left for `Finished` at once, by `abort` or the end of the transport; `Closing` is left for
+/// `WriteClosed` if our Close cannot be written any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Server: the request's head is being read.
@@ -91,6 +92,9 @@ enum Phase {
     Open,
     /// Our Close was queued; the peer's is expected.
     Closing,
+    /// The write side of the transport has ended before our Close was out; the peer's Close is expected, and is the
+    /// first of the two.
+    WriteClosed,
     /// Closed: the server ends the transport as soon as all is written (RFC 6455 7.1.1).
     Flushing,
     /// Closed: the client waits for the server to end the transport (RFC 6455 7.1.1).
@@ -107,9 +111,42 @@ impl Phase {
         match self {
             Phase::Request | Phase::Decision | Phase::Response => State::Connecting,
             Phase::Open => State::Open,
-            Phase::Closing => State::Closing,
+            Phase::Closing | Phase::WriteClosed => State::Closing,
             Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => State::Closed,
         }
+    }
+
+    /// Whether what arrives are frames that are received.
+    fn receives_frames(self) -> bool {
+        matches!(self.state(), State::Open | State::Closing)
+    }
+}
+
+/// Which directions of the transport have ended, as the caller has told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ended(u8);
+
+impl Ended {
+    const READ: u8 = 1;
+    const WRITE: u8 = 2;
+
+    /// Notes an end, and returns whether it was known.
+    fn note(&mut self, side: u8) -> bool {
+        let known = self.0 & side != 0;
+        self.0 |= side;
+        known
+    }
+
+    /// The peer will send nothing more.
+    #[inline]
+    fn read(self) -> bool {
+        self.0 & Ended::READ != 0
+    }
+
+    /// Nothing more can be written.
+    #[inline]
+    fn write(self) -> bool {
+        self.0 & Ended::WRITE != 0
     }
 }
 
@@ -171,7 +208,7 @@ impl Connection {
             role,
             phase,
             short: Short::Never,
-            eof: false,
+            ended: Ended::default(),
         }
     }
 
@@ -240,8 +277,19 @@ impl Connection {
     /// If `n` is more than [`outgoing_len`](Connection::outgoing_len).
     #[inline]
     pub fn advance(&mut self, n: usize) {
-        self.outgoing.advance(n);
-        if self.outgoing.blocked && self.outgoing.len() <= self.config.low_water_bytes {
+        if self.outgoing.advance_whole(n) {
+            self.timer.note_emptied();
+        } else {
+            self.advance_partly(n);
+        }
+    }
+
+    fn advance_partly(&mut self, n: usize) {
+        self.outgoing.advance_partly(n);
+        if n > 0 {
+            self.timer.note_written(self.outgoing.len() > 0);
+        }
+        if self.outgoing.len() <= self.config.low_water_bytes {
             self.outgoing.blocked = false;
         }
     }
@@ -290,28 +338,30 @@ impl Connection {
             | Phase::Response
             | Phase::Open
             | Phase::Closing
+            | Phase::WriteClosed
             | Phase::Waiting
-            | Phase::Draining => !self.eof,
+            | Phase::Draining => !self.ended.read(),
             Phase::Decision | Phase::Flushing | Phase::Finished => false,
         }
     }
 
-    /// Whether the write side of the transport should be shut down now (a half-close), so that the peer gets what was
-    /// written and an end, while its own bytes are still read. It stays true until the end; shutting down again does
-    /// no harm, and its errors mean no more than that the peer is gone already.
+    /// Whether the write side of the transport should be shut down now (a half-close; with TLS a close_notify, with
+    /// HTTP/2 an END_STREAM), so that the peer gets what was written and an end, while its own bytes are still read.
+    /// It stays true until [`write_closed`](Connection::write_closed) tells that this was done, or failed.
     pub fn wants_shutdown(&self) -> bool {
+        if self.ended.write() || self.outgoing.len() > 0 {
+            return false;
+        }
         match self.phase {
-            // RFC 6455 7.1.1: the server is the first to close; a client leaves it to the server.
-            Phase::Draining | Phase::Flushing => {
-                self.role == Role::Server && self.outgoing.len() == 0
-            }
-            Phase::Finished => self.outgoing.len() == 0,
+            // RFC 6455 7.1.1: the server is the first to end its side; a client does so when the server has.
+            Phase::Draining => self.role == Role::Server || self.is_finished(),
+            Phase::Waiting | Phase::Flushing | Phase::Finished => self.is_finished(),
             Phase::Request
             | Phase::Decision
             | Phase::Response
             | Phase::Open
             | Phase::Closing
-            | Phase::Waiting => false,
+            | Phase::WriteClosed => false,
         }
     }
 
@@ -322,10 +372,13 @@ impl Connection {
             Phase::Finished => true,
             Phase::Flushing => self.outgoing.len() == 0,
             // The peer's end was seen, but it may still read.
-            Phase::Waiting | Phase::Draining => self.eof && self.outgoing.len() == 0,
-            Phase::Request | Phase::Decision | Phase::Response | Phase::Open | Phase::Closing => {
-                false
-            }
+            Phase::Waiting | Phase::Draining => self.ended.read() && self.outgoing.len() == 0,
+            Phase::Request
+            | Phase::Decision
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed => false,
         }
     }
 
@@ -333,18 +386,50 @@ impl Connection {
     /// from the peer this is an end with code 1006 (RFC 6455 7.1.5), which [`poll_event`](Connection::poll_event)
     /// then reports. What is queued after the closing handshake is still to be written. May be called again.
     pub fn receive_eof(&mut self) {
-        if core::mem::replace(&mut self.eof, true) {
+        if self.ended.note(Ended::READ) {
             return;
         }
         match self.phase {
             // The answer to the request can still reach the peer.
             Phase::Decision => {}
             // What came before the end is received first.
-            Phase::Open | Phase::Closing if self.has_early() => {}
-            Phase::Request | Phase::Response | Phase::Open | Phase::Closing => {
-                self.end_without_close(CloseCause::TransportEnded);
-            }
+            Phase::Open | Phase::Closing | Phase::WriteClosed if self.has_early() => {}
+            Phase::Request
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed => self.end_without_close(CloseCause::TransportEnded),
             Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {}
+        }
+        self.refresh();
+    }
+
+    /// The write side of the transport is over: a write has failed, or the shutdown that
+    /// [`wants_shutdown`](Connection::wants_shutdown) asked for was done. What is queued is dropped; the
+    /// [buffered amount](Connection::buffered_amount) stays as it is. May be called again.
+    ///
+    /// A transport that fails for writing may still deliver what the peer said last. So if our Close was not written
+    /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
+    /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code, with
+    /// [`CloseCause::Peer`]. A client still receives the response to its request. A server whose response cannot be
+    /// written any more is finished at once, with [`CloseCause::Aborted`].
+    pub fn write_closed(&mut self) {
+        if self.ended.note(Ended::WRITE) {
+            return;
+        }
+        let is_close_out = !self.outgoing.has_unwritten_end();
+        self.outgoing.abandon();
+        match self.phase {
+            Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
+            Phase::Open => self.phase = Phase::WriteClosed,
+            Phase::Closing if !is_close_out => self.phase = Phase::WriteClosed,
+            Phase::Response
+            | Phase::Closing
+            | Phase::WriteClosed
+            | Phase::Flushing
+            | Phase::Waiting
+            | Phase::Draining
+            | Phase::Finished => {}
         }
         self.refresh();
     }
@@ -417,20 +502,25 @@ impl Connection {
         Closed::abnormal(CloseCause::Protocol(error))
     }
 
-    /// Queues a Close frame after all that is queued. RFC 6455 5.5.1: it is the last frame that carries anything of
-    /// ours.
+    /// Queues a Close frame after all that is queued, unless nothing can be written any more. RFC 6455 5.5.1: no data
+    /// follows it.
     fn queue_close(&mut self, body: &CloseBody) {
+        if self.ended.write() {
+            return;
+        }
         let key = match self.role {
             Role::Client => Some(self.close_key),
             Role::Server => None,
         };
         self.outgoing.push(FIN | Opcode::Close as u8, body.as_bytes(), key);
         self.outgoing.sending = None;
+        self.outgoing.note_end();
     }
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before go out first; messages of the peer still arrive. Before the connection is open there is nobody
-    /// to tell, and it is ended. When it is closing or closed already, nothing happens.
+    /// sent before go out first; messages of the peer still arrive. A request that waits for a decision is answered by
+    /// 503; before that, and on a client that is not open yet, there is nobody to tell: the connection ends with
+    /// [`CloseCause::Aborted`]. When it is closing or closed already, nothing happens.
     ///
     /// # Errors
     ///
@@ -453,63 +543,96 @@ impl Connection {
     }
 
     fn start_close(&mut self, body: &CloseBody) {
-        match self.phase.state() {
-            State::Connecting => self.end_without_close(CloseCause::Aborted),
-            State::Open => {
+        match self.phase {
+            Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
+            Phase::Decision => self.answer_by(503, CloseCause::Aborted),
+            Phase::Open => {
                 self.queue_close(body);
                 self.phase = Phase::Closing;
             }
-            State::Closing | State::Closed => {}
+            Phase::Closing
+            | Phase::WriteClosed
+            | Phase::Flushing
+            | Phase::Waiting
+            | Phase::Draining
+            | Phase::Finished => {}
         }
         self.refresh();
     }
 
     /// Tells what time it is, and returns when to call again at the latest; `None` if there is nothing to wait for.
     /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
-    /// hang on this call: a program that never makes it has none. It also gives a buffer back that was not used since
-    /// the last call.
+    /// hang on this call: a program that never makes it has none. It also frees memory that was not used for
+    /// [`Config::release_after`].
+    ///
+    /// Elapsed time alone decides, not how often this is called. The first call at or past a deadline ends nothing, and
+    /// asks to be called again a millisecond later: a process that was stopped can read first what has arrived
+    /// meanwhile. A later call ends the connection, unless something was received in between.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
-        self.outgoing.release_unused();
-        if !self.timer.heard {
-            self.message.release();
+        if self.is_finished() {
+            self.release_memory();
+            return None;
         }
-        #[cfg(feature = "deflate")]
-        if let Some(codec) = &mut self.codec {
-            codec.release_unused();
-        }
-        let span = match self.phase {
-            Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
-            Phase::Open => Span::Silence,
-            Phase::Closing => Span::Closing,
-            Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
-            Phase::Finished => return None,
-        };
-        self.timer.observe(now, span);
+        let memory = self.free_unused(now);
+        let span = self.span();
         let limit = match span {
             Span::Handshake => self.config.handshake_timeout,
-            Span::Silence => self.config.idle_timeout,
-            Span::Closing | Span::Linger => self.config.close_timeout,
-            Span::Unknown => None,
+            Span::Silence | Span::Congestion => self.config.idle_timeout,
+            Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
+            Span::Idle => None,
         };
-        let deadline = limit.map(|limit| self.timer.deadline(now, limit));
-        if deadline.is_some_and(|deadline| now >= deadline) {
-            self.time_out(span);
-            self.refresh();
-            return self.tick(now);
-        }
-        match (span, self.config.keepalive_interval) {
-            (Span::Silence, Some(interval)) => {
-                let ping = self.keep_alive(now, interval);
-                Some(deadline.map_or(ping, |deadline| deadline.min(ping)))
+        let deadline = match self.timer.observe(now, span, limit) {
+            Deadline::None => None,
+            Deadline::At(deadline) => Some(deadline),
+            Deadline::Passed => {
+                self.time_out(span);
+                self.refresh();
+                return self.tick(now);
             }
-            _ => deadline,
+        };
+        let ping = match (self.phase, self.config.keepalive_interval) {
+            (Phase::Open, Some(interval)) if !self.timer.is_late() => {
+                Some(self.keep_alive(now, interval))
+            }
+            _ => None,
+        };
+        [memory, deadline, ping].into_iter().flatten().min()
+    }
+
+    /// What the time runs for.
+    fn span(&self) -> Span {
+        match self.phase {
+            Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
+            Phase::Open if self.is_congested() => Span::Congestion,
+            Phase::Open => Span::Silence,
+            Phase::Closing | Phase::Flushing | Phase::Waiting | Phase::Draining
+                if self.outgoing.has_unwritten_end() =>
+            {
+                Span::Flush
+            }
+            Phase::Closing | Phase::WriteClosed => Span::Closing,
+            Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
+            Phase::Finished => Span::Idle,
         }
     }
 
-    /// Sends a ping if the silence is as long as that, and returns when the next is due.
+    /// Frees memory that was not used for [`Config::release_after`], and returns when the next is due.
+    fn free_unused(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let after = self.config.release_after;
+        let queue = self.outgoing.free_unused(now, after, &mut self.timer.queue_used);
+        let received = self.timer.has_received();
+        let message = self.message.free_unused(now, after, received);
+        #[cfg(feature = "deflate")]
+        let codec = self.codec.as_mut().and_then(|codec| codec.free_unused(now, after));
+        #[cfg(not(feature = "deflate"))]
+        let codec = None;
+        [queue, message, codec].into_iter().flatten().min()
+    }
+
+    /// Sends a ping if the silence is as long as that and none waits to be written, and returns when the next is due.
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
         let (due, next) = self.timer.ping_due(now, interval);
-        if due {
+        if due && !self.outgoing.has_waiting_ping() {
             // A ping that cannot be queued is made up for by the next.
             let _ = self.ping(b"");
         }
@@ -520,14 +643,16 @@ impl Connection {
     fn time_out(&mut self, span: Span) {
         match span {
             Span::Handshake => self.time_out_opening(),
-            Span::Silence => {
+            Span::Silence | Span::Congestion => {
                 let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
                 self.queue_close(&body.expect("code and reason can be sent"));
                 self.end(Phase::Draining);
                 self.rare().pending = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
             }
-            Span::Closing => self.end_without_close(CloseCause::TimedOut(Timeout::Close)),
-            Span::Linger | Span::Unknown => {
+            Span::Flush | Span::Closing if self.phase.state() == State::Closing => {
+                self.end_without_close(CloseCause::TimedOut(Timeout::Close));
+            }
+            Span::Flush | Span::Closing | Span::Linger | Span::Idle => {
                 self.outgoing.abandon();
                 self.phase = Phase::Finished;
             }
@@ -563,9 +688,9 @@ impl Connection {
     /// Works out anew which frames can take the short way; to be called whenever the state may have changed.
     fn refresh(&mut self) {
         self.tidy();
-        let short = matches!(self.phase, Phase::Open | Phase::Closing)
+        let short = self.phase.receives_frames()
             && self.rare.is_none()
-            && !self.eof
+            && !self.ended.read()
             && self.frame.is_between_frames()
             && !self.message.is_open()
             && self.config.delivery == Delivery::Messages

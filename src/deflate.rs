@@ -14,8 +14,10 @@ pub(crate) use deflater::{Deflater, compress_alone};
 pub(crate) use inflater::{Inflater, Step};
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::state::Role;
+use crate::timer::{Deadline, LastUse, Timestamp};
 
 /// The codecs of one connection, and the buffers that they use while it is busy.
 pub(crate) struct Codec {
@@ -26,8 +28,9 @@ pub(crate) struct Codec {
     pub(crate) compressed: Vec<u8>,
     /// The fragmented message that is being sent is compressed; this many bytes of it are.
     pub(crate) sending: Option<u64>,
-    /// Used since the last look.
+    /// Used since [`free_unused`](Codec::free_unused) last looked.
     pub(crate) used: bool,
+    last_use: LastUse,
 }
 
 impl Codec {
@@ -46,6 +49,7 @@ impl Codec {
             compressed: Vec::new(),
             sending: None,
             used: false,
+            last_use: LastUse::NEVER,
         }
     }
 
@@ -56,11 +60,22 @@ impl Codec {
         self.compressed = Vec::new();
     }
 
-    /// The same, if nothing was done since the last call.
-    pub(crate) fn release_unused(&mut self) {
-        if !core::mem::take(&mut self.used) {
-            self.release_memory();
+    /// The same, if nothing was done for the time `after`; otherwise returns when that may be.
+    pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
+        let used = core::mem::take(&mut self.used);
+        match self.last_use.observe(now, after, used) {
+            Deadline::At(due) => self.owns_memory().then_some(due),
+            Deadline::Passed => {
+                self.release_memory();
+                None
+            }
+            Deadline::None => None,
         }
+    }
+
+    /// Whether there is something that [`release_memory`](Codec::release_memory) frees.
+    fn owns_memory(&self) -> bool {
+        self.inflater.owns_memory() || self.deflater.owns_memory() || self.compressed.capacity() > 0
     }
 }
 

@@ -11,11 +11,13 @@ mod through;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::Shared;
 use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
+use crate::timer::{Deadline, LastUse, Timestamp};
 use cursor::{FrameCursor, Passed};
 use segment::Piece;
 
@@ -51,7 +53,7 @@ pub(crate) struct Outgoing {
     pub(crate) sending: Option<MessageKind>,
     /// The queue went over its high mark, and not below its low one since.
     pub(crate) blocked: bool,
-    /// Something was queued since [`release_unused`](Outgoing::release_unused) last looked.
+    /// Something was queued since [`free_unused`](Outgoing::free_unused) last looked.
     used: bool,
     /// A Close frame or an HTTP response that ends the connection is in the queue, and not all of it is released.
     has_end: bool,
@@ -245,20 +247,17 @@ impl Outgoing {
 
     /// Notes that what was queued last, a Close frame or a whole HTTP response, is the last that this side says. Only
     /// pings and pongs are queued after it.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
     pub(crate) fn note_end(&mut self) {
         self.has_end = true;
     }
 
     /// Whether an end was noted of which a byte is not released. It turns false once, whatever pings and pongs are
     /// queued before or behind the end.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
     pub(crate) fn has_unwritten_end(&self) -> bool {
         self.has_end
     }
 
     /// Whether a ping of this side is not released whole.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the connection does not ask yet"))]
     pub(crate) fn has_waiting_ping(&self) -> bool {
         self.more.as_ref().is_some_and(|more| more.pings > 0)
     }
@@ -298,20 +297,15 @@ impl Outgoing {
         }
     }
 
-    /// Releases the first `n` bytes.
-    ///
-    /// # Panics
-    ///
-    /// If there are fewer.
+    /// Releases the first `n` bytes if these are all, and the queue is short; otherwise returns `false`, and
+    /// [`advance_partly`](Outgoing::advance_partly) must be called.
     #[inline]
-    pub(crate) fn advance(&mut self, n: usize) {
-        if self.more_len == 0 && n == self.tail.len() - self.start {
-            if n > 0 {
-                self.reset();
-            }
-        } else {
-            self.advance_partly(n);
+    pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
+        let is_whole = self.more_len == 0 && n == self.tail.len() - self.start && n > 0;
+        if is_whole {
+            self.reset();
         }
+        is_whole
     }
 
     /// The queue has become empty.
@@ -320,6 +314,7 @@ impl Outgoing {
         self.tail.clear();
         self.start = 0;
         self.buffered = 0;
+        self.blocked = false;
         self.has_end = false;
         // The opening handshake leaves nothing behind: many connections are silent for long after it.
         if self.head > 0 || self.tail.capacity() > KEEP_BYTES {
@@ -334,7 +329,15 @@ impl Outgoing {
         }
     }
 
-    fn advance_partly(&mut self, mut n: usize) {
+    /// Releases the first `n` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub(crate) fn advance_partly(&mut self, mut n: usize) {
+        if n == 0 {
+            return;
+        }
         if let Some(more) = self.more.as_mut().filter(|more| more.abandoned >= n as u64) {
             more.abandoned -= n as u64;
             return;
@@ -465,22 +468,33 @@ impl Outgoing {
         }
     }
 
-    /// Gives memory back if nothing is queued, and nothing was since the last call.
-    pub(crate) fn release_unused(&mut self) {
-        if !core::mem::take(&mut self.used) {
-            self.release_memory();
+    /// Frees memory if nothing is queued, and nothing was for the time `after`; otherwise returns when that may be.
+    pub(crate) fn free_unused(
+        &mut self,
+        now: Timestamp,
+        after: Duration,
+        last_use: &mut LastUse,
+    ) -> Option<Timestamp> {
+        let used = core::mem::take(&mut self.used) || self.len() > 0;
+        match last_use.observe(now, after, used) {
+            Deadline::At(due) if self.len() == 0 && self.owns_memory() => Some(due),
+            Deadline::Passed => {
+                self.release_memory();
+                None
+            }
+            Deadline::At(_) | Deadline::None => None,
         }
+    }
+
+    fn owns_memory(&self) -> bool {
+        self.tail.capacity() > 0 || self.more.as_ref().is_some_and(|more| more.is_idle())
     }
 
     /// Gives memory back if nothing is queued.
     pub(crate) fn release_memory(&mut self) {
         if self.len() == 0 {
             self.tail = Vec::new();
-            if self
-                .more
-                .as_ref()
-                .is_some_and(|more| more.unfinished.is_none() && more.abandoned == 0)
-            {
+            if self.more.as_ref().is_some_and(|more| more.is_idle()) {
                 self.more = None;
             }
         }
@@ -535,6 +549,11 @@ impl Outgoing {
 }
 
 impl More {
+    /// Whether nothing has to be remembered while the queue is empty.
+    fn is_idle(&self) -> bool {
+        self.unfinished.is_none() && self.abandoned == 0
+    }
+
     /// Whether the next bytes are those of control frames: one of them is begun, or no frame of data is.
     fn is_control_next(&self) -> bool {
         self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())

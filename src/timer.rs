@@ -47,58 +47,164 @@ impl core::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// What the timers run for. Each has one timer, which starts when the time is told for the first time in it.
+/// What the timer measures. Each span has its own time, which starts when the connection is first told the time in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
-    /// The time was never told.
-    Unknown,
+    /// Nothing: the time was never told, or the connection is finished.
+    Idle,
     /// The opening handshake.
     Handshake,
-    /// The open connection, since the peer was last heard.
+    /// The open connection, since the peer gave the last sign of life.
     Silence,
-    /// The closing handshake, up to the peer's Close.
+    /// The open connection while it is congested, since the transport last took bytes of the backlog.
+    Congestion,
+    /// Our last bytes (a Close frame, an HTTP response) wait in the queue: since the transport last took bytes of the
+    /// backlog.
+    Flush,
+    /// The closing handshake, from our Close on the wire to the peer's.
     Closing,
     /// The time for which the transport outlives the connection.
     Linger,
 }
 
-/// One running timer.
+/// When something that runs out does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// It has no limit.
+    None,
+    /// Not yet: the caller must tell the time at this moment at the latest.
+    At(Timestamp),
+    /// It has run out.
+    Passed,
+}
+
+/// One running timer, and the signs of life since the time was last told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timer {
-    /// Milliseconds, rounded up, modulo 2^64.
+    /// Milliseconds, rounded up, modulo 2^64: when the span, or its last sign of life, began. Once `LATE` is set: when
+    /// the deadline was first seen to have passed.
     since: u64,
-    /// The interval of the silence in which the last ping was due.
-    pinged: u32,
+    /// The number of the keepalive interval in which the last ping was due. Once `LATE` is set: the milliseconds from
+    /// `since` to the last tick before which something was received.
+    mark: u32,
     span: Span,
-    /// The peer was heard since the time was last told.
-    pub(crate) heard: bool,
+    /// The bits below.
+    signs: u8,
+    /// When the outgoing queue was last used.
+    pub(crate) queue_used: LastUse,
 }
+
+/// Bytes were received since the time was last told.
+const HEARD: u8 = 1;
+/// The last `advance` left bytes in the queue: there is a backlog.
+const BACKLOG: u8 = 1 << 1;
+/// The transport took bytes of a backlog since the time was last told.
+const PROGRESS: u8 = 1 << 2;
+/// A tick has seen that the deadline has passed.
+const LATE: u8 = 1 << 3;
+
+/// After a deadline, the time until the tick that ends something: the caller reads in between.
+const GRACE: Duration = Duration::from_millis(1);
 
 const _: () = assert!(size_of::<Timer>() == 16);
 
 impl Timer {
     pub(crate) const fn new() -> Timer {
-        Timer { since: 0, pinged: 0, span: Span::Unknown, heard: false }
+        Timer { since: 0, mark: 0, span: Span::Idle, signs: 0, queue_used: LastUse::NEVER }
     }
 
-    /// Notes the time: it begins a new span, or a new silence, if there is one.
-    pub(crate) fn observe(&mut self, now: Timestamp, span: Span) {
-        let heard = core::mem::take(&mut self.heard);
-        if self.span != span || (span == Span::Silence && heard) {
-            *self = Timer { since: millis(now) as u64, pinged: 0, span, heard: false };
+    /// Bytes were received.
+    #[inline]
+    pub(crate) fn note_received(&mut self) {
+        self.signs |= HEARD;
+    }
+
+    /// Whether bytes were received since the time was last told.
+    pub(crate) fn has_received(&self) -> bool {
+        self.signs & HEARD != 0
+    }
+
+    /// The transport has taken all bytes that were queued.
+    #[inline]
+    pub(crate) fn note_emptied(&mut self) {
+        if self.signs & BACKLOG != 0 {
+            self.note_written(false);
         }
+    }
+
+    /// The transport has taken bytes, and left some or none. What it takes at once is no sign of life: a kernel also
+    /// takes bytes for a peer that is gone.
+    pub(crate) fn note_written(&mut self, left: bool) {
+        if self.signs & BACKLOG != 0 {
+            self.signs |= PROGRESS;
+        }
+        self.signs = self.signs & !BACKLOG | if left { BACKLOG } else { 0 };
+    }
+
+    /// Tells the time in `span`, which lasts for `limit`.
+    ///
+    /// The first call at or past the deadline only notes that it is late, since a process that was stopped has bytes
+    /// to read. A later call finds that the time has passed, unless something was received in between; then it asks
+    /// to be called once more, for as long as `limit` at the most.
+    pub(crate) fn observe(
+        &mut self,
+        now: Timestamp,
+        span: Span,
+        limit: Option<Duration>,
+    ) -> Deadline {
+        let restarts = match span {
+            Span::Silence => HEARD | PROGRESS,
+            Span::Congestion | Span::Flush => PROGRESS,
+            Span::Idle | Span::Handshake | Span::Closing | Span::Linger => 0,
+        };
+        if self.span != span || self.signs & restarts != 0 {
+            self.since = millis(now);
+            self.mark = 0;
+            self.span = span;
+            self.signs &= BACKLOG;
+        }
+        let Some(limit) = limit else {
+            self.signs &= BACKLOG;
+            return Deadline::None;
+        };
+        if self.signs & LATE == 0 {
+            self.signs &= BACKLOG;
+            let deadline = self.deadline(now, limit);
+            if now < deadline {
+                return Deadline::At(deadline);
+            }
+            self.signs |= LATE;
+            self.since = millis(now);
+            self.mark = 0;
+            return Deadline::At(self.deadline(now, GRACE));
+        }
+        let elapsed = self.elapsed(now);
+        if elapsed > u64::from(self.mark) {
+            let is_within = u128::from(elapsed) < limit.as_millis();
+            match u32::try_from(elapsed) {
+                Ok(elapsed) if is_within && self.has_received() => self.mark = elapsed,
+                _ => return Deadline::Passed,
+            }
+            self.signs &= !HEARD;
+        }
+        Deadline::At(self.deadline(now, Duration::from_millis(u64::from(self.mark)) + GRACE))
+    }
+
+    /// Whether a tick has seen that the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.signs & LATE != 0
     }
 
     /// Milliseconds since the span began; 0 for a clock that went back before it.
     fn elapsed(&self, now: Timestamp) -> u64 {
-        let elapsed = (millis(now) as u64).wrapping_sub(self.since) as i64;
+        let elapsed = millis(now).wrapping_sub(self.since) as i64;
         elapsed.max(0) as u64
     }
 
     /// The moment `after` the start of the span: never earlier, and less than a millisecond later.
-    pub(crate) fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
-        let elapsed = (millis(now) as u64).wrapping_sub(self.since) as i64;
-        let start = millis(now).saturating_add_signed(-i128::from(elapsed));
+    fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
+        let elapsed = millis(now).wrapping_sub(self.since) as i64;
+        let start = whole_millis(now).saturating_add_signed(-i128::from(elapsed));
         let whole = u64::try_from(start / 1000).map_or(Duration::MAX, Duration::from_secs);
         let start = whole.saturating_add(Duration::from_millis((start % 1000) as u64));
         Timestamp(start.saturating_add(after))
@@ -107,38 +213,105 @@ impl Timer {
     /// Whether a ping is due, one in each `interval` of the silence, rounded up to a millisecond, and when the next is.
     /// After a late call one is enough for all that were missed.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
+        debug_assert!(!self.is_late(), "the mark counts intervals");
         let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         let interval = interval.max(1);
         let passed = self.elapsed(now) / interval;
-        let due = passed > u64::from(self.pinged);
+        let due = passed > u64::from(self.mark);
         match u32::try_from(passed) {
-            Ok(passed) => self.pinged = passed,
+            Ok(passed) => self.mark = passed,
             // The clock has jumped farther than intervals are counted: they are counted anew.
             Err(_) => {
-                self.since = millis(now) as u64;
-                self.pinged = 0;
+                self.since = millis(now);
+                self.mark = 0;
             }
         }
-        let next = interval.saturating_mul(u64::from(self.pinged) + 1);
+        let next = interval.saturating_mul(u64::from(self.mark) + 1);
         (due, self.deadline(now, Duration::from_millis(next)))
     }
 }
 
 /// Milliseconds, rounded up.
-fn millis(now: Timestamp) -> u128 {
-    now.0.as_nanos().div_ceil(1_000_000)
+fn whole_millis(now: Timestamp) -> u128 {
+    u128::from(now.0.as_secs()) * 1000 + u128::from(now.0.subsec_nanos().div_ceil(1_000_000))
+}
+
+/// The same modulo 2^64.
+fn millis(now: Timestamp) -> u64 {
+    whole_millis(now) as u64
+}
+
+/// When memory was last used, in eighths of a second modulo 2^16, as ticks tell the time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastUse(u16);
+
+/// The longest time after which unused memory is freed, in eighths of a second: an hour.
+const MOST_EIGHTHS: u16 = 3600 * 8;
+
+const _: () = assert!(MOST_EIGHTHS < u16::MAX / 2);
+
+impl LastUse {
+    pub(crate) const NEVER: LastUse = LastUse(0);
+
+    /// Tells the time, and whether the memory was `used` since the last call. It is to be freed when it was not used for
+    /// `after`, rounded up to an eighth of a second and at most an hour: then the answer is [`Deadline::Passed`].
+    pub(crate) fn observe(&mut self, now: Timestamp, after: Duration, used: bool) -> Deadline {
+        let millis = whole_millis(now);
+        let eighths = millis / 125;
+        if used {
+            self.0 = millis.div_ceil(125) as u16;
+        }
+        let after = after.as_millis().div_ceil(125).min(u128::from(MOST_EIGHTHS)) as u16;
+        let mut elapsed = (eighths as u16).wrapping_sub(self.0) as i16;
+        // The clock has gone back, or was not told for more than an hour: the time is measured anew.
+        if elapsed < -1 {
+            self.0 = eighths as u16;
+            elapsed = 0;
+        }
+        let left = i32::from(after) - i32::from(elapsed);
+        match u128::try_from(left) {
+            Ok(left @ 1..) => {
+                let at = (eighths + left) * 125;
+                let secs = u64::try_from(at / 1000).unwrap_or(u64::MAX);
+                let rest = Duration::from_millis((at % 1000) as u64);
+                Deadline::At(Timestamp(Duration::from_secs(secs).saturating_add(rest)))
+            }
+            _ => Deadline::Passed,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SPANS: [Span; 6] = [
+        Span::Handshake,
+        Span::Silence,
+        Span::Congestion,
+        Span::Flush,
+        Span::Closing,
+        Span::Linger,
+    ];
+
+    fn ms(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn limit(ms: u64) -> Option<Duration> {
+        Some(Duration::from_millis(ms))
+    }
+
+    fn at(millis: u64) -> Deadline {
+        Deadline::At(ms(millis))
+    }
+
     #[test]
     fn deadline_is_not_early_and_survives_the_wrap() {
         for start in [0u64, 5, u64::from(u32::MAX) - 3, 1 << 40] {
             let mut timer = Timer::new();
             let begin = Timestamp(Duration::from_micros(start * 1000 + 700));
-            timer.observe(begin, Span::Silence);
+            timer.observe(begin, Span::Silence, None);
             for later in [0u64, 1, 10, 5000] {
                 let now = begin + Duration::from_millis(later);
                 let deadline = timer.deadline(now, Duration::from_millis(10));
@@ -150,17 +323,119 @@ mod tests {
 
     #[test]
     fn a_new_span_and_a_sign_of_life_restart_it() {
-        let ms = Timestamp::from_millis;
+        // What restarts each span: bytes received, bytes taken from a backlog.
+        for (span, received, written) in [
+            (Span::Handshake, false, false),
+            (Span::Silence, true, true),
+            (Span::Congestion, false, true),
+            (Span::Flush, false, true),
+            (Span::Closing, false, false),
+            (Span::Linger, false, false),
+        ] {
+            let mut timer = Timer::new();
+            assert_eq!(timer.observe(ms(10), span, limit(100)), at(110));
+            assert_eq!(timer.observe(ms(20), span, limit(100)), at(110), "{span:?}");
+            timer.note_received();
+            let restarted = if received { 130 } else { 110 };
+            assert_eq!(timer.observe(ms(30), span, limit(100)), at(restarted), "{span:?}");
+            // What is taken at once is no sign of life, nor is what begins a backlog.
+            timer.note_written(false);
+            timer.note_written(true);
+            assert_eq!(timer.observe(ms(40), span, limit(100)), at(restarted), "{span:?}");
+            timer.note_written(false);
+            let restarted = if written { 150 } else { restarted };
+            assert_eq!(timer.observe(ms(50), span, limit(100)), at(restarted), "{span:?}");
+            timer.note_written(false);
+            assert_eq!(timer.observe(ms(60), span, limit(100)), at(restarted), "{span:?}");
+            for other in SPANS.into_iter().filter(|other| *other != span) {
+                let mut timer = timer;
+                assert_eq!(timer.observe(ms(70), other, limit(100)), at(170), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_look_at_a_passed_deadline_ends_nothing() {
+        for span in SPANS {
+            for late in [100, 101, 5000, 1 << 40] {
+                let mut timer = Timer::new();
+                assert_eq!(timer.observe(ms(0), span, limit(100)), at(100));
+                // At the same moment nothing changes, however often it is told.
+                for _ in 0..3 {
+                    assert_eq!(timer.observe(ms(late), span, limit(100)), at(late + 1), "{span:?}");
+                }
+                assert_eq!(timer.observe(ms(late + 1), span, limit(100)), Deadline::Passed);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_received_after_a_late_look_defers_the_end_for_as_long_as_the_limit_at_most() {
+        for span in [Span::Handshake, Span::Congestion, Span::Flush, Span::Closing, Span::Linger] {
+            let mut timer = Timer::new();
+            timer.observe(ms(0), span, limit(100));
+            timer.observe(ms(5000), span, limit(100));
+            for now in 5001..5100 {
+                timer.note_received();
+                for _ in 0..2 {
+                    assert_eq!(timer.observe(ms(now), span, limit(100)), at(now + 1), "{span:?}");
+                }
+            }
+            timer.note_received();
+            assert_eq!(timer.observe(ms(5100), span, limit(100)), Deadline::Passed, "{span:?}");
+        }
         let mut timer = Timer::new();
-        timer.observe(ms(10), Span::Silence);
-        timer.observe(ms(20), Span::Silence);
-        assert_eq!(timer.deadline(ms(20), Duration::ZERO), ms(10));
-        timer.heard = true;
-        timer.observe(ms(30), Span::Silence);
-        assert_eq!(timer.deadline(ms(30), Duration::ZERO), ms(30));
-        timer.observe(ms(40), Span::Closing);
-        timer.heard = true;
-        timer.observe(ms(50), Span::Closing);
-        assert_eq!(timer.deadline(ms(50), Duration::ZERO), ms(40));
+        timer.observe(ms(0), Span::Silence, limit(100));
+        timer.observe(ms(5000), Span::Silence, limit(100));
+        timer.note_received();
+        assert_eq!(timer.observe(ms(5001), Span::Silence, limit(100)), at(5101));
+    }
+
+    #[test]
+    fn memory_is_freed_by_the_clock_alone() {
+        let second = Duration::from_secs(1);
+        // The same with a tick every millisecond, and with few.
+        for step in [1, 7, 125, 999, 1000] {
+            for start in [0, 1, 124, 125, 65_536 * 125 - 500, 1 << 50] {
+                let mut last = LastUse::default();
+                let Deadline::At(due) = last.observe(ms(start), second, true) else {
+                    panic!("it was used just now")
+                };
+                let wait = due.saturating_since(ms(start));
+                assert!((second..second + Duration::from_millis(125)).contains(&wait), "{wait:?}");
+                let mut now = start + step;
+                while ms(now) < due {
+                    assert_eq!(last.observe(ms(now), second, false), Deadline::At(due), "{now}");
+                    now += step;
+                }
+                assert_eq!(last.observe(due, second, false), Deadline::Passed);
+                assert_eq!(last.observe(ms(now), second, false), Deadline::Passed, "{now}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_freed_in_the_end_whatever_the_clock_does() {
+        for after in
+            [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3600), Duration::MAX]
+        {
+            for jump in [0u64, 1, 3_600_000, 4_096_000, 8_191_000, 8_192_000, 1 << 44] {
+                let mut last = LastUse::default();
+                last.observe(ms(1 << 45), after, true);
+                let mut now = ms((1 << 45) - jump);
+                let mut ticks = 0;
+                while let Deadline::At(due) = last.observe(now, after, false) {
+                    assert!(
+                        due > now && due.saturating_since(now) <= Duration::from_millis(3_600_125)
+                    );
+                    now = due;
+                    ticks += 1;
+                }
+                assert!(ticks <= 2, "{after:?} {jump}");
+            }
+        }
+        // At the end of time nothing overflows.
+        let end = Timestamp(Duration::MAX);
+        assert!(matches!(LastUse::default().observe(end, Duration::MAX, true), Deadline::At(_)));
     }
 }

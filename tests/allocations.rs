@@ -67,7 +67,7 @@ fn idle_connection_owns_no_heap_after_a_busy_time() {
                     conn.release_memory();
                 } else {
                     conn.tick(Timestamp::from_millis(0));
-                    conn.tick(Timestamp::from_millis(1));
+                    conn.tick(Timestamp::from_millis(1000));
                 }
                 conn
             });

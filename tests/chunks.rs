@@ -263,7 +263,7 @@ fn between_the_last_chunk_and_the_end_nothing_else_happens() {
         ("release_memory", |conn| conn.release_memory()),
         ("abort", |conn| conn.abort()),
         ("tick", |conn| {
-            for seconds in [0, 3600] {
+            for seconds in [0, 3600, 3601] {
                 let _ = conn.tick(Timestamp::from_millis(seconds * 1000));
             }
         }),

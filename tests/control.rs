@@ -490,7 +490,7 @@ fn ended_connections(role: Role, config: &Config) -> Vec<(String, Connection, Lo
             ("eof", |conn| conn.receive_eof()),
             ("abort", |conn| conn.abort()),
             ("timeout", |conn| {
-                for seconds in [0, 3600] {
+                for seconds in [0, 3600, 3601] {
                     let _ = conn.tick(Timestamp::from_millis(seconds * 1000));
                 }
             }),
@@ -624,6 +624,8 @@ impl Watched {
         let (before, left) = (conn.state(), conn.outgoing_len());
         let refused = match before {
             State::Open => None,
+            // Pings and pongs can be sent until the connection is closed.
+            State::Closing if matches!(call, Call::Ping | Call::Pong) => None,
             state => Some(Err(UsageError::NotOpen(state))),
         };
         let sent = match call {
@@ -725,8 +727,8 @@ proptest! {
         prop_assert!(watched.conn.is_finished());
         let firsts = first_bytes(&watched.wire);
         if let Some(at) = firsts.iter().position(|first| *first == 0x88) {
-            // Behind our Close there are pongs at most.
-            prop_assert!(firsts[at + 1..].iter().all(|first| *first == 0x8a), "{:02x?}", firsts);
+            // Behind our Close there are pings and pongs at most.
+            prop_assert!(firsts[at + 1..].iter().all(|first| matches!(first, 0x89 | 0x8a)), "{:02x?}", firsts);
         }
         prop_assert!(firsts.iter().all(|first| first & 0x70 == 0));
     }

@@ -285,8 +285,8 @@ fn idle_connection_keeps_its_windows_and_no_more() {
                     match by_time {
                         false => conn.release_memory(),
                         true => {
-                            conn.tick(Timestamp::from_millis(1));
-                            conn.tick(Timestamp::from_millis(2));
+                            conn.tick(Timestamp::from_millis(0));
+                            conn.tick(Timestamp::from_millis(1000));
                         }
                     }
                     owned(conn)

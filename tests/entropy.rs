@@ -274,6 +274,7 @@ fn close_needs_no_source() {
             |conn| {
                 conn.tick(Timestamp::from_millis(0));
                 conn.tick(Timestamp::from_millis(60_000));
+                conn.tick(Timestamp::from_millis(60_001));
             },
             1001,
         ),
@@ -310,6 +311,7 @@ fn keepalive_ping_without_a_key_is_left_out() {
     assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])]);
     FAILS_FROM.set(0);
     conn.tick(at(10_000));
+    conn.tick(at(10_001));
     let outcome = run(&mut conn, &[]);
     assert_eq!(outcome.seen, [Seen::lost(CloseCause::TimedOut(Timeout::Idle))]);
     assert_eq!(read_frames(&outcome.output)[0].key, Some(key(1)));

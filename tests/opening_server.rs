@@ -750,21 +750,29 @@ fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
 }
 
 #[test]
-fn giving_up_before_the_decision_writes_nothing() {
+fn giving_up_before_the_decision_writes_no_more_than_a_503() {
     // rfc6455-7.1.4-02, whatwg-close-05
-    let give_up: [fn(&mut Connection); 3] =
-        [Connection::abort, Connection::close_without_code, |conn| {
-            conn.close(1001, "bye").expect("1001 can be sent")
-        }];
+    let give_up: [(bool, fn(&mut Connection)); 3] = [
+        (true, Connection::abort),
+        (false, Connection::close_without_code),
+        (false, |conn| conn.close(1001, "bye").expect("1001 can be sent")),
+    ];
     for bytes in ["", &HEAD[..40], HEAD, "GET / HTTP/1.1\r\n\r\n", &[HEAD, "behind"].concat()] {
-        for give_up in give_up {
+        for (aborts, give_up) in give_up {
             let mut conn = Connection::server(config());
             feed(&mut conn, bytes.as_bytes(), &mut Log::default());
             give_up(&mut conn);
             assert_eq!(conn.state(), State::Closed);
             let outcome = run(&mut conn, &[HEAD.as_bytes()]);
             assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{bytes:?}");
-            assert!(outcome.output.is_empty() && conn.is_finished());
+            // Who waits for a decision is told that there will be none.
+            let waits = !aborts && bytes.contains("\r\n\r\n");
+            let output = String::from_utf8(outcome.output).unwrap();
+            assert_eq!(output.starts_with("HTTP/1.1 503 "), waits, "{bytes:?}: {output}");
+            assert_eq!((output.is_empty(), conn.is_finished()), (!waits, !waits));
+            assert!(conn.wants_shutdown());
+            conn.receive_eof();
+            assert!(conn.is_finished());
             give_up(&mut conn);
             assert!(conn.poll_event().is_none(), "once");
             assert_all_calls_fail(&mut conn);

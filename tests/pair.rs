@@ -294,6 +294,8 @@ impl Pair {
             match act {
                 Act::Send { kind, way, len } => end.send(*kind, *way, *len),
                 Act::Fragment { kind, len, last } => end.fragment(*kind, *len, *last),
+                // RFC 6455 5.5.2: it is allowed while the connection is closing, and the peer need not answer it then.
+                Act::Ping(_) if end.conn.state() == State::Closing => {}
                 Act::Ping(len) => {
                     let payload = vec![end.pings.len() as u8; usize::from(*len)];
                     let result = end.conn.ping(&payload);

@@ -373,6 +373,10 @@ fn nothing_is_sent_but_in_the_open_state() {
             let wire: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
             let buffered = conn.buffered_amount();
             for (name, send) in WAYS {
+                // RFC 6455 5.5.1: behind our Close only data frames are over.
+                if state == State::Closing && ["ping", "pong"].contains(&name) {
+                    continue;
+                }
                 assert_eq!(
                     send(&mut conn),
                     Err(UsageError::NotOpen(state)),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, MessageKind, ReadBuffer, Role, State,
-    Timeout, Timestamp,
+    Accept, CloseCause, CloseCode, Config, Connection, MessageKind, ReadBuffer, Response, Role,
+    State, Timeout, Timestamp,
 };
 
 fn at(ms: u64) -> Timestamp {
@@ -36,6 +36,14 @@ fn news(conn: &mut Connection) -> Vec<Seen> {
         log.push(event);
     }
     log.seen
+}
+
+/// The first tick at a deadline ends nothing, and asks to be called a millisecond later; what that one returns.
+fn expire(conn: &mut Connection, deadline: u64) -> Option<Timestamp> {
+    let (state, is_finished) = (conn.state(), conn.is_finished());
+    assert_eq!(conn.tick(at(deadline)), Some(at(deadline + 1)));
+    assert_eq!((conn.state(), conn.is_finished()), (state, is_finished), "nothing ends at once");
+    conn.tick(at(deadline + 1))
 }
 
 fn timed_out(timeout: Timeout) -> Seen {
@@ -74,17 +82,19 @@ fn handshake_has_a_deadline_from_the_first_tick_on() {
         assert_eq!(conn.tick(at(7000)), Some(at(8000)));
         assert_eq!(conn.tick(at(7999)), Some(at(8000)));
         assert_eq!((conn.state(), conn.outgoing_len()), (State::Connecting, queued));
-        let next = conn.tick(at(8000));
+        let next = expire(&mut conn, 8000);
         assert_eq!(news(&mut conn), [timed_out(Timeout::Handshake)], "{role:?} {status}");
         assert_eq!(conn.state(), State::Closed);
         match role {
             Role::Server => {
-                assert_eq!(next, Some(at(8300)), "the response has the time of a close");
+                assert_eq!(next, Some(at(8301)), "the response has the time of a close");
                 let response = String::from_utf8(drain(&mut conn)).unwrap();
                 assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
                 assert!(response.contains("Connection: close\r\n"), "{response}");
                 assert!(conn.wants_shutdown() && !conn.is_finished());
-                assert_eq!(conn.tick(at(8300)), None);
+                // It runs from the moment when the response is out.
+                assert_eq!(conn.tick(at(8302)), Some(at(8602)));
+                assert_eq!(expire(&mut conn, 8602), None);
                 assert!(conn.is_finished() && news(&mut conn).is_empty());
             }
             Role::Client => {
@@ -107,7 +117,7 @@ fn handshake_that_dribbles_in_has_no_more_time() {
             assert_eq!(conn.tick(at(now * 10)), Some(at(1000)), "{role:?}");
             feed(&mut conn, &bytes[now as usize..now as usize + 1], &mut Log::default());
         }
-        conn.tick(at(1000));
+        expire(&mut conn, 1000);
         assert_eq!(news(&mut conn), [timed_out(Timeout::Handshake)], "{role:?}");
     }
 }
@@ -156,7 +166,7 @@ fn closing_handshake_has_a_deadline_whatever_the_peer_sends() {
                 give(&mut conn, 0x89, b"");
                 assert_eq!(conn.tick(at(now)), Some(at(350)), "{role:?}");
             }
-            assert_eq!(conn.tick(at(350)), None);
+            assert_eq!(expire(&mut conn, 350), None);
             assert_eq!(news(&mut conn), [timed_out(Timeout::Close)], "{role:?}");
             assert!(conn.is_finished() && conn.wants_shutdown());
             assert_eq!(conn.outgoing_len(), 0, "what could not be written in time is dropped");
@@ -188,13 +198,17 @@ fn transport_has_a_deadline_after_the_end() {
                 }
                 let was_finished = conn.is_finished();
                 assert_eq!(was_finished, written && role == Role::Server && name != "a failure");
+                if was_finished {
+                    assert_eq!(conn.tick(at(20)), None, "there is nothing to wait for");
+                    continue;
+                }
                 assert_eq!(conn.tick(at(20)), Some(at(320)), "{role:?} {name}");
                 for now in [100, 319] {
                     feed(&mut conn, b"talk", &mut Log::default());
                     assert_eq!(conn.tick(at(now)), Some(at(320)), "{role:?} {name}");
                 }
                 assert_eq!((conn.is_finished(), conn.wants_write()), (was_finished, !written));
-                assert_eq!(conn.tick(at(320)), None);
+                assert_eq!(expire(&mut conn, 320), None);
                 assert!(
                     conn.is_finished() && !conn.wants_read() && !conn.wants_write(),
                     "{role:?} {name}"
@@ -231,7 +245,7 @@ fn silent_peer_is_given_up() {
         drain(&mut conn);
         assert_eq!(conn.tick(at(1499)), Some(at(1500)));
         assert_eq!(conn.state(), State::Open);
-        assert_eq!(conn.tick(at(1500)), Some(at(1800)));
+        assert_eq!(expire(&mut conn, 1500), Some(at(1801)));
         assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}");
         let frames = plain_frames(&drain(&mut conn));
         assert_eq!((frames.len(), frames[0].0, &frames[0].1[..2]), (1, 0x88, &b"\x03\xe9"[..]));
@@ -239,7 +253,8 @@ fn silent_peer_is_given_up() {
         // Its late answer is not interpreted.
         let outcome = run(&mut conn, &[&to(role, 0x88, b"\x03\xe8")]);
         assert_eq!((outcome.seen, outcome.output), (vec![], vec![]));
-        assert_eq!(conn.tick(at(1800)), None);
+        assert_eq!(conn.tick(at(1600)), Some(at(1900)), "since the Close is out");
+        assert_eq!(expire(&mut conn, 1900), None);
         assert!(conn.is_finished());
     }
 }
@@ -272,7 +287,7 @@ fn any_received_byte_ends_the_silence() {
             );
             assert_eq!(conn.tick(at(now)), Some(at(now + 500)), "{role:?}");
         }
-        conn.tick(at(now + 500));
+        expire(&mut conn, now + 500);
         assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
     }
 }
@@ -294,7 +309,7 @@ fn any_byte_received_through_a_buffer_ends_the_silence_once() {
             buffer.filled(0);
             assert!(conn.receive_from(&mut buffer).is_none());
             assert_eq!(conn.tick(at(998)), Some(at(999)), "{role:?}, cut at {cut}");
-            conn.tick(at(999));
+            expire(&mut conn, 999);
             assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
         }
     }
@@ -393,14 +408,16 @@ fn pings_keep_a_peer_that_answers_and_give_up_one_that_does_not() {
             give(&mut conn, 0x8a, b"");
             next = conn.tick(at(now)).unwrap();
         }
-        for deadline in [now + 100, now + 200, now + 250] {
+        let mut wire = Vec::new();
+        for deadline in [now + 100, now + 200, now + 250, now + 251] {
             assert_eq!(next, at(deadline), "{role:?}");
             next = conn.tick(next).unwrap();
+            // What a kernel takes at once is no sign of the peer.
+            wire.extend(drain(&mut conn));
         }
         assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
-        assert_eq!(next, at(now + 550));
-        let firsts: Vec<_> =
-            plain_frames(&drain(&mut conn)).into_iter().map(|(first, _)| first).collect();
+        assert_eq!(next, at(now + 551));
+        let firsts: Vec<_> = plain_frames(&wire).into_iter().map(|(first, _)| first).collect();
         assert_eq!(firsts, [0x89, 0x89, 0x88], "{role:?}");
     }
 }
@@ -495,7 +512,7 @@ fn without_timeouts_there_is_nothing_to_wait_for() {
 }
 
 #[test]
-fn timeout_of_zero_ends_at_the_first_tick() {
+fn timeout_of_zero_ends_at_the_first_tick_after_one_millisecond() {
     for role in ROLES {
         let mut config = timed(Some(0), Some(0));
         config.handshake_timeout = Some(Duration::ZERO);
@@ -513,8 +530,13 @@ fn timeout_of_zero_ends_at_the_first_tick() {
             ),
         ];
         for (mut conn, timeout) in rows {
-            assert_eq!(conn.tick(at(0)), None, "{role:?} {timeout:?}");
-            assert_eq!(news(&mut conn), [timed_out(timeout)]);
+            let next = expire(&mut conn, 0);
+            assert_eq!(news(&mut conn), [timed_out(timeout)], "{role:?}");
+            // The last word has its own time, which is none either.
+            if let Some(next) = next {
+                assert_eq!((next, conn.is_finished()), (at(2), false), "{role:?} {timeout:?}");
+                assert_eq!(conn.tick(next), None);
+            }
             assert!(conn.is_finished());
         }
         // An interval of zero is the shortest there is.
@@ -538,7 +560,10 @@ fn deadlines_are_never_early() {
             let before = Timestamp::new(deadline.since_epoch() - Duration::from_nanos(1));
             assert_eq!(conn.tick(before), Some(deadline));
             assert_eq!(conn.state(), State::Open);
-            conn.tick(deadline);
+            let next = conn.tick(deadline).unwrap();
+            assert_eq!(conn.state(), State::Open);
+            assert!(next > deadline && next <= deadline + Duration::from_millis(2), "{next:?}");
+            conn.tick(next);
             assert_eq!(conn.state(), State::Closed, "{role:?} {micros}");
         }
     }
@@ -573,10 +598,13 @@ fn any_epoch_will_do() {
             assert_eq!(conn.tick(after(200)), Some(after(400)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(400)), Some(after(500)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(499)), Some(after(500)), "{role:?} {begin:?}");
-            assert_eq!(plain_frames(&drain(&mut conn)).len(), 2);
-            assert_eq!(conn.tick(after(500)), Some(after(800)), "{role:?} {begin:?}");
+            // One ping waits: the second is not added to it.
+            assert_eq!(plain_frames(&drain(&mut conn)).len(), 1);
+            assert_eq!(conn.tick(after(500)), Some(after(501)), "{role:?} {begin:?}");
+            assert_eq!(conn.tick(after(501)), Some(after(801)), "{role:?} {begin:?}");
             assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
-            assert_eq!(conn.tick(after(800)), None, "{role:?} {begin:?}");
+            assert_eq!(conn.tick(after(801)), Some(after(802)), "{role:?} {begin:?}");
+            assert_eq!(conn.tick(after(802)), None, "{role:?} {begin:?}");
         }
         // At the very end of time, no deadline can be told: nothing is due, and nothing overflows.
         let end = Timestamp::new(Duration::MAX);
@@ -677,11 +705,20 @@ proptest! {
             match step {
                 Step::Pass(ms) => now += ms,
                 Step::Sleep => {
-                    now = deadline;
-                    conn.tick(at(now));
+                    // Memory may be freed first, and the first look at a deadline ends nothing. A ping that waits
+                    // keeps others away.
+                    let waits = before.1 > 0 && keepalive.is_some();
+                    let mut wake = Some(next);
+                    for _ in 0..5 {
+                        let Some(at) = wake else { break };
+                        now = u64::try_from(at.since_epoch().as_millis()).unwrap();
+                        wake = conn.tick(at);
+                        let after = (conn.state(), conn.outgoing_len(), conn.is_finished());
+                        if after != before { break }
+                        prop_assert!(wake.is_none_or(|next| next > at));
+                    }
                     let after = (conn.state(), conn.outgoing_len(), conn.is_finished());
-                    let was_flushed_server = before.2;
-                    prop_assert!(after != before || was_flushed_server, "nothing happened at {:?}", next);
+                    prop_assert!(after != before || waits || wake.is_none(), "nothing happened at {:?}", next);
                 }
                 Step::Frame(first) => feed(&mut conn, &to(role, first, b""), &mut log),
                 Step::Send => drop(conn.send("x")),
@@ -716,5 +753,313 @@ fn interval_is_rounded_up_to_a_millisecond() {
     for turn in 1..50 {
         assert_eq!(conn.tick(at(2 * turn)), Some(at(2 * turn + 2)));
         assert_eq!(plain_frames(&drain(&mut conn)).len(), 1, "in turn {turn}");
+    }
+}
+
+/// Writes as much, piece by piece.
+fn write(conn: &mut Connection, mut n: usize) {
+    n = n.min(conn.outgoing_len() as usize);
+    conn.advance(n);
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Ticks as a loop does: at `until`, and at each moment before it that a tick has asked for.
+fn pass(conn: &mut Connection, until: u64, log: &mut Log) {
+    let mut next = conn.tick(at(until - 1000));
+    while let Some(wake) = next.filter(|wake| *wake <= at(until)) {
+        next = conn.tick(wake);
+    }
+    conn.tick(at(until));
+    while let Some(event) = conn.poll_event() {
+        log.push(event);
+    }
+}
+
+#[test]
+fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
+    // The peer is silent because it is busy reading: 100 KiB of 10 MiB each second, with an idle timeout of 30 s.
+    for role in ROLES {
+        for keepalive in [None, Some(10_000)] {
+            let mut conn = open_with(role, timed(Some(30_000), keepalive));
+            let mut log = Log::default();
+            conn.send(vec![1; 10 * MIB]).unwrap();
+            let mut seconds = 0;
+            while conn.outgoing_len() > 0 {
+                assert_eq!(conn.state(), State::Open, "{role:?} after {seconds} s");
+                write(&mut conn, 100 * KIB);
+                seconds += 1;
+                pass(&mut conn, 1000 * seconds, &mut log);
+            }
+            assert!(seconds > 100 && log.seen.is_empty(), "{seconds} s, {:?}", log.seen);
+            // Then the silence counts.
+            for _ in 0..29 {
+                seconds += 1;
+                pass(&mut conn, 1000 * seconds, &mut log);
+                drain(&mut conn);
+                assert_eq!(conn.state(), State::Open, "{role:?} {keepalive:?}");
+            }
+            pass(&mut conn, 1000 * (seconds + 3), &mut log);
+            assert_eq!(log.seen, [timed_out(Timeout::Idle)], "{role:?} {keepalive:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_taken_at_once_are_no_sign_of_life() {
+    // A kernel takes them for a peer that is gone.
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(30_000), None));
+        let mut log = Log::default();
+        for second in 1..=29 {
+            conn.send(vec![1; 10 * KIB]).unwrap();
+            let all = conn.outgoing_len() as usize;
+            conn.advance(all);
+            pass(&mut conn, 1000 * second, &mut log);
+            assert_eq!(conn.state(), State::Open);
+        }
+        pass(&mut conn, 32_000, &mut log);
+        assert_eq!(log.seen, [timed_out(Timeout::Idle)], "{role:?}");
+    }
+}
+
+#[test]
+fn silence_does_not_count_while_the_connection_is_congested() {
+    // 100 echoes of 1 KiB, drained at 1 KiB a second by a caller that does not read while it is congested.
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(30_000), None));
+        let mut log = Log::default();
+        for _ in 0..100 {
+            conn.send(vec![1; KIB]).unwrap();
+        }
+        let mut second = 0;
+        while conn.is_congested() {
+            write(&mut conn, KIB);
+            second += 1;
+            pass(&mut conn, 1000 * second, &mut log);
+            assert_eq!((conn.state(), &log.seen[..]), (State::Open, &[][..]), "{role:?} {second}");
+        }
+        assert!(second > 80, "{second}");
+        // A backlog of which nothing is taken ends it, whatever the peer says meanwhile.
+        let mut conn = open_with(role, timed(Some(30_000), None));
+        for _ in 0..100 {
+            conn.send(vec![1; KIB]).unwrap();
+        }
+        conn.tick(at(0));
+        for second in 1..=30 {
+            feed(&mut conn, &to(role, 0x8a, b""), &mut Log::default());
+            assert_eq!(conn.state(), State::Open);
+            pass(&mut conn, 1000 * second, &mut log);
+        }
+        pass(&mut conn, 31_001, &mut log);
+        assert_eq!(log.seen, [timed_out(Timeout::Idle)], "{role:?}");
+    }
+}
+
+#[test]
+fn close_timeout_runs_from_the_moment_our_close_is_out() {
+    // rfc6455-7.1.1-04: a Close behind 10 MiB, to a peer that takes 1 MiB a second
+    type End = fn(&mut Connection);
+    let ends: [End; 2] =
+        [|conn| conn.close(1000, "").unwrap(), |conn| give(conn, 0x88, b"\x03\xe8")];
+    for role in ROLES {
+        for (which, end) in ends.into_iter().enumerate() {
+            let mut config = timed(None, None);
+            config.close_timeout = ms(5000);
+            let mut conn = open_with(role, config);
+            let mut log = Log::default();
+            conn.send(vec![1; 10 * MIB]).unwrap();
+            conn.tick(at(0));
+            end(&mut conn);
+            let mut now = 0;
+            while conn.outgoing_len() > 0 {
+                assert!(!conn.is_finished(), "{role:?} at {now}");
+                write(&mut conn, MIB);
+                now += 1000;
+                pass(&mut conn, now, &mut log);
+            }
+            assert_eq!((now, conn.buffered_amount()), (11_000, 0), "{role:?}");
+            if which == 1 && role == Role::Server {
+                assert!(conn.is_finished());
+                continue;
+            }
+            assert!(!conn.is_finished());
+            // Pings behind the Close do not move it.
+            for ping in 1..=4 {
+                if which == 0 {
+                    conn.ping(b"").unwrap();
+                }
+                pass(&mut conn, now + 1000 * ping, &mut log);
+                assert!(!conn.is_finished(), "{role:?}");
+                drain(&mut conn);
+            }
+            pass(&mut conn, now + 5002, &mut log);
+            let seen = if which == 0 { vec![timed_out(Timeout::Close)] } else { vec![] };
+            assert_eq!((conn.is_finished(), log.seen), (true, seen), "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn close_timeout_ends_a_backlog_of_which_nothing_is_taken() {
+    for role in ROLES {
+        for taken in [0, 3] {
+            let mut conn = open_with(role, timed(None, None));
+            conn.send(vec![1; 10 * MIB]).unwrap();
+            conn.close(1000, "").unwrap();
+            conn.tick(at(0));
+            let mut now = 0;
+            for _ in 0..taken {
+                write(&mut conn, KIB);
+                now += 200;
+                assert!(conn.tick(at(now)).is_some() && !conn.is_finished());
+            }
+            let last = if taken > 0 { now } else { 0 };
+            assert_eq!(conn.tick(at(last + 299)), Some(at(last + 300)), "{role:?} {taken}");
+            assert_eq!(expire(&mut conn, last + 300), None);
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Close)], "{role:?} {taken}");
+            assert!(conn.is_finished() && conn.buffered_amount() > 9 * MIB as u64);
+        }
+    }
+}
+
+#[test]
+fn a_large_response_has_the_time_that_a_slow_peer_needs() {
+    let mut config = timed(None, None);
+    config.close_timeout = ms(5000);
+    for request in [REQUEST, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let mut conn = connecting(Role::Server, config.clone());
+        feed(&mut conn, request, &mut Log::default());
+        let response = Response::new(403).body(vec![b'x'; 10 * MIB]);
+        match request == REQUEST {
+            true => conn.reject(response).unwrap(),
+            false => conn.respond(response).unwrap(),
+        }
+        let mut log = Log::default();
+        let mut now = 1000;
+        conn.tick(at(now));
+        while conn.outgoing_len() > 0 {
+            write(&mut conn, MIB);
+            now += 1000;
+            pass(&mut conn, now, &mut log);
+        }
+        assert_eq!((now, conn.is_finished()), (12_000, false));
+        assert!(conn.wants_shutdown());
+        pass(&mut conn, now + 5002, &mut log);
+        assert!(conn.is_finished());
+    }
+}
+
+#[test]
+fn a_late_tick_ends_nothing_before_what_has_arrived_is_read() {
+    // The process was stopped, or the machine slept: 40 connections, with bytes waiting in each socket.
+    for role in ROLES {
+        let ping = to(role, 0x89, b"there?");
+        for late in [1, 500, 60_000, 1 << 40] {
+            for _ in 0..40 {
+                let mut conn = open_with(role, timed(Some(500), None));
+                conn.tick(at(0));
+                let now = 500 + late;
+                assert_eq!(conn.tick(at(now)), Some(at(now + 1)), "{role:?}");
+                feed(&mut conn, &ping, &mut Log::default());
+                assert_eq!(plain_frames(&drain(&mut conn)), [(0x8a, b"there?".to_vec())]);
+                assert_eq!(conn.tick(at(now + 1)), Some(at(now + 501)), "{role:?}");
+                assert_eq!(news(&mut conn), []);
+            }
+        }
+        // A request that was complete in time, and a Close that was.
+        let mut conn = connecting(role, timed(None, None));
+        let bytes = match role {
+            Role::Server => REQUEST.to_vec(),
+            Role::Client => response_to(&drain(&mut conn)),
+        };
+        conn.tick(at(0));
+        assert_eq!(conn.tick(at(60_000)), Some(at(60_001)));
+        feed(&mut conn, &bytes, &mut Log::default());
+        if role == Role::Server {
+            conn.accept(&Accept::new()).unwrap();
+        }
+        drain(&mut conn);
+        conn.tick(at(60_001));
+        assert_eq!(conn.state(), State::Open, "{role:?}");
+        conn.close(1000, "").unwrap();
+        drain(&mut conn);
+        conn.tick(at(60_002));
+        assert_eq!(conn.tick(at(120_000)), Some(at(120_001)));
+        let mut log = Log::default();
+        feed(&mut conn, &to(role, 0x88, b"\x03\xe8"), &mut log);
+        assert_eq!(log.seen, [Seen::closed(1000, "", CloseCause::Local)], "{role:?}");
+    }
+}
+
+#[test]
+fn one_ping_of_keepalive_waits_at_the_most() {
+    // whatwg-ping-01: for 1000 s nothing can be written, in any way to write.
+    for role in ROLES {
+        for way in ["not at all", "in part", "taken out"] {
+            let mut conn = open_with(role, timed(None, Some(1000)));
+            let mut taken = Vec::new();
+            for second in 0..1000 {
+                conn.tick(at(1000 * second));
+                match way {
+                    "in part" if second == 1 => conn.advance(1),
+                    "taken out" => taken.extend(conn.take_outgoing()),
+                    _ => {}
+                }
+            }
+            let frame = if role == Role::Server { 2 } else { 6 };
+            let left = if way == "in part" { frame - 1 } else { frame };
+            assert_eq!(conn.outgoing_len(), left, "{role:?} {way}");
+            conn.advance(left as usize);
+            // What was taken from a backlog began a new silence.
+            conn.tick(at(if way == "in part" { 1_000_000 } else { 999_999 }));
+            conn.tick(at(1_001_000));
+            assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])], "the next goes out");
+        }
+    }
+}
+
+#[test]
+fn a_finished_connection_asks_for_no_time() {
+    for role in ROLES {
+        for end in [b"\x88".as_slice(), b"\x83"] {
+            let mut conn = open_with(role, timed(Some(100), Some(10)));
+            conn.tick(at(0));
+            give(&mut conn, end[0], b"");
+            conn.receive_eof();
+            drain(&mut conn);
+            assert!(conn.is_finished());
+            assert_eq!(conn.tick(at(1)), None, "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn how_often_the_time_is_told_decides_nothing() {
+    // The same calls at the same times, with ticks between them: the same output, and the same end.
+    for role in ROLES {
+        for every in [1, 10, 50] {
+            let run = |every: u64| {
+                let mut conn = open_with(role, timed(Some(250), Some(100)));
+                let (mut wire, mut log) = (Vec::new(), Log::default());
+                for now in (0..2000).step_by(1) {
+                    if now % every == 0 || now % 50 == 0 {
+                        conn.tick(at(now));
+                        conn.tick(at(now));
+                    }
+                    if now % 200 == 0 && now < 1000 {
+                        feed(&mut conn, &to(role, 0x81, b"x"), &mut log);
+                        conn.tick(at(now));
+                    }
+                    while let Some(event) = conn.poll_event() {
+                        log.push(event);
+                    }
+                    wire.extend(drain(&mut conn));
+                }
+                (wire, log.seen)
+            };
+            assert_eq!(run(every), run(50), "{role:?} {every}");
+        }
     }
 }

@@ -452,6 +452,7 @@ fn refusal_outlives_what_keeps_its_body_away() {
         |conn| {
             conn.tick(websocket_proto::Timestamp::from_millis(0));
             conn.tick(websocket_proto::Timestamp::from_millis(10_000));
+            conn.tick(websocket_proto::Timestamp::from_millis(10_001));
         },
         Connection::abort,
         |conn| conn.close(1000, "").unwrap(),

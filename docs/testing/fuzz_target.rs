@@ -119,8 +119,8 @@ fn check(input: Input) -> (usize, usize) {
             Connection::from_upgrade(Role::Server, input.config).expect("a server needs no keys")
         }
     };
-    let aborts =
-        input.script.steps.contains(&Step::Abort) || input.script.steps.contains(&Step::Eof);
+    let ends = [Step::Abort, Step::Eof, Step::WriteClosed];
+    let aborts = ends.iter().any(|end| input.script.steps.contains(end));
     let times_out = input.script.steps.iter().any(|step| matches!(step, Step::Tick(_)));
     let (mut store, mut replies, mut stored) = (Store::default(), Vec::new(), 0);
     // The promises of the library are checked after each call; here a broken one is a mistake of the library.

@@ -5,8 +5,8 @@
 use alloc::borrow::Cow;
 use core::mem;
 
+use super::Connection;
 use super::receive::{FrameState, begun_kind};
-use super::{Connection, Phase};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{Event, Message};
@@ -50,13 +50,13 @@ impl Connection {
         // The front of a message that a connection did not live to complete.
         take_front(input, held.len);
         held.clear();
-        let may_hold = matches!(self.phase, Phase::Open | Phase::Closing)
+        let may_hold = self.phase.receives_frames()
             && self.rare.is_none()
             && matches!(self.frame, FrameState::Header { .. })
             && !self.message.is_open()
             && !input.is_empty();
         if may_hold {
-            self.timer.heard = true;
+            self.timer.note_received();
             let header = match self.receive_header(input) {
                 Ok(Some(header)) => header,
                 Ok(None) => {
@@ -104,7 +104,7 @@ impl Connection {
         if new.is_empty() {
             return None;
         }
-        self.timer.heard = true;
+        self.timer.note_received();
         let n = usize::try_from(left).map_or(new.len(), |left| left.min(new.len()));
         let is_ascii = mask::mask_in_place(&mut new[..n], key);
         let end = held.len + n;

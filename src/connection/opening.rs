@@ -126,7 +126,7 @@ impl Connection {
         }
         self.rare().opening = Opening::Done;
         self.phase = Phase::Open;
-        if self.eof && !self.has_early() {
+        if self.ended.read() && !self.has_early() {
             self.end_without_close(CloseCause::TransportEnded);
         }
         self.refresh();
@@ -168,9 +168,21 @@ impl Connection {
             return Err(UsageError::BufferFull { needed, limit });
         }
         self.outgoing.push_head(|out| response.write(head_only, out))?;
+        self.outgoing.note_end();
         self.end(Phase::Draining);
         self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
         Ok(())
+    }
+
+    /// Answers a request that the caller has not decided about, and ends the connection; `poll_event` reports it.
+    pub(super) fn answer_by(&mut self, status: u16, cause: CloseCause) {
+        let opening = self.rare.as_ref().map(|rare| &rare.opening);
+        let head_only = matches!(opening, Some(Opening::Plain { head_only: true }));
+        let written = self.outgoing.push_head(|out| Response::new(status).write(head_only, out));
+        debug_assert!(written.is_ok(), "the response is well-formed");
+        self.outgoing.note_end();
+        self.end(Phase::Draining);
+        self.rare().pending = Some(Closed::abnormal(cause));
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
@@ -184,7 +196,10 @@ impl Connection {
             Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
                 Ok(response) => {
                     self.rare = None;
-                    self.phase = Phase::Open;
+                    self.phase = match self.ended.write() {
+                        false => Phase::Open,
+                        true => Phase::WriteClosed,
+                    };
                     match self.agree(&response) {
                         Ok(()) => Some(Event::Open(response)),
                         Err(failed) => Some(failed),
@@ -294,6 +309,7 @@ impl Connection {
         if let Some(response) = error.refusal() {
             let written = self.outgoing.push_head(|out| response.write(false, out));
             debug_assert!(written.is_ok(), "the refusals of the handshake are well-formed");
+            self.outgoing.note_end();
         }
         self.fail(error.into())
     }
@@ -301,22 +317,18 @@ impl Connection {
     /// Client: the refusal whose body is being read. The end of the transport may be the end of the body.
     pub(super) fn refusal_so_far(&mut self) -> Option<HandshakeError> {
         match &mut self.rare.as_mut()?.opening {
-            Opening::Response(handshake) => handshake.take_refusal(self.eof),
+            Opening::Response(handshake) => handshake.take_refusal(self.ended.read()),
             _ => None,
         }
     }
 
-    /// A server says 408 to a request that is not complete, or was not decided, in time.
+    /// A server says 408 to a request that is not complete in time, and 503 to one that was not decided in time.
     pub(super) fn time_out_opening(&mut self) {
         let cause = CloseCause::TimedOut(Timeout::Handshake);
         match self.role {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
-                let response = Response::new(if self.phase == Phase::Request { 408 } else { 503 });
-                let written = self.outgoing.push_head(|out| response.write(false, out));
-                debug_assert!(written.is_ok(), "the response is well-formed");
-                self.end(Phase::Draining);
-                self.rare().pending = Some(Closed::abnormal(cause));
+                self.answer_by(if self.phase == Phase::Request { 408 } else { 503 }, cause);
             }
         }
     }

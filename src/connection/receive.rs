@@ -102,12 +102,14 @@ impl Connection {
     }
 
     /// Gives the payload of a received message back, so that its memory serves the next one that has to be put together
-    /// or inflated; it does nothing for a borrowed one. That message may then have much more memory than it needs: give
-    /// it back too, or shrink it before it is kept. The memory is kept until a message takes it along, or
-    /// [`tick`](Connection::tick) finds the connection silent, or [`release_memory`](Connection::release_memory).
+    /// or inflated; it does nothing for a borrowed one, nor once the connection is closed. That message may then have
+    /// much more memory than it needs: give it back too, or shrink it before it is kept. The memory is kept until a
+    /// message takes it along, or nothing was received for [`Config::release_after`](crate::Config::release_after), or
+    /// until [`release_memory`](Connection::release_memory).
     pub fn recycle(&mut self, message: Message<'_>) {
-        if let Cow::Owned(bytes) = message.into_payload() {
-            self.message.recycle(bytes);
+        match message.into_payload() {
+            Cow::Owned(bytes) if self.phase.receives_frames() => self.message.recycle(bytes),
+            _ => {}
         }
     }
 
@@ -124,7 +126,7 @@ impl Connection {
         if let Some(closed) = rare.pending.take() {
             return Some(Event::Closed(closed));
         }
-        if !matches!(self.phase, Phase::Open | Phase::Closing) || rare.early.is_empty() {
+        if !self.phase.receives_frames() || rare.early.is_empty() {
             return None;
         }
         let mut early = mem::take(&mut rare.early);
@@ -132,13 +134,13 @@ impl Connection {
         let mut input = &mut early[start..];
         let event = self.receive_frames(None, &mut input).map(Event::into_owned);
         let left = input.len();
-        if matches!(self.phase, Phase::Open | Phase::Closing) {
+        if self.phase.receives_frames() {
             if event.is_some() {
                 // Even if nothing is left: the inflater may hold more, and an end comes after what was before it.
                 let rare = self.rare();
                 rare.early_start = early.len() - left;
                 rare.early = early;
-            } else if self.eof {
+            } else if self.ended.read() {
                 self.end_without_close(CloseCause::TransportEnded);
                 return self.poll_rare();
             }
@@ -196,7 +198,7 @@ impl Connection {
             true => *header.last_chunk().expect("the header of a masked frame ends in its key"),
             false => [0; 4],
         };
-        self.timer.heard = true;
+        self.timer.note_received();
         if first == FINAL_BINARY {
             if MASKED {
                 mask::apply_mask(payload, key);
@@ -230,11 +232,11 @@ impl Connection {
             }
         }
         if !input.is_empty() {
-            self.timer.heard = true;
+            self.timer.note_received();
         }
         let event = match self.phase {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
-            Phase::Open | Phase::Closing => self.receive_frames(None, input),
+            Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(None, input),
             // RFC 6455 1.4, 7.1.7: what comes after the end is discarded.
             Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {
                 *input = &mut [];
@@ -448,6 +450,7 @@ impl Connection {
         let reason = reason.to_string();
         let cause = match self.phase {
             Phase::Closing => CloseCause::Local,
+            // Nothing can be queued if it is our write side that has ended.
             _ => {
                 let body = match code {
                     CloseCode::NO_STATUS => CloseBody::EMPTY,

@@ -138,7 +138,10 @@ impl Connection {
             None => self.outgoing.push_through(first, payload, write),
             Some(key) => self.outgoing.push_through_masked(first, &payload, key, write),
         };
-        self.note_queued();
+        if self.outgoing.len() > 0 {
+            self.note_queued();
+            self.timer.note_written(true);
+        }
         result
     }
 
@@ -214,7 +217,7 @@ impl Connection {
     }
 
     /// Queues a ping of at most 125 bytes, ahead of messages that are not begun (RFC 6455 5.5.2). The peer's pong
-    /// arrives as [`Event::Pong`].
+    /// arrives as [`Event::Pong`]. It may be sent until the connection is closed, also after our own Close.
     ///
     /// # Errors
     ///
@@ -237,7 +240,8 @@ impl Connection {
         if payload.len() > MAX_CONTROL_BYTES {
             return Err(UsageError::ControlTooLong { len: payload.len() });
         }
-        if self.phase != Phase::Open {
+        // RFC 6455 5.5.1, 5.5.2: after our Close only data frames are over.
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || self.ended.write() {
             return Err(UsageError::NotOpen(self.state()));
         }
         self.check_room(payload.len())?;
@@ -250,6 +254,9 @@ impl Connection {
     /// RFC 6455 5.5.2: a ping is answered with its payload, unless a Close was received; 5.5.3: of several that wait,
     /// the latest is enough.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), EntropyError> {
+        if self.ended.write() {
+            return Ok(());
+        }
         let key = self.next_key()?;
         self.outgoing.push_pong(payload, key, self.config.max_queued_pongs);
         self.note_queued();

@@ -68,6 +68,11 @@ impl Deflater {
         self.release();
     }
 
+    /// Whether there is something that [`release`](Deflater::release) frees.
+    pub(super) fn owns_memory(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Gives back the codec, between messages; the window stays.
     pub(super) fn release(&mut self) {
         if let Some(stream) = self.stream.take() {

@@ -51,6 +51,10 @@ impl History {
         self.next = 0;
     }
 
+    pub(crate) fn owns_memory(&self) -> bool {
+        self.bytes.capacity() > 0
+    }
+
     /// Forgets everything, and gives the memory back.
     pub(crate) fn release(&mut self) {
         self.bytes = Vec::new();

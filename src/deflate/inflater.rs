@@ -125,6 +125,13 @@ impl Inflater {
         Ok(())
     }
 
+    /// Whether there is something that [`release`](Inflater::release) frees.
+    pub(super) fn owns_memory(&self) -> bool {
+        !self.open
+            && (self.stream.is_some()
+                || (self.direction.no_context_takeover && self.history.owns_memory()))
+    }
+
     /// Gives back the codec, between messages; the window stays.
     pub(super) fn release(&mut self) {
         if self.open {

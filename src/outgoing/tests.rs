@@ -81,7 +81,7 @@ impl Recorded {
         let mut shown = self.held.iter().map(|segment| segment.to_vec()).chain(chunks).flatten();
         self.written.extend(shown.by_ref().take(n));
         drop(shown);
-        self.queue.advance(n);
+        self.queue.advance_partly(n);
         let mut left = n;
         while let Some(segment) = self.held.first_mut().filter(|_| left > 0) {
             let step = left.min(segment.len());
@@ -221,6 +221,6 @@ fn what_is_given_up_neither_ends_nor_pings() {
     recorded.take(1);
     recorded.queue.abandon();
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
-    recorded.queue.advance(2);
+    recorded.queue.advance_partly(2);
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
 }

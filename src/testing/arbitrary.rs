@@ -230,12 +230,13 @@ impl<'a> Arbitrary<'a> for Config {
             #[cfg(feature = "deflate")]
             deflate: u.arbitrary()?,
             entropy: Entropy::Seed(u.arbitrary()?),
+            release_after: Duration::from_millis(first_or(&[1000, 0, 1, 50, u64::MAX], u)?),
         })
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
         let deflate = if cfg!(feature = "deflate") { (1, 8) } else { (0, 0) };
-        (25 + deflate.0, Some(25 + deflate.1))
+        (26 + deflate.0, Some(26 + deflate.1))
     }
 }
 
@@ -360,6 +361,7 @@ impl Fragments {
             30 if u.ratio(1, 8)? => Step::Eof,
             31 if u.ratio(1, 8)? => Step::Abort,
             31 if u.ratio(1, 4)? => Step::CloseWithoutCode,
+            31 if u.ratio(1, 4)? => Step::WriteClosed,
             _ => Step::Send(any_message(u)?),
         })
     }

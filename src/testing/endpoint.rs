@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::invariants::Life;
-use super::link::Link;
+use super::link::{Link, LinkEnd};
 use super::wire::{Arrival, WriteFailed};
 use crate::connection::Connection;
 use crate::event::Event;
@@ -102,61 +102,68 @@ impl Endpoint {
         self.deadline.filter(|_| !self.is_done)
     }
 
-    /// Goes once around the loop, at the link's time: tick, drain `poll_event`, write, shut down, stop if finished,
-    /// read once, `receive`. Returns whether anything came of it.
+    /// Goes once around the loop, at the link's time: drain `poll_event`, write, shut down, stop if finished, tick, and,
+    /// unless that brought something, read once and `receive`. Returns whether anything came of it.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         if self.is_done {
             return false;
         }
         let mut end = link.end(self.conn.role());
-        let mut moved = false;
-        self.deadline = self.conn.tick(end.now());
-        while let Some(event) = self.conn.poll_event() {
-            self.react(event);
-            moved = true;
-        }
+        let mut moved = self.poll();
         while self.conn.wants_write() {
             match end.try_write(self.conn.outgoing()) {
                 Ok(0) => break,
                 Ok(n) => self.conn.advance(n),
-                Err(WriteFailed) => self.conn.abort(),
+                Err(WriteFailed) => self.conn.write_closed(),
             }
             moved = true;
         }
         if self.conn.wants_shutdown() {
-            moved |= !end.is_shut_down();
             end.shut_down();
+            self.conn.write_closed();
+            moved = true;
         }
         self.check();
+        // A failed write may have ended it.
+        moved |= self.poll();
         if self.conn.is_finished() {
-            // What an `abort` has left there.
-            while let Some(event) = self.conn.poll_event() {
-                self.react(event);
-            }
             end.drop_transport();
             self.is_done = true;
             return true;
         }
-        if self.conn.wants_read() {
-            let mut buf = core::mem::take(&mut self.buf);
-            match end.try_read(&mut buf) {
-                Arrival::Nothing => {}
-                Arrival::Bytes(n) => {
-                    self.receive(&mut buf[..n]);
-                    moved = true;
-                }
-                Arrival::Eof => {
-                    self.conn.receive_eof();
-                    moved = true;
-                }
-                Arrival::Broken => {
-                    self.conn.abort();
-                    moved = true;
-                }
-            }
-            self.buf = buf;
-        }
+        let waited = self.conn.outgoing_len();
+        self.deadline = self.conn.tick(end.now());
         self.check();
+        if self.poll() || self.conn.outgoing_len() != waited || self.conn.is_finished() {
+            return true;
+        }
+        self.read(&mut end) || moved
+    }
+
+    fn read(&mut self, end: &mut LinkEnd<'_>) -> bool {
+        if !self.conn.wants_read() {
+            return false;
+        }
+        let mut buf = core::mem::take(&mut self.buf);
+        let arrival = end.try_read(&mut buf);
+        match arrival {
+            Arrival::Nothing => {}
+            Arrival::Bytes(n) => self.receive(&mut buf[..n]),
+            Arrival::Eof => self.conn.receive_eof(),
+            Arrival::Broken => self.conn.abort(),
+        }
+        self.buf = buf;
+        self.check();
+        arrival != Arrival::Nothing
+    }
+
+    /// Drains `poll_event`, and returns whether there was any.
+    fn poll(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.conn.poll_event() {
+            self.react(event);
+            moved = true;
+        }
         moved
     }
 

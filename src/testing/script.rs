@@ -27,7 +27,7 @@ use crate::timer::Timestamp;
 /// - `None` from [`receive`](Connection::receive) means that the input is used up; from
 ///   [`receive_from`](Connection::receive_from), that there is room to read more;
 /// - all output is well-formed, as its role has it; what is outgoing is what
-///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and nothing but pongs after it;
+///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and no data after it;
 /// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
 ///   permessage-deflate: less what was released of whole messages);
 /// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is
@@ -142,7 +142,7 @@ impl Script {
     }
 
     /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
-    /// likes, but for `advance`, `take_outgoing` and `send_through`: what is written is the script's business. Messages
+    /// likes, but for `advance`, `take_outgoing`, `send_through` and `write_closed`: what is written is the script's business. Messages
     /// that it sends with permessage-deflate put an end to the check of the buffered amount, since their size is not to
     /// be seen.
     ///
@@ -248,6 +248,13 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
             }
             Step::Take => {
                 self.out.take(conn);
+                Ok(())
+            }
+            Step::WriteClosed => {
+                conn.write_closed();
+                self.out.dropped();
+                let wants = conn.wants_write() || conn.wants_shutdown() || conn.is_writable();
+                holds(!wants, || "it wants to write after write_closed".into())?;
                 Ok(())
             }
             Step::Tick(passed) => {

@@ -64,6 +64,8 @@ pub enum Step {
     Write(usize),
     /// [`Connection::take_outgoing`]: the piece counts as written with the next [`Write`](Step::Write).
     Take,
+    /// [`Connection::write_closed`]: no more is written.
+    WriteClosed,
     /// This much time passes, then [`Connection::tick`].
     Tick(Duration),
     /// [`Connection::abort`].
@@ -96,6 +98,7 @@ impl Step {
             | Step::Eof
             | Step::Write(_)
             | Step::Take
+            | Step::WriteClosed
             | Step::Tick(_)
             | Step::Abort
             | Step::ReleaseMemory => false,
@@ -130,6 +133,7 @@ impl fmt::Debug for Step {
             Step::CloseWithoutCode => f.write_str("CloseWithoutCode"),
             Step::Write(n) => write!(f, "Write({n})"),
             Step::Take => f.write_str("Take"),
+            Step::WriteClosed => f.write_str("WriteClosed"),
             Step::Tick(passed) => write!(f, "Tick({passed:?})"),
             Step::Abort => f.write_str("Abort"),
             Step::ReleaseMemory => f.write_str("ReleaseMemory"),

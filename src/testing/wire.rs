@@ -46,7 +46,7 @@ pub enum Arrival {
     Broken,
 }
 
-/// A write failed, and so will all others: [`abort`](crate::Connection::abort).
+/// A write failed, and so will all others: [`write_closed`](crate::Connection::write_closed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing to tell")]
 pub struct WriteFailed;

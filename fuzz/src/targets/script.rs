@@ -139,6 +139,10 @@ impl End {
     }
 
     fn ping(&mut self, len: usize) {
+        // It is allowed, but a peer that has read our Close receives nothing more.
+        if self.conn().state() == State::Closing {
+            return;
+        }
         let bytes = payload(MessageKind::Binary, self.pings.len(), len.clamp(1, 125));
         match self.conn().ping(&bytes) {
             Ok(()) => self.pings.push(bytes),
@@ -364,6 +368,11 @@ impl Pair {
             25 if source.byte() == 0xaa => {
                 end.conn().abort();
                 assert!(end.watch.conn.is_finished());
+                self.sound = false;
+            }
+            25 if source.byte() == 0xbb => {
+                end.conn().write_closed();
+                assert!(!end.watch.conn.wants_write() && !end.watch.conn.wants_shutdown());
                 self.sound = false;
             }
             26 => {
