@@ -32,14 +32,13 @@ use receive::{FrameState, Short};
 /// events come out; messages go in by [`send`](Connection::send), bytes for the peer come out by
 /// [`outgoing`](Connection::outgoing).
 ///
-/// The loop around it is always the same: tell the time ([`tick`](Connection::tick), if timeouts are wanted), drain
-/// [`poll_event`](Connection::poll_event), write what is outgoing, shut the transport's write side down if
-/// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), wait, read, and
-/// `receive` until it returns `None`. The [crate's page](crate) has it as a program.
+/// The loop around it is always the same: take events, write what is outgoing, shut the transport's write side down if
+/// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), tell the time
+/// ([`tick`](Connection::tick)), wait, read. The [crate's page](crate) has it step by step.
 ///
-/// A connection is 192 bytes on 64-bit targets. While it is open and idle it owns no heap memory, once `tick` has found
-/// it so or [`release_memory`](Connection::release_memory) was called, but for the windows of permessage-deflate where
-/// that was negotiated.
+/// A connection is 192 bytes on 64-bit targets. An open connection owns no heap memory, but for the windows of
+/// permessage-deflate where that was negotiated, once `tick` has found it unused for [`Config::release_after`] or
+/// [`release_memory`](Connection::release_memory) was called.
 pub struct Connection {
     outgoing: Outgoing,
     /// The message that is being received.
@@ -434,8 +433,8 @@ impl Connection {
         self.refresh();
     }
 
-    /// The transport has failed, or is to be given up: the connection is finished at once, and nothing more is
-    /// written. Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with
+    /// The transport has failed for reading, or is to be given up: the connection is finished at once, and nothing more is
+    /// written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead. Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with
     /// code 1006. May be called again.
     pub fn abort(&mut self) {
         match self.phase.state() {

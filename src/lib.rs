@@ -6,16 +6,26 @@
 //!
 //! # The loop
 //!
-//! The same order is right for every loop:
+//! The same order is right for every loop, blocking or not:
 //!
-//! 1. tell the time with [`tick`](Connection::tick), if timeouts are wanted, and learn how long to wait;
-//! 2. drain [`poll_event`](Connection::poll_event);
-//! 3. write [`outgoing`](Connection::outgoing) bytes, and [`advance`](Connection::advance) by what was written;
-//! 4. shut the write side down if it [`wants_shutdown`](Connection::wants_shutdown);
-//! 5. stop if it [`is_finished`](Connection::is_finished), but drain `poll_event` once more: an `abort` for a failed
-//!    write has left [`Event::Closed`] there;
-//! 6. wait, read, and [`receive`](Connection::receive) until `None`; at the end of the transport, call
+//! 1. **Events**: [`receive`](Connection::receive) what was read, until `None`. It also hands over what time and the
+//!    end of the transport have brought, so call it with no input too; [`poll_event`](Connection::poll_event) does that
+//!    alone.
+//! 2. **Write**, if it [`wants_write`](Connection::wants_write): all of
+//!    [`outgoing_slices`](Connection::outgoing_slices) in one vectored write, or [`outgoing`](Connection::outgoing);
+//!    [`advance`](Connection::advance) by what was written, and go back to 1. If a write fails, call
+//!    [`write_closed`](Connection::write_closed) and go on: the peer's last word can still be read.
+//! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
+//! 4. **Stop** if it [`is_finished`](Connection::is_finished).
+//! 5. **Tell the time** with [`tick`](Connection::tick), which says how long to wait. If that brought bytes or the end,
+//!    go back to 1.
+//! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read), unless it
+//!    [`is_congested`](Connection::is_congested) and you answer what you read. At the end of the transport, call
 //!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
+//!
+//! Set `TCP_NODELAY`: whole queues are written, and Nagle's algorithm would hold back what follows the first write. A
+//! thread that blocks in step 2 does not read: two ends that both send more than the sockets hold wait for each other, unless
+//! each reads while it writes (two threads, a poll loop, an async runtime).
 //!
 //! ```
 //! use websocket_proto::{Accept, Config, Connection, Event, UsageError};
@@ -45,7 +55,7 @@
 //! # Ok::<(), UsageError>(())
 //! ```
 //!
-//! The repository's README has it as a whole program, and `docs/examples` for threads, a poll loop and tokio.
+//! The repository's README has the loop as a whole program, and `docs/examples` for threads, a poll loop and tokio.
 //!
 //! # Whose mistake it is
 //!

@@ -5,6 +5,8 @@
 mod alloc;
 mod util;
 
+use std::time::Duration;
+
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
@@ -293,5 +295,97 @@ fn memory_that_is_given_back_serves_the_next_message_until_there_is_silence() {
         receive(&mut conn);
         let ((), heap) = measure(|| conn.release_memory());
         assert!(heap.kept <= -100_000, "{heap:?}");
+    }
+}
+
+/// Ticks at each moment that a tick asks for, until there is nothing to wait for.
+fn wait_in_silence(conn: &mut Connection, now: u64) -> Duration {
+    let begin = Timestamp::from_millis(now);
+    let (mut now, mut next) = (begin, conn.tick(begin));
+    while let Some(wake) = next {
+        assert!(wake > now);
+        now = wake;
+        next = conn.tick(now);
+    }
+    now.saturating_since(begin)
+}
+
+#[test]
+fn memory_is_freed_after_a_second_without_use_however_often_the_time_is_told() {
+    // Messages that need the queue and the memory of a cut message, every 10 ms, with none to many ticks between them.
+    let config = Shared::new(config());
+    for role in ROLES {
+        let message = to(role, 0x82, &[1; 60_000]);
+        let pinged = [to(role, 0x81, b"short"), to(role, 0x89, b"ping")].concat();
+        for ticks in [0, 1, 2, 10] {
+            let mut copies: Vec<Vec<u8>> = (0..50).map(|_| message.clone()).collect();
+            let mut pings: Vec<Vec<u8>> = (0..50).map(|_| pinged.clone()).collect();
+            let (conn, heap) = measure(|| {
+                let mut conn = open_with(role, config.clone());
+                let mut once = |conn: &mut Connection, n: usize| {
+                    for piece in copies[n].chunks_mut(16 * 1024) {
+                        let mut input = piece;
+                        while let Some(Event::Message(message)) = conn.receive(&mut input) {
+                            conn.send(message.as_bytes()).unwrap();
+                            conn.recycle(message);
+                        }
+                    }
+                    while conn.wants_write() {
+                        let n = conn.outgoing().len();
+                        conn.advance(n);
+                    }
+                    echo(conn, &mut pings[n]);
+                    for tick in 0..ticks {
+                        conn.tick(Timestamp::from_millis(n as u64 * 10 + tick));
+                    }
+                };
+                (0..5).for_each(|n| once(&mut conn, n));
+                let ((), steady) = measure(|| (5..50).for_each(|n| once(&mut conn, n)));
+                assert_eq!(steady.allocations, 0, "{role:?}, {ticks} ticks: {steady:?}");
+                let waited = wait_in_silence(&mut conn, 500);
+                assert!(waited >= Duration::from_secs(1) && waited < Duration::from_millis(1250));
+                conn
+            });
+            assert_eq!(heap.kept, 0, "{role:?}, {ticks} ticks: a tick says when memory is freed");
+            drop(conn);
+        }
+    }
+}
+
+#[test]
+fn release_after_is_what_it_says() {
+    for after in [0, 1, 125, 3000] {
+        let mut config = config();
+        config.release_after = Duration::from_millis(after);
+        let config = Shared::new(config);
+        for role in ROLES {
+            let mut conn = open_with(role, config.clone());
+            echo(&mut conn, &mut to(role, 0x82, &[1; 60_000]));
+            let waited = wait_in_silence(&mut conn, 77).as_millis() as u64;
+            assert!((after..after + 250).contains(&waited), "{waited} for {after}");
+            let ((), heap) = measure(|| drop(conn));
+            assert_eq!(heap.kept, 0, "{role:?}");
+        }
+    }
+}
+
+#[test]
+fn a_finished_connection_keeps_nothing() {
+    let config = Shared::new(config());
+    for role in ROLES {
+        for end in [Connection::receive_eof, Connection::abort] {
+            let mut bytes = to(role, 0x82, &[1; 60_000]);
+            let mut conn = open_with(role, config.clone());
+            echo(&mut conn, &mut bytes);
+            end(&mut conn);
+            let payload = vec![1; 100_000];
+            let ((), heap) = measure(|| conn.recycle(Message::Binary(payload.into())));
+            assert_eq!(heap.kept, -100_000, "it is not taken");
+            while conn.poll_event().is_some() {}
+            assert!(conn.is_finished());
+            assert_eq!(conn.tick(Timestamp::from_millis(0)), None);
+            let ((), heap) = measure(|| drop(conn));
+            assert_eq!(heap.kept, 0, "{role:?}");
+        }
     }
 }

@@ -752,7 +752,8 @@ fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
 #[test]
 fn giving_up_before_the_decision_writes_no_more_than_a_503() {
     // rfc6455-7.1.4-02, whatwg-close-05
-    let give_up: [(bool, fn(&mut Connection)); 3] = [
+    type GiveUp = fn(&mut Connection);
+    let give_up: [(bool, GiveUp); 3] = [
         (true, Connection::abort),
         (false, Connection::close_without_code),
         (false, |conn| conn.close(1001, "bye").expect("1001 can be sent")),

@@ -479,3 +479,159 @@ fn refusal_outlives_what_keeps_its_body_away() {
     let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("the end") };
     assert_eq!((closed.refusal(), &closed.cause), (None, &CloseCause::Aborted));
 }
+
+#[test]
+fn a_failed_write_at_every_byte_leaves_the_last_word_to_the_peer() {
+    // rfc6455-7.1.5-01, rfc6455-7.1.6-01, rfc6455-7.2.1-02: the transport fails for writing, and still delivers what the
+    // peer has sent: its messages, its code and its reason
+    at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
+        let name = format!("{:?} at byte {n}, written: {is_written}", script.role);
+        let bytes = script.bytes();
+        let (state, buffered) = (conn.state(), conn.buffered_amount());
+        let is_close_out = state == State::Closing && is_written;
+        conn.write_closed();
+        conn.write_closed();
+        assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (0, buffered), "{name}");
+        poll(&mut conn, &mut log);
+        if state == State::Connecting && script.role == Role::Server {
+            let mut expected = script.seen(n);
+            expected.push(Seen::lost(CloseCause::Aborted));
+            assert_eq!(log.seen, expected, "{name}: nobody can be answered");
+            assert!(conn.is_finished() && !conn.wants_shutdown(), "{name}");
+            return assert_over(&mut conn, &log, &name);
+        }
+        if matches!(state, State::Open | State::Closing) {
+            assert_eq!(conn.state(), State::Closing, "{name}");
+            let refused = Err(UsageError::NotOpen(State::Closing));
+            let late = [conn.send("late"), conn.ping(b""), conn.pong(b""), conn.check_send(0)];
+            assert_eq!(late, [refused; 4], "{name}");
+            assert_eq!(conn.close(4001, "late"), Ok(()));
+            assert!(conn.wants_read() && !conn.is_finished(), "{name}");
+        }
+        play(&mut conn, &bytes[n..], false, &mut log);
+        poll(&mut conn, &mut log);
+        let mut expected = script.seen(bytes.len());
+        if n < bytes.len() {
+            let cause = if is_close_out { CloseCause::Local } else { CloseCause::Peer };
+            *expected.last_mut().unwrap() = Seen::closed(4000, "bye", cause);
+        }
+        assert_eq!(log.seen, expected, "{name}");
+        assert_eq!((conn.state(), conn.outgoing_len()), (State::Closed, 0), "{name}");
+        assert!(!conn.wants_shutdown() && !conn.wants_write(), "{name}");
+        conn.receive_eof();
+        assert!(conn.is_finished() && !conn.wants_shutdown(), "{name}");
+        assert_over(&mut conn, &log, &name);
+    });
+}
+
+#[test]
+fn after_a_failed_write_the_end_of_the_stream_and_the_time_end_it() {
+    // rfc6455-7.1.5-03, rfc6455-7.1.4-02
+    for role in ROLES {
+        for closes in [false, true] {
+            for frames in [vec![], to(role, 0x81, b"before"), to(role, 0x89, b"ping")] {
+                let prepare = || {
+                    let mut timed = config();
+                    timed.idle_timeout = Some(std::time::Duration::from_secs(1));
+                    let mut conn = open_with(role, timed);
+                    conn.tick(websocket_proto::Timestamp::from_millis(0));
+                    conn.send("lost").unwrap();
+                    if closes {
+                        conn.close(1000, "").unwrap();
+                    }
+                    conn.write_closed();
+                    let mut log = Log::default();
+                    feed(&mut conn, &frames, &mut log);
+                    assert_eq!(conn.outgoing_len(), 0, "a ping is not answered");
+                    (conn, log)
+                };
+                let (mut conn, mut log) = prepare();
+                conn.receive_eof();
+                poll(&mut conn, &mut log);
+                assert_eq!(log.seen.last(), Some(&Seen::lost(CloseCause::TransportEnded)));
+                assert_over(&mut conn, &log, "ended");
+                // The close timeout alone: the peer's silence does not count any more.
+                let (mut conn, mut log) = prepare();
+                for ms in [10, 5009] {
+                    conn.tick(websocket_proto::Timestamp::from_millis(ms));
+                    assert_eq!(conn.state(), State::Closing, "{role:?} at {ms}");
+                }
+                for ms in [5010, 5011] {
+                    conn.tick(websocket_proto::Timestamp::from_millis(ms));
+                }
+                poll(&mut conn, &mut log);
+                let timed_out = CloseCause::TimedOut(websocket_proto::Timeout::Close);
+                assert_eq!(log.seen.last(), Some(&Seen::lost(timed_out)), "{role:?}");
+                assert_eq!(conn.buffered_amount(), 4);
+                assert_over(&mut conn, &log, "timed out");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_violation_after_a_failed_write_is_told_and_not_answered() {
+    // rfc6455-7.1.7-01
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send("lost").unwrap();
+        conn.write_closed();
+        let mut log = Log::default();
+        feed(&mut conn, &to(role, 0x83, b""), &mut log);
+        let error = ProtocolError::ReservedOpcode { opcode: 3 };
+        assert_eq!(log.seen, [Seen::failed(error)]);
+        assert!(!conn.wants_write() && !conn.wants_shutdown() && conn.wants_read());
+        conn.receive_eof();
+        assert_over(&mut conn, &log, "failed");
+        assert!(conn.is_finished());
+    }
+}
+
+#[test]
+fn a_response_is_received_after_the_request_could_not_be_written() {
+    // rfc6455-4.1-41: a server that refuses a long request may answer before it has read all of it
+    let mut conn = connecting(Role::Client, config());
+    conn.advance(10);
+    conn.write_closed();
+    assert_eq!((conn.state(), conn.outgoing_len()), (State::Connecting, 0));
+    let mut log = Log::default();
+    feed(&mut conn, b"HTTP/1.1 431 Too Large\r\nContent-Length: 2\r\n\r\nno", &mut log);
+    poll(&mut conn, &mut log);
+    let [Seen::Closed { cause: CloseCause::Protocol(error), .. }] = &log.seen[..] else {
+        panic!("{:?}", log.seen)
+    };
+    assert!(error.to_string().contains("431"), "{error}");
+    assert!(conn.is_finished() && !conn.wants_shutdown());
+}
+
+#[test]
+fn both_roles_end_their_side_of_the_transport() {
+    // rfc6455-7.1.1-01, rfc6455-7.1.1-05: TLS close_notify and END_STREAM of a client go out after the server's
+    type End = fn(&mut Connection);
+    let ends: [(&str, End); 4] = [
+        ("our Close", |conn| {
+            conn.close(1000, "").unwrap();
+            drain(conn);
+            feed(conn, &to(conn.role(), 0x88, b"\x03\xe8"), &mut Log::default());
+        }),
+        ("the peer's Close", |conn| {
+            feed(conn, &to(conn.role(), 0x88, b"\x03\xe8"), &mut Log::default());
+        }),
+        ("a failure", |conn| feed(conn, &to(conn.role(), 0x83, b""), &mut Log::default())),
+        ("nothing", |_| {}),
+    ];
+    for role in ROLES {
+        for (name, end) in ends {
+            let mut conn = open(role);
+            end(&mut conn);
+            assert_eq!(conn.wants_shutdown(), !conn.wants_write() && conn.is_finished());
+            drain(&mut conn);
+            let is_first = role == Role::Server && conn.state() == State::Closed;
+            assert_eq!(conn.wants_shutdown(), is_first, "{role:?} {name}: the server is first");
+            conn.receive_eof();
+            assert!(conn.wants_shutdown() && conn.is_finished(), "{role:?} {name}");
+            conn.write_closed();
+            assert!(!conn.wants_shutdown() && conn.is_finished(), "{role:?} {name}: it was done");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The program of the README: an echo server with timeouts, a thread for each connection.
+
+use std::io::{ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use websocket_proto::{Accept, Closed, Config, Connection, Event, Shared, State, Timestamp};
+
+fn main() -> Result<()> {
+    let config = Shared::new(Config::default()); // limits and timeouts, shared by all connections
+    for stream in TcpListener::bind("127.0.0.1:9001")?.incoming() {
+        let (stream, config) = (stream?, config.clone());
+        std::thread::spawn(move || println!("{:?}", serve(stream, config)));
+    }
+    Ok(())
+}
+
+/// Serves one connection, and returns how it ended.
+pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Box<Closed>>> {
+    stream.set_nodelay(true)?; // Nagle's algorithm holds back every write that follows another
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a peer that stops reading
+    let mut conn = Connection::server(config);
+    let mut buf = [0; 16 * 1024]; // yours; one may serve any number of connections
+    let (mut filled, mut end, epoch) = (0, None, Instant::now());
+    loop {
+        // Events of what was read, of time, and of the end of the transport.
+        let mut input = &mut buf[..std::mem::take(&mut filled)];
+        while let Some(event) = conn.receive(&mut input) {
+            match event {
+                Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
+                Event::PlainRequest(_) => conn.respond(404)?,
+                Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
+                Event::Closed(closed) => end = Some(closed),
+                _ => {}
+            }
+        }
+        if conn.wants_write() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = conn.outgoing_slices(&mut slices);
+            match stream.write_vectored(&slices[..count]) {
+                Ok(n @ 1..) => conn.advance(n), // partial writes are normal
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => conn.write_closed(), // the peer's last word can still be read
+            }
+            continue;
+        }
+        if conn.wants_shutdown() {
+            let _ = stream.shutdown(Shutdown::Write);
+            conn.write_closed();
+        }
+        if conn.is_finished() {
+            return Ok(end);
+        }
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = conn.tick(now);
+        if conn.wants_write() || conn.is_finished() {
+            continue; // time has brought something
+        }
+        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
+        stream.set_read_timeout(wait)?;
+        match stream.read(&mut buf) {
+            Ok(0) => conn.receive_eof(),
+            Ok(n) => filled = n,
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => conn.abort(),
+            },
+        }
+    }
+}
