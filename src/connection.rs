@@ -301,8 +301,9 @@ impl Connection {
     }
 
     /// Payload bytes of messages that were sent and not released by [`advance`](Connection::advance): the W3C's
-    /// `bufferedAmount`. Neither framing nor control frames count. It is exact at every partial write, and stays as
-    /// it is when the connection ends before they are written.
+    /// `bufferedAmount`. Neither framing nor control frames count. It is exact at every partial write of messages that are
+    /// not compressed; a compressed message counts whole, at its size before compression, until its last byte is
+    /// released. It stays as it is when the connection ends before they are written.
     #[inline]
     pub fn buffered_amount(&self) -> u64 {
         self.outgoing.buffered()
@@ -316,7 +317,7 @@ impl Connection {
         self.phase == Phase::Open && !self.is_congested()
     }
 
-    /// Whether the peer does not take what is sent as fast as it is sent: true once there are
+    /// Whether the peer does not take what is sent as fast as it is sent: true once there are more than
     /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A
     /// program that answers what it receives had better not read meanwhile.
     #[inline]
@@ -658,8 +659,10 @@ impl Connection {
         }
     }
 
-    /// Gives back the memory that is kept for sending while the connection is busy, if nothing is queued. An open
-    /// connection then owns no heap memory, unless it is in the middle of a message.
+    /// Frees the memory that is kept for what comes next: the queue's, if nothing is queued; a
+    /// [recycled](Connection::recycle) payload; the codecs of permessage-deflate. What belongs to a message that is not
+    /// complete stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
+    /// [`Config::release_after`].
     pub fn release_memory(&mut self) {
         self.outgoing.release_memory();
         self.message.release();
