@@ -204,9 +204,12 @@ impl Timer {
     /// The moment `after` the start of the span: never earlier, and less than a millisecond later.
     fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
         let elapsed = millis(now).wrapping_sub(self.since) as i64;
-        let start = whole_millis(now).saturating_add_signed(-i128::from(elapsed));
-        let whole = u64::try_from(start / 1000).map_or(Duration::MAX, Duration::from_secs);
-        let start = whole.saturating_add(Duration::from_millis((start % 1000) as u64));
+        let away = Duration::from_millis(elapsed.unsigned_abs());
+        let rounded = rounded_up(now);
+        let start = match elapsed {
+            0.. => rounded.saturating_sub(away),
+            _ => rounded.saturating_add(away),
+        };
         Timestamp(start.saturating_add(after))
     }
 
@@ -231,24 +234,33 @@ impl Timer {
     }
 }
 
-/// Milliseconds, rounded up.
-fn whole_millis(now: Timestamp) -> u128 {
-    u128::from(now.0.as_secs()) * 1000 + u128::from(now.0.subsec_nanos().div_ceil(1_000_000))
+/// The time, rounded up to milliseconds.
+fn rounded_up(now: Timestamp) -> Duration {
+    let millis = now.0.subsec_nanos().div_ceil(1_000_000);
+    Duration::from_secs(now.0.as_secs()).saturating_add(Duration::from_millis(millis.into()))
 }
 
-/// The same modulo 2^64.
+/// Milliseconds, rounded up, modulo 2^64.
 fn millis(now: Timestamp) -> u64 {
-    whole_millis(now) as u64
+    let millis = now.0.subsec_nanos().div_ceil(1_000_000);
+    now.0.as_secs().wrapping_mul(1000).wrapping_add(millis.into())
 }
 
 /// When memory was last used, in eighths of a second modulo 2^16, as ticks tell the time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LastUse(u16);
 
-/// The longest time after which unused memory is freed, in eighths of a second: an hour.
-const MOST_EIGHTHS: u16 = 3600 * 8;
+const EIGHTH_NANOS: u32 = 125_000_000;
+/// The longest time after which unused memory is freed, in seconds.
+const MOST_SECONDS: u64 = 3600;
 
-const _: () = assert!(MOST_EIGHTHS < u16::MAX / 2);
+const _: () = assert!(MOST_SECONDS * 8 < i16::MAX as u64);
+
+/// Eighths of a second, rounded up, and no more than an hour of them.
+fn in_eighths(after: Duration) -> i32 {
+    let after = after.min(Duration::from_secs(MOST_SECONDS));
+    (after.as_secs() * 8) as i32 + after.subsec_nanos().div_ceil(EIGHTH_NANOS) as i32
+}
 
 impl LastUse {
     pub(crate) const NEVER: LastUse = LastUse(0);
@@ -256,25 +268,23 @@ impl LastUse {
     /// Tells the time, and whether the memory was `used` since the last call. It is to be freed when it was not used for
     /// `after`, rounded up to an eighth of a second and at most an hour: then the answer is [`Deadline::Passed`].
     pub(crate) fn observe(&mut self, now: Timestamp, after: Duration, used: bool) -> Deadline {
-        let millis = whole_millis(now);
-        let eighths = millis / 125;
+        let (whole, rest) =
+            (now.0.subsec_nanos() / EIGHTH_NANOS, now.0.subsec_nanos() % EIGHTH_NANOS);
+        let eighths = now.0.as_secs().wrapping_mul(8).wrapping_add(whole.into()) as u16;
         if used {
-            self.0 = millis.div_ceil(125) as u16;
+            self.0 = eighths.wrapping_add(u16::from(rest > 0));
         }
-        let after = after.as_millis().div_ceil(125).min(u128::from(MOST_EIGHTHS)) as u16;
-        let mut elapsed = (eighths as u16).wrapping_sub(self.0) as i16;
+        let mut elapsed = eighths.wrapping_sub(self.0) as i16;
         // The clock has gone back, or was not told for more than an hour: the time is measured anew.
         if elapsed < -1 {
-            self.0 = eighths as u16;
+            self.0 = eighths;
             elapsed = 0;
         }
-        let left = i32::from(after) - i32::from(elapsed);
-        match u128::try_from(left) {
+        let left = in_eighths(after) - i32::from(elapsed);
+        match u64::try_from(left) {
             Ok(left @ 1..) => {
-                let at = (eighths + left) * 125;
-                let secs = u64::try_from(at / 1000).unwrap_or(u64::MAX);
-                let rest = Duration::from_millis((at % 1000) as u64);
-                Deadline::At(Timestamp(Duration::from_secs(secs).saturating_add(rest)))
+                let begun = now.0 - Duration::from_nanos(rest.into());
+                Deadline::At(Timestamp(begun.saturating_add(Duration::from_millis(left * 125))))
             }
             _ => Deadline::Passed,
         }
