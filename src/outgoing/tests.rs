@@ -2,8 +2,14 @@
 //! `tests/queue.rs`.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::*;
+
+std::thread_local! {
+    /// Bytes that were moved within queues on this thread.
+    pub(super) static MOVED: Cell<usize> = const { Cell::new(0) };
+}
 
 const CLOSE: u8 = FIN | Opcode::Close as u8;
 const BINARY: u8 = FIN | Opcode::Binary as u8;
