@@ -472,7 +472,10 @@ impl Outgoing {
         }
         let mut exposed = more.exposed;
         let segment = if from_control {
-            let bytes = core::mem::take(&mut more.control);
+            let mut bytes = core::mem::take(&mut more.control);
+            if bytes.capacity() > bytes.len() + KEEP_CONTROL_BYTES {
+                bytes.shrink_to_fit();
+            }
             let start = core::mem::take(&mut more.control_start);
             more.in_control = false;
             more.taken_pongs += core::mem::take(&mut more.pongs);
@@ -562,10 +565,11 @@ impl Outgoing {
     /// deep the queue is.
     #[cold]
     fn make_room(&mut self, need: usize) {
+        // A cursor counts from the front of the queue, so that none changes here.
         let live = self.tail.len() - self.start;
         let room = live + need + MAX_HEADER_BYTES;
         if self.start >= live && live + need <= self.tail.capacity() {
-            // No more is moved than was released. A cursor counts from the front of the queue, so that it does not move.
+            // No more is moved than was released.
             count_moved(live);
             self.tail.drain(..self.start);
             self.start = 0;
@@ -576,11 +580,10 @@ impl Outgoing {
         } else {
             // It grows by doubling; a large payload gets just its size.
             let doubled = (2 * self.tail.capacity()).min(RETIRE_BYTES);
-            let mut tail = Vec::with_capacity(room.max(doubled));
             count_moved(live);
-            tail.extend_from_slice(&self.tail[self.start..]);
-            self.tail = tail;
+            self.tail.drain(..self.start);
             self.start = 0;
+            self.tail.reserve_exact(room.max(doubled) - live);
         }
     }
 }
@@ -650,14 +653,14 @@ impl More {
         }
     }
 
-    /// Moves the control frames that are left into a buffer of this capacity.
+    /// Moves the control frames that are left to the front of a buffer of this capacity.
     fn move_control(&mut self, capacity: usize) {
-        let mut control = Vec::with_capacity(capacity);
-        control.extend_from_slice(&self.control[self.control_start..]);
-        count_moved(control.len());
-        self.control = control;
+        self.control.drain(..self.control_start);
         self.last_pong = self.last_pong.and_then(|at| at.checked_sub(self.control_start));
         self.control_start = 0;
+        count_moved(self.control.len());
+        self.control.shrink_to(capacity);
+        self.control.reserve_exact(capacity - self.control.len());
     }
 
     /// No control frame is left.

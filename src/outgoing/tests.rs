@@ -137,7 +137,7 @@ fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
 
 #[test]
 fn an_end_is_unwritten_until_its_last_byte_is_released() {
-    // rfc6455-5.5.1-04: whatever is queued before it, and goes ahead of it or follows it.
+    // Whatever is queued before it, and goes ahead of it or follows it.
     every_way(|mut recorded, [first, step, ping, take]| {
         recorded.write(first);
         assert!(!recorded.queue.has_unwritten_end(), "none was noted");
