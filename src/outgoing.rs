@@ -24,13 +24,27 @@ use segment::Piece;
 pub use chunks::OutgoingChunks;
 pub use segment::Segment;
 
-/// A tail buffer of this capacity is kept when the queue is empty; a larger one is given back.
+/// A tail buffer of this capacity is kept when the queue is empty; a larger one is freed.
 const KEEP_BYTES: usize = 80 * 1024;
 /// A tail buffer that holds this much is not grown any more: another is begun behind it.
 const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
+/// This much of a payload that is moved is copied behind its header. A header alone would be a packet of its own, for which a
+/// transport with Nagle's algorithm lets the payload wait.
+const LEAD_BYTES: usize = 1400;
+/// A compressor's buffer over this capacity is moved into the queue: the compressor would free it.
+#[cfg(feature = "deflate")]
+const MOVE_COMPRESSED_BYTES: usize = 32 * 1024;
+/// The lane of control frames may have this much more capacity than twice what it holds.
+const KEEP_CONTROL_BYTES: usize = 4 * 1024;
+/// Slots that a list of pieces keeps when it becomes empty.
+const KEEP_SLOTS: usize = 16;
+/// What a piece that is taken counts beside its bytes, until it is released: it has two allocations and a place in a
+/// list, and without this a caller that takes each small message out could hold any amount of them.
+const TAKEN_PIECE_BYTES: u64 = 128;
 
+const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
 /// The queue. Its order: what was taken, then `ahead` and the tail, with the control frames put in at the next
@@ -98,6 +112,21 @@ impl Outgoing {
         self.more_len + (self.tail.len() - self.start) as u64
     }
 
+    /// What counts against the hard cap: unreleased bytes, and what it takes to keep those that are taken.
+    #[inline]
+    pub(crate) fn charge(&self) -> u64 {
+        match self.more_len {
+            // Nothing is taken then.
+            0 => self.len(),
+            _ => self.len() + self.taken_charge(),
+        }
+    }
+
+    #[inline(never)]
+    fn taken_charge(&self) -> u64 {
+        self.more.as_ref().map_or(0, |more| more.taken.len() as u64 * TAKEN_PIECE_BYTES)
+    }
+
     /// Payload bytes of data frames that are not released.
     #[inline]
     pub(crate) fn buffered(&self) -> u64 {
@@ -123,20 +152,29 @@ impl Outgoing {
         if payload.len() < MOVE_BYTES {
             return self.push(first, &payload, key);
         }
-        if let Some(key) = key {
-            mask::apply_mask(&mut payload, key);
-        }
         let (header, size) = frame::encode(first, payload.len() as u64, key);
         self.buffered += payload.len() as u64;
         self.used = true;
-        if self.tail.len() > self.start && self.tail.capacity() - self.tail.len() >= size {
-            self.tail.extend_from_slice(&header[..size]);
-            self.retire_tail();
+        if let Some(key) = key {
+            mask::apply_mask(&mut payload, key);
+        }
+        self.push_moved(&header[..size], payload);
+    }
+
+    /// Queues the rest of a header, and the payload moved in behind it.
+    fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
+        let need = header.len() + LEAD_BYTES;
+        let is_tail_used = self.tail.len() > self.start;
+        let (mut front, start) = if is_tail_used && self.tail.capacity() - self.tail.len() >= need {
+            (core::mem::take(&mut self.tail), core::mem::take(&mut self.start))
         } else {
             self.retire_tail();
-            self.push_piece(Piece::Header { bytes: header, start: 0, end: size as u8 });
-        }
-        self.push_piece(Piece::Owned { bytes: payload, start: 0 });
+            (Vec::with_capacity(need), 0)
+        };
+        front.extend_from_slice(header);
+        front.extend_from_slice(&payload[..LEAD_BYTES]);
+        self.push_piece(Piece::Owned { bytes: front, start });
+        self.push_piece(Piece::Owned { bytes: payload, start: LEAD_BYTES });
     }
 
     /// Queues a whole frame that is shared with others; `payload_len` bytes of it are the payload of a data frame.
@@ -167,6 +205,26 @@ impl Outgoing {
     ) {
         self.push(first, payload, key);
         self.buffered -= payload.len() as u64;
+        self.note_compressed(len, message);
+    }
+
+    /// As [`push_compressed`](Outgoing::push_compressed), with the payload in the compressor's own buffer. A large one is
+    /// moved in, unless more than half of it is empty.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn push_compressor(
+        &mut self,
+        first: u8,
+        buffer: &mut Vec<u8>,
+        key: Option<[u8; 4]>,
+        len: u64,
+        message: Option<u64>,
+    ) {
+        if buffer.capacity() <= MOVE_COMPRESSED_BYTES || buffer.len() < buffer.capacity() / 2 {
+            return self.push_compressed(first, buffer, key, len, message);
+        }
+        let compressed = buffer.len() as u64;
+        self.push_owned(first, core::mem::take(buffer), key);
+        self.buffered -= compressed;
         self.note_compressed(len, message);
     }
 
@@ -213,11 +271,7 @@ impl Outgoing {
     /// Queues a control frame ahead of all data that is not begun.
     pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
         let more = self.more();
-        if more.control_start > more.control.len() / 2 {
-            more.control.drain(..more.control_start);
-            more.last_pong = more.last_pong.and_then(|at| at.checked_sub(more.control_start));
-            more.control_start = 0;
-        }
+        more.make_control_room(MAX_HEADER_BYTES + payload.len());
         let before = more.control.len();
         frame::append_header(&mut more.control, FIN | opcode as u8, payload.len() as u64, key);
         mask::append_masked(&mut more.control, payload, key.unwrap_or_default());
@@ -265,9 +319,9 @@ impl Outgoing {
     /// The first contiguous piece; empty only if the queue is.
     #[inline]
     pub(crate) fn first(&self) -> &[u8] {
-        match self.more_len {
-            0 => &self.tail[self.start..],
-            _ => self.chunks().next().unwrap_or_default(),
+        match &self.more {
+            Some(more) if self.more_len > 0 => more.first(&self.tail[self.start..]),
+            _ => &self.tail[self.start..],
         }
     }
 
@@ -353,7 +407,7 @@ impl Outgoing {
                 more.taken_pongs = more.taken_pongs.saturating_sub(passed.pongs);
                 segment.start += step;
                 if segment.is_empty() {
-                    more.taken.pop_front();
+                    pop_front(&mut more.taken);
                 }
                 self.buffered -= more.release(&passed);
                 self.has_end &= !passed.close;
@@ -390,17 +444,12 @@ impl Outgoing {
             more.control_start += n;
             more.in_control = !exposed.at_border();
             self.more_len -= n as u64;
-            if more.control_start == more.control.len() {
-                more.control.clear();
-                more.control_start = 0;
-                more.pongs = 0;
-                more.last_pong = None;
-            }
+            more.free_released_control();
         } else if let Some(piece) = more.pieces.front_mut() {
             piece.release(n);
             self.more_len -= n as u64;
             if piece.as_slice().is_empty() {
-                more.pieces.pop_front();
+                pop_front(&mut more.pieces);
             }
         } else {
             self.start += n;
@@ -426,7 +475,10 @@ impl Outgoing {
         }
         let mut exposed = more.exposed;
         let segment = if from_control {
-            let bytes = core::mem::take(&mut more.control);
+            let mut bytes = core::mem::take(&mut more.control);
+            if bytes.capacity() > bytes.len() + KEEP_CONTROL_BYTES {
+                bytes.shrink_to_fit();
+            }
             let start = core::mem::take(&mut more.control_start);
             more.in_control = false;
             more.taken_pongs += core::mem::take(&mut more.pongs);
@@ -523,29 +575,49 @@ impl Outgoing {
         }
     }
 
-    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte.
+    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte that is queued or released, however
+    /// deep the queue is.
     #[cold]
     fn make_room(&mut self, need: usize) {
+        // A cursor counts from the front of the queue, so that none changes here.
         let live = self.tail.len() - self.start;
-        if self.start >= live && need <= self.tail.capacity() - live {
+        let room = live + need + MAX_HEADER_BYTES;
+        if self.start >= live && live + need <= self.tail.capacity() {
+            // No more is moved than was released.
+            count_moved(live);
             self.tail.drain(..self.start);
             self.start = 0;
-            // A cursor counts from the front of the queue, so that it does not move.
-        } else if live > 0 && live + need > RETIRE_BYTES {
+        } else if live > 0 && (self.tail.capacity() >= RETIRE_BYTES || room > RETIRE_BYTES) {
+            // More than half of the tail is live, or what comes is large: nothing is moved.
             self.retire_tail();
             self.tail.reserve_exact(RETIRE_BYTES.max(need + MAX_HEADER_BYTES));
-            return;
-        } else if self.start > 0 {
+        } else {
+            // It grows by doubling; a large payload gets just its size.
+            let doubled = (2 * self.tail.capacity()).min(RETIRE_BYTES);
+            count_moved(live);
             self.tail.drain(..self.start);
             self.start = 0;
-        }
-        // A large payload gets just its size; small ones grow the tail by doubling.
-        if self.tail.len() + need + MAX_HEADER_BYTES > RETIRE_BYTES {
-            self.tail.reserve_exact(need + MAX_HEADER_BYTES);
-        } else {
-            self.tail.reserve(need + MAX_HEADER_BYTES);
+            self.tail.reserve_exact(room.max(doubled) - live);
         }
     }
+}
+
+/// Takes the first element out, and frees memory that the rest does not need, in amortized constant time.
+fn pop_front<T>(list: &mut VecDeque<T>) -> Option<T> {
+    let first = list.pop_front();
+    if list.capacity() > KEEP_SLOTS && list.len() < list.capacity() / 4 {
+        list.shrink_to((2 * list.len()).max(KEEP_SLOTS));
+    }
+    first
+}
+
+/// Counts bytes that are moved within the queue, for the tests of amortized work.
+#[inline]
+fn count_moved(bytes: usize) {
+    #[cfg(test)]
+    tests::MOVED.with(|moved| moved.set(moved.get() + bytes));
+    #[cfg(not(test))]
+    let _ = bytes;
 }
 
 impl More {
@@ -559,26 +631,75 @@ impl More {
         self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
     }
 
+    /// What [`OutgoingChunks`] begins with.
+    fn first<'a>(&'a self, tail: &'a [u8]) -> &'a [u8] {
+        if self.is_control_next() {
+            return &self.control[self.control_start..];
+        }
+        let piece = self.pieces.front().map_or(tail, Piece::as_slice);
+        match self.control.is_empty() {
+            true => piece,
+            // The control frames that wait go in at the next border between frames.
+            false => &piece[..(piece.len() as u64).min(self.exposed.to_border()) as usize],
+        }
+    }
+
     /// Counts what was passed over as released, and returns its payload bytes, those before compression.
     fn release(&mut self, passed: &Passed) -> u64 {
         self.pings -= passed.pings;
         let mut bytes = passed.data;
         for _ in 0..passed.compressed {
-            bytes += self.compressed.pop_front().expect("each was noted when it was queued");
+            bytes += pop_front(&mut self.compressed).expect("each was noted when it was queued");
         }
         bytes
     }
 
-    fn reset(&mut self) {
-        debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
+    /// Makes room for `need` more bytes of control frames, in amortized constant time per byte.
+    fn make_control_room(&mut self, need: usize) {
+        if self.control.capacity() - self.control.len() < need {
+            let live = self.control.len() - self.control_start;
+            self.move_control((live + need) / 2 * 3);
+        }
+    }
+
+    /// Frees memory that the control frames which are left do not need, in amortized constant time per released byte.
+    fn free_released_control(&mut self) {
+        let live = self.control.len() - self.control_start;
+        if live == 0 {
+            self.clear_control();
+        } else if self.control.capacity() > 2 * live + KEEP_CONTROL_BYTES {
+            self.move_control(live);
+        }
+    }
+
+    /// Moves the control frames that are left to the front of a buffer of this capacity.
+    fn move_control(&mut self, capacity: usize) {
+        self.control.drain(..self.control_start);
+        self.last_pong = self.last_pong.and_then(|at| at.checked_sub(self.control_start));
+        self.control_start = 0;
+        count_moved(self.control.len());
+        self.control.shrink_to(capacity);
+        self.control.reserve_exact(capacity - self.control.len());
+    }
+
+    /// No control frame is left.
+    fn clear_control(&mut self) {
+        if self.control.capacity() > KEEP_CONTROL_BYTES {
+            self.control = Vec::new();
+        }
         self.control.clear();
         self.control_start = 0;
+        self.pongs = 0;
+        self.last_pong = None;
+    }
+
+    fn reset(&mut self) {
+        debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
+        self.clear_control();
         self.in_control = false;
         self.compressed.clear();
-        self.pongs = 0;
         self.taken_pongs = 0;
         self.pings = 0;
-        self.last_pong = None;
         self.released = FrameCursor::at_border_in(self.unfinished.is_some());
         self.exposed = self.released;
     }

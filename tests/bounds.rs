@@ -6,6 +6,7 @@ mod alloc;
 mod util;
 
 use alloc::{Counting, measure};
+use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
     Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
@@ -154,8 +155,10 @@ fn a_queue_takes_no_more_than_the_limits_say() {
 fn a_flood_of_pings_takes_no_more_than_the_limits_say() {
     // rfc6455-10.4-01: written late, taken out early or late
     for role in ROLES {
-        for every in [1, 7, 100, usize::MAX] {
-            let config = config_of(1000, 1000);
+        for (every, pongs) in [(1, 16), (7, 16), (100, 16), (usize::MAX, 16), (1, 255), (254, 255)]
+        {
+            let mut config = config_of(1000, 1000);
+            config.max_queued_pongs = pongs;
             let bound = sending_bound(&config) - 2 * 1000;
             let mut conn = open_with(role, config);
             let ping = to(role, 0x89, &[b'p'; 125]);
@@ -163,7 +166,7 @@ fn a_flood_of_pings_takes_no_more_than_the_limits_say() {
                 let mut out = Vec::with_capacity(100);
                 for n in 0..20_000 {
                     assert!(swallow(&mut conn, &ping).is_none());
-                    if n % every == 0 {
+                    if n % every == every - 1 {
                         out.extend(conn.take_outgoing());
                     }
                 }
@@ -268,4 +271,210 @@ fn opening_takes_no_more_than_the_limits_say() {
     conn.accept(&Accept::default()).unwrap();
     drain(&mut conn);
     conn.send_fragment(MessageKind::Text, b"", true).unwrap();
+}
+
+/// Sends with `send` until the hard cap refuses, and says how much the queue had allocated at most.
+fn fill(
+    conn: &mut Connection,
+    mut send: impl FnMut(&mut Connection) -> Result<(), UsageError>,
+) -> usize {
+    let cap = conn.config().max_outgoing_bytes;
+    let (full, heap) = measure(|| {
+        (0..10_000_000).any(|_| match send(conn) {
+            Ok(()) => {
+                assert!(conn.outgoing_len() <= cap, "the hard cap is hard");
+                false
+            }
+            Err(UsageError::BufferFull { .. }) => true,
+            Err(error) => panic!("{error}"),
+        })
+    });
+    assert!(full, "the limit was reached");
+    heap.peak as usize
+}
+
+#[test]
+fn pieces_that_are_taken_one_by_one_take_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: the caller holds them all, and nothing is written
+    for role in ROLES {
+        for limit in [10_000, 300_000] {
+            for size in [0, 1, 20, 100, 1000, 5000] {
+                let payload = vec![b'x'; size];
+                for way in 0..4 {
+                    let config = config_of(1000, limit);
+                    let bound = sending_bound(&config);
+                    let mut conn = open_with(role, config);
+                    let mut held = Vec::with_capacity(limit as usize);
+                    let peak = fill(&mut conn, |conn| {
+                        match way {
+                            0 => conn.send(&payload[..]),
+                            1 => conn.send(payload.clone()),
+                            2 => conn.send_fragment(MessageKind::Binary, &payload, false),
+                            _ => conn.ping(&payload[..size.min(125)]),
+                        }?;
+                        while let Some(segment) = conn.take_outgoing() {
+                            held.push(segment);
+                        }
+                        Ok(())
+                    });
+                    assert!(peak <= bound, "{role:?} {limit} {size} {way}: {peak} of {bound}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pings_that_are_written_in_part_take_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: at every share that is written before the next come
+    for role in ROLES {
+        for limit in [10_000, 300_000] {
+            for share in 1..20 {
+                for size in [0, 50, 125] {
+                    let config = config_of(1000, limit);
+                    let bound = sending_bound(&config);
+                    let mut conn = open_with(role, config);
+                    let payload = vec![b'x'; 40_000];
+                    let mut peak = 0;
+                    let (_, heap) = measure(|| {
+                        for round in 0..4 {
+                            fill(&mut conn, |conn| conn.ping(&payload[..size]));
+                            let n = conn.outgoing_len() * share / 20;
+                            conn.advance(n as usize);
+                            if round % 2 == 1 {
+                                // Half of a buffer each: what the pings had is used by others now.
+                                fill(&mut conn, |conn| conn.send(&payload[..33_000]));
+                                fill(&mut conn, |conn| conn.send(&payload[..100]));
+                            }
+                        }
+                    });
+                    peak = peak.max(heap.peak as usize);
+                    assert!(peak <= bound, "{role:?} {limit} {share} {size}: {peak} of {bound}");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn what_does_not_compress_takes_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: bytes of which a fixed Huffman code needs nine bits
+    let params = websocket_proto::DeflateParams {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    let mut noise = vec![0; 1_000_000];
+    let mut state = 1_u32;
+    for byte in &mut noise {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        *byte = 144 + (state >> 8) as u8 % 112;
+    }
+    for role in ROLES {
+        for level in [1, 2, 4, 6, 9] {
+            for size in [0, 1, 300, 5000, 33_000, 200_000, 880_000] {
+                for way in 0..3 {
+                    let mut config = config_of(1000, 1_000_000);
+                    let mut deflate = websocket_proto::Deflate::default();
+                    deflate.min_bytes = 0;
+                    deflate.level = level;
+                    config.deflate = Some(deflate);
+                    let codec = (32 + 372 + 64) * 1024;
+                    let bound = sending_bound(&config) + codec;
+                    let open = |config: &Config| {
+                        Connection::from_upgrade_with_deflate(role, params, config.clone()).unwrap()
+                    };
+                    let payload = &noise[..size];
+                    // What a prepared message has is its own, and is made for the first who sends it.
+                    let prepared = websocket_proto::PreparedMessage::new(payload);
+                    if way == 2 {
+                        open(&config).send_prepared(&prepared).unwrap();
+                    }
+                    let mut conn = open(&config);
+                    let mut messages = 0;
+                    let peak = fill(&mut conn, |conn| {
+                        messages += 1;
+                        // An error is the caller's to know before.
+                        let can = conn.check_send(size);
+                        let sent = match way {
+                            0 => conn.send(payload),
+                            1 => {
+                                conn.send_fragment(MessageKind::Binary, payload, messages % 2 == 0)
+                            }
+                            _ => conn.send_prepared(&prepared),
+                        };
+                        assert!(way == 1 || can == sent, "{can:?} {sent:?}");
+                        if messages == 500 { conn.send(&noise[..]) } else { sent }
+                    });
+                    let bound = bound + 32 * messages;
+                    assert!(peak <= bound, "{role:?} {level} {size} {way}: {peak} of {bound}");
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_caller_queues_takes_no_more_than_the_limits_say(
+        client in any::<bool>(),
+        pongs in prop::sample::select(vec![1, 16, 255]),
+        steps in prop::collection::vec((0..9usize, 0..12usize, 0..=20u64, any::<bool>()), 1..40),
+    ) {
+        // rfc6455-10.4-01
+        let role = if client { Role::Client } else { Role::Server };
+        let mut config = config_of(1000, 400_000);
+        config.max_queued_pongs = pongs;
+        let payload = vec![b'x'; 400_000];
+        let ping = to(role, 0x89, &[b'p'; 125]);
+        // Bytes of the first held piece that are written.
+        let mut begun = 0;
+        // A piece stays whole until its last byte is written.
+        let bound = sending_bound(&config) + config.max_outgoing_bytes as usize;
+        let mut conn = open_with(role, config);
+        let mut held = std::collections::VecDeque::with_capacity(100_000);
+        let (_, heap) = measure(|| {
+            for &(way, size, share, take) in &steps {
+                let size = [0, 1, 20, 100, 1000, 4090, 5000, 33_000, 65_000, 80_000, 200_000, 390_000][size];
+                for _ in 0..20_000 {
+                    let payload = &payload[..size];
+                    let done = match way {
+                        0 | 1 => conn.send(payload).is_err(),
+                        // The copy of a message that is refused would be the test's own.
+                        2 => conn.check_send(size).is_err() || conn.send(payload.to_vec()).is_err(),
+                        3 => conn.ping(&payload[..size.min(125)]).is_err(),
+                        4 => swallow(&mut conn, &ping).is_some() || conn.outgoing_len() > 100_000,
+                        5 => conn.send_fragment(MessageKind::Binary, payload, true).is_err(),
+                        6 => {
+                            conn.release_memory();
+                            true
+                        }
+                        _ => true,
+                    };
+                    while take && held.len() < 100_000 {
+                        let Some(segment) = conn.take_outgoing() else { break };
+                        held.push_back(segment);
+                    }
+                    if done {
+                        break;
+                    }
+                }
+                let mut n = (conn.outgoing_len() * share / 20) as usize;
+                conn.advance(n);
+                // The caller drops what is written.
+                n += begun;
+                while held.front().is_some_and(|segment| segment.len() <= n) {
+                    n -= held.pop_front().unwrap().len();
+                }
+                begun = if held.is_empty() { 0 } else { n };
+            }
+        });
+        prop_assert!(heap.peak as usize <= bound, "{} of {bound}", heap.peak);
+    }
 }

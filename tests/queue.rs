@@ -8,7 +8,16 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Connection, Entropy, EntropyError, MessageKind, PreparedMessage, Role, Segment, UsageError,
+    Connection, Entropy, EntropyError, FrameHeader, MessageKind, PreparedMessage, Role, Segment,
+    UsageError,
+};
+
+#[cfg(feature = "deflate")]
+const PARAMS: websocket_proto::DeflateParams = websocket_proto::DeflateParams {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
 };
 
 const FIXED_KEY: [u8; 4] = [1, 2, 3, 4];
@@ -556,12 +565,19 @@ fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
     let address = payload.as_ptr();
     let mut conn = open(Role::Server);
     conn.send(payload).unwrap();
-    assert_eq!(conn.outgoing_chunks().nth(1).unwrap().as_ptr(), address);
+    let behind_lead = |conn: &Connection| {
+        let rest = conn.outgoing_chunks().nth(1).unwrap();
+        (rest.as_ptr(), rest.len())
+    };
+    // The front of it is copied behind the header.
+    let (rest, len) = behind_lead(&conn);
+    assert_eq!(rest, address.wrapping_add((1 << 20) - len));
     let mut client = open(Role::Client);
     let payload = vec![5; 1 << 20];
     let address = payload.as_ptr();
     client.send(payload).unwrap();
-    assert_eq!(client.outgoing_chunks().nth(1).unwrap().as_ptr(), address, "masked in place");
+    let (rest, len) = behind_lead(&client);
+    assert_eq!(rest, address.wrapping_add((1 << 20) - len), "masked in place");
     let prepared = PreparedMessage::new(&[5; 1 << 20]);
     let (mut a, mut b) = (open(Role::Server), open(Role::Server));
     a.send_prepared(&prepared).unwrap();
@@ -582,4 +598,147 @@ fn slices_for_a_vectored_write_are_the_first_chunks() {
     assert_eq!(slices.iter().map(|slice| &slice[..]).collect::<Vec<_>>(), chunks);
     let mut many = [std::io::IoSlice::new(&[]); 16];
     assert_eq!(conn.outgoing_slices(&mut many), 6);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Moved,
+    Prepared,
+    Fragment,
+    /// Past the queue, to a transport that takes so many bytes.
+    Through(usize),
+    /// Compressed, to more than it was.
+    #[cfg(feature = "deflate")]
+    Compressed,
+}
+
+/// What the queue holds when a large message comes.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    KeptBuffer,
+    SmallFrames(usize),
+    /// The first of three is begun.
+    BegunFrame,
+    Ping,
+}
+
+fn shown(conn: &Connection) -> Vec<u8> {
+    conn.outgoing_chunks().collect::<Vec<_>>().concat()
+}
+
+/// Bytes that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x1234_5678_u32;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A connection with a queue, and the bytes that have left it.
+fn queue_with(role: Role, way: Way, before: Before) -> (Connection, Vec<u8>) {
+    let mut conn = match way {
+        #[cfg(feature = "deflate")]
+        Way::Compressed => Connection::from_upgrade_with_deflate(role, PARAMS, config()).unwrap(),
+        _ => open(role),
+    };
+    let small = [1; 70];
+    let mut gone = Vec::new();
+    match before {
+        Before::Nothing => {}
+        Before::KeptBuffer => {
+            conn.send_fragment(MessageKind::Binary, &[0; 50_000], true).unwrap();
+            gone = drain(&mut conn);
+        }
+        Before::SmallFrames(n) => {
+            (0..n).for_each(|_| conn.send_fragment(MessageKind::Binary, &small, true).unwrap())
+        }
+        Before::BegunFrame => {
+            (0..3).for_each(|_| conn.send_fragment(MessageKind::Binary, &small, true).unwrap());
+            gone = shown(&conn)[..5].to_vec();
+            conn.advance(5);
+        }
+        Before::Ping => conn.ping(b"ping").unwrap(),
+    }
+    (conn, gone)
+}
+
+#[test]
+fn no_header_is_shown_without_a_segment_of_its_payload() {
+    // A transport with Nagle's algorithm lets the payload behind such a header wait for the peer's acknowledgement.
+    let mut ways = vec![Way::Moved, Way::Prepared, Way::Fragment];
+    ways.extend([0, 1, 3, 4, 7, 8, 9, 10, 13, 2000].map(Way::Through));
+    #[cfg(feature = "deflate")]
+    ways.push(Way::Compressed);
+    let befores = [
+        Before::Nothing,
+        Before::KeptBuffer,
+        Before::SmallFrames(3),
+        Before::SmallFrames(910),
+        Before::SmallFrames(2000),
+        Before::BegunFrame,
+        Before::Ping,
+    ];
+    let lens =
+        [0, 1, 1399, 1400, 1401, 4095, 4096, 4097, 5000, 16_384, 60_000, 65_535, 65_536, 90_000];
+    let noise = noise(90_000);
+    let noise = |len: usize| noise[..len].to_vec();
+    for role in ROLES {
+        for way in &ways {
+            for before in befores {
+                for len in lens {
+                    let (mut conn, mut gone) = queue_with(role, *way, before);
+                    match *way {
+                        Way::Moved => conn.send(noise(len)).unwrap(),
+                        #[cfg(feature = "deflate")]
+                        Way::Compressed => conn.send(noise(len)).unwrap(),
+                        Way::Prepared => {
+                            conn.send_prepared(&PreparedMessage::new(noise(len))).unwrap();
+                        }
+                        Way::Fragment => {
+                            conn.send_fragment(MessageKind::Binary, &noise(len), true).unwrap();
+                        }
+                        Way::Through(mut room) => conn
+                            .send_through(noise(len), |header, payload| {
+                                let bytes = [header, payload].concat();
+                                let n = room.min(bytes.len());
+                                room -= n;
+                                gone.extend_from_slice(&bytes[..n]);
+                                Ok::<usize, UsageError>(n)
+                            })
+                            .unwrap(),
+                    }
+                    check_leads(&conn, &gone, &format!("{role:?} {way:?} {before:?} {len}"));
+                }
+            }
+        }
+    }
+}
+
+/// Wherever the rest of a header is shown, the same piece has 1,400 bytes of the payload or all of it.
+fn check_leads(conn: &Connection, gone: &[u8], case: &str) {
+    let wire = [gone, &shown(conn)].concat();
+    let ends: Vec<usize> = conn
+        .outgoing_chunks()
+        .scan(gone.len(), |end, chunk| {
+            *end += chunk.len();
+            Some(*end)
+        })
+        .collect();
+    let mut at = 0;
+    while at < wire.len() {
+        let (header, size) = FrameHeader::decode(&wire[at..]).unwrap().expect("whole frames");
+        let payload = header.payload_len as usize;
+        // The piece in which the first byte of the header that is left lies.
+        if at + size > gone.len() {
+            let first = at.max(gone.len());
+            let end = ends.iter().find(|end| **end > first).expect("it is shown");
+            assert!(*end >= at + size + payload.min(1400), "{case}: {first}..{end}, {header:?}");
+        }
+        at += size + payload;
+    }
 }

@@ -35,6 +35,7 @@ const CASES: &[Case] = &[
     ("send_1k", |times| send(Role::Server, 1024, 1, times)),
     ("send_16_as_client", |times| send(Role::Client, 16, 1, times)),
     ("send_1k_as_client", |times| send(Role::Client, 1024, 1, times)),
+    ("send_16k_owned", send_owned),
     ("send_prepared_1k", send_prepared),
     ("send_through_16", |times| send_through(Role::Server, 16, times)),
     ("send_through_1k_as_client", |times| send_through(Role::Client, 1024, times)),
@@ -226,6 +227,16 @@ fn send(role: Role, len: usize, batch: usize, times: usize) {
     written += flush(&mut conn);
     let header = if len < 126 { 2 } else { 4 } + if role == Role::Client { 4 } else { 0 };
     assert_eq!(written, times * (header + len));
+}
+
+/// A payload that is moved into the queue; making it is counted too.
+fn send_owned(times: usize) {
+    let mut conn = open(Role::Server);
+    let payload = vec![7; 16 * 1024];
+    for _ in 0..times {
+        conn.send(black_box(payload.clone())).expect("the connection is open");
+        assert_eq!(flush(&mut conn), 4 + payload.len());
+    }
 }
 
 fn send_prepared(times: usize) {

@@ -109,7 +109,8 @@ impl Connection {
         codec.used = true;
         codec.compressed.clear();
         codec.deflater.compress(payload, first & FIN != 0, &mut codec.compressed);
-        self.outgoing.push_compressed(first, &codec.compressed, key, payload.len() as u64, message);
+        let len = payload.len() as u64;
+        self.outgoing.push_compressor(first, &mut codec.compressed, key, len, message);
         if codec.compressed.capacity() > 2 * CHUNK_OUTPUT {
             codec.compressed = Vec::new();
         }

@@ -43,18 +43,38 @@ impl Connection {
     /// the source of entropy.
     #[inline]
     pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
+        #[cfg(feature = "deflate")]
+        if self.compresses(len) {
+            return self.check_message(most_compressed(len));
+        }
+        self.check_message(len)
+    }
+
+    /// Whether a message whose frame has a payload of at most `len` bytes could be queued now.
+    #[inline]
+    fn check_message(&self, len: usize) -> Result<(), UsageError> {
+        self.check_message_behind(self.outgoing.charge(), len)
+    }
+
+    /// The same, where what is queued is known to count this much.
+    #[inline]
+    fn check_message_behind(&self, queued: u64, len: usize) -> Result<(), UsageError> {
         if self.phase != Phase::Open {
             return Err(UsageError::NotOpen(self.state()));
         }
         if self.outgoing.sending.is_some() {
             return Err(UsageError::MessageUnfinished);
         }
-        self.check_room(len)
+        self.check_room_behind(queued, len)
+    }
+
+    fn check_room(&self, len: usize) -> Result<(), UsageError> {
+        self.check_room_behind(self.outgoing.charge(), len)
     }
 
     #[inline]
-    fn check_room(&self, len: usize) -> Result<(), UsageError> {
-        let needed = (self.outgoing.len() + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
+    fn check_room_behind(&self, queued: u64, len: usize) -> Result<(), UsageError> {
+        let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
         let limit = self.config.max_outgoing_bytes;
         if needed > limit {
             return Err(UsageError::BufferFull { needed, limit });
@@ -64,7 +84,7 @@ impl Connection {
 
     #[inline]
     fn send_copy(&mut self, kind: MessageKind, payload: &[u8]) -> Result<(), UsageError> {
-        self.check_send(payload.len())?;
+        self.check_message(payload.len())?;
         let key = self.next_key()?;
         self.outgoing.push(prepared::first_byte(kind), payload, key);
         self.note_queued();
@@ -72,7 +92,7 @@ impl Connection {
     }
 
     fn send_owned(&mut self, kind: MessageKind, payload: Vec<u8>) -> Result<(), UsageError> {
-        self.check_send(payload.len())?;
+        self.check_message(payload.len())?;
         let key = self.next_key()?;
         self.outgoing.push_owned(prepared::first_byte(kind), payload, key);
         self.note_queued();
@@ -133,7 +153,7 @@ impl Connection {
         }
         let first = prepared::first_byte(message.kind());
         let payload = message.into_payload();
-        self.check_send(payload.len())?;
+        self.check_message_behind(0, payload.len())?;
         let result = match self.next_key().map_err(UsageError::from)? {
             None => self.outgoing.push_through(first, payload, write),
             Some(key) => self.outgoing.push_through_masked(first, &payload, key, write),
@@ -159,7 +179,7 @@ impl Connection {
         match self.role {
             Role::Client => self.send_copy(message.kind(), message.payload()),
             Role::Server => {
-                self.check_send(message.payload().len())?;
+                self.check_message(message.payload().len())?;
                 self.outgoing.push_shared(message.frame().bytes(), message.payload().len());
                 self.note_queued();
                 Ok(())
@@ -189,7 +209,12 @@ impl Connection {
         if self.outgoing.sending.is_some_and(|begun| begun != kind) {
             return Err(UsageError::FragmentKindChanged);
         }
-        self.check_room(payload.len())?;
+        #[cfg(feature = "deflate")]
+        let most =
+            if self.compresses_fragment() { most_compressed(payload.len()) } else { payload.len() };
+        #[cfg(not(feature = "deflate"))]
+        let most = payload.len();
+        self.check_room(most)?;
         let mut text = self.sending_text;
         if kind == MessageKind::Text && text.feed(payload, last).is_err() {
             return Err(UsageError::InvalidUtf8);
@@ -293,4 +318,11 @@ impl Connection {
             self.outgoing.blocked = true;
         }
     }
+}
+
+/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits (RFC 1951
+/// 3.2.6), a stored block has 5 bytes beside its own, and so has a flush.
+#[cfg(feature = "deflate")]
+fn most_compressed(len: usize) -> usize {
+    len.saturating_add(len / 8).saturating_add(64)
 }

@@ -9,8 +9,9 @@ pub(super) struct FrameCursor {
     header_left: u8,
     is_data: bool,
     payload_left: u64,
-    /// The frame is a ping, a pong or a Close.
-    control: Option<Opcode>,
+    /// The low four bits of the frame's first byte. 0 in bytes that are no frame, as a continuation has it: neither is a
+    /// control frame.
+    opcode: u8,
     /// The frame ends a message.
     fin: bool,
     /// The message that is open is compressed (RFC 7692 6): its first frame has RSV1 set.
@@ -70,16 +71,17 @@ impl FrameCursor {
         while at < n {
             if self.at_border() {
                 let (first, len, size) = frame::decode_own(&wire[at..]);
-                let opcode = Opcode::from_first_byte(first);
+                let opcode = first & 0x0f;
                 *self = FrameCursor {
                     header_left: size as u8,
                     is_data: frame::is_data(first),
-                    control: opcode.filter(|opcode| opcode.is_control()),
+                    opcode,
                     payload_left: len,
                     fin: first & FIN != 0,
-                    compressed: match opcode {
-                        Some(Opcode::Text | Opcode::Binary) => frame::is_compressed(first),
-                        _ => self.compressed,
+                    compressed: match opcode == Opcode::Text as u8 || opcode == Opcode::Binary as u8
+                    {
+                        true => frame::is_compressed(first),
+                        false => self.compressed,
                     },
                 };
             }
@@ -94,12 +96,9 @@ impl FrameCursor {
             }
             if self.at_border() {
                 passed.compressed += u32::from(self.is_data && self.compressed && self.fin);
-                match self.control {
-                    Some(Opcode::Pong) => passed.pongs += 1,
-                    Some(Opcode::Ping) => passed.pings += 1,
-                    Some(Opcode::Close) => passed.close = true,
-                    Some(Opcode::Text | Opcode::Binary | Opcode::Continuation) | None => {}
-                }
+                passed.pongs += u32::from(self.opcode == Opcode::Pong as u8);
+                passed.pings += u32::from(self.opcode == Opcode::Ping as u8);
+                passed.close |= self.opcode == Opcode::Close as u8;
             }
         }
         passed

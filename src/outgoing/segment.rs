@@ -4,12 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Shared;
-use crate::frame::MAX_HEADER_BYTES;
 
 /// A piece of the queue.
 pub(super) enum Piece {
-    /// A header before a moved payload.
-    Header { bytes: [u8; MAX_HEADER_BYTES], start: u8, end: u8 },
     /// `..start` is released.
     Owned { bytes: Vec<u8>, start: usize },
     /// Shared with other connections, or with a part that was taken.
@@ -19,7 +16,6 @@ pub(super) enum Piece {
 impl Piece {
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
-            Piece::Header { bytes, start, end } => &bytes[usize::from(*start)..usize::from(*end)],
             Piece::Owned { bytes, start } => &bytes[*start..],
             Piece::Shared(segment) => segment,
         }
@@ -27,7 +23,6 @@ impl Piece {
 
     pub(super) fn release(&mut self, n: usize) {
         match self {
-            Piece::Header { start, .. } => *start += n as u8,
             Piece::Owned { start, .. } => *start += n,
             Piece::Shared(segment) => segment.start += n,
         }
@@ -35,7 +30,6 @@ impl Piece {
 
     pub(super) fn into_segment(self) -> Segment {
         match self {
-            Piece::Header { .. } => Segment::new(self.as_slice().to_vec(), 0),
             Piece::Owned { bytes, start } => Segment::new(bytes, start),
             Piece::Shared(segment) => segment,
         }

@@ -2,8 +2,14 @@
 //! `tests/queue.rs`.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::*;
+
+std::thread_local! {
+    /// Bytes that were moved within queues on this thread.
+    pub(super) static MOVED: Cell<usize> = const { Cell::new(0) };
+}
 
 const CLOSE: u8 = FIN | Opcode::Close as u8;
 const BINARY: u8 = FIN | Opcode::Binary as u8;
@@ -131,7 +137,7 @@ fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
 
 #[test]
 fn an_end_is_unwritten_until_its_last_byte_is_released() {
-    // rfc6455-5.5.1-04: whatever is queued before it, and goes ahead of it or follows it.
+    // Whatever is queued before it, and goes ahead of it or follows it.
     every_way(|mut recorded, [first, step, ping, take]| {
         recorded.write(first);
         assert!(!recorded.queue.has_unwritten_end(), "none was noted");

@@ -85,15 +85,17 @@ impl Outgoing {
         assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
         let start = n.saturating_sub(size);
         self.used = true;
-        self.make_room(size + if len < MOVE_BYTES { len } else { 0 });
-        self.tail.extend_from_slice(&header[n.min(size)..]);
         match payload {
-            Cow::Owned(bytes) if len - start >= MOVE_BYTES => {
-                self.retire_tail();
+            Cow::Owned(bytes) if n >= size && len - start >= MOVE_BYTES => {
                 self.push_piece(Piece::Owned { bytes, start });
             }
+            Cow::Owned(bytes) if len >= MOVE_BYTES && n < size => {
+                self.push_moved(&header[n..], bytes);
+            }
             payload => {
-                self.tail.reserve_exact(len - start);
+                let rest = &header[n.min(size)..];
+                self.make_room(rest.len() + len - start);
+                self.tail.extend_from_slice(rest);
                 self.tail.extend_from_slice(&payload[start..]);
             }
         }
