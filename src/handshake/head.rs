@@ -95,6 +95,11 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The first line with its CR LF, and what is behind it.
+pub(super) fn divide_line(head: &[u8]) -> (&[u8], &[u8]) {
+    head.split_at(head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |lf| lf + 1))
+}
+
 /// What differs between a request's head and a response's.
 pub(super) struct HeadRules {
     /// Bytes that a head may have.
@@ -104,6 +109,9 @@ pub(super) struct HeadRules {
     /// Judges the first line, CR LF included, as soon as it is there.
     pub(super) judge_line: fn(&[u8]) -> Result<(), HandshakeError>,
 }
+
+/// Bytes that are reserved for the first piece of a head: what most browsers send fits.
+const FIRST_BYTES: usize = 640;
 
 /// Collects one head. The verdict depends on the bytes, not on how they were cut.
 #[derive(Default)]
@@ -135,7 +143,7 @@ impl HeadReader {
                     Some(Ok(Cow::Borrowed(take_front(input, end))))
                 }
                 Ok(None) => {
-                    self.stored.extend_from_slice(mem::take::<&mut [u8]>(input));
+                    self.store(mem::take::<&mut [u8]>(input), rules.limit);
                     None
                 }
                 Err(error) => Some(Err(error)),
@@ -144,7 +152,7 @@ impl HeadReader {
         let before = self.stored.len();
         // One byte more than the limit is enough to know that it is exceeded.
         let room = rules.limit.saturating_add(1).saturating_sub(before);
-        self.stored.extend_from_slice(&input[..room.min(input.len())]);
+        self.store(&input[..room.min(input.len())], rules.limit);
         match scan(&self.stored, before, &mut self.line_start, rules) {
             Ok(Some(end)) => {
                 take_front(input, end - before);
@@ -159,6 +167,18 @@ impl HeadReader {
             }
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Stores what has arrived. The buffer doubles, but not beyond the one byte over the limit that it may hold.
+    fn store(&mut self, bytes: &[u8], limit: usize) {
+        let (len, capacity) = (self.stored.len(), self.stored.capacity());
+        let needed = len + bytes.len();
+        if needed > capacity {
+            let doubled = capacity.saturating_mul(2).max(FIRST_BYTES);
+            let grown = doubled.min(limit.saturating_add(1)).max(needed);
+            self.stored.reserve_exact(grown - len);
+        }
+        self.stored.extend_from_slice(bytes);
     }
 }
 

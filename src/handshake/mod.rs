@@ -7,6 +7,7 @@ mod extended;
 pub(crate) mod extensions;
 mod fields;
 mod head;
+mod lines;
 mod offer;
 mod origin;
 mod proxy;

@@ -10,25 +10,19 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::mem::MaybeUninit;
-
-use httparse::Request;
 
 use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers};
+use super::head::{HeadReader, HeadRules, Headers, divide_line};
+use super::lines::{read_headers, read_request_line};
 use super::request::{PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
 use super::{syntax, usual};
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::input::take_front;
-
-/// Room for the headers of one head, on the stack.
-pub(super) const SLOTS: [MaybeUninit<httparse::Header<'_>>; Config::HEADER_CAPACITY] =
-    [const { MaybeUninit::uninit() }; Config::HEADER_CAPACITY];
 
 /// Reads one request head.
 #[derive(Debug, Default)]
@@ -95,57 +89,19 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
 /// Judges a whole head of which the reader has judged the request line and the line ends.
 #[cold]
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let limit = config.max_headers.min(Config::HEADER_CAPACITY);
-    let mut slots = SLOTS;
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut slots[..limit]) {
-        Ok(_) => {
-            let headers = request.headers.iter().map(|header| (header.name, header.value));
-            let method = request.method.expect("httparse took the request line");
-            let target = request.path.expect("httparse took the request line");
-            judge(head, method, target.as_bytes(), &Fields::gather(headers))
-        }
-        Err(error) => Err(header_error(error, limit)),
-    }
-}
-
-/// Which of our errors a header block has that httparse refused.
-pub(super) fn header_error(error: httparse::Error, limit: usize) -> HandshakeError {
-    match error {
-        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { limit },
-        httparse::Error::HeaderValue => HandshakeError::InvalidHeaderValue,
-        _ => HandshakeError::InvalidHeaderName,
-    }
+    let (line, headers) = divide_line(head);
+    let line = read_request_line(line)?;
+    let mut fields = Fields::default();
+    read_headers(headers, config.max_headers, &mut fields)?;
+    judge(head, line.method, line.target.as_bytes(), &fields)
 }
 
 /// Judges a request line by itself: RFC 6455 10.7: nothing waits for a blank line that may never come.
 fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
-    let mut request = Request::new(&mut []);
-    match request.parse(line) {
+    match read_request_line(line)?.version {
         // RFC 6455 4.2.1: HTTP/1.1 or higher, of which 1.1 is the last that looks like this.
-        Ok(_) if request.version == Some(1) => Ok(()),
-        Ok(_) | Err(httparse::Error::Version) => Err(match http_version(line) {
-            Some((1, 1)) | None => HandshakeError::RequestLine,
-            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
-        }),
-        Err(_) => Err(HandshakeError::RequestLine),
-    }
-}
-
-/// The version at the end of a request line.
-fn http_version(line: &[u8]) -> Option<(u8, u8)> {
-    line.strip_suffix(b"\r\n")?.rsplit(|&byte| byte == b' ').next().and_then(parse_http_version)
-}
-
-/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
-pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Some((major - b'0', minor - b'0'))
-        }
-        _ => None,
+        (1, 1) => Ok(()),
+        (major, minor) => Err(HandshakeError::HttpVersion { major, minor }),
     }
 }
 

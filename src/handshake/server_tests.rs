@@ -263,6 +263,7 @@ fn heads_that_are_not_http_1_1() {
 
 #[test]
 fn header_lines_are_strict() {
+    // rfc9110-5.1-01, 5.5-02, 5.5-03, rfc9112-2.2-03, 5.1-01
     use HandshakeError as E;
     for (lines, error) in [
         (&b"Host : h\r\n\r\n"[..], E::InvalidHeaderName),
@@ -325,11 +326,18 @@ fn limits_are_exact_at_every_cut() {
     run(&config, SAMPLE, Some(Err(E::TooManyHeaders { limit: 6 })));
     config.max_headers = usize::MAX;
     let many = |count: usize| "GET / HTTP/1.1\r\n".to_string() + &"a:\r\n".repeat(count) + "\r\n";
-    assert_eq!(read_with(&config, &[many(128).as_bytes()]).0, Some(Ok("plain")));
-    assert_eq!(
-        read_with(&config, &[many(129).as_bytes()]).0,
-        Some(Err(E::TooManyHeaders { limit: 128 }))
-    );
+    for count in [0, 128, 129, 4000] {
+        assert_eq!(read_with(&config, &[many(count).as_bytes()]).0, Some(Ok("plain")));
+    }
+    // A line more than the limit is not read: what is wrong in it does not matter.
+    config.max_headers = 200;
+    for (head, expected) in [
+        (many(200), Ok("plain")),
+        (many(201), Err(E::TooManyHeaders { limit: 200 })),
+        (many(201).replace("a:\r\n\r\n", "a\r\n\r\n"), Err(E::TooManyHeaders { limit: 200 })),
+    ] {
+        assert_eq!(read_with(&config, &[head.as_bytes()]).0, Some(expected));
+    }
 }
 
 #[test]

@@ -136,7 +136,7 @@ pub(super) enum Over {
 pub(super) fn exceed(head: &mut Head, over: Over, at: Index, config: &Config) -> Option<usize> {
     match over {
         Over::Headers => {
-            let limit = config.max_headers.min(Config::HEADER_CAPACITY);
+            let limit = config.max_headers;
             for _ in head.lines.len()..=limit {
                 head.insert(at, "a:");
             }

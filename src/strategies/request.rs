@@ -307,7 +307,7 @@ fn spoil(
         F::TooManyHeaders => {
             exceed(&mut head, Over::Headers, at, config);
             status = 431;
-            E::TooManyHeaders { limit: config.max_headers.min(Config::HEADER_CAPACITY) }
+            E::TooManyHeaders { limit: config.max_headers }
         }
         F::HeadTooLong => {
             early = exceed(&mut head, Over::Head, at, config);

@@ -293,7 +293,7 @@ fn spoil(
         }
         F::TooManyHeaders => {
             exceed(&mut head, Over::Headers, at, config);
-            E::TooManyHeaders { limit: config.max_headers.min(Config::HEADER_CAPACITY) }
+            E::TooManyHeaders { limit: config.max_headers }
         }
         F::HeadTooLong => {
             early = exceed(&mut head, Over::Head, at, config);
