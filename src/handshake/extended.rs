@@ -415,11 +415,8 @@ fn parse<'h>(
     if lines("origin").count() > 1 || lines("origin").any(|origin| !origin.is_ascii()) {
         return Err(MALFORMED);
     }
-    let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(lines(SUBPROTOCOL))?)
-    } else {
-        None
-    };
+    let offered =
+        if fields.has_subprotocols { offered_subprotocols(lines(SUBPROTOCOL))? } else { None };
     fields.check_extensions()?;
     debug_assert!(
         EXTENSIONS.eq_ignore_ascii_case(extensions::HEADER) && fields.upgrade == Single::Absent

@@ -113,8 +113,22 @@ fn good_request_at_a_server() {
         plus("sec-websocket-extensions", "foo; bar"),
         plus("sec-websocket-protocol", "third"),
         plus("host", "h:9"),
+        plus("expect", "100-continue"),
     ] {
         assert!(parse_all(&good).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
+fn empty_list_of_subprotocols_offers_none() {
+    // rfc8441-5-07, rfc6455-4.2.2-11
+    for value in [" ", ",", " ,\t, "] {
+        let headers = with("sec-websocket-protocol", value);
+        let connect = parse_all(&headers).expect("good");
+        assert_eq!(connect.subprotocols().count(), 0);
+        let accept = |accept| connect.accept(&accept, &Config::default()).map(|_| ());
+        assert_eq!(accept(Accept::new().subprotocol("")), Err(UsageError::SubprotocolNotOffered));
+        assert_eq!(accept(Accept::new()), Ok(()));
     }
 }
 

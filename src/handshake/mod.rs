@@ -30,7 +30,7 @@ pub use offer::ClientRequest;
 pub use origin::OriginPolicy;
 pub use proxy::ProxyTunnel;
 pub use refusal::Refusal;
-pub use request::{PlainRequest, UpgradeRequest};
+pub use request::{HttpVersion, PlainRequest, UpgradeRequest};
 pub use response::{Accept, Response};
 pub use uri::{Uri, UriError};
 

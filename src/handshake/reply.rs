@@ -100,6 +100,9 @@ impl ReplyReader {
             limit: config.max_head_bytes,
             is_first_byte: |byte| byte == b'H',
             judge_line: |line| read_status_line(line).map(drop),
+            skips_empty_line: false,
+            // RFC 9112 5.2: a client replaces each fold by spaces.
+            unfolds: true,
         };
         let head = match self.reader.receive(input, &rules)? {
             Ok(head) => head,

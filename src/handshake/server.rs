@@ -1,10 +1,10 @@
 //! The server's side of the opening handshake over HTTP/1.1: is a head good, does it ask for WebSocket, may it (RFC
 //! 6455 4.2.1), and the 101 that accepts it (4.2.2). Whether to accept is left to the application.
 //!
-//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte;
-//! each line's end; the request line, as soon as it ends; the limits. When it is there whole: the header lines, then
-//! whether `Upgrade` has the token `websocket`. If it has not, that is a plain request. If it has: the method (405),
-//! the version (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
+//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte,
+//! or the second behind one empty line; each line's end; the request line, as soon as it ends; the limits. When it is
+//! there whole: the header lines, then whether `Upgrade` has the token `websocket`. If it has not, that is a plain
+//! request. If it has: the version of HTTP (505), the method (405), the version of the protocol (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
 //! `Host`, the key, a body, subprotocols, extensions.
 
 use alloc::borrow::Cow;
@@ -16,8 +16,8 @@ use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
 use super::head::{HeadReader, HeadRules, Headers, divide_line};
-use super::lines::{read_headers, read_request_line};
-use super::request::{PlainRequest, UpgradeRequest, has_resource};
+use super::lines::{RequestLine, read_headers, read_request_line};
+use super::request::{HttpVersion, PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
 use super::{syntax, usual};
 use crate::config::Config;
@@ -59,7 +59,8 @@ impl ServerHandshake {
         if self.reader.is_empty() {
             let mut fields = Fields::default();
             if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
-                let verdict = judge(&input[..len], "GET", target, &fields);
+                let line = RequestLine { method: "GET", target, version: HttpVersion::Http11 };
+                let verdict = judge(&input[..len], &line, &fields);
                 return Some(
                     verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
                 );
@@ -68,7 +69,12 @@ impl ServerHandshake {
         let rules = HeadRules {
             limit: config.max_head_bytes,
             is_first_byte: syntax::is_token_byte,
-            judge_line: judge_request_line,
+            // RFC 6455 10.7: nothing waits for a blank line that may never come.
+            judge_line: |line| read_request_line(line).map(drop),
+            // RFC 9112 2.2: an empty line before the request line is ignored.
+            skips_empty_line: true,
+            // RFC 9112 5.2: a folded line in a request is refused.
+            unfolds: false,
         };
         let head = match self.reader.receive(input, &rules)? {
             Ok(head) => head,
@@ -93,32 +99,26 @@ fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, Ha
     let line = read_request_line(line)?;
     let mut fields = Fields::default();
     read_headers(headers, config.max_headers, &mut fields)?;
-    judge(head, line.method, line.target.as_bytes(), &fields)
-}
-
-/// Judges a request line by itself: RFC 6455 10.7: nothing waits for a blank line that may never come.
-fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
-    match read_request_line(line)?.version {
-        // RFC 6455 4.2.1: HTTP/1.1 or higher, of which 1.1 is the last that looks like this.
-        (1, 1) => Ok(()),
-        (major, minor) => Err(HandshakeError::HttpVersion { major, minor }),
-    }
+    judge(head, &line, &fields)
 }
 
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
 fn judge(
     head: &[u8],
-    method: &str,
-    target: &[u8],
+    line: &RequestLine<'_>,
     fields: &Fields<'_>,
 ) -> Result<Option<PendingUpgrade>, HandshakeError> {
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
     }
+    // RFC 6455 4.2.1: HTTP/1.1 or higher; RFC 9110 7.8: HTTP/1.0 has no upgrade.
+    if line.version == HttpVersion::Http10 {
+        return Err(HandshakeError::HttpVersion { major: 1, minor: 0 });
+    }
     // RFC 6455 4.2.1: the method is GET.
-    if method != "GET" {
+    if line.method != "GET" {
         return Err(HandshakeError::Method);
     }
     // RFC 6455 4.4: a version that is not spoken is answered by those that are.
@@ -129,7 +129,7 @@ fn judge(
         return Err(HandshakeError::ConnectionNotUpgrade);
     }
     // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
-    if !has_resource(target) {
+    if !has_resource(line.target) {
         return Err(HandshakeError::InvalidTarget);
     }
     match fields.host {
@@ -154,7 +154,7 @@ fn judge(
         return Err(HandshakeError::Body);
     }
     let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?)
+        offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?
     } else {
         None
     };
