@@ -129,8 +129,8 @@ pub use error::{ProtocolError, UsageError};
 pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
-    Accept, ClientRequest, HandshakeError, HttpVersion, OriginPolicy, PlainRequest, Refusal,
-    Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
+    Accept, ClientRequest, HandshakeError, HttpVersion, OriginError, OriginPolicy, PlainRequest,
+    Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
 pub use outgoing::{OutgoingChunks, Segment};

@@ -61,7 +61,7 @@ fn client_and_server_agree_without_key_and_accept() {
         );
         assert!(connect.subprotocols().eq(["chat"]));
         assert_eq!(connect.header("authorization"), Some(&b"Bearer x"[..]));
-        let policy = OriginPolicy::new(["https://example.com"]);
+        let policy = OriginPolicy::new(["https://example.com"]).unwrap();
         assert!(policy.is_allowed(connect.origin()));
         for (accept, chosen) in [
             (Accept::new(), None),

@@ -473,7 +473,7 @@ fn early_bytes_are_frames_and_come_once() {
 #[test]
 fn pages_of_other_origins_are_refused() {
     // rfc6455-10.2-01, rfc6455-10.2-02
-    let policy = OriginPolicy::new(["https://example.com"]);
+    let policy = OriginPolicy::new(["https://example.com"]).unwrap();
     let rows = [
         (Some("https://example.com"), true),
         (Some("HTTPS://EXAMPLE.COM"), true),

@@ -701,7 +701,7 @@ fn bytes_of_another_protocol_are_handed_over_untouched() {
 #[test]
 fn pages_of_other_origins_are_rejected() {
     // rfc6455-4.2.2-05, rfc6455-10.2-01, rfc6455-10.2-02
-    let policy = OriginPolicy::new(["https://example.com"]);
+    let policy = OriginPolicy::new(["https://example.com"]).expect("an origin");
     for (request, is_allowed) in [
         (plus("Origin: https://example.com"), true),
         (plus("Origin: https://example.com.evil"), false),

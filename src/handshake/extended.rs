@@ -411,6 +411,12 @@ fn parse<'h>(
         return Err(HandshakeError::Body);
     }
     let lines = |name| named(headers.iter().copied(), name);
+    // RFC 9113 8.3.1: a Host that names somebody else is malformed.
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let is_ours = |host| syntax::is_same_authority(host, authority.as_bytes(), default_port);
+    if !lines("host").all(is_ours) {
+        return Err(MALFORMED);
+    }
     // RFC 6454 7: one origin at most, of ASCII. It must not be taken for none.
     if lines("origin").count() > 1 || lines("origin").any(|origin| !origin.is_ascii()) {
         return Err(MALFORMED);

@@ -27,7 +27,7 @@ pub use extended::{
 };
 pub use head::{Header, Headers};
 pub use offer::ClientRequest;
-pub use origin::OriginPolicy;
+pub use origin::{OriginError, OriginPolicy};
 pub use proxy::ProxyTunnel;
 pub use refusal::Refusal;
 pub use request::{HttpVersion, PlainRequest, UpgradeRequest};

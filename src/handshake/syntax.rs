@@ -153,6 +153,29 @@ pub(super) fn is_authority(authority: &[u8]) -> bool {
     is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
 }
 
+/// Whether two authorities name the same host and port: without regard to case, to how an IPv6 address is written, and
+/// to whether the default port is left out (RFC 3986 6.2.3). One that is malformed is the same as none.
+pub(super) fn is_same_authority(one: &[u8], other: &[u8], default_port: u16) -> bool {
+    let parts = |authority| {
+        let (host, port) = split_authority(authority)?;
+        Some((host, parse_port(port.unwrap_or(b""))?.unwrap_or(default_port)))
+    };
+    let (Some((one, one_port)), Some((other, other_port))) = (parts(one), parts(other)) else {
+        return false;
+    };
+    let is_same_host = match (ipv6(one), ipv6(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.eq_ignore_ascii_case(other),
+    };
+    is_same_host && one_port == other_port
+}
+
+/// The address of a host in brackets.
+fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    let address = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    core::str::from_utf8(address).ok()?.parse().ok()
+}
+
 /// Divides `host[:port]`; a host in brackets keeps them. `None` if brackets are unbalanced.
 pub(super) fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let host_len = if authority.first() == Some(&b'[') {
@@ -324,6 +347,33 @@ mod tests {
             ("::1", false),
         ] {
             assert_eq!(is_authority(text.as_bytes()), valid, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_compared_by_host_and_port() {
+        // rfc9113-8.3.1-02
+        for (one, other, is_same) in [
+            ("h", "h", true),
+            ("h", "H", true),
+            ("h", "h:443", true),
+            ("h:", "h:0443", true),
+            ("h", "h:80", false),
+            ("h:80", "h:8080", false),
+            ("h", "g", false),
+            ("h", "h.", false),
+            ("h", "", false),
+            ("[::1]", "[0:0:0:0:0:0:0:1]:443", true),
+            ("[::A]", "[::a]", true),
+            ("[::1]", "[::2]", false),
+            ("[::1]", "::1", false),
+            ("h", "h:x", false),
+            ("h:x", "h:x", false),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let found = is_same_authority(one.as_bytes(), other.as_bytes(), 443);
+                assert_eq!(found, is_same, "{one} {other}");
+            }
         }
     }
 
