@@ -119,7 +119,7 @@ pub use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
-pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES};
+pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use config::{Config, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]

@@ -803,7 +803,7 @@ mod arbitrary_values {
         values::<Role>(2, |role| *role as usize);
         values::<MessageKind>(2, |kind| *kind as usize);
         values::<Opcode>(2, |opcode| usize::from(opcode.is_control()));
-        values::<CloseCode>(2, |code| usize::from(code.is_sendable()));
+        values::<CloseCode>(2, |code| usize::from(code.is_sendable_by(Role::Client)));
         values::<Message<'static>>(2, |message| usize::from(message.as_text().is_some()));
         values::<Config>(2, |config| {
             assert!(matches!(config.entropy, websocket_proto::Entropy::Seed(_)));
