@@ -47,13 +47,14 @@ fn request_of_a_client() {
     let mut expected: Vec<(&str, &str)> = SAMPLE.to_vec();
     expected.swap(6, 7);
     expected.push(("x-upper", "Value"));
+    let expected = expected.into_iter().map(|(name, value)| (name, value.as_bytes()));
     assert!(headers.iter().map(|(name, value)| (&**name, &**value)).eq(expected));
 
     let plain = ClientRequest::new("ws://h").expect("a valid URI");
     let headers = plain.extended_connect(&Config::default()).expect("a valid request");
     assert_eq!(headers.len(), 6);
-    assert_eq!(headers[2], (":scheme".into(), "http".into()));
-    assert_eq!(headers[4], (":authority".into(), "h".into()));
+    assert_eq!(headers[2], (":scheme".into(), b"http".into()));
+    assert_eq!(headers[4], (":authority".into(), b"h".into()));
     assert_eq!(
         plain.header("host", "x").extended_connect(&Config::default()),
         Err(UsageError::ReservedHeader)
@@ -194,7 +195,7 @@ fn accepting() {
     let accept = |accept: Accept<'_>| {
         connect.accept(&accept, &Config::default()).map(|accepted| accepted.headers)
     };
-    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    let pair = |name: &str, value: &str| (name.to_string(), value.as_bytes().to_vec());
     assert_eq!(accept(Accept::new()), Ok(vec![pair(":status", "200")]));
     assert_eq!(
         accept(Accept::new().subprotocol("chat").header("Set-Cookie", "a=b")),

@@ -6,7 +6,7 @@
 use super::error::HandshakeError;
 use super::fields::Fields;
 use super::request::HttpVersion;
-use super::syntax::{len_from, token_len, trim};
+use super::syntax::{len_from, token_len, trim, value_len};
 
 /// The parts of a request line (RFC 9112 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +110,6 @@ pub(super) fn read_headers<'h>(
         fields.add(name, trim(value));
         rest = behind;
     }
-}
-
-/// How many bytes at the front may be part of a header's value: all but control characters, and the tab (RFC 9110 5.5).
-#[inline]
-pub(super) fn value_len(text: &[u8]) -> usize {
-    let mut len = len_from::<b' '>(text);
-    while text.get(len) == Some(&b'\t') {
-        len += 1;
-        len += len_from::<b' '>(&text[len..]);
-    }
-    len
 }
 
 #[cfg(test)]

@@ -209,10 +209,10 @@ impl PendingUpgrade {
             put(&self.accept);
             put(b"\r\n");
             if let Some(name) = accept.subprotocol {
-                put_header(put, "Sec-WebSocket-Protocol", name);
+                put_header(put, "Sec-WebSocket-Protocol", name.as_bytes());
             }
             if let Some(extensions) = extensions {
-                put_header(put, extensions::HEADER, extensions);
+                put_header(put, extensions::HEADER, extensions.as_bytes());
             }
             for (name, value) in &accept.headers {
                 put_header(put, name, value);
