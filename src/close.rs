@@ -5,9 +5,10 @@ use core::fmt;
 
 use crate::error::{ProtocolError, UsageError};
 use crate::frame::MAX_CONTROL_BYTES;
+use crate::state::Role;
 
-/// A close code (RFC 6455 7.4). Any number can be held; [`is_sendable`](CloseCode::is_sendable) says which may be on
-/// the wire.
+/// A close code (RFC 6455 7.4). Any number can be held; [`is_sendable_by`](CloseCode::is_sendable_by) says which may be
+/// sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
@@ -53,9 +54,19 @@ impl CloseCode {
         self.0
     }
 
-    /// Whether the code may be on the wire: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 7.4 and the
-    /// registrations since).
-    pub const fn is_sendable(self) -> bool {
+    /// Whether an endpoint of this role may send the code: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 7.4 and
+    /// the registrations since); a server all of these but 1010 (RFC 6455 7.4.1).
+    ///
+    /// [`Connection::close`](crate::Connection::close) takes the same codes.
+    pub const fn is_sendable_by(self, role: Role) -> bool {
+        match role {
+            Role::Client => self.may_travel(),
+            Role::Server => self.may_travel() && self.0 != Self::EXTENSION_REQUIRED.0,
+        }
+    }
+
+    /// Whether the code may be on the wire. A received 1010 is taken from either role.
+    const fn may_travel(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }
@@ -99,6 +110,28 @@ impl fmt::Debug for CloseCode {
 /// The longest close reason in bytes: 125 less the code (RFC 6455 5.5).
 pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
+/// The longest front of a reason that a Close frame can carry: [`MAX_CLOSE_REASON_BYTES`] at most, cut between two
+/// characters (RFC 6455 5.5, 5.5.1). [`Connection::close`](crate::Connection::close) refuses a longer one.
+///
+/// ```
+/// use websocket_proto::cut_close_reason;
+///
+/// assert_eq!(cut_close_reason("going away"), "going away");
+/// assert_eq!(cut_close_reason(&"\u{20ac}".repeat(50)), "\u{20ac}".repeat(41)); // 41 times 3 bytes
+/// ```
+#[must_use]
+pub fn cut_close_reason(reason: &str) -> &str {
+    if reason.len() <= MAX_CLOSE_REASON_BYTES {
+        return reason;
+    }
+    // A character has 4 bytes at most.
+    let mut len = MAX_CLOSE_REASON_BYTES;
+    while !reason.is_char_boundary(len) {
+        len -= 1;
+    }
+    &reason[..len]
+}
+
 /// The body of a Close frame to be sent, in place.
 #[derive(Clone, Copy)]
 pub(crate) struct CloseBody {
@@ -112,7 +145,7 @@ impl CloseBody {
 
     /// Code and reason, checked as a caller's.
     pub(crate) fn new(code: CloseCode, reason: &str) -> Result<CloseBody, UsageError> {
-        if !code.is_sendable() {
+        if !code.may_travel() {
             return Err(UsageError::CloseCodeNotSendable(code));
         }
         if reason.len() > MAX_CLOSE_REASON_BYTES {
@@ -141,14 +174,14 @@ pub(crate) fn check_received(payload: &[u8], len: usize) -> Result<(), ProtocolE
         [] => Ok(()),
         [high] => {
             let code = u16::from(high) << 8;
-            match (code..=code | 0xff).any(|code| CloseCode(code).is_sendable()) {
+            match (code..=code | 0xff).any(|code| CloseCode(code).may_travel()) {
                 true => Ok(()),
                 false => Err(ProtocolError::InvalidCloseCode { code }),
             }
         }
         [high, low, ref reason @ ..] => {
             let code = u16::from_be_bytes([high, low]);
-            if !CloseCode(code).is_sendable() {
+            if !CloseCode(code).may_travel() {
                 // The verdict and its text are those of the first byte, if that had decided.
                 check_received(&[high], len)?;
                 return Err(ProtocolError::InvalidCloseCode { code });

@@ -35,7 +35,7 @@ pub struct Config {
     pub delivery: Delivery,
     /// Bytes of a request's or response's head, blank line included. Default: 16 KiB.
     pub max_head_bytes: usize,
-    /// Header lines of a request or response; never more than [`Config::HEADER_CAPACITY`]. Default: 64.
+    /// Header lines of a request or response; they take no memory of their own. Default: 64.
     pub max_headers: usize,
     /// Bytes that a client sent after its request, kept while the server has not decided. Default: 64 KiB.
     pub max_early_bytes: usize,
@@ -84,11 +84,6 @@ pub struct Config {
     pub deflate: Option<crate::deflate::Deflate>,
     /// Where masking keys and nonces come from; used by clients only.
     pub entropy: Entropy,
-}
-
-impl Config {
-    /// The most header lines that a head can have, whatever [`Config::max_headers`] says.
-    pub const HEADER_CAPACITY: usize = 128;
 }
 
 impl Default for Config {

@@ -129,7 +129,7 @@ pub use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
-pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES};
+pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use config::{Config, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]
@@ -139,8 +139,8 @@ pub use error::{ProtocolError, UsageError};
 pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
-    Accept, ClientRequest, HandshakeError, OriginPolicy, PlainRequest, Refusal, Response,
-    UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
+    Accept, ClientRequest, HandshakeError, HttpVersion, OriginError, OriginPolicy, PlainRequest,
+    Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
 pub use outgoing::{OutgoingChunks, Segment};

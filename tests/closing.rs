@@ -7,8 +7,9 @@ mod util;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Entropy, Event, MessageKind,
-    PreparedMessage, ProtocolError, Role, State, Timestamp, UsageError,
+    Accept, CloseCause, CloseCode, Config, Connection, Entropy, Event, MAX_CLOSE_REASON_BYTES,
+    MessageKind, PreparedMessage, ProtocolError, Role, State, Timestamp, UsageError,
+    cut_close_reason,
 };
 
 /// The codes that may be on the wire, by RFC 6455 7.4 and the registry since.
@@ -154,7 +155,7 @@ fn named_codes_have_their_numbers() {
         assert_eq!((code.get(), CloseCode::from(number)), (number, code));
         assert_eq!((u16::from(code), code.to_string()), (number, number.to_string()));
         assert!(code == number && code != number + 1);
-        assert_eq!(code.is_sendable(), may_travel(number), "{code}");
+        assert_eq!(code.is_sendable_by(Role::Client), may_travel(number), "{code}");
     }
 }
 
@@ -981,6 +982,55 @@ proptest! {
                 cause: CloseCause::TransportEnded | CloseCause::Aborted, ..
             }));
             prop_assert!(is_cut || end.is_some() == (conn.state() >= State::Closing), "{:?}", log.seen);
+        }
+    }
+}
+
+#[test]
+fn codes_that_a_role_may_send_are_those_that_its_close_takes() {
+    // rfc6455-7.4-01, rfc6455-7.4.2-01
+    for role in ROLES {
+        for number in 0..=u16::MAX {
+            let code = CloseCode::new(number);
+            let is_sendable = may_travel(number) && !(role == Role::Server && number == 1010);
+            assert_eq!(code.is_sendable_by(role), is_sendable, "{role:?} {code}");
+            // A connection is made for the codes around which something changes.
+            let is_near = [0, 999, 1016, 2999, 3000, 4999, 5000, u16::MAX].contains(&number);
+            if is_near || (1000..1016).contains(&number) {
+                let closed = open(role).close(code, "");
+                let expected = match is_sendable {
+                    true => Ok(()),
+                    false => Err(UsageError::CloseCodeNotSendable(code)),
+                };
+                assert_eq!(closed, expected, "{role:?} {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn reason_that_is_too_long_is_cut_between_characters() {
+    // rfc6455-5.5.1-04
+    for character in ["a", "\u{e9}", "\u{20ac}", "\u{1f600}"] {
+        for shift in 0..4 {
+            for count in 0..130 {
+                let reason = "x".repeat(shift) + &character.repeat(count);
+                let cut = cut_close_reason(&reason);
+                assert!(reason.starts_with(cut) && cut.len() <= MAX_CLOSE_REASON_BYTES);
+                // Nothing is cut that has room.
+                let next = reason[cut.len()..].chars().next();
+                assert!(
+                    next.is_none_or(|next| cut.len() + next.len_utf8() > MAX_CLOSE_REASON_BYTES)
+                );
+            }
+            let long = "x".repeat(shift) + &character.repeat(200);
+            for role in ROLES {
+                let mut conn = open(role);
+                assert!(conn.close(4000, &long).is_err());
+                conn.close(4000, cut_close_reason(&long)).expect("it fits");
+                let body = [b"\x0f\xa0", cut_close_reason(&long).as_bytes()].concat();
+                assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, body)]);
+            }
         }
     }
 }

@@ -377,6 +377,10 @@ fn title(spec: &str) -> &str {
         "rfc8307" => "RFC 8307",
         "rfc8441" => "RFC 8441",
         "rfc9220" => "RFC 9220",
+        "rfc6454" => "RFC 6454",
+        "rfc9110" => "RFC 9110",
+        "rfc9112" => "RFC 9112",
+        "rfc9113" => "RFC 9113",
         "whatwg-websockets" => "WHATWG WebSockets",
         other => panic!("{other} has no title"),
     }
@@ -390,8 +394,8 @@ const INTRODUCTION: &str = "\
 
 What the documents on WebSocket ask for, one requirement per row in our own words, and the tests that prove it. The
 list covers every sentence of RFC 6455 and RFC 7692 with a word of RFC 2119 (MUST NOT is counted as MUST, SHOULD NOT as
-SHOULD), steps and grammars without one, RFC 8441, RFC 9220, RFC 7936, RFC 8307, and of the WHATWG standard what a
-protocol core can be asked for. A test names the rows that it proves in a comment; this page is made of these comments,
+SHOULD), steps and grammars without one, RFC 8441, RFC 9220, RFC 7936, RFC 8307, of RFC 6454, RFC 9110, RFC 9112 and
+RFC 9113 what the opening handshake rests on, and of the WHATWG standard what a protocol core can be asked for. A test names the rows that it proves in a comment; this page is made of these comments,
 and the test run fails if a row that applies has none, if a comment names no row, or if this page is out of date.
 
 A requirement that is left to the caller, who owns sockets, TLS and policy, does not apply; the reason stands in its row.

@@ -228,8 +228,6 @@ fn every_violation_of_a_response_ends_the_attempt_without_a_frame() {
         (plus(wrong), E::DuplicateAccept),
         (with("Sec-WebSocket-Accept", wrong), E::WrongAccept),
         (response().replace("Accept: ", "Accept: x"), E::WrongAccept),
-        (plus("Content-Length: 5"), E::Body),
-        (plus("Transfer-Encoding: chunked"), E::Body),
         (plus("Sec-WebSocket-Extensions: permessage-deflate"), E::ExtensionNotOffered),
         (plus("Sec-WebSocket-Extensions: x;"), E::InvalidExtensions),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: other"), E::SubprotocolNotOffered),
@@ -578,4 +576,61 @@ fn floods_of_a_server_are_bounded() {
     });
     assert_eq!(conn.state(), State::Open);
     assert!(heap.allocations < 12 && heap.peak < 1024, "{heap:?}");
+}
+
+#[test]
+fn folded_lines_of_a_response_are_read_as_spaces() {
+    // rfc9112-5.2-02
+    let accept = "Sec-WebSocket-Accept:\r\n\t".to_string() + &header_of_response();
+    let (behind, messages) = frames_behind();
+    for text in [
+        with("Connection", "Connection: keep-alive,\r\n  Upgrade"),
+        with("Sec-WebSocket-Accept", &accept),
+        with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:\r\n \r\n chat"),
+        "HTTP/1.1 103 Hints\r\nLink: <a>,\r\n <b>\r\n\r\n".to_string() + &response(),
+    ] {
+        for pieces in cuts(&[text.as_bytes(), &behind].concat()) {
+            let outcome = run(&mut client(), &pieces);
+            assert_eq!(outcome.seen, [vec![Seen::Open], messages.clone()].concat(), "{text}");
+        }
+    }
+    // The getters see one line.
+    let mut bytes = plus("X-Folded: a \r\n\t b\r\n c").into_bytes();
+    let mut conn = client();
+    let Some(Event::Open(response)) = conn.receive(&mut &mut bytes[..]) else { panic!("open") };
+    assert_eq!(response.header("x-folded"), Some(&b"a     b   c"[..]));
+    assert!(!response.as_bytes().windows(3).any(|three| matches!(three, b"\r\n " | b"\r\n\t")));
+    // And a refusal keeps its status, its headers and its body.
+    let text =
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n realm=\"x\"\r\nContent-Length: 2\r\n\r\nno";
+    for pieces in cuts(text.as_bytes()) {
+        let outcome = run(&mut client(), &pieces);
+        let refusal = refusal(&outcome);
+        assert_eq!((refusal.status(), refusal.body()), (401, &b"no"[..]));
+        assert_eq!(refusal.header("www-authenticate"), Some(&b"Basic   realm=\"x\""[..]));
+    }
+}
+
+/// The accept value that belongs to the request of these tests.
+fn header_of_response() -> String {
+    let response = response();
+    let line = response.split("\r\n").find(|line| line.starts_with("Sec-WebSocket-Accept: "));
+    line.expect("a good response has it")["Sec-WebSocket-Accept: ".len()..].to_string()
+}
+
+#[test]
+fn length_or_coding_of_a_101_means_nothing() {
+    // rfc9112-6.3-01
+    let (behind, messages) = frames_behind();
+    for lines in [
+        "Content-Length: 5",
+        "Content-Length: x",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: gzip\r\nContent-Length: 99",
+    ] {
+        for pieces in cuts(&[plus(lines).as_bytes(), &behind].concat()) {
+            let outcome = run(&mut client(), &pieces);
+            assert_eq!(outcome.seen, [vec![Seen::Open], messages.clone()].concat(), "{lines}");
+        }
+    }
 }

@@ -8,8 +8,8 @@ mod util;
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
-    OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
+    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, HttpVersion,
+    MessageKind, OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
 };
 
 #[global_allocator]
@@ -542,7 +542,7 @@ fn every_refusal_is_one_response_and_one_end() {
     let not_http = |line: &str| line.to_string() + "\r\nHost: h\r\n\r\n";
     let bad_requests = [
         ("\x16\x03\x01\x02\x00\x01".to_string(), E::NotHttp { byte: 0x16 }),
-        (format!("\r\n{HEAD}"), E::NotHttp { byte: b'\r' }),
+        (format!("\r\n\r\n{HEAD}"), E::NotHttp { byte: b'\r' }),
         (not_http("GET /chat"), E::RequestLine),
         (not_http("GET  /chat HTTP/1.1"), E::RequestLine),
         (with("Host", "Host: h\nX: y"), E::BareLineFeed { at: 34 }),
@@ -701,7 +701,7 @@ fn bytes_of_another_protocol_are_handed_over_untouched() {
 #[test]
 fn pages_of_other_origins_are_rejected() {
     // rfc6455-4.2.2-05, rfc6455-10.2-01, rfc6455-10.2-02
-    let policy = OriginPolicy::new(["https://example.com"]);
+    let policy = OriginPolicy::new(["https://example.com"]).expect("an origin");
     for (request, is_allowed) in [
         (plus("Origin: https://example.com"), true),
         (plus("Origin: https://example.com.evil"), false),
@@ -869,5 +869,153 @@ fn early_frames_are_received_before_the_end_whatever_came_between() {
         conn.receive_eof();
         let seen = run(&mut conn, &[]).seen;
         assert_eq!(seen, [Seen::Text("one".into()), Seen::closed(1000, "", CloseCause::Local)]);
+    }
+}
+
+/// What a server makes of `request`, however it is cut and with bytes behind it.
+fn served(request: &str, behind: &str, decide: fn(&mut Connection)) -> (Vec<Seen>, String) {
+    let bytes = [request, behind].concat();
+    let mut outcomes = cuts(bytes.as_bytes()).into_iter().map(|pieces| {
+        let mut conn = Connection::server(config());
+        let seen = serve(&mut conn, &pieces, When::InTheLoop, decide);
+        (seen, String::from_utf8_lossy(&drain(&mut conn)).into_owned())
+    });
+    let first = outcomes.next().expect("one cut");
+    assert!(outcomes.all(|outcome| outcome == first), "{request}");
+    first
+}
+
+#[test]
+fn plain_requests_by_http_1_0_are_answered_like_those_by_http_1_1() {
+    // rfc9110-6.2-01, rfc9110-7.8-02, rfc9110-10.1.1-01, rfc9110-15.2-01, rfc9112-3.2-02, rfc9112-6.1-01, -02, 9.3-01
+    let answered = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n";
+    for (line, lines, body) in [
+        // HAProxy's check, nginx's proxy_pass, and what they may add.
+        ("OPTIONS / HTTP/1.0", "", "ok"),
+        ("GET / HTTP/1.0", "Host: backend\r\nConnection: close\r\n", "ok"),
+        ("GET / HTTP/1.0", "Connection: keep-alive\r\n", "ok"),
+        ("HEAD / HTTP/1.0", "", ""),
+        ("POST / HTTP/1.0", "Content-Length: 3\r\n", "ok"),
+        ("POST / HTTP/1.0", "Transfer-Encoding: chunked\r\n", "ok"),
+        ("POST / HTTP/1.0", "Content-Length: 3\r\nExpect: 100-continue\r\n", "ok"),
+        ("GET / HTTP/1.0", "Upgrade: h2c\r\nConnection: Upgrade\r\n", "ok"),
+        ("GET / HTTP/1.0", "Host: a\r\nHost: b\r\n", "ok"),
+    ] {
+        for behind in ["", "3\r\nabc", "GET / HTTP/1.0\r\n\r\n"] {
+            for version in ["1.0", "1.1"] {
+                let request = format!("{}\r\n{lines}\r\n", line.replace("1.0", version));
+                let (seen, output) = served(&request, behind, |conn| {
+                    conn.respond(Response::new(200).body("ok")).expect("the request waits");
+                });
+                assert_eq!(seen, [Seen::Plain("/".into()), Seen::lost(CloseCause::Rejected)]);
+                assert_eq!(output, format!("{answered}{body}"), "{request}");
+            }
+        }
+    }
+}
+
+#[test]
+fn version_of_a_plain_request_is_told() {
+    for (text, version) in [("1.0", HttpVersion::Http10), ("1.1", HttpVersion::Http11)] {
+        let mut bytes = format!("GET /0 HTTP/{text}\r\nA: 1.1\r\n\r\n").into_bytes();
+        let mut conn = Connection::server(config());
+        let Some(Event::PlainRequest(request)) = conn.receive(&mut &mut bytes[..]) else {
+            panic!("a plain request");
+        };
+        assert_eq!((request.version(), version.to_string()), (version, format!("HTTP/{text}")));
+    }
+}
+
+#[test]
+fn upgrade_by_http_1_0_is_refused_at_the_end_of_its_head() {
+    // rfc6455-4.2.1-01, rfc6455-4.2.1-04, rfc9110-15.2-01
+    let refusal = answer("505 HTTP Version Not Supported");
+    let error = HandshakeError::HttpVersion { major: 1, minor: 0 };
+    for (line, lines) in [
+        ("GET /chat HTTP/1.0", ""),
+        ("GET /chat HTTP/1.0", "Expect: 100-continue"),
+        ("POST * HTTP/1.0", "Host: a"),
+    ] {
+        let mut request = with("GET", line);
+        if !lines.is_empty() {
+            request =
+                format!("{}{lines}\r\n\r\n", request.trim_end_matches("\r\n").to_owned() + "\r\n");
+        }
+        assert_refused(&config(), request.as_bytes(), &error, &refusal);
+        let mut conn = Connection::server(config());
+        let cut = &request.as_bytes()[..request.len() - 1];
+        assert!(run(&mut conn, &[cut]).seen.is_empty(), "a plain request may yet come of it");
+    }
+    // Any other version is refused by its line.
+    for (line, major, minor) in
+        [("GET / HTTP/0.9", 0, 9), ("GET / HTTP/1.2", 1, 2), ("PRI * HTTP/2.0", 2, 0)]
+    {
+        let error = HandshakeError::HttpVersion { major, minor };
+        assert_refused(&config(), format!("{line}\r\n").as_bytes(), &error, &refusal);
+    }
+}
+
+#[test]
+fn one_empty_line_before_the_request_is_passed_over() {
+    // rfc9112-2.2-01
+    let (behind, messages, answers) = frames_behind();
+    for pieces in cuts(&[b"\r\n", HEAD.as_bytes(), &behind].concat()) {
+        let mut conn = Connection::server(config());
+        let seen = serve(&mut conn, &pieces, When::AfterAllPieces, accept);
+        assert_eq!(seen, [vec![upgrade()], messages.clone()].concat());
+        assert_eq!(drain(&mut conn), [ACCEPTED.as_bytes(), &answers].concat());
+    }
+    // What is shown begins with the request.
+    let mut conn = Connection::server(config());
+    assert!(run(&mut conn, &[b"\r", b"\n"]).seen.is_empty());
+    let mut bytes = b"GET / HTTP/1.0\r\n\r\n".to_vec();
+    match conn.receive(&mut &mut bytes[..]) {
+        Some(Event::PlainRequest(request)) => assert!(request.as_bytes().starts_with(b"GET ")),
+        other => panic!("{other:?}"),
+    }
+    // An end behind it is an end without a request.
+    let mut conn = Connection::server(config());
+    let seen = serve(&mut conn, &[b"\r\n"], When::AfterEof, |_| unreachable!());
+    assert_eq!(seen, [Seen::lost(CloseCause::TransportEnded)]);
+}
+
+#[test]
+fn empty_list_of_subprotocols_offers_none() {
+    // rfc6455-4.2.1-12, rfc6455-4.2.2-11
+    for lines in [
+        "Sec-WebSocket-Protocol:",
+        "Sec-WebSocket-Protocol: \t",
+        "Sec-WebSocket-Protocol: ,, ,",
+        "Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: ,",
+    ] {
+        let (seen, output) = served(&with("Sec-WebSocket-Protocol", lines), "", |conn| {
+            let chosen = Accept::new().subprotocol("");
+            assert_eq!(conn.accept(&chosen), Err(UsageError::SubprotocolNotOffered));
+            accept(conn);
+        });
+        assert_eq!((&seen[..], &output[..]), (&[upgrade()][..], ACCEPTED), "{lines}");
+    }
+}
+
+#[test]
+fn whole_uri_without_a_path_names_the_root_and_its_query() {
+    // rfc6455-3-04, rfc9110-4.2.3-01, rfc9112-3.2.2-01
+    for (target, resource) in [
+        ("http://example.com?room=1", "/?room=1"),
+        ("HTTP://example.com", "/"),
+        ("wss://[::1]:8?a/b?c", "/?a/b?c"),
+    ] {
+        let request = with("GET", &format!("GET {target} HTTP/1.1"));
+        let (seen, output) = served(&request, "", accept);
+        assert_eq!((seen, &output[..]), (vec![Seen::Upgrade(resource.into())], ACCEPTED));
+    }
+}
+
+#[test]
+fn expectation_of_an_upgrade_is_passed_over() {
+    // rfc9110-10.1.1-02: there is no content that a client could hold back
+    for lines in ["Expect: 100-continue", "expect: 100-Continue\r\nContent-Length: 0"] {
+        let (seen, output) = served(&plus(lines), "", accept);
+        assert_eq!((&seen[..], &output[..]), (&[upgrade()][..], ACCEPTED), "{lines}");
     }
 }

@@ -200,7 +200,8 @@ proptest! {
         prop_assert_eq!(conn.close(code, &reason), Ok(()));
         let body = [&code.get().to_be_bytes(), reason.as_bytes()].concat();
         prop_assert_eq!(plain_frames(&drain(&mut conn)), vec![(0x88, body)]);
-        prop_assert!(received.is_sendable() && !forbidden.is_sendable());
+        prop_assert!(code.is_sendable_by(sender) && received.is_sendable_by(Role::Client));
+        prop_assert!(!forbidden.is_sendable_by(role));
         let refused = open_with(role, config()).close(forbidden, &reason);
         prop_assert_eq!(refused, Err(UsageError::CloseCodeNotSendable(forbidden)));
     }

@@ -35,6 +35,7 @@ async fn main() -> Result<()> {
         said: channel(64).0,
         config: Shared::new(config),
         origins: OriginPolicy::new(["http://127.0.0.1:9001", "http://localhost:9001"])
+            .map_err(std::io::Error::other)?
             .allow_missing(true),
         epoch: Instant::now(),
     });

@@ -160,10 +160,7 @@ impl Expected {
             }
             Single::Once(_) => {}
         }
-        // RFC 9112 6.1, 6.3: a 1xx has no body; to announce one would let two parties disagree on where frames begin.
-        if fields.has_body {
-            return Err(HandshakeError::Body);
-        }
+        // RFC 9112 6.3: a 1xx ends with its headers, whatever length or coding they announce: frames follow.
         // RFC 6455 4.1 5.: every extension was offered. Those that were, and their parameters, are judged by the
         // extension itself.
         match fields.check_extensions()? {

@@ -143,7 +143,7 @@ fn bad_requests_send_nothing() {
 
 #[test]
 fn good_responses() {
-    // rfc6455-4.1-44, 4.1-46, 4.1-48, 4.1-49, 4.1-54, 4.1-57
+    // rfc6455-4.1-44, 4.1-46, 4.1-48, 4.1-49, 4.1-54, 4.1-57, rfc9112-5.2-02, 6.3-01
     for response in [
         SAMPLE.to_string(),
         with("HTTP", "HTTP/1.1 101"),
@@ -155,6 +155,15 @@ fn good_responses() {
         with("Sec-WebSocket-Protocol", ""),
         with("Sec-WebSocket-Protocol", "sec-websocket-protocol: superchat"),
         plus("Content-Length: 0"),
+        plus("Content-Length: 5"),
+        plus("Content-Length: 5\r\nContent-Length: x"),
+        plus("Transfer-Encoding: chunked"),
+        plus("a: b\r\n c"),
+        plus("a:\r\n\t\r\n \r\nb:\r\n c"),
+        with("Upgrade", "Upgrade:\r\n websocket"),
+        with("Connection", "Connection: keep-alive,\r\n\tUpgrade"),
+        with("Sec-WebSocket-Accept", "Sec-WebSocket-Accept:\r\n s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n "),
+        with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: \r\n chat"),
         plus("Set-Cookie: a=b"),
         format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n{SAMPLE}"),
         "HTTP/1.1 102\r\n\r\n".repeat(16) + SAMPLE,
@@ -165,6 +174,7 @@ fn good_responses() {
 
 #[test]
 fn bad_responses() {
+    // rfc9112-2.2-03
     // rfc6455-4.1-43 to 4.1-48, 4.1-50 to 4.1-53, 9.1-01, 11.3.3-01, 11.3.4-02, rfc7936-2-01
     use HandshakeError as E;
     let accept =
@@ -189,8 +199,10 @@ fn bad_responses() {
         // Of the key's 16 bytes instead of its text.
         (accept("BXhwxM0SZasKmCD9S4BfpPmCnEw="), E::WrongAccept),
         (plus("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), E::DuplicateAccept),
-        (plus("Content-Length: 5"), E::Body),
-        (plus("Transfer-Encoding: chunked"), E::Body),
+        // A fold is white space, not nothing.
+        (with("Upgrade", "Upgrade: web\r\n socket"), E::UpgradeNotWebSocket),
+        (accept("s3pPLMBiTxaQ9kYGz\r\n zhZRbK+xOo="), E::WrongAccept),
+        (subprotocol("chat,\r\n superchat"), E::InvalidSubprotocol),
         (extensions("permessage-deflate"), E::ExtensionNotOffered),
         (extensions("foo"), E::ExtensionNotOffered),
         (extensions(""), E::InvalidExtensions),
@@ -217,7 +229,9 @@ fn bad_responses() {
         ("HTTP/1.1 101 X\n".to_string(), E::BareLineFeed { at: 14 }),
         (with("Upgrade", "Upgrade : websocket"), E::InvalidHeaderName),
         (with("Upgrade", " Upgrade: websocket"), E::InvalidHeaderName),
-        (plus("a: b\r\n c"), E::InvalidHeaderName),
+        (with("Upgrade", "\tUpgrade: websocket\r\n\tx"), E::InvalidHeaderName),
+        (plus("a\r\n : b"), E::InvalidHeaderName),
+        (plus("a: b\r\n c\0"), E::InvalidHeaderValue),
         (plus("a: b\0"), E::InvalidHeaderValue),
         (plus("a: b\rc"), E::InvalidHeaderValue),
         ("HTTP/1.1 100 Go\r\n\r\n".repeat(17), E::TooManyInterimResponses { limit: 16 }),

@@ -20,7 +20,7 @@ pub enum HandshakeError {
     RequestLine,
     /// The status line is malformed (RFC 9112 4).
     StatusLine,
-    /// Not HTTP/1.1 (RFC 6455 4.2.1).
+    /// Neither HTTP/1.1 nor a plain request by HTTP/1.0 (RFC 6455 4.2.1).
     HttpVersion {
         /// The major version that was sent.
         major: u8,
@@ -32,7 +32,8 @@ pub enum HandshakeError {
         /// Where the LF is, counted from the head's first byte.
         at: usize,
     },
-    /// A header line without a token as its name, directly followed by a colon; a folded line too (RFC 9112 5).
+    /// A header line without a token as its name, directly followed by a colon; in a request a folded line too
+    /// (RFC 9112 5).
     InvalidHeaderName,
     /// A control character in a header's value (RFC 9110 5.5).
     InvalidHeaderValue,
@@ -81,7 +82,7 @@ pub enum HandshakeError {
         /// Its length in characters; 24 are right.
         len: usize,
     },
-    /// A body was announced, which an upgrade has no place for: `Transfer-Encoding`, or `Content-Length` other
+    /// A request announces a body, which an upgrade has no place for: `Transfer-Encoding`, or `Content-Length` other
     /// than 0. Taking it for frames would be request smuggling.
     Body,
     /// `Sec-WebSocket-Protocol` is not a list of tokens, or one token in a response (RFC 6455 4.3).
@@ -120,7 +121,8 @@ pub enum HandshakeError {
         /// How many are skipped.
         limit: u8,
     },
-    /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5).
+    /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5), as a
+    /// `host` that is not its `:authority` (RFC 9113 8.3.1).
     InvalidExtendedConnect,
     /// An extended CONNECT for another protocol than `websocket` (RFC 9220 3).
     OtherProtocol,

@@ -20,8 +20,8 @@ use crate::error::UsageError;
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// Name and value of a header that is sent by HTTP/2 or HTTP/3.
-pub type ExtendedHeader<'a> = (Cow<'a, str>, Cow<'a, str>);
+/// Name and value of a header that is sent by HTTP/2 or HTTP/3. The value is bytes, mostly ASCII (RFC 9110 5.5).
+pub type ExtendedHeader<'a> = (Cow<'a, str>, Cow<'a, [u8]>);
 
 impl ClientRequest {
     /// The headers of an extended CONNECT for this request, pseudo-headers first, names in lower case (RFC 8441 5).
@@ -44,17 +44,17 @@ impl ClientRequest {
             ("sec-websocket-version", VERSION),
         ]
         .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
+        .map(|(name, value)| (name.into(), value.as_bytes().into()))
         .collect();
         if let Some(origin) = &self.origin {
-            headers.push(("origin".into(), origin.into()));
+            headers.push(("origin".into(), origin.as_bytes().into()));
         }
         if !self.subprotocols.is_empty() {
-            headers.push((SUBPROTOCOL.into(), self.subprotocols.join(", ").into()));
+            headers.push((SUBPROTOCOL.into(), self.subprotocols.join(", ").into_bytes().into()));
         }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &config.deflate {
-            headers.push((EXTENSIONS.into(), deflate.offer().into()));
+            headers.push((EXTENSIONS.into(), deflate.offer().into_bytes().into()));
         }
         #[cfg(not(feature = "deflate"))]
         let _ = config;
@@ -62,7 +62,7 @@ impl ClientRequest {
         headers.extend(
             self.headers
                 .iter()
-                .map(|(name, value)| (name.to_ascii_lowercase().into(), value.into())),
+                .map(|(name, value)| (name.to_ascii_lowercase().into(), (&value[..]).into())),
         );
         Ok(headers)
     }
@@ -137,7 +137,7 @@ pub struct ExtendedResponse<'h> {
 #[non_exhaustive]
 pub struct ExtendedAccept {
     /// The response's headers, `:status` first.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Vec<u8>)>,
     /// What was agreed on permessage-deflate, for
     /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
     #[cfg(feature = "deflate")]
@@ -230,22 +230,20 @@ impl<'h> ExtendedConnect<'h> {
         accept.check_headers()?;
         accept.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
         let subprotocol =
-            accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.to_string()));
+            accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.as_bytes().to_vec()));
         #[cfg(feature = "deflate")]
         let (deflate, extensions) =
             match config.deflate.as_ref().and_then(|deflate| deflate.accept(self.extensions())) {
                 Some((params, response)) => {
-                    (Some(params), Some((EXTENSIONS.to_string(), response)))
+                    (Some(params), Some((EXTENSIONS.to_string(), response.into_bytes())))
                 }
                 None => (None, None),
             };
         #[cfg(not(feature = "deflate"))]
         let (_, extensions) = (config, None);
-        let others = accept
-            .headers
-            .iter()
-            .map(|&(name, value)| (name.to_ascii_lowercase(), value.to_string()));
-        let status = (":status".to_string(), "200".to_string());
+        let others =
+            accept.headers.iter().map(|&(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
+        let status = (":status".to_string(), b"200".to_vec());
         Ok(ExtendedAccept {
             headers: [status]
                 .into_iter()
@@ -260,11 +258,11 @@ impl<'h> ExtendedConnect<'h> {
 }
 
 /// RFC 9113 8.2.2: headers about a connection have no place on one of its streams.
-fn check_stream_header(name: &str, value: &str) -> Result<(), UsageError> {
+fn check_stream_header(name: &str, value: &[u8]) -> Result<(), UsageError> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     if is("keep-alive")
         || is("proxy-connection")
-        || (is("te") && !value.eq_ignore_ascii_case("trailers"))
+        || (is("te") && !value.eq_ignore_ascii_case(b"trailers"))
     {
         return Err(UsageError::ReservedHeader);
     }
@@ -346,11 +344,12 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
     let mut headers = Vec::new();
     for (name, value) in all {
-        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line.
+        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line; RFC 9110 5.5: nor has one any other
+        // control character than a tab.
         let bare = name.strip_prefix(':').unwrap_or(name);
         let is_name = syntax::is_token(bare.as_bytes())
             && !bare.bytes().any(|byte| byte.is_ascii_uppercase());
-        if !is_name || value.iter().any(|byte| matches!(byte, b'\0' | b'\r' | b'\n')) {
+        if !is_name || syntax::value_len(value) < value.len() {
             return Err(MALFORMED);
         }
         let place = match name {
@@ -411,15 +410,18 @@ fn parse<'h>(
         return Err(HandshakeError::Body);
     }
     let lines = |name| named(headers.iter().copied(), name);
+    // RFC 9113 8.3.1: a Host that names somebody else is malformed.
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let is_ours = |host| syntax::is_same_authority(host, authority.as_bytes(), default_port);
+    if !lines("host").all(is_ours) {
+        return Err(MALFORMED);
+    }
     // RFC 6454 7: one origin at most, of ASCII. It must not be taken for none.
     if lines("origin").count() > 1 || lines("origin").any(|origin| !origin.is_ascii()) {
         return Err(MALFORMED);
     }
-    let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(lines(SUBPROTOCOL))?)
-    } else {
-        None
-    };
+    let offered =
+        if fields.has_subprotocols { offered_subprotocols(lines(SUBPROTOCOL))? } else { None };
     fields.check_extensions()?;
     debug_assert!(
         EXTENSIONS.eq_ignore_ascii_case(extensions::HEADER) && fields.upgrade == Single::Absent

@@ -36,7 +36,7 @@ fn plus<'h>(name: &'h str, value: &'h str) -> Vec<(&'h str, &'h str)> {
 
 #[test]
 fn request_of_a_client() {
-    // rfc8441-4-01, 4-02, 5-01 to 5-07, rfc9220-3-01
+    // rfc8441-4-01, 4-02, 5-01 to 5-07, rfc9220-3-01, rfc9113-8.2.1-01, 8.3.1-03
     let request = ClientRequest::new("wss://h:9/chat?x")
         .expect("a valid URI")
         .header("X-Upper", "Value")
@@ -47,13 +47,14 @@ fn request_of_a_client() {
     let mut expected: Vec<(&str, &str)> = SAMPLE.to_vec();
     expected.swap(6, 7);
     expected.push(("x-upper", "Value"));
+    let expected = expected.into_iter().map(|(name, value)| (name, value.as_bytes()));
     assert!(headers.iter().map(|(name, value)| (&**name, &**value)).eq(expected));
 
     let plain = ClientRequest::new("ws://h").expect("a valid URI");
     let headers = plain.extended_connect(&Config::default()).expect("a valid request");
     assert_eq!(headers.len(), 6);
-    assert_eq!(headers[2], (":scheme".into(), "http".into()));
-    assert_eq!(headers[4], (":authority".into(), "h".into()));
+    assert_eq!(headers[2], (":scheme".into(), b"http".into()));
+    assert_eq!(headers[4], (":authority".into(), b"h".into()));
     assert_eq!(
         plain.header("host", "x").extended_connect(&Config::default()),
         Err(UsageError::ReservedHeader)
@@ -92,7 +93,7 @@ fn response_to_a_client() {
 
 #[test]
 fn good_request_at_a_server() {
-    // rfc8441-4-03, 5-06, 5-07
+    // rfc8441-4-03, 5-06, 5-07, rfc9113-8.3.1-02
     let connect = parse_all(&SAMPLE).expect("good");
     assert_eq!(
         (connect.scheme(), connect.authority(), connect.resource()),
@@ -113,14 +114,33 @@ fn good_request_at_a_server() {
         plus("sec-websocket-extensions", "foo; bar"),
         plus("sec-websocket-protocol", "third"),
         plus("host", "h:9"),
+        plus("host", "H:9"),
+        plus("host", "h:0009"),
+        [&plus("host", "h:9")[..], &[("host", "H:9")]].concat(),
+        [&with(":authority", "h")[..], &[("host", "h:443")]].concat(),
+        [&with(":authority", "h:443")[..], &[("host", "h")]].concat(),
+        plus("expect", "100-continue"),
     ] {
         assert!(parse_all(&good).is_ok(), "{good:?}");
     }
 }
 
 #[test]
+fn empty_list_of_subprotocols_offers_none() {
+    // rfc8441-5-07, rfc6455-4.2.2-11
+    for value in [" ", ",", " ,\t, "] {
+        let headers = with("sec-websocket-protocol", value);
+        let connect = parse_all(&headers).expect("good");
+        assert_eq!(connect.subprotocols().count(), 0);
+        let accept = |accept| connect.accept(&accept, &Config::default()).map(|_| ());
+        assert_eq!(accept(Accept::new().subprotocol("")), Err(UsageError::SubprotocolNotOffered));
+        assert_eq!(accept(Accept::new()), Ok(()));
+    }
+}
+
+#[test]
 fn bad_requests_at_a_server() {
-    // rfc8441-4-02, 5-01, 5-04, 5-07, rfc9220-3-03
+    // rfc8441-4-02, 5-01, 5-04, 5-07, rfc9220-3-03, rfc9113-8.2.1-01, -02, 8.3.1-01, -03
     use HandshakeError as E;
     for (headers, error, status) in [
         (with(":method", "GET"), E::InvalidExtendedConnect, 400),
@@ -146,6 +166,13 @@ fn bad_requests_at_a_server() {
         (plus("x y", "x"), E::InvalidExtendedConnect, 400),
         (plus("x", "a\r\nb"), E::InvalidExtendedConnect, 400),
         (plus("origin", "https://o"), E::InvalidExtendedConnect, 400),
+        (plus("host", "h"), E::InvalidExtendedConnect, 400),
+        (plus("host", "h:443"), E::InvalidExtendedConnect, 400),
+        (plus("host", "g:9"), E::InvalidExtendedConnect, 400),
+        (plus("host", ""), E::InvalidExtendedConnect, 400),
+        (plus("host", "h:9, h:9"), E::InvalidExtendedConnect, 400),
+        ([&plus("host", "h:9")[..], &[("host", "g")]].concat(), E::InvalidExtendedConnect, 400),
+        (with(":path", "?q"), E::InvalidExtendedConnect, 400),
         (plus("content-length", "5"), E::Body, 400),
         (with("sec-websocket-version", ""), E::Version { seen: None }, 400),
         (with("sec-websocket-version", "8"), E::Version { seen: Some(8) }, 400),
@@ -168,7 +195,7 @@ fn accepting() {
     let accept = |accept: Accept<'_>| {
         connect.accept(&accept, &Config::default()).map(|accepted| accepted.headers)
     };
-    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    let pair = |name: &str, value: &str| (name.to_string(), value.as_bytes().to_vec());
     assert_eq!(accept(Accept::new()), Ok(vec![pair(":status", "200")]));
     assert_eq!(
         accept(Accept::new().subprotocol("chat").header("Set-Cookie", "a=b")),

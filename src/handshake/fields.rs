@@ -115,15 +115,18 @@ pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
     if text.len() > 1 && text.starts_with(b"0") { None } else { syntax::number(text) }
 }
 
-/// The subprotocols that a client offers, over all lines of the header, as one comma list (RFC 6455 4.1, 4.3): one
-/// token at least, each of them once. Names are compared with their case (RFC 7936 2).
+/// The subprotocols that a client offers, over all lines of the header, as one comma list (RFC 6455 4.1, 4.3): tokens,
+/// each of them once. Names are compared with their case (RFC 7936 2). `None`: the lists have no element. RFC 6455 4.3
+/// wants one, but some clients send an empty list where they mean none.
 pub(super) fn offered_subprotocols<'h>(
     lines: impl Iterator<Item = &'h [u8]> + Clone,
-) -> Result<Box<str>, HandshakeError> {
+) -> Result<Option<Box<str>>, HandshakeError> {
     let names = || lines.clone().flat_map(syntax::list);
     let count = names().count();
-    // RFC 6455 4.3: the list is 1#token.
-    if count == 0 || !names().all(syntax::is_token) {
+    if count == 0 {
+        return Ok(None);
+    }
+    if !names().all(syntax::is_token) {
         return Err(HandshakeError::InvalidSubprotocol);
     }
     // A few names are compared with each other; a head can hold thousands, which are sorted.
@@ -147,7 +150,7 @@ pub(super) fn offered_subprotocols<'h>(
         joined.extend_from_slice(line);
     }
     let joined = String::from_utf8(joined).expect("tokens, commas and white space are ASCII");
-    Ok(joined.into_boxed_str())
+    Ok(Some(joined.into_boxed_str()))
 }
 
 /// Whether two elements are equal. It sorts them: a head can hold thousands.
@@ -209,22 +212,24 @@ mod tests {
     fn offers_are_merged_in_order() {
         // rfc6455-4.2.1-12, rfc6455-4.2.2-11, rfc6455-11.3.4-01, rfc7936-2-01
         for (lines, expected) in [
-            (&["chat, superchat"][..], Ok("chat, superchat")),
-            (&["b", "a"], Ok("b,a")),
-            (&["chat,Chat"], Ok("chat,Chat")),
-            (&[",, chat ,"], Ok(",, chat ,")),
-            (&["", "chat"], Ok(",chat")),
-            (&[""], Err(HandshakeError::InvalidSubprotocol)),
-            (&[",", " "], Err(HandshakeError::InvalidSubprotocol)),
+            (&["chat, superchat"][..], Ok(Some("chat, superchat"))),
+            (&["b", "a"], Ok(Some("b,a"))),
+            (&["chat,Chat"], Ok(Some("chat,Chat"))),
+            (&[",, chat ,"], Ok(Some(",, chat ,"))),
+            (&["", "chat"], Ok(Some(",chat"))),
+            (&[""], Ok(None)),
+            (&[",", " ", ",\t,"], Ok(None)),
+            (&[",", "a b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["a b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["a/b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["\"a\""], Err(HandshakeError::InvalidSubprotocol)),
             (&["chat", "x,chat"], Err(HandshakeError::DuplicateSubprotocol)),
-            (&["a,b,c,d,e,f,g,h,i"], Ok("a,b,c,d,e,f,g,h,i")),
+            (&["a,b,c,d,e,f,g,h,i"], Ok(Some("a,b,c,d,e,f,g,h,i"))),
             (&["a,b,c,d,e,f,g,h", "i,a"], Err(HandshakeError::DuplicateSubprotocol)),
         ] {
             let found = offered_subprotocols(lines.iter().map(|line| line.as_bytes()));
-            assert_eq!(found.as_deref().map_err(Clone::clone), expected, "{lines:?}");
+            let found = found.as_ref().map(Option::as_deref).map_err(Clone::clone);
+            assert_eq!(found, expected, "{lines:?}");
         }
     }
 }

@@ -95,6 +95,11 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The first line with its CR LF, and what is behind it.
+pub(super) fn divide_line(head: &[u8]) -> (&[u8], &[u8]) {
+    head.split_at(head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |lf| lf + 1))
+}
+
 /// What differs between a request's head and a response's.
 pub(super) struct HeadRules {
     /// Bytes that a head may have.
@@ -103,7 +108,14 @@ pub(super) struct HeadRules {
     pub(super) is_first_byte: fn(u8) -> bool,
     /// Judges the first line, CR LF included, as soon as it is there.
     pub(super) judge_line: fn(&[u8]) -> Result<(), HandshakeError>,
+    /// Whether one empty line before the head is passed over. It does not count as a part of the head.
+    pub(super) skips_empty_line: bool,
+    /// Whether folded lines are unfolded, in place, once the head is there whole.
+    pub(super) unfolds: bool,
 }
+
+/// Bytes that are reserved for the first piece of a head: what most browsers send fits.
+const FIRST_BYTES: usize = 640;
 
 /// Collects one head. The verdict depends on the bytes, not on how they were cut.
 #[derive(Default)]
@@ -112,13 +124,15 @@ pub(super) struct HeadReader {
     stored: Vec<u8>,
     /// Where the line that is being read begins. Zero: it is the first line.
     line_start: usize,
+    /// Bytes of an empty line before the head that were passed over: 2 at most.
+    skipped: u8,
 }
 
 impl HeadReader {
     /// Whether nothing has arrived yet.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.stored.is_empty()
+        self.stored.is_empty() && self.skipped == 0
     }
 
     /// Takes a head off the front of `input`: borrowed if it lies there whole, owned if it began in an earlier call.
@@ -129,13 +143,22 @@ impl HeadReader {
         rules: &HeadRules,
     ) -> Option<Result<Cow<'a, [u8]>, HandshakeError>> {
         if self.stored.is_empty() {
+            if rules.skips_empty_line {
+                if let Err(error) = self.skip_empty_line(input) {
+                    return Some(Err(error));
+                }
+            }
             return match scan(input, 0, &mut self.line_start, rules) {
                 Ok(Some(end)) => {
-                    self.line_start = 0;
-                    Some(Ok(Cow::Borrowed(take_front(input, end))))
+                    (self.line_start, self.skipped) = (0, 0);
+                    let head = take_front(input, end);
+                    if rules.unfolds {
+                        unfold(head);
+                    }
+                    Some(Ok(Cow::Borrowed(head)))
                 }
                 Ok(None) => {
-                    self.stored.extend_from_slice(mem::take::<&mut [u8]>(input));
+                    self.store(mem::take::<&mut [u8]>(input), rules.limit);
                     None
                 }
                 Err(error) => Some(Err(error)),
@@ -144,13 +167,16 @@ impl HeadReader {
         let before = self.stored.len();
         // One byte more than the limit is enough to know that it is exceeded.
         let room = rules.limit.saturating_add(1).saturating_sub(before);
-        self.stored.extend_from_slice(&input[..room.min(input.len())]);
+        self.store(&input[..room.min(input.len())], rules.limit);
         match scan(&self.stored, before, &mut self.line_start, rules) {
             Ok(Some(end)) => {
                 take_front(input, end - before);
                 let mut head = mem::take(&mut self.stored);
                 head.truncate(end);
-                self.line_start = 0;
+                (self.line_start, self.skipped) = (0, 0);
+                if rules.unfolds {
+                    unfold(&mut head);
+                }
                 Some(Ok(Cow::Owned(head)))
             }
             Ok(None) => {
@@ -160,11 +186,64 @@ impl HeadReader {
             Err(error) => Some(Err(error)),
         }
     }
+
+    /// Takes one empty line off the front of `input`, as far as it is there.
+    fn skip_empty_line(&mut self, input: &mut &mut [u8]) -> Result<(), HandshakeError> {
+        if self.skipped == 0 && input.first() == Some(&b'\r') {
+            take_front(input, 1);
+            self.skipped = 1;
+        }
+        match (self.skipped, input.first()) {
+            (1, Some(b'\n')) => {
+                take_front(input, 1);
+                self.skipped = 2;
+                Ok(())
+            }
+            (1, Some(_)) => Err(HandshakeError::NotHttp { byte: b'\r' }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores what has arrived. The buffer doubles, but not beyond the one byte over the limit that it may hold.
+    fn store(&mut self, bytes: &[u8], limit: usize) {
+        let (len, capacity) = (self.stored.len(), self.stored.capacity());
+        let needed = len + bytes.len();
+        if needed > capacity {
+            let doubled = capacity.saturating_mul(2).max(FIRST_BYTES);
+            let grown = doubled.min(limit.saturating_add(1)).max(needed);
+            self.stored.reserve_exact(grown - len);
+        }
+        self.stored.extend_from_slice(bytes);
+    }
 }
 
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HeadReader").field("stored_bytes", &self.stored.len()).finish()
+    }
+}
+
+/// Replaces each fold by spaces, so that the lines that were folded are one (RFC 9112 5.2). The length stays. A line
+/// that begins with white space behind the first one folds nothing: it stays as it is, and is malformed.
+fn unfold(head: &mut [u8]) {
+    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let mut at = divide_line(head).0.len();
+    // What lies before was looked at, and is not looked at again.
+    let mut begin = at;
+    while let Some(found) = head[at..].iter().position(|&byte| byte == b'\n') {
+        let lf = at + found;
+        at = lf + 1;
+        if !is_white(head.get(at)) {
+            continue;
+        }
+        // The fold is the line's end with the white space around it.
+        let line = &head[begin..lf - 1];
+        begin += line.iter().rposition(|byte| !is_white(Some(byte))).map_or(0, |last| last + 1);
+        while is_white(head.get(at)) {
+            at += 1;
+        }
+        head[begin..at].fill(b' ');
+        begin = at;
     }
 }
 
@@ -212,17 +291,26 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    const RULES: HeadRules =
-        HeadRules { limit: 64, is_first_byte: |byte| byte == b'G', judge_line: |_| Ok(()) };
+    const RULES: HeadRules = HeadRules {
+        limit: 64,
+        is_first_byte: |byte| byte == b'G',
+        judge_line: |_| Ok(()),
+        skips_empty_line: false,
+        unfolds: false,
+    };
 
     type Verdict = Option<Result<Vec<u8>, HandshakeError>>;
 
     fn read(pieces: &[&[u8]]) -> (Verdict, Option<Vec<u8>>) {
+        read_by(&RULES, pieces)
+    }
+
+    fn read_by(rules: &HeadRules, pieces: &[&[u8]]) -> (Verdict, Option<Vec<u8>>) {
         let mut reader = HeadReader::default();
         for (i, piece) in pieces.iter().enumerate() {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
-            if let Some(result) = reader.receive(&mut input, &RULES) {
+            if let Some(result) = reader.receive(&mut input, rules) {
                 let left = [&*input, &pieces[i + 1..].concat()].concat();
                 assert!(result.is_err() || reader.is_empty());
                 return (Some(result.map(Cow::into_owned)), Some(left));
@@ -261,6 +349,65 @@ mod tests {
             read(&[&[b'G'; 9], &[b'G'; 99]]).0,
             Some(Err(HandshakeError::FirstLineTooLong { limit: 64 }))
         );
+    }
+
+    #[test]
+    fn folds_become_spaces_in_place() {
+        // rfc9112-5.2-02
+        let rules = HeadRules { unfolds: true, ..RULES };
+        for (head, expected) in [
+            (&b"G\r\na:\r\n b\r\n\r\n"[..], &b"G\r\na:   b\r\n\r\n"[..]),
+            (b"G\r\na: b\r\n\tc\r\n\r\n", b"G\r\na: b   c\r\n\r\n"),
+            (b"G\r\na: b \t\r\n\t c\r\n\r\n", b"G\r\na: b      c\r\n\r\n"),
+            (b"G\r\na: b\r\n \r\n c\r\nd:\r\n\r\n", b"G\r\na: b      c\r\nd:\r\n\r\n"),
+            (b"G\r\na: b\tc\r\n \r\n\r\n", b"G\r\na: b\tc   \r\n\r\n"),
+            (b"G\r\na\r\n : b\r\n\r\n", b"G\r\na   : b\r\n\r\n"),
+            // Behind the first line there is nothing that could go on.
+            (b"G\r\n a: b\r\n\r\n", b"G\r\n a: b\r\n\r\n"),
+            (b"G\r\n a\r\n b\r\n\r\n", b"G\r\n a   b\r\n\r\n"),
+        ] {
+            let expected = Some(Ok(expected.to_vec()));
+            super::super::tests::every_cut(head, &expected, |pieces| read_by(&rules, pieces));
+            // In a request they stay, to be refused.
+            super::super::tests::every_cut(head, &Some(Ok(head.to_vec())), read);
+        }
+        // Many folds, and long ones, are linear.
+        let mut long = b"G\r\na:".to_vec();
+        long.extend(b"\r\n ".repeat(1 << 18));
+        long.extend(b"\r\n".iter().chain(&[b' '; 1 << 18]));
+        long.extend(b"\r\n\r\n");
+        unfold(&mut long);
+        assert!(
+            long[5..]
+                .strip_suffix(b"\r\n\r\n")
+                .is_some_and(|value| value.iter().all(|&b| b == b' '))
+        );
+    }
+
+    #[test]
+    fn one_empty_line_is_passed_over_and_does_not_count() {
+        // rfc9112-2.2-01
+        let rules = HeadRules { skips_empty_line: true, limit: 8, ..RULES };
+        let head = b"G\r\na:\r\n\r\n";
+        let error = |byte| Some(Err(HandshakeError::NotHttp { byte }));
+        let limit = HeadRules { limit: 9, ..rules };
+        for (before, expected, rules) in [
+            (&b""[..], Some(Ok(head.to_vec())), &limit),
+            (b"\r\n", Some(Ok(head.to_vec())), &limit),
+            (b"\r\n", Some(Err(HandshakeError::HeadTooLong { limit: 8 })), &rules),
+            (b"\r\n\r\n", error(b'\r'), &limit),
+            (b"\r\r\n", error(b'\r'), &limit),
+            (b"\n", error(b'\n'), &limit),
+            (b"\r\n\n", error(b'\n'), &limit),
+            (b"\r\n ", error(b' '), &limit),
+        ] {
+            let bytes = [before, head].concat();
+            super::super::tests::every_cut(&bytes, &expected, |pieces| {
+                let (verdict, left) = read_by(rules, pieces);
+                let left = left.filter(|_| verdict.as_ref().is_some_and(Result::is_ok));
+                (verdict, left)
+            });
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod extended;
 pub(crate) mod extensions;
 mod fields;
 mod head;
+mod lines;
 mod offer;
 mod origin;
 mod proxy;
@@ -26,10 +27,10 @@ pub use extended::{
 };
 pub use head::{Header, Headers};
 pub use offer::ClientRequest;
-pub use origin::OriginPolicy;
+pub use origin::{OriginError, OriginPolicy};
 pub use proxy::ProxyTunnel;
 pub use refusal::Refusal;
-pub use request::{PlainRequest, UpgradeRequest};
+pub use request::{HttpVersion, PlainRequest, UpgradeRequest};
 pub use response::{Accept, Response};
 pub use uri::{Uri, UriError};
 

@@ -29,7 +29,7 @@ pub struct ClientRequest {
     pub(super) uri: Uri,
     pub(super) origin: Option<String>,
     pub(super) subprotocols: Vec<String>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
 }
 
 impl ClientRequest {
@@ -56,10 +56,11 @@ impl ClientRequest {
         self
     }
 
-    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved.
+    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved. The value is text or
+    /// bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
         self
     }
 
@@ -81,7 +82,7 @@ impl ClientRequest {
         if self
             .origin
             .as_ref()
-            .is_some_and(|origin| origin.is_empty() || !syntax::is_field_value(origin))
+            .is_some_and(|origin| origin.is_empty() || !syntax::is_field_value(origin.as_bytes()))
         {
             return Err(UsageError::InvalidHeaderValue);
         }
@@ -118,14 +119,14 @@ impl ClientRequest {
             put(VERSION.as_bytes());
             put(b"\r\n");
             if let Some(origin) = &self.origin {
-                put_header(put, "Origin", origin);
+                put_header(put, "Origin", origin.as_bytes());
             }
             // RFC 6455 4.1: the list has one element at least, or the header is absent.
             if !offered.is_empty() {
-                put_header(put, "Sec-WebSocket-Protocol", offered);
+                put_header(put, "Sec-WebSocket-Protocol", offered.as_bytes());
             }
             if let Some(extensions) = extensions {
-                put_header(put, extensions::HEADER, extensions);
+                put_header(put, extensions::HEADER, extensions.as_bytes());
             }
             for (name, value) in &self.headers {
                 put_header(put, name, value);

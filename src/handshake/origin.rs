@@ -3,9 +3,11 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 
 use super::request::UpgradeRequest;
 use super::response::Response;
+use super::syntax;
 
 /// A list of the origins whose pages may connect (RFC 6455 10.2), against cross-site WebSocket hijacking.
 ///
@@ -15,26 +17,34 @@ use super::response::Response;
 /// ```
 /// use websocket_proto::OriginPolicy;
 ///
-/// let policy = OriginPolicy::new(["https://example.com", "https://example.com:8443"]);
+/// let policy = OriginPolicy::new(["https://example.com", "capacitor://localhost"])?;
 /// assert!(policy.is_allowed(Some("https://Example.com")));
 /// assert!(!policy.is_allowed(Some("https://example.com.evil")));
 /// assert!(!policy.is_allowed(None));
+/// # Ok::<(), websocket_proto::OriginError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OriginPolicy {
+    /// As browsers write them (RFC 6454 6.2).
     allowed: Vec<String>,
     allows_missing: bool,
 }
 
 impl OriginPolicy {
-    /// Allows these origins, spelled `scheme://host[:port]` as browsers do: the default port left out, no slash at the
-    /// end. `null`, which stands for any opaque origin, is allowed only if it is listed.
-    #[must_use]
-    pub fn new<I: IntoIterator<Item: Into<String>>>(origins: I) -> Self {
-        OriginPolicy {
-            allowed: origins.into_iter().map(Into::into).collect(),
-            allows_missing: false,
+    /// Allows these origins: `scheme://host`, or `scheme://host:port`, of any scheme; or `null`, which stands for any
+    /// opaque origin.
+    ///
+    /// Upper case, the default port of `http` and `https`, and one slash at the end are taken out, since browsers do not
+    /// send them (RFC 6454 6.2).
+    ///
+    /// # Errors
+    /// The first entry that is no origin: one with a path, a query, a user, a wildcard, a host that is not ASCII.
+    pub fn new<I: IntoIterator<Item: Into<String>>>(origins: I) -> Result<Self, OriginError> {
+        let mut allowed = Vec::new();
+        for (index, origin) in origins.into_iter().enumerate() {
+            allowed.push(normalize(origin.into()).ok_or(OriginError { index })?);
         }
+        Ok(OriginPolicy { allowed, allows_missing: false })
     }
 
     /// Allows requests that have no `Origin`, too. Default: `false`.
@@ -44,8 +54,8 @@ impl OriginPolicy {
         self
     }
 
-    /// Whether this origin, or the absence of one, is allowed. Whole origins are compared, without regard to the case
-    /// of ASCII letters, which scheme and host do not have.
+    /// Whether this origin, or the absence of one, is allowed. A whole origin is compared as it was sent, but without
+    /// regard to the case of ASCII letters, which scheme and host do not have.
     #[must_use]
     pub fn is_allowed(&self, origin: Option<&str>) -> bool {
         match origin {
@@ -65,6 +75,59 @@ impl OriginPolicy {
         if !is_ambiguous && self.is_allowed(origin) { Ok(()) } else { Err(Response::new(403)) }
     }
 }
+
+/// An origin as browsers write it (RFC 6454 4, 6.2); `None` if the text is none.
+fn normalize(mut origin: String) -> Option<String> {
+    origin.make_ascii_lowercase();
+    if origin == "null" {
+        return Some(origin);
+    }
+    if origin.ends_with('/') && !origin.ends_with("://") {
+        origin.pop();
+    }
+    let (scheme, authority) = origin.split_once("://")?;
+    // RFC 3986 3.1.
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme {
+        return None;
+    }
+    let default_port = match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        // Pages of other schemes may have no host: file://.
+        _ if authority.is_empty() => return Some(origin),
+        _ => None,
+    };
+    // Browsers decode escapes, and match a wildcard with nothing.
+    if !syntax::is_authority(authority.as_bytes()) || authority.contains(['%', '*']) {
+        return None;
+    }
+    let (host, port) = syntax::split_authority(authority.as_bytes())?;
+    let host_end = scheme.len() + "://".len() + host.len();
+    let port = syntax::parse_port(port.unwrap_or(b""))?;
+    origin.truncate(host_end);
+    if let Some(port) = port.filter(|_| port != default_port) {
+        write!(origin, ":{port}").expect("a String takes all");
+    }
+    Some(origin)
+}
+
+/// An entry of an [`OriginPolicy`] is no origin (RFC 6454 6.2): no request could match it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OriginError {
+    /// Which entry it is, counted from 0.
+    pub index: usize,
+}
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "entry {} is neither scheme://host, scheme://host:port nor null", self.index)
+    }
+}
+
+impl core::error::Error for OriginError {}
 
 #[cfg(test)]
 mod tests {
@@ -86,7 +149,7 @@ mod tests {
     #[test]
     fn only_listed_origins_are_let_in() {
         // rfc6455-4.2.1-11, rfc6455-4.2.2-05, rfc6455-10.2-01, rfc6455-10.2-02
-        let policy = OriginPolicy::new(["https://example.com", "http://h:8080"]);
+        let policy = OriginPolicy::new(["https://example.com", "http://h:8080"]).expect("origins");
         for (lines, allowed) in [
             ("Origin: https://example.com\r\n", true),
             ("ORIGIN: HTTPS://EXAMPLE.COM\r\n", true),
@@ -111,7 +174,7 @@ mod tests {
 
     #[test]
     fn missing_and_null_are_let_in_on_request_only() {
-        let policy = OriginPolicy::new(["null"]).allow_missing(true);
+        let policy = OriginPolicy::new(["null"]).expect("an origin").allow_missing(true);
         assert!(is_let_in(&policy, ""));
         assert!(is_let_in(&policy, "Origin: null\r\n"));
         assert!(!is_let_in(&policy, "Origin: a\r\nOrigin: a\r\n"), "two are not none");
@@ -119,5 +182,94 @@ mod tests {
         let request = UpgradeRequest::new(Cow::Borrowed(&head[..]));
         assert!(policy.check(&request).is_err());
         assert_eq!(request.origin(), None);
+    }
+
+    #[test]
+    fn entries_are_written_as_browsers_write_origins() {
+        // rfc6454-4-01, rfc6454-6.2-01, rfc6454-7.1-01
+        for (entry, origin) in [
+            ("https://client.example:443", "https://client.example"),
+            ("https://client.example/", "https://client.example"),
+            ("HTTPS://Client.Example:443/", "https://client.example"),
+            ("https://client.example:", "https://client.example"),
+            ("https://client.example:0443", "https://client.example"),
+            ("https://client.example:80", "https://client.example:80"),
+            ("http://client.example:80", "http://client.example"),
+            ("http://client.example:0008080/", "http://client.example:8080"),
+            ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
+            ("https://[::1]:443/", "https://[::1]"),
+            ("https://xn--mnchen-3ya.example", "https://xn--mnchen-3ya.example"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("capacitor://localhost:443", "capacitor://localhost:443"),
+            ("chrome-extension://abcdef/", "chrome-extension://abcdef"),
+            ("app://-", "app://-"),
+            ("file://", "file://"),
+            ("file:///", "file://"),
+            ("null", "null"),
+            ("NULL", "null"),
+        ] {
+            let policy = OriginPolicy::new([entry]).expect(entry);
+            assert_eq!(policy.allowed, [origin], "{entry}");
+            assert!(is_let_in(&policy, &format!("Origin: {origin}\r\n")), "{entry}");
+            // What is right stays.
+            assert_eq!(OriginPolicy::new([origin]), Ok(policy));
+        }
+    }
+
+    #[test]
+    fn entries_that_are_no_origin_are_an_error() {
+        // rfc6454-6.2-01
+        for entry in [
+            "",
+            "*",
+            "/",
+            "://",
+            "https:",
+            "https://",
+            "https:///",
+            "https://:443",
+            "client.example",
+            "//client.example",
+            "client.example:443",
+            "https://client.example//",
+            "https://client.example/app",
+            "https://client.example?x",
+            "https://client.example#x",
+            "https://user@client.example",
+            "https://*.client.example",
+            "https://*",
+            "https://client.example:*",
+            "https://client.example:65536",
+            "https://client.example:x",
+            "https://m\u{fc}nchen.example",
+            "https://client%2eexample",
+            "https://client.example https://other.example",
+            " https://client.example",
+            "https://client.example,https://other.example",
+            "https://[::1",
+            "https://[::g]",
+            "1http://client.example",
+            "ht_tp://client.example",
+            "null/",
+        ] {
+            let entries = ["https://good.example", entry, "bad"];
+            assert_eq!(OriginPolicy::new(entries), Err(OriginError { index: 1 }), "{entry:?}");
+        }
+        assert_eq!(OriginPolicy::new([""; 0]), Ok(OriginPolicy::default()));
+    }
+
+    #[test]
+    fn origins_of_requests_are_compared_as_they_were_sent() {
+        // rfc6455-10.2-01
+        let policy = OriginPolicy::new(["https://client.example:443/"]).expect("an origin");
+        for (origin, is_allowed) in [
+            ("https://client.example", true),
+            ("https://client.example:443", false),
+            ("https://client.example/", false),
+            ("https://client.example:", false),
+            ("http://client.example", false),
+        ] {
+            assert_eq!(policy.is_allowed(Some(origin)), is_allowed, "{origin}");
+        }
     }
 }

@@ -48,17 +48,19 @@ impl ProxyTunnel {
         for part in ["CONNECT ", &target, " HTTP/1.1\r\n"] {
             request.extend_from_slice(part.as_bytes());
         }
-        write_header(&mut request, "Host", &target);
+        write_header(&mut request, "Host", target.as_bytes());
         request.extend_from_slice(b"\r\n");
         ProxyTunnel { request, sent: 0, reader: ReplyReader::default() }
     }
 
-    /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written.
+    /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written. The
+    /// value is text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
     ///
     /// # Errors
     /// [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`] or [`UsageError::ReservedHeader`];
     /// [`UsageError::NoRequestPending`] if some of the request has been written.
-    pub fn header(mut self, name: &str, value: &str) -> Result<Self, UsageError> {
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, UsageError> {
+        let value = value.as_ref();
         if self.sent > 0 {
             return Err(UsageError::NoRequestPending);
         }

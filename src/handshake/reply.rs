@@ -4,13 +4,11 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
-use httparse::Response;
-
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::head::{HeadReader, HeadRules};
+use super::head::{HeadReader, HeadRules, divide_line};
+use super::lines::{read_headers, read_status_line};
 use super::refusal::RefusalReader;
-use super::server::{SLOTS, header_error, parse_http_version};
 use super::usual;
 use crate::config::Config;
 use crate::input::take_front;
@@ -101,43 +99,33 @@ impl ReplyReader {
         let rules = HeadRules {
             limit: config.max_head_bytes,
             is_first_byte: |byte| byte == b'H',
-            judge_line: judge_status_line,
+            judge_line: |line| read_status_line(line).map(drop),
+            skips_empty_line: false,
+            // RFC 9112 5.2: a client replaces each fold by spaces.
+            unfolds: true,
         };
         let head = match self.reader.receive(input, &rules)? {
             Ok(head) => head,
             Err(error) => return Some(Err(error)),
         };
-        let limit = config.max_headers.min(Config::HEADER_CAPACITY);
-        let mut slots = SLOTS;
-        let mut response = Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            &head,
-            &mut slots[..limit],
-        );
-        Some(match parsed {
-            Ok(_) => {
-                let status = response.code.expect("the status line was judged");
-                let headers = response.headers.iter().map(|header| (header.name, header.value));
-                let verdict = judge(status, &Fields::gather(headers), &head);
-                Ok(Reply { status, verdict, head })
-            }
-            Err(error) => Err(header_error(error, limit)),
-        })
+        Some(read_reply(&head, config, judge).map(|(status, verdict)| Reply {
+            status,
+            verdict,
+            head,
+        }))
     }
 }
 
-/// Judges a status line by itself (RFC 9112 4).
-fn judge_status_line(line: &[u8]) -> Result<(), HandshakeError> {
-    let mut response = Response::new(&mut []);
-    let parsed = response.parse(line);
-    match (parsed, response.version, response.code) {
-        (Ok(_), Some(1), Some(100..)) => Ok(()),
-        // RFC 6455 4.1: an upgrade is HTTP/1.1. A proxy, or a refusal, may speak HTTP/1.0, which has no 1xx.
-        (Ok(_), Some(0), Some(200..)) => Ok(()),
-        _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_http_version) {
-            Some((1, 1)) | None => HandshakeError::StatusLine,
-            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
-        }),
-    }
+/// Reads a whole head, of which the reader has judged the status line and the line ends, and has it judged.
+#[cold]
+fn read_reply(
+    head: &[u8],
+    config: &Config,
+    judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
+) -> Result<(u16, Verdict), HandshakeError> {
+    let (line, headers) = divide_line(head);
+    let status = read_status_line(line)?;
+    let mut fields = Fields::default();
+    read_headers(headers, config.max_headers, &mut fields)?;
+    Ok((status, judge(status, &fields, head)))
 }

@@ -8,6 +8,25 @@ use core::fmt;
 use super::head::{Headers, split_line};
 use super::{extensions, syntax};
 
+/// The version of HTTP by which a request came (RFC 9112 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum HttpVersion {
+    /// HTTP/1.0, as health checks and some proxies speak it. It has no upgrade, and need not have a `Host`.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+impl fmt::Display for HttpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HttpVersion::Http10 => "HTTP/1.0",
+            HttpVersion::Http11 => "HTTP/1.1",
+        })
+    }
+}
+
 /// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
 ///
 /// It borrows the head from the input where it lies whole there. Getters walk the head each time.
@@ -21,10 +40,11 @@ const _: () = assert!(size_of::<UpgradeRequest<'_>>() == 24 || size_of::<usize>(
 
 impl<'a> UpgradeRequest<'a> {
     pub(super) fn new(head: Cow<'a, [u8]>) -> Self {
-        UpgradeRequest { head }
+        UpgradeRequest { head: with_path(head) }
     }
 
-    /// The request-target as it was sent.
+    /// The request-target as it was sent, but for `http://host?query`: that is `http://host/?query` here, as an empty
+    /// path is the same as `/` (RFC 9110 4.2.3).
     pub fn target(&self) -> &str {
         request_line(&self.head).1
     }
@@ -78,7 +98,7 @@ impl<'a> UpgradeRequest<'a> {
         self.headers().get(name)
     }
 
-    /// The whole head, blank line included.
+    /// The whole head, blank line included, with the target as [`target`](UpgradeRequest::target) has it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.head
     }
@@ -99,9 +119,10 @@ impl fmt::Debug for UpgradeRequest<'_> {
     }
 }
 
-/// A well-formed HTTP/1.1 request that does not ask for WebSocket.
+/// A well-formed request by HTTP/1.1 or HTTP/1.0 that does not ask for WebSocket.
 ///
-/// Only its syntax has been checked, not its `Host`. A body, if it has one, follows in the input and is not read.
+/// Only its syntax has been checked, not its `Host`. A body, if it has one, follows in the input and is not read. The
+/// answer says `Connection: close` by either version (RFC 9112 9.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlainRequest<'a> {
     /// Found good by `server.rs`: every getter relies on it.
@@ -128,6 +149,14 @@ impl<'a> PlainRequest<'a> {
     /// The request-target as it was sent.
     pub fn target(&self) -> &str {
         request_line(&self.head).1
+    }
+
+    /// The version of HTTP.
+    pub fn version(&self) -> HttpVersion {
+        match split_line(&self.head).0 {
+            [.., b'0'] => HttpVersion::Http10,
+            _ => HttpVersion::Http11,
+        }
     }
 
     /// All headers, in the order in which they were sent.
@@ -160,6 +189,7 @@ impl fmt::Debug for PlainRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlainRequest")
             .field("method", &self.method())
+            .field("version", &self.version())
             .field("target_bytes", &self.target().len())
             .field("headers", &self.headers().count())
             .finish()
@@ -175,11 +205,30 @@ fn request_line(head: &[u8]) -> (&str, &str) {
 }
 
 /// Whether a request-target has a resource name (RFC 6455 4.2.1).
-pub(super) fn has_resource(target: &[u8]) -> bool {
-    match target {
-        [b'/', ..] => is_sendable(target),
-        _ => core::str::from_utf8(target).ok().and_then(split_target).is_some(),
+pub(super) fn has_resource(target: &str) -> bool {
+    match target.as_bytes() {
+        [b'/', ..] => is_sendable(target.as_bytes()),
+        _ => split_target(target).is_some(),
     }
+}
+
+/// The head of an upgrade, with a `/` where its target is a whole URI that has a query and no path (RFC 9110 4.2.3): so
+/// every getter can borrow.
+fn with_path(head: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    // The method is GET; most targets are paths.
+    if head.get("GET ".len()) == Some(&b'/') {
+        return head;
+    }
+    let target = request_line(&head).1;
+    let Some((_, query)) = split_target(target).filter(|(_, name)| name.starts_with('?')) else {
+        return head;
+    };
+    let at = "GET ".len() + target.len() - query.len();
+    let mut whole = Vec::with_capacity(head.len() + 1);
+    whole.extend_from_slice(&head[..at]);
+    whole.push(b'/');
+    whole.extend_from_slice(&head[at..]);
+    Cow::Owned(whole)
 }
 
 /// Whether a target can be one: a fragment is never sent, and what is not ASCII is percent-encoded.
@@ -189,7 +238,7 @@ fn is_sendable(target: &[u8]) -> bool {
 }
 
 /// The authority, if it is a whole URI, and the resource name of a request-target (RFC 6455 4.2.1); `None` if it has
-/// none, as `*` and `host:port` do not.
+/// none, as `*` and `host:port` do not. Of a target that [`with_path`] has not seen it may be a query alone.
 fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if !is_sendable(target.as_bytes()) {
         return None;
@@ -201,12 +250,10 @@ fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if !["http", "https", "ws", "wss"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
         return None;
     }
-    // An empty path is the root (RFC 9110 4.2.3); one with a query would have to be put together, and no client
-    // sends it: it is refused.
+    // An empty path is the root (RFC 9110 4.2.3).
     let (authority, resource) = match rest.find(['/', '?']) {
         None => (rest, "/"),
-        Some(at) if rest[at..].starts_with('/') => rest.split_at(at),
-        Some(_) => return None,
+        Some(at) => rest.split_at(at),
     };
     if syntax::is_authority(authority.as_bytes()) {
         Some((Some(authority), resource))

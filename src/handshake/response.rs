@@ -14,7 +14,7 @@ use crate::error::UsageError;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Accept<'a> {
     pub(super) subprotocol: Option<&'a str>,
-    pub(super) headers: Vec<(&'a str, &'a str)>,
+    pub(super) headers: Vec<(&'a str, &'a [u8])>,
 }
 
 impl<'a> Accept<'a> {
@@ -33,13 +33,14 @@ impl<'a> Accept<'a> {
         self
     }
 
-    /// Adds a header to the response, `Set-Cookie` for example.
+    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: any from 0x80 may be in it, and
+    /// no control character but a tab (RFC 9110 5.5).
     ///
-    /// Those of the handshake itself, and values that would break the line, are answered by a [`UsageError`] when the
-    /// request is accepted.
+    /// Headers of the handshake itself, names that are no token, and values that would break the line are answered by a
+    /// [`UsageError`] when the request is accepted.
     #[must_use]
-    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
-        self.headers.push((name, value));
+    pub fn header(mut self, name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        self.headers.push((name, value.as_ref()));
         self
     }
 
@@ -79,7 +80,7 @@ const RESERVED_IN_RESPONSE: &[&str] =
     &["Connection", "Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding", "Upgrade"];
 
 /// Checks one header that the application gave.
-pub(super) fn check_header(name: &str, value: &str, reserved: &[&str]) -> Result<(), UsageError> {
+pub(super) fn check_header(name: &str, value: &[u8], reserved: &[&str]) -> Result<(), UsageError> {
     if !syntax::is_token(name.as_bytes()) {
         Err(UsageError::InvalidHeaderName)
     } else if reserved.iter().any(|other| other.eq_ignore_ascii_case(name)) {
@@ -102,14 +103,14 @@ pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]
 }
 
 /// Puts one header line.
-pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        put(part.as_bytes());
+pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        put(part);
     }
 }
 
 /// Writes one header line.
-pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     put_header(&mut |part| out.extend_from_slice(part), name, value);
 }
 
@@ -127,7 +128,7 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
-    headers: Vec<(String, String)>,
+    headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
 }
 
@@ -138,10 +139,11 @@ impl Response {
         Response { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// Adds a header; it is checked when the response is sent.
+    /// Adds a header; it is checked when the response is sent. The value is text or bytes: any from 0x80 may be in it, and
+    /// no control character but a tab (RFC 9110 5.5).
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
         self
     }
 
@@ -177,7 +179,7 @@ impl Response {
         self.write_connection(out);
         // RFC 9110 8.6: no length in a 204; a 304's would be that of the 200.
         if !matches!(self.status, 204 | 304) {
-            write_header(out, "Content-Length", &body.len().to_string());
+            write_header(out, "Content-Length", body.len().to_string().as_bytes());
         }
         for (name, value) in &self.headers {
             write_header(out, name, value);
@@ -192,14 +194,14 @@ impl Response {
     /// Writes what becomes of the connection.
     fn write_connection(&self, out: &mut Vec<u8>) {
         if self.status != 426 {
-            return write_header(out, "Connection", "close");
+            return write_header(out, "Connection", b"close");
         }
         // RFC 9110 15.5.22: a 426 says by Upgrade what is required; 7.8: Connection names that header.
-        write_header(out, "Connection", "close, Upgrade");
-        write_header(out, "Upgrade", "websocket");
+        write_header(out, "Connection", b"close, Upgrade");
+        write_header(out, "Upgrade", b"websocket");
         let is_version = |name: &str| name.eq_ignore_ascii_case("Sec-WebSocket-Version");
         if !self.headers.iter().any(|(name, _)| is_version(name)) {
-            write_header(out, "Sec-WebSocket-Version", VERSION);
+            write_header(out, "Sec-WebSocket-Version", VERSION.as_bytes());
         }
     }
 }

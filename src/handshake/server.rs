@@ -1,34 +1,28 @@
 //! The server's side of the opening handshake over HTTP/1.1: is a head good, does it ask for WebSocket, may it (RFC
 //! 6455 4.2.1), and the 101 that accepts it (4.2.2). Whether to accept is left to the application.
 //!
-//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte;
-//! each line's end; the request line, as soon as it ends; the limits. When it is there whole: the header lines, then
-//! whether `Upgrade` has the token `websocket`. If it has not, that is a plain request. If it has: the method (405),
-//! the version (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
+//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte,
+//! or the second behind one empty line; each line's end; the request line, as soon as it ends; the limits. When it is
+//! there whole: the header lines, then whether `Upgrade` has the token `websocket`. If it has not, that is a plain
+//! request. If it has: the version of HTTP (505), the method (405), the version of the protocol (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
 //! `Host`, the key, a body, subprotocols, extensions.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::mem::MaybeUninit;
-
-use httparse::Request;
 
 use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers};
-use super::request::{PlainRequest, UpgradeRequest, has_resource};
+use super::head::{HeadReader, HeadRules, Headers, divide_line};
+use super::lines::{RequestLine, read_headers, read_request_line};
+use super::request::{HttpVersion, PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
 use super::{syntax, usual};
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::input::take_front;
-
-/// Room for the headers of one head, on the stack.
-pub(super) const SLOTS: [MaybeUninit<httparse::Header<'_>>; Config::HEADER_CAPACITY] =
-    [const { MaybeUninit::uninit() }; Config::HEADER_CAPACITY];
 
 /// Reads one request head.
 #[derive(Debug, Default)]
@@ -65,7 +59,8 @@ impl ServerHandshake {
         if self.reader.is_empty() {
             let mut fields = Fields::default();
             if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
-                let verdict = judge(&input[..len], "GET", target, &fields);
+                let line = RequestLine { method: "GET", target, version: HttpVersion::Http11 };
+                let verdict = judge(&input[..len], &line, &fields);
                 return Some(
                     verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
                 );
@@ -74,7 +69,12 @@ impl ServerHandshake {
         let rules = HeadRules {
             limit: config.max_head_bytes,
             is_first_byte: syntax::is_token_byte,
-            judge_line: judge_request_line,
+            // RFC 6455 10.7: nothing waits for a blank line that may never come.
+            judge_line: |line| read_request_line(line).map(drop),
+            // RFC 9112 2.2: an empty line before the request line is ignored.
+            skips_empty_line: true,
+            // RFC 9112 5.2: a folded line in a request is refused.
+            unfolds: false,
         };
         let head = match self.reader.receive(input, &rules)? {
             Ok(head) => head,
@@ -95,74 +95,30 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
 /// Judges a whole head of which the reader has judged the request line and the line ends.
 #[cold]
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let limit = config.max_headers.min(Config::HEADER_CAPACITY);
-    let mut slots = SLOTS;
-    let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(head, &mut slots[..limit]) {
-        Ok(_) => {
-            let headers = request.headers.iter().map(|header| (header.name, header.value));
-            let method = request.method.expect("httparse took the request line");
-            let target = request.path.expect("httparse took the request line");
-            judge(head, method, target.as_bytes(), &Fields::gather(headers))
-        }
-        Err(error) => Err(header_error(error, limit)),
-    }
-}
-
-/// Which of our errors a header block has that httparse refused.
-pub(super) fn header_error(error: httparse::Error, limit: usize) -> HandshakeError {
-    match error {
-        httparse::Error::TooManyHeaders => HandshakeError::TooManyHeaders { limit },
-        httparse::Error::HeaderValue => HandshakeError::InvalidHeaderValue,
-        _ => HandshakeError::InvalidHeaderName,
-    }
-}
-
-/// Judges a request line by itself: RFC 6455 10.7: nothing waits for a blank line that may never come.
-fn judge_request_line(line: &[u8]) -> Result<(), HandshakeError> {
-    let mut request = Request::new(&mut []);
-    match request.parse(line) {
-        // RFC 6455 4.2.1: HTTP/1.1 or higher, of which 1.1 is the last that looks like this.
-        Ok(_) if request.version == Some(1) => Ok(()),
-        Ok(_) | Err(httparse::Error::Version) => Err(match http_version(line) {
-            Some((1, 1)) | None => HandshakeError::RequestLine,
-            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
-        }),
-        Err(_) => Err(HandshakeError::RequestLine),
-    }
-}
-
-/// The version at the end of a request line.
-fn http_version(line: &[u8]) -> Option<(u8, u8)> {
-    line.strip_suffix(b"\r\n")?.rsplit(|&byte| byte == b' ').next().and_then(parse_http_version)
-}
-
-/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
-pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Some((major - b'0', minor - b'0'))
-        }
-        _ => None,
-    }
+    let (line, headers) = divide_line(head);
+    let line = read_request_line(line)?;
+    let mut fields = Fields::default();
+    read_headers(headers, config.max_headers, &mut fields)?;
+    judge(head, &line, &fields)
 }
 
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
 fn judge(
     head: &[u8],
-    method: &str,
-    target: &[u8],
+    line: &RequestLine<'_>,
     fields: &Fields<'_>,
 ) -> Result<Option<PendingUpgrade>, HandshakeError> {
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
     }
+    // RFC 6455 4.2.1: HTTP/1.1 or higher; RFC 9110 7.8: HTTP/1.0 has no upgrade.
+    if line.version == HttpVersion::Http10 {
+        return Err(HandshakeError::HttpVersion { major: 1, minor: 0 });
+    }
     // RFC 6455 4.2.1: the method is GET.
-    if method != "GET" {
+    if line.method != "GET" {
         return Err(HandshakeError::Method);
     }
     // RFC 6455 4.4: a version that is not spoken is answered by those that are.
@@ -173,7 +129,7 @@ fn judge(
         return Err(HandshakeError::ConnectionNotUpgrade);
     }
     // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
-    if !has_resource(target) {
+    if !has_resource(line.target) {
         return Err(HandshakeError::InvalidTarget);
     }
     match fields.host {
@@ -198,7 +154,7 @@ fn judge(
         return Err(HandshakeError::Body);
     }
     let offered = if fields.has_subprotocols {
-        Some(offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?)
+        offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?
     } else {
         None
     };
@@ -253,10 +209,10 @@ impl PendingUpgrade {
             put(&self.accept);
             put(b"\r\n");
             if let Some(name) = accept.subprotocol {
-                put_header(put, "Sec-WebSocket-Protocol", name);
+                put_header(put, "Sec-WebSocket-Protocol", name.as_bytes());
             }
             if let Some(extensions) = extensions {
-                put_header(put, extensions::HEADER, extensions);
+                put_header(put, extensions::HEADER, extensions.as_bytes());
             }
             for (name, value) in &accept.headers {
                 put_header(put, name, value);

@@ -65,6 +65,7 @@ fn upgrade(head: &str) -> (UpgradeRequest<'static>, PendingUpgrade) {
 
 #[test]
 fn good_requests() {
+    // rfc9112-2.2-01, 3.2.2-01, rfc9110-4.2.3-01, rfc9110-10.1.1-02
     // rfc6455-4.2.1-02, 4.2.1-05, 4.2.1-07, 4.2.1-08, 4.2.1-09, 4.2.1-13, 4.2.1-14, 11.3.2-01, 11.3.4-01, 4.2.2-23
     for request in [
         SAMPLE.to_string(),
@@ -76,6 +77,8 @@ fn good_requests() {
         with("Connection", "Connection:Upgrade"),
         with("Connection", "Connection: \t Upgrade \t"),
         with("Sec-WebSocket-Protocol", ""),
+        with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:"),
+        with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: ,\t,\r\nSec-WebSocket-Protocol:"),
         with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"),
         // The pad bits need not be zero: erratum 3150's old value.
         with("Sec-WebSocket-Key", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="),
@@ -83,6 +86,8 @@ fn good_requests() {
         with("GET", "GET http://server.example.com/chat HTTP/1.1"),
         with("GET", "GET HTTPS://[::1]:9/ HTTP/1.1"),
         with("GET", "GET ws://h HTTP/1.1"),
+        with("GET", "GET http://h?q HTTP/1.1"),
+        with("GET", "GET wss://h:1?/q HTTP/1.1"),
         with("GET", "GET /\"{}|%zz?a?b HTTP/1.1"),
         with("Host", "Host: [::1]:80"),
         with("Host", "Host: h:65535"),
@@ -92,6 +97,8 @@ fn good_requests() {
         plus("Sec-WebSocket-Extensions:"),
         plus("Sec-WebSocket-Extensions: a;b=\"1\\0\",, ,"),
         plus("Origin: again"),
+        plus("Expect: 100-continue"),
+        format!("\r\n{SAMPLE}"),
     ] {
         check(request, Ok("upgrade"));
     }
@@ -104,6 +111,10 @@ fn good_requests() {
 fn requests_that_do_not_ask_for_websocket_are_plain() {
     for request in [
         "GET / HTTP/1.1\r\n\r\n".to_string(),
+        "\r\nGET / HTTP/1.1\r\n\r\n".to_string(),
+        "GET / HTTP/1.0\r\n\r\n".to_string(),
+        "\r\nOPTIONS / HTTP/1.0\r\n\r\n".to_string(),
+        with("GET", "GET / HTTP/1.0").replace("websocket", "h2c"),
         "HEAD * HTTP/1.1\r\nHost: h\r\n\r\n".to_string(),
         "POST /x HTTP/1.1\r\nContent-Length: 5\r\n\r\n".to_string(),
         "CONNECT h:80 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".to_string(),
@@ -120,10 +131,12 @@ fn requests_that_do_not_ask_for_websocket_are_plain() {
 fn bad_upgrades() {
     use HandshakeError as E;
     let version = |seen| E::Version { seen };
+    // rfc9112-3.2-01
     // rfc6455-4.2.1-01, 4.2.1-03, 4.2.1-05, 4.2.1-06, 4.2.1-08, 4.2.1-09, 4.2.1-10, 4.2.2-07, 4.2.2-11, 4.3-01, 4.3-02,
     // 9.1-01, 11.3.1-01, 11.3.5-02
     for (request, error) in [
         (with("GET", "GET /chat HTTP/1.0"), E::HttpVersion { major: 1, minor: 0 }),
+        (with("GET", "POST * HTTP/1.0"), E::HttpVersion { major: 1, minor: 0 }),
         (with("GET", "POST /chat HTTP/1.1"), E::Method),
         (with("GET", "HEAD /chat HTTP/1.1"), E::Method),
         (with("GET", "get /chat HTTP/1.1"), E::Method),
@@ -147,7 +160,10 @@ fn bad_upgrades() {
         (with("GET", "GET ftp://h/ HTTP/1.1"), E::InvalidTarget),
         (with("GET", "GET http:///chat HTTP/1.1"), E::InvalidTarget),
         (with("GET", "GET http://u@h/chat HTTP/1.1"), E::InvalidTarget),
-        (with("GET", "GET http://h?q HTTP/1.1"), E::InvalidTarget),
+        (with("GET", "GET http://?q HTTP/1.1"), E::InvalidTarget),
+        (with("GET", "GET ftp://h?q HTTP/1.1"), E::InvalidTarget),
+        (with("GET", "GET ?q HTTP/1.1"), E::InvalidTarget),
+        (with("GET", "GET h?q HTTP/1.1"), E::InvalidTarget),
         (with("GET", "GET /chat#f HTTP/1.1"), E::InvalidTarget),
         (with("GET", "GET /\u{e9} HTTP/1.1"), E::InvalidTarget),
         (with("Host", ""), E::MissingHost),
@@ -196,7 +212,7 @@ fn bad_upgrades() {
         (plus("Transfer-Encoding: chunked\r\nContent-Length: 0"), E::Body),
         (plus("Transfer-Encoding: chunked"), E::Body),
         (plus("Transfer-Encoding:"), E::Body),
-        (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:"), E::InvalidSubprotocol),
+        (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: ,;"), E::InvalidSubprotocol),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a b"), E::InvalidSubprotocol),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a, \"b\""), E::InvalidSubprotocol),
         (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol),
@@ -211,6 +227,7 @@ fn bad_upgrades() {
 fn order_of_the_checks_is_fixed() {
     use HandshakeError as E;
     let worst = "POST * HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+    check(worst.replace("1.1", "1.0"), Err(E::HttpVersion { major: 1, minor: 0 }));
     check(worst, Err(E::Method));
     check(worst.replace("POST", "GET"), Err(E::Version { seen: None }));
     let more = |lines: &str| format!("GET * HTTP/1.1\r\nUpgrade: websocket\r\n{lines}\r\n");
@@ -229,12 +246,17 @@ fn heads_that_are_not_http_1_1() {
     // rfc6455-4.2.1-04, rfc6455-10.7-04; refused at the first line, or the first byte, though nothing else comes
     for (request, error) in [
         (&b"\x16\x03\x01\x02\x00\x01"[..], E::NotHttp { byte: 0x16 }),
-        (b"\r\nGET / HTTP/1.1\r\n", E::NotHttp { byte: b'\r' }),
+        (b"\r\n\r\nGET / HTTP/1.1\r\n", E::NotHttp { byte: b'\r' }),
+        (b"\rGET / HTTP/1.1\r\n", E::NotHttp { byte: b'\r' }),
+        (b"\nGET / HTTP/1.1\r\n", E::NotHttp { byte: b'\n' }),
+        (b"\r\n\x16", E::NotHttp { byte: 0x16 }),
         (b" GET / HTTP/1.1\r\n", E::NotHttp { byte: b' ' }),
         (b"\x81\x85mask", E::NotHttp { byte: 0x81 }),
         (b"PRI * HTTP/2.0\r\n", version(2, 0)),
-        (b"GET / HTTP/1.0\r\n", version(1, 0)),
-        (b"GET / HTTP/1.0\r\nbad header\r\n\r\n", version(1, 0)),
+        (b"\r\nPRI * HTTP/2.0\r\n", version(2, 0)),
+        (b"GET / HTTP/1.2\r\nbad header\r\n\r\n", version(1, 2)),
+        (b"GET / HTTP/1.0\r\nbad header\r\n\r\n", E::InvalidHeaderName),
+        (b"GET / HTTP/1.0\n", E::BareLineFeed { at: 14 }),
         (b"GET / HTTP/0.9\r\n", version(0, 9)),
         (b"GET / HTTP/1.2\r\n", version(1, 2)),
         (b"GET / HTTP/3.7\r\n", version(3, 7)),
@@ -263,6 +285,7 @@ fn heads_that_are_not_http_1_1() {
 
 #[test]
 fn header_lines_are_strict() {
+    // rfc9110-5.1-01, 5.5-02, 5.5-03, rfc9112-2.2-03, 5.1-01, 5.2-01
     use HandshakeError as E;
     for (lines, error) in [
         (&b"Host : h\r\n\r\n"[..], E::InvalidHeaderName),
@@ -315,8 +338,8 @@ fn limits_are_exact_at_every_cut() {
     // What is wrong within the limit is told first.
     run(
         &config,
-        &with("GET", "GET /chat HTTP/1.0"),
-        Some(Err(E::HttpVersion { major: 1, minor: 0 })),
+        &with("GET", "GET /chat HTTP/1.2"),
+        Some(Err(E::HttpVersion { major: 1, minor: 2 })),
     );
     config.max_head_bytes = Config::default().max_head_bytes;
     config.max_headers = 7;
@@ -325,11 +348,18 @@ fn limits_are_exact_at_every_cut() {
     run(&config, SAMPLE, Some(Err(E::TooManyHeaders { limit: 6 })));
     config.max_headers = usize::MAX;
     let many = |count: usize| "GET / HTTP/1.1\r\n".to_string() + &"a:\r\n".repeat(count) + "\r\n";
-    assert_eq!(read_with(&config, &[many(128).as_bytes()]).0, Some(Ok("plain")));
-    assert_eq!(
-        read_with(&config, &[many(129).as_bytes()]).0,
-        Some(Err(E::TooManyHeaders { limit: 128 }))
-    );
+    for count in [0, 128, 129, 4000] {
+        assert_eq!(read_with(&config, &[many(count).as_bytes()]).0, Some(Ok("plain")));
+    }
+    // A line more than the limit is not read: what is wrong in it does not matter.
+    config.max_headers = 200;
+    for (head, expected) in [
+        (many(200), Ok("plain")),
+        (many(201), Err(E::TooManyHeaders { limit: 200 })),
+        (many(201).replace("a:\r\n\r\n", "a\r\n\r\n"), Err(E::TooManyHeaders { limit: 200 })),
+    ] {
+        assert_eq!(read_with(&config, &[head.as_bytes()]).0, Some(expected));
+    }
 }
 
 #[test]
@@ -363,6 +393,22 @@ fn getters_of_an_upgrade() {
         );
     }
 
+    // An empty path is the root, with its query (RFC 9110 4.2.3), and so shown.
+    for (sent, target, resource, host) in [
+        ("http://h:8?q", "http://h:8/?q", "/?q", "h:8"),
+        ("ws://[::1]??/", "ws://[::1]/??/", "/??/", "[::1]"),
+        ("http://h?", "http://h/?", "/?", "h"),
+    ] {
+        // rfc9110-4.2.3-01, rfc9112-3.2.2-01, rfc9112-3.2.2-02, rfc6455-3-04
+        let (request, _) = upgrade(&with("GET", &format!("GET {sent} HTTP/1.1")));
+        assert_eq!(
+            (request.target(), request.resource(), request.host()),
+            (target, resource, host)
+        );
+        let shown = with("GET", &format!("GET {target} HTTP/1.1"));
+        assert_eq!(request.as_bytes(), shown.as_bytes());
+    }
+
     let more = "Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Protocol: ,x\r\nsec-websocket-extensions: b;c\r\nOrigin: y";
     let (request, _) = upgrade(&plus(more));
     assert!(request.subprotocols().eq(["chat", "superchat", "x"]));
@@ -384,6 +430,7 @@ fn getters_of_a_plain_request() {
         (request.method(), request.target(), request.is_head()),
         ("HEAD", "/health?x", true)
     );
+    assert_eq!(request.version(), HttpVersion::Http11);
     assert_eq!((request.header("a"), request.headers().count()), (Some(&b"b"[..]), 1));
     assert_eq!(input, BEHIND);
     assert_eq!(request.clone().into_bytes(), request.as_bytes());

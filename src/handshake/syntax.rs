@@ -97,11 +97,21 @@ pub(super) fn token(bytes: &[u8]) -> Option<&str> {
     if is_token(bytes) { core::str::from_utf8(bytes).ok() } else { None }
 }
 
+/// How many bytes at the front may be part of a header's value: all but control characters, and the tab (RFC 9110 5.5).
+#[inline]
+pub(super) fn value_len(text: &[u8]) -> usize {
+    let mut len = len_from::<b' '>(text);
+    while text.get(len) == Some(&b'\t') {
+        len += 1;
+        len += len_from::<b' '>(&text[len..]);
+    }
+    len
+}
+
 /// Whether a value that the caller gave can be sent and arrives as it is (RFC 9110 5.5): no control character
 /// but a tab, and no white space at its ends, which the receiver would trim.
-pub(super) fn is_field_value(value: &str) -> bool {
-    let inner = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    inner && trim(value.as_bytes()).len() == value.len()
+pub(super) fn is_field_value(value: &[u8]) -> bool {
+    value_len(value) == value.len() && trim(value).len() == value.len()
 }
 
 /// `bytes` without the spaces and tabs at its ends.
@@ -151,6 +161,29 @@ pub(super) fn is_authority(authority: &[u8]) -> bool {
     }
     let Some((host, port)) = split_authority(authority) else { return false };
     is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
+}
+
+/// Whether two authorities name the same host and port: without regard to case, to how an IPv6 address is written, and
+/// to whether the default port is left out (RFC 3986 6.2.3). One that is malformed is the same as none.
+pub(super) fn is_same_authority(one: &[u8], other: &[u8], default_port: u16) -> bool {
+    let parts = |authority| {
+        let (host, port) = split_authority(authority)?;
+        Some((host, parse_port(port.unwrap_or(b""))?.unwrap_or(default_port)))
+    };
+    let (Some((one, one_port)), Some((other, other_port))) = (parts(one), parts(other)) else {
+        return false;
+    };
+    let is_same_host = match (ipv6(one), ipv6(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.eq_ignore_ascii_case(other),
+    };
+    is_same_host && one_port == other_port
+}
+
+/// The address of a host in brackets.
+fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    let address = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    core::str::from_utf8(address).ok()?.parse().ok()
 }
 
 /// Divides `host[:port]`; a host in brackets keeps them. `None` if brackets are unbalanced.
@@ -328,17 +361,54 @@ mod tests {
     }
 
     #[test]
+    fn authorities_are_compared_by_host_and_port() {
+        // rfc9113-8.3.1-02
+        for (one, other, is_same) in [
+            ("h", "h", true),
+            ("h", "H", true),
+            ("h", "h:443", true),
+            ("h:", "h:0443", true),
+            ("h", "h:80", false),
+            ("h:80", "h:8080", false),
+            ("h", "g", false),
+            ("h", "h.", false),
+            ("h", "", false),
+            ("[::1]", "[0:0:0:0:0:0:0:1]:443", true),
+            ("[::A]", "[::a]", true),
+            ("[::1]", "[::2]", false),
+            ("[::1]", "::1", false),
+            ("h", "h:x", false),
+            ("h:x", "h:x", false),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let found = is_same_authority(one.as_bytes(), other.as_bytes(), 443);
+                assert_eq!(found, is_same, "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
     fn field_values_cannot_end_their_line() {
+        // rfc9110-5.5-01, 5.5-02, 5.5-03
         for (value, valid) in [
-            ("", true),
-            ("a b\tc", true),
-            ("\u{e9}", true),
-            ("a\r\nb", false),
-            ("a\nb", false),
-            ("\0", false),
+            (&b""[..], true),
+            (b"a b\tc", true),
+            (b"\xc3\xa9\xff", true),
+            (b"a\r\nb", false),
+            (b"a\nb", false),
+            (b"\0", false),
         ] {
             assert_eq!(is_field_value(value), valid, "{value:?}");
         }
-        assert!(!is_field_value("\u{7f}") && !is_field_value(" a") && !is_field_value("a\t"));
+        assert!(!is_field_value(b"\x7f") && !is_field_value(b" a") && !is_field_value(b"a\t"));
+        // Any byte, in any place of a value of three words.
+        for byte in 0..=255u8 {
+            for at in 1..23 {
+                let mut value = [b'x'; 24];
+                value[at] = byte;
+                let valid = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+                assert_eq!(is_field_value(&value), valid, "{byte:#04x} at {at}");
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! The short way through a head of the usual shape that lies whole in the input: one pass, which checks every byte and
-//! gathers the headers that matter. It takes a part of what httparse takes and sees the same in it; all that it does
-//! not take is left to httparse, with the decision what is wrong.
+//! gathers the headers that matter. All that it does not take is left to `head.rs` and `lines.rs`, with the decision
+//! what is wrong.
 
 use super::fields::Fields;
-use super::syntax::{len_from, token_len, trim};
+use super::lines::read_headers;
+use super::syntax::len_from;
 use crate::config::Config;
 
 /// Reads a GET over HTTP/1.1, and returns its target and the length of the head.
@@ -12,15 +13,16 @@ pub(super) fn read_request<'h>(
     input: &'h [u8],
     config: &Config,
     fields: &mut Fields<'h>,
-) -> Option<(&'h [u8], usize)> {
+) -> Option<(&'h str, usize)> {
     let rest = input.strip_prefix(b"GET ")?;
     // RFC 9112 3.2: a target is nothing but visible characters.
     let (target, rest) = rest.split_at(len_from::<b'!'>(rest));
     if target.is_empty() || !target.is_ascii() {
         return None;
     }
+    let target = core::str::from_utf8(target).ok()?;
     let rest = rest.strip_prefix(b" HTTP/1.1\r\n")?;
-    let len = input.len() - read_headers(rest, config, fields)?.len();
+    let len = input.len() - read_headers(rest, config.max_headers, fields).ok()?.len();
     (len <= config.max_head_bytes).then_some((target, len))
 }
 
@@ -38,31 +40,8 @@ pub(super) fn read_response<'h>(
     };
     let status = [a, b, c].iter().fold(0, |all, &digit| 10 * all + u16::from(digit - b'0'));
     let (_reason, rest) = read_line(rest)?;
-    let len = input.len() - read_headers(rest, config, fields)?.len();
+    let len = input.len() - read_headers(rest, config.max_headers, fields).ok()?.len();
     (len <= config.max_head_bytes).then_some((status, len))
-}
-
-/// Reads header lines to the blank line (RFC 9112 5), and returns what is behind it.
-#[inline]
-fn read_headers<'h>(
-    mut rest: &'h [u8],
-    config: &Config,
-    fields: &mut Fields<'h>,
-) -> Option<&'h [u8]> {
-    for _ in 0..=config.max_headers.min(Config::HEADER_CAPACITY) {
-        if let [b'\r', b'\n', behind @ ..] = rest {
-            return Some(behind);
-        }
-        // RFC 9112 5.1: no white space before the colon.
-        let (name, [b':', line @ ..]) = rest.split_at(token_len(rest)) else { return None };
-        if name.is_empty() {
-            return None;
-        }
-        let (value, behind) = read_line(line)?;
-        fields.add(name, trim(value));
-        rest = behind;
-    }
-    None
 }
 
 /// Divides what is before the CR LF from what is behind it. A line with a control character, be it a tab, is not taken.
@@ -118,7 +97,7 @@ mod tests {
             let mut request = httparse::Request::new(&mut slots);
             assert_eq!(request.parse(&text), Ok(httparse::Status::Complete(len)), "{text:?}");
             assert_eq!(
-                (request.method, request.path.map(str::as_bytes), request.version),
+                (request.method, request.path, request.version),
                 (Some("GET"), Some(target), Some(1))
             );
             assert_eq!(fields, fields_of(request.headers), "{text:?}");
@@ -152,7 +131,7 @@ mod tests {
             let config = Config { max_headers, max_head_bytes, ..Config::default() };
             read_request(REQUEST, &config, &mut Fields::default())
         };
-        assert_eq!(taken(8, len), Some((&b"/a?b"[..], len)));
+        assert_eq!(taken(8, len), Some(("/a?b", len)));
         assert_eq!(taken(7, len), None);
         assert_eq!(taken(8, len - 1), None);
     }

@@ -9,7 +9,7 @@ use core::fmt;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::head::{BAD_EXTENSIONS, BAD_NAMES, Head, Looks, Over, bad_value, exceed, looks};
+use super::head::{BAD_EXTENSIONS, BAD_NAMES, FOLDED, Head, Looks, Over, bad_value, exceed, looks};
 use crate::config::Config;
 use crate::handshake::HandshakeError;
 
@@ -35,7 +35,7 @@ pub enum RequestFault {
     NotHttp,
     /// A request line that is malformed (RFC 9112 3): 400.
     RequestLine,
-    /// Another version than HTTP/1.1; the preface of HTTP/2 too (RFC 6455 4.2.1): 505.
+    /// An upgrade by another version than HTTP/1.1; the preface of HTTP/2 too (RFC 6455 4.2.1): 505.
     HttpVersion,
     /// A line that ends in a bare LF (RFC 9112 2.2): 400.
     BareLineFeed,
@@ -181,8 +181,9 @@ struct Parts {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    const MORE: [&[(&str, &str)]; 4] = [
+    const MORE: [&[(&str, &str)]; 5] = [
         &[],
+        &[("Sec-WebSocket-Protocol", " ,"), ("Expect", "100-continue")],
         &[("Sec-WebSocket-Protocol", "chat, superchat"), ("Origin", "http://example.com")],
         &[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, x; y=\"z\"")],
         &[
@@ -192,7 +193,16 @@ fn parts() -> impl Strategy<Value = Parts> {
         ],
     ];
     (
-        select(&["/", "/chat?a=b", "/%20", "http://example.com/x", "ws://[::1]:8080"][..]),
+        select(
+            &[
+                "/",
+                "/chat?a=b",
+                "/%20",
+                "http://example.com/x",
+                "http://example.com?x",
+                "ws://[::1]:8080",
+            ][..],
+        ),
         select(&["websocket", "WebSocket", "h2c, WEBSOCKET"][..]),
         select(&["Upgrade", "keep-alive, upgrade", "UPGRADE ,x"][..]),
         select(&["example.com", "127.0.0.1:9001", "[::1]"][..]),
@@ -225,9 +235,13 @@ impl Parts {
     }
 }
 
-/// Valid requests: names in any case, lines in any order, other headers between them.
+/// Valid requests: names in any case, lines in any order, other headers between them, perhaps an empty line before.
 pub fn request() -> BoxedStrategy<GoodRequest> {
-    parts().prop_map(|parts| GoodRequest { bytes: parts.head().write().0 }).boxed()
+    (parts(), prop_oneof![4 => Just(&b""[..]), 1 => Just(&b"\r\n"[..])])
+        .prop_map(|(parts, before)| GoodRequest {
+            bytes: [before, &parts.head().write().0].concat(),
+        })
+        .boxed()
 }
 
 /// Requests with any one [`RequestFault`], for a server of this configuration, whose limits must allow 16 header lines
@@ -255,11 +269,19 @@ fn spoil(
     let (mut status, mut early) = (400, None);
     let error = match fault {
         F::NotHttp => {
-            let starts: [&[u8]; 5] = [b"\x16\x03\x01\x02\0\x01", b"\0", b"\r\n", b" ", b"\x81\x85"];
-            let start = starts[pick % starts.len()];
+            // One empty line is passed over.
+            let starts: [(&[u8], usize); 6] = [
+                (b"\x16\x03\x01\x02\0\x01", 1),
+                (b"\0", 1),
+                (b" ", 1),
+                (b"\x81\x85", 1),
+                (b"\r\n\r\n", 3),
+                (b"\r\n ", 3),
+            ];
+            let (start, decided_at) = starts[pick % starts.len()];
             head.first.splice(0..0, start.iter().copied());
-            early = Some(1);
-            E::NotHttp { byte: start[0] }
+            early = Some(decided_at);
+            E::NotHttp { byte: start[decided_at - 1] }
         }
         F::RequestLine => {
             let lines = [
@@ -287,7 +309,8 @@ fn spoil(
             ];
             let (line, major, minor) = lines[pick % lines.len()];
             head.first = line.into();
-            early = Some(head.first.len() + 2);
+            // Without the upgrade HTTP/1.0 would be a plain request.
+            early = ((major, minor) != (1, 0)).then_some(head.first.len() + 2);
             status = 505;
             E::HttpVersion { major, minor }
         }
@@ -297,7 +320,8 @@ fn spoil(
             return BadRequest { bytes, fault, verdict, decided_at: lf + 1 };
         }
         F::HeaderName => {
-            head.insert(at, BAD_NAMES[pick % BAD_NAMES.len()]);
+            let lines = [&BAD_NAMES[..], &FOLDED].concat();
+            head.insert(at, lines[pick % lines.len()]);
             E::InvalidHeaderName
         }
         F::HeaderValue => {
@@ -307,7 +331,7 @@ fn spoil(
         F::TooManyHeaders => {
             exceed(&mut head, Over::Headers, at, config);
             status = 431;
-            E::TooManyHeaders { limit: config.max_headers.min(Config::HEADER_CAPACITY) }
+            E::TooManyHeaders { limit: config.max_headers }
         }
         F::HeadTooLong => {
             early = exceed(&mut head, Over::Head, at, config);
@@ -418,7 +442,7 @@ fn spoil(
             E::Body
         }
         F::InvalidSubprotocol => {
-            let values = ["", "a b", "a/b", "\"a\"", ","];
+            let values = [",;", "a b", "a/b", "\"a\""];
             let value = values[pick % values.len()];
             replace("Sec-WebSocket-Protocol", &[&format!("Sec-WebSocket-Protocol: {value}")]);
             E::InvalidSubprotocol

@@ -9,7 +9,7 @@ use core::fmt;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::head::{BAD_EXTENSIONS, BAD_NAMES, Over, bad_value, exceed, looks};
+use super::head::{BAD_EXTENSIONS, BAD_NAMES, FOLDED, Over, bad_value, exceed, looks};
 use super::request::Lines;
 use crate::config::Config;
 use crate::handshake::{HandshakeError, accept_key};
@@ -56,7 +56,7 @@ pub enum ResponseFault {
     HttpVersion,
     /// A line that ends in a bare LF (RFC 9112 2.2).
     BareLineFeed,
-    /// A header line without a name; one that is folded (RFC 9112 5).
+    /// A header line without a name (RFC 9112 5).
     HeaderName,
     /// A control character in a value, CR included (RFC 9110 5.5).
     HeaderValue,
@@ -78,8 +78,6 @@ pub enum ResponseFault {
     DuplicateAccept,
     /// The accept value of another key, or with another case (RFC 6455 4.1).
     WrongAccept,
-    /// A body is announced, which would be taken for frames (RFC 9112 6.1).
-    Body,
     /// An extension that was not offered (RFC 6455 4.1).
     Extension,
     /// Extensions that break the grammar, or are none (RFC 6455 9.1).
@@ -111,7 +109,6 @@ impl ResponseFault {
         ResponseFault::MissingAccept,
         ResponseFault::DuplicateAccept,
         ResponseFault::WrongAccept,
-        ResponseFault::Body,
         ResponseFault::Extension,
         ResponseFault::InvalidExtensions,
         ResponseFault::Subprotocol,
@@ -208,12 +205,19 @@ fn interim(count: usize) -> Vec<u8> {
     b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count)
 }
 
-/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before.
+/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before. A line
+/// may be folded (RFC 9112 5.2), and a body announced, which a 101 does not have (RFC 9112 6.3).
 pub fn response() -> BoxedStrategy<GoodResponse> {
-    (parts(), prop_oneof![4 => Just(0), 1 => 1..=16usize])
-        .prop_map(|(parts, count)| {
+    let odd = [&FOLDED[..], &["Content-Length: 5", "Transfer-Encoding: chunked"]].concat();
+    let odd = prop_oneof![4 => Just(None), 1 => (any::<Index>(), select(odd)).prop_map(Some)];
+    (parts(), odd, prop_oneof![4 => Just(0), 1 => 1..=16usize])
+        .prop_map(|(parts, odd, count)| {
             let mut template = interim(count);
-            template.extend_from_slice(&head(&parts).write().0);
+            let mut head = head(&parts);
+            if let Some((at, line)) = odd {
+                head.insert(at, line);
+            }
+            template.extend_from_slice(&head.write().0);
             GoodResponse { template }
         })
         .boxed()
@@ -293,7 +297,7 @@ fn spoil(
         }
         F::TooManyHeaders => {
             exceed(&mut head, Over::Headers, at, config);
-            E::TooManyHeaders { limit: config.max_headers.min(Config::HEADER_CAPACITY) }
+            E::TooManyHeaders { limit: config.max_headers }
         }
         F::HeadTooLong => {
             early = exceed(&mut head, Over::Head, at, config);
@@ -338,10 +342,6 @@ fn spoil(
                 ["", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="][pick % 3];
             replace("Sec-WebSocket-Accept", &[&format!("Sec-WebSocket-Accept: {value}")]);
             E::WrongAccept
-        }
-        F::Body => {
-            head.insert(at, ["Content-Length: 5", "Transfer-Encoding: chunked"][pick % 2]);
-            E::Body
         }
         F::Extension => {
             let value = ["permessage-deflate", "x; y=z", "a, b"][pick % 3];

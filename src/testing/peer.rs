@@ -63,8 +63,6 @@ pub enum ResponseFlaw {
     Subprotocol,
     /// It chooses an extension that nobody has.
     Extension,
-    /// It announces a body.
-    Body,
     /// One line ends with LF alone.
     BareLineFeed,
 }
@@ -331,8 +329,8 @@ pub(super) fn request(flaw: Option<RequestFlaw>) -> String {
 /// The response that accepts a request with this key.
 pub(super) fn response(key: &str, flaw: Option<ResponseFlaw>) -> String {
     use ResponseFlaw::{
-        BareLineFeed, Body, Extension, Http10, NoAccept, NoConnection, NoUpgrade, Status200,
-        Subprotocol, WrongAccept,
+        BareLineFeed, Extension, Http10, NoAccept, NoConnection, NoUpgrade, Status200, Subprotocol,
+        WrongAccept,
     };
     let mut head = String::from(match flaw {
         Some(Status200) => "HTTP/1.1 200 OK\r\n",
@@ -357,7 +355,6 @@ pub(super) fn response(key: &str, flaw: Option<ResponseFlaw>) -> String {
     head.push_str(match flaw {
         Some(Subprotocol) => "Sec-WebSocket-Protocol: unheard-of\r\n",
         Some(Extension) => "Sec-WebSocket-Extensions: unheard-of\r\n",
-        Some(Body) => "Content-Length: 5\r\n",
         _ => "",
     });
     head.push_str("\r\n");

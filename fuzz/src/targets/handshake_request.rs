@@ -162,13 +162,15 @@ fn judge_refusal(response: &Head, body: &[u8], head_only: bool) {
 fn judge_request(bytes: &[u8], config: &Config) {
     let head = Head::read(bytes);
     assert_eq!(head.size, bytes.len());
-    assert!(bytes.len() <= config.max_head_bytes);
-    assert!(head.headers.len() <= config.max_headers.min(Config::HEADER_CAPACITY));
+    // An empty path of a whole URI was written out.
+    assert!(bytes.len() <= config.max_head_bytes + 1);
+    assert!(head.headers.len() <= config.max_headers);
     let target = head.line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
     let target = target.expect("GET and HTTP/1.1");
     let lower = target.to_ascii_lowercase();
     assert!(!target.contains(' '));
-    assert!(["/", "http://", "https://"].iter().any(|start| lower.starts_with(start)), "{target}");
+    let starts = ["/", "http://", "https://", "ws://", "wss://"];
+    assert!(starts.iter().any(|start| lower.starts_with(start)), "{target}");
     assert!(!head.one("host").is_empty());
     assert!(head.has("upgrade", "websocket") && head.has("connection", "upgrade"));
     assert_eq!(head.one("sec-websocket-version"), b"13");
@@ -188,6 +190,7 @@ fn judge(setup: &Setup, outcome: &Outcome) {
         Some(Seen::Upgrade(head)) => judge_request(head, &setup.config),
         Some(Seen::Plain(head)) => {
             let head = Head::read(head);
+            assert!([" HTTP/1.0", " HTTP/1.1"].iter().any(|version| head.line.ends_with(version)));
             assert!(!head.has("upgrade", "websocket") && head.size <= setup.config.max_head_bytes);
         }
         Some(Seen::Closed(closed)) => match &closed.cause {

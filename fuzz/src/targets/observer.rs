@@ -108,7 +108,9 @@ impl Observer {
                 assert_eq!(closed.clean, by_close);
                 assert!(closed.reason.len() <= 123 && (has_code || closed.reason.is_empty()));
                 let code = closed.code;
-                assert!(!has_code || code == CloseCode::NO_STATUS || code.is_sendable());
+                assert!(
+                    !has_code || code == CloseCode::NO_STATUS || code.is_sendable_by(Role::Client)
+                );
                 if let Some((kind, bytes)) = self.partial.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));
                 }

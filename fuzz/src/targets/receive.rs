@@ -126,7 +126,7 @@ impl Setup {
                 CloseCause::Protocol(_) if self.closes_first => None,
                 CloseCause::Protocol(error) => {
                     let code = error.close_code().expect("the connection was open");
-                    assert!(code.is_sendable());
+                    assert!(code.is_sendable_by(self.role));
                     Some(frame(0x88, &code.get().to_be_bytes()))
                 }
                 CloseCause::Local => {

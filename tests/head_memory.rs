@@ -1,0 +1,75 @@
+//! What reading a head costs: bytes of the heap, and of the stack. It depends on the head, not on the limits.
+
+#[path = "util/alloc.rs"]
+mod alloc;
+#[path = "util/stack.rs"]
+mod stack;
+mod util;
+
+use alloc::{Counting, Heap, measure};
+use stack::measure_stack;
+use util::*;
+use websocket_proto::{Connection, Event, Role};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// As long as what a browser sends.
+const HEAD_BYTES: usize = 549;
+const PIECE_BYTES: usize = 64;
+
+/// A good head for `role`, of this many bytes.
+fn head_for(role: Role) -> Vec<u8> {
+    let mut head = match role {
+        Role::Server => REQUEST.to_vec(),
+        Role::Client => response_to(&drain(&mut connecting(role, config()))),
+    };
+    head.truncate(head.len() - 2);
+    head.extend_from_slice(b"X: ");
+    head.resize(HEAD_BYTES - 4, b'x');
+    head.extend_from_slice(b"\r\n\r\n");
+    head
+}
+
+/// Bytes of the heap and of the stack that reading it in pieces takes, at this limit of headers.
+fn cost(role: Role, max_headers: usize) -> (Heap, usize) {
+    let connection = || {
+        let mut config = config();
+        config.max_headers = max_headers;
+        let mut conn = connecting(role, config);
+        drain(&mut conn);
+        conn
+    };
+    fn read(conn: &mut Connection, head: &mut [u8]) {
+        let mut shown = 0;
+        for piece in head.chunks_mut(PIECE_BYTES) {
+            let mut input = piece;
+            while let Some(event) = conn.receive(&mut input) {
+                assert!(matches!(event, Event::UpgradeRequest(_) | Event::Open(_)));
+                shown += 1;
+            }
+        }
+        assert_eq!(shown, 1);
+    }
+    let (mut conn, mut head) = (connection(), head_for(role));
+    let ((), heap) = measure(|| read(&mut conn, &mut head));
+    let (mut conn, mut head) = (connection(), head_for(role));
+    let ((), stack) = measure_stack(|| read(&mut conn, &mut head));
+    (heap, stack)
+}
+
+#[test]
+fn memory_of_a_head_that_comes_in_pieces_is_small_and_does_not_depend_on_the_limit_of_headers() {
+    // rfc6455-10.4-01
+    for role in ROLES {
+        let (heap, stack) = cost(role, 64);
+        // The head itself, once, and what the decision needs.
+        assert!(heap.bytes <= 992 && heap.peak <= 992, "{role:?}: {heap:?}");
+        // Unoptimized code takes a multiple, most of it for SHA-1 and its caller's copies.
+        let most = if cfg!(debug_assertions) { 14 * 1024 } else { 3 * 1024 };
+        assert!(stack <= most, "{role:?}: {stack} bytes of stack");
+        for max_headers in [8, 1000, usize::MAX] {
+            assert_eq!(cost(role, max_headers), (heap, stack), "{role:?} with {max_headers}");
+        }
+    }
+}

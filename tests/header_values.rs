@@ -1,0 +1,201 @@
+//! Header values are bytes (RFC 9110 5.5), for those who give them and for those who take them: of every byte, at the
+//! begin, within and at the end, whether it passes, and that it arrives as it was given.
+
+mod util;
+
+use util::*;
+use websocket_proto::handshake::{ExtendedConnect, ProxyTunnel};
+use websocket_proto::{
+    Accept, ClientRequest, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError,
+    Response, Role, UsageError,
+};
+
+/// The values to try: each byte in three places, and whether it may be in the middle, and at the ends.
+fn values() -> impl Iterator<Item = (Vec<u8>, bool, bool)> {
+    (0..=255u8).flat_map(|byte| {
+        let within = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        let at_ends = within && !matches!(byte, b' ' | b'\t');
+        [
+            (vec![b'a', byte, b'b'], within, within),
+            (vec![byte, b'a'], within, at_ends),
+            (vec![b'a', byte], within, at_ends),
+        ]
+    })
+}
+
+fn request() -> ClientRequest {
+    ClientRequest::new("ws://example.com/chat").expect("a valid URI")
+}
+
+/// The value of the header `X`, byte by byte, in a head that was written.
+fn written(head: &[u8]) -> Vec<u8> {
+    let begin = head.windows(3).position(|three| three == b"X: ");
+    let rest = &head[begin.expect("the header is there") + 3..];
+    let end = rest.windows(2).position(|two| two == b"\r\n").expect("the line ends");
+    rest[..end].to_vec()
+}
+
+/// A server that waits for the decision about `head`.
+fn deciding(head: &[u8]) -> Connection {
+    let mut conn = Connection::server(config());
+    assert_eq!(run(&mut conn, &[head]).seen.len(), 1);
+    conn
+}
+
+#[test]
+fn values_that_are_given_pass_as_they_are_or_not_at_all() {
+    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9110-5.5-03, rfc6455-4.1-19
+    for (value, _, is_sendable) in values() {
+        let error = UsageError::InvalidHeaderValue;
+        let check = |what: &str, result: Result<Vec<u8>, UsageError>| {
+            let expected = if is_sendable { Ok(value.clone()) } else { Err(error) };
+            assert_eq!(result, expected, "{what}: {value:x?}");
+        };
+        let asked = request().header("X", &value);
+        let conn = Connection::client(&asked, config());
+        check("request", conn.map(|conn| written(conn.outgoing())));
+        let last =
+            |headers: Vec<(String, Vec<u8>)>| headers.last().expect("it comes last").1.clone();
+        let extended = asked.extended_connect(&config());
+        check("extended CONNECT", extended.map(|headers| headers.last().expect("one").1.to_vec()));
+        let accept = Accept::new().header("X", &value);
+        let mut conn = deciding(REQUEST);
+        check("101", conn.accept(&accept).map(|()| written(conn.outgoing())));
+        let plain = request();
+        let headers = plain.extended_connect(&config()).expect("a valid request");
+        let connect = headers.iter().map(|(name, value)| (&**name, &value[..]));
+        let connect = ExtendedConnect::parse(connect).expect("a valid CONNECT");
+        let accepted = connect.accept(&accept, &config());
+        check("200", accepted.map(|accepted| last(accepted.headers)));
+        let response = Response::new(403).header("X", &value);
+        let mut conn = deciding(REQUEST);
+        check("refusal", conn.reject(response.clone()).map(|()| written(conn.outgoing())));
+        let mut conn = deciding(b"GET / HTTP/1.0\r\n\r\n");
+        check("answer", conn.respond(response).map(|()| written(conn.outgoing())));
+        let tunnel = ProxyTunnel::new(request().uri()).header("X", &value);
+        check("tunnel", tunnel.map(|tunnel| written(tunnel.outgoing())));
+    }
+}
+
+#[test]
+fn values_are_given_as_text_or_as_bytes() {
+    let text = String::from("a\u{e9}");
+    let bytes = text.clone().into_bytes();
+    let wanted = Connection::client(&request().header("X", "a\u{e9}"), config()).unwrap();
+    for request in [
+        request().header("X", &text),
+        request().header("X", text.clone()),
+        request().header("X", &bytes),
+        request().header("X", bytes.clone()),
+        request().header("X", b"a\xc3\xa9"),
+    ] {
+        let conn = Connection::client(&request, config()).unwrap();
+        assert_eq!(conn.outgoing(), wanted.outgoing());
+    }
+    let accepts = [
+        Accept::new().header("X", "a\u{e9}"),
+        Accept::new().header("X", &text),
+        Accept::new().header("X", &bytes),
+        Accept::new().header("X", b"a\xc3\xa9"),
+    ];
+    assert!(accepts.iter().all(|accept| *accept == accepts[0]));
+}
+
+#[test]
+fn names_that_are_given_are_tokens() {
+    // rfc9110-5.1-01
+    for byte in 0..=255u8 {
+        let name = format!("X{}y", char::from(byte));
+        let separator = b"()<>@,;:\\\"/[]?={} \t".contains(&byte);
+        let expected = match (0x21..=0x7e).contains(&byte) && !separator {
+            true => Ok(()),
+            false => Err(UsageError::InvalidHeaderName),
+        };
+        let asked = request().header(&name, "v");
+        assert_eq!(Connection::client(&asked, config()).map(drop), expected, "{name:?}");
+        assert_eq!(asked.extended_connect(&config()).map(drop), expected, "{name:?}");
+        let accept = Accept::new().header(&name, "v");
+        assert_eq!(deciding(REQUEST).accept(&accept), expected, "{name:?}");
+        let response = Response::new(403).header(&name, "v");
+        assert_eq!(deciding(REQUEST).reject(response), expected, "{name:?}");
+        let tunnel = ProxyTunnel::new(request().uri()).header(&name, "v");
+        assert_eq!(tunnel.map(drop), expected, "{name:?}");
+    }
+}
+
+/// What a connection makes of a head in this cut: the value of its header `X`, or the error.
+fn taken(mut conn: Connection, pieces: &[&[u8]]) -> Result<Vec<u8>, HandshakeError> {
+    drain(&mut conn);
+    for piece in pieces {
+        let mut copy = piece.to_vec();
+        let mut input = &mut copy[..];
+        let value = match conn.receive(&mut input) {
+            None => continue,
+            Some(Event::UpgradeRequest(request)) => request.header("x").map(<[u8]>::to_vec),
+            Some(Event::PlainRequest(request)) => request.header("x").map(<[u8]>::to_vec),
+            Some(Event::Open(response)) => response.header("x").map(<[u8]>::to_vec),
+            Some(Event::Closed(closed)) => match &closed.cause {
+                CloseCause::Protocol(ProtocolError::Handshake(error)) => match error {
+                    HandshakeError::Refused(refusal) => refusal.header("x").map(<[u8]>::to_vec),
+                    error => return Err(error.clone()),
+                },
+                cause => panic!("{cause:?}"),
+            },
+            Some(other) => panic!("{other:?}"),
+        };
+        return Ok(value.expect("the header is there"));
+    }
+    panic!("the head is whole");
+}
+
+#[test]
+fn values_that_are_taken_arrive_as_they_were_sent() {
+    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9110-5.5-03
+    let answer = response_to(&drain(&mut connecting(Role::Client, config())));
+    let refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    let plain = b"GET / HTTP/1.1\r\n\r\n";
+    for (role, head) in [
+        (Role::Server, REQUEST),
+        (Role::Server, plain),
+        (Role::Client, &answer),
+        (Role::Client, refusal),
+    ] {
+        // LF ends a line: what it leads to depends on what is before and behind it.
+        for (value, passes, _) in values().filter(|(value, ..)| !value.contains(&b'\n')) {
+            let mut bytes = head.strip_suffix(b"\r\n").expect("a blank line").to_vec();
+            bytes.extend([b"X:", &value[..], b"\r\n\r\n"].concat());
+            // The white space around it is not a part of it.
+            let expected = match passes {
+                true => Ok(value.trim_ascii().to_vec()),
+                false => Err(HandshakeError::InvalidHeaderValue),
+            };
+            let last = bytes.len() - value.len() - 4;
+            for pieces in [
+                vec![&bytes[..]],
+                bytes.chunks(1).collect(),
+                vec![&bytes[..last], &bytes[last..]],
+                vec![&bytes[..last + 1], &bytes[last + 1..]],
+            ] {
+                let conn = connecting(role, config());
+                assert_eq!(taken(conn, &pieces), expected, "{role:?} {value:x?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_of_an_extended_connect_arrive_as_they_were_sent() {
+    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02
+    let request = request();
+    let headers = request.extended_connect(&Config::default()).expect("a valid request");
+    for (value, passes, _) in values() {
+        let sent = headers.iter().map(|(name, value)| (&**name, &value[..]));
+        match ExtendedConnect::parse(sent.chain([("x", &value[..])])) {
+            Ok(connect) => assert!(passes && connect.header("x") == Some(&value), "{value:x?}"),
+            Err(refusal) => {
+                let error = HandshakeError::InvalidExtendedConnect;
+                assert_eq!((passes, refusal.error()), (false, &error), "{value:x?}");
+            }
+        }
+    }
+}
