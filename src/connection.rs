@@ -1,29 +1,31 @@
-//! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and its
-//! end; [`receive`](Connection::receive) and what follows from it, and sending, have files of their own.
+//! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and the bytes
+//! that leave it; receiving, sending, the opening handshake, time and the end have files of their own.
 
 mod buffered;
 #[cfg(feature = "deflate")]
 mod compression;
+mod end;
 mod opening;
 mod receive;
 mod send;
+mod time;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use crate::Shared;
 use crate::assembler::Assembler;
-use crate::close::{CloseBody, CloseCode};
 use crate::config::{Config, Delivery};
 use crate::entropy::EntropyError;
-use crate::error::{ProtocolError, UsageError};
-use crate::event::{Chunk, CloseCause, Closed, Event, Timeout};
-use crate::frame::{FIN, MAX_CONTROL_BYTES, Opcode};
+use crate::error::UsageError;
+use crate::event::Closed;
+#[cfg(doc)]
+use crate::event::Event;
+use crate::frame::MAX_CONTROL_BYTES;
 use crate::outgoing::{Outgoing, OutgoingChunks, Segment};
 use crate::state::{Role, State};
-use crate::timer::{Deadline, Span, Timer, Timestamp};
+use crate::timer::Timer;
 use crate::utf8::Utf8Carry;
 use opening::Opening;
 use receive::{FrameState, Short};
@@ -259,8 +261,9 @@ impl Connection {
 
     /// Moves the first piece of the outgoing bytes out of the connection, with a stable address and no borrow: for a
     /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
-    /// counts as outgoing until [`advance`](Connection::advance) releases it, or the connection is finished: what is
-    /// written of it later may be told to `advance`, and changes nothing.
+    /// counts as outgoing until [`advance`](Connection::advance) releases it, the connection is finished, or its
+    /// [write side is over](Connection::write_closed): what is written of it later may be told to `advance`, and changes
+    /// nothing.
     ///
     /// `None` means that nothing is to be written, or that what comes next are pongs, and
     /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
@@ -380,297 +383,6 @@ impl Connection {
             | Phase::Closing
             | Phase::WriteClosed => false,
         }
-    }
-
-    /// The transport has ended in the direction from the peer: a read of 0 bytes, an END_STREAM. Without a Close
-    /// from the peer this is an end with code 1006 (RFC 6455 7.1.5), which [`poll_event`](Connection::poll_event)
-    /// then reports. What is queued after the closing handshake is still to be written. May be called again.
-    pub fn receive_eof(&mut self) {
-        if self.ended.note(Ended::READ) {
-            return;
-        }
-        match self.phase {
-            // The answer to the request can still reach the peer.
-            Phase::Decision => {}
-            // What came before the end is received first.
-            Phase::Open | Phase::Closing | Phase::WriteClosed if self.has_early() => {}
-            Phase::Request
-            | Phase::Response
-            | Phase::Open
-            | Phase::Closing
-            | Phase::WriteClosed => self.end_without_close(CloseCause::TransportEnded),
-            Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {}
-        }
-        self.refresh();
-    }
-
-    /// The write side of the transport is over: a write has failed, or the shutdown that
-    /// [`wants_shutdown`](Connection::wants_shutdown) asked for was done. What is queued is dropped; the
-    /// [buffered amount](Connection::buffered_amount) stays as it is. May be called again.
-    ///
-    /// A transport that fails for writing may still deliver what the peer said last. So if our Close was not written
-    /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
-    /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code, with
-    /// [`CloseCause::Peer`]. A client still receives the response to its request. A server whose response cannot be
-    /// written any more is finished at once, with [`CloseCause::Aborted`].
-    pub fn write_closed(&mut self) {
-        if self.ended.note(Ended::WRITE) {
-            return;
-        }
-        let is_close_out = !self.outgoing.has_unwritten_end();
-        self.outgoing.abandon();
-        match self.phase {
-            Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
-            Phase::Open => self.phase = Phase::WriteClosed,
-            Phase::Closing if !is_close_out => self.phase = Phase::WriteClosed,
-            Phase::Response
-            | Phase::Closing
-            | Phase::WriteClosed
-            | Phase::Flushing
-            | Phase::Waiting
-            | Phase::Draining
-            | Phase::Finished => {}
-        }
-        self.refresh();
-    }
-
-    /// The transport has failed for reading, or is to be given up: the connection is finished at once, and nothing more is
-    /// written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead. Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with
-    /// code 1006. May be called again.
-    pub fn abort(&mut self) {
-        match self.phase.state() {
-            State::Connecting | State::Open | State::Closing => {
-                self.end_without_close(CloseCause::Aborted);
-            }
-            State::Closed => {
-                self.outgoing.abandon();
-                self.phase = Phase::Finished;
-            }
-        }
-        self.refresh();
-    }
-
-    /// Ends the connection and its transport; `poll_event` reports it. A server's refusal tells more than what ended
-    /// the reading of its body.
-    fn end_without_close(&mut self, cause: CloseCause) {
-        let cause = match self.refusal_so_far() {
-            Some(error) => CloseCause::Protocol(error.into()),
-            None => cause,
-        };
-        self.outgoing.abandon();
-        self.end(Phase::Finished);
-        self.rare().pending = Some(Closed::abnormal(cause));
-    }
-
-    /// The connection is closed; what was being received is dropped.
-    fn end(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.message = Assembler::default();
-        self.frame = FrameState::default();
-        self.outgoing.sending = None;
-        self.rare = None;
-        #[cfg(feature = "deflate")]
-        {
-            self.codec = None;
-        }
-    }
-
-    /// RFC 6455 7.1.7: fails the connection for what the peer did, with a Close frame if it was established.
-    #[cold]
-    fn fail(&mut self, error: ProtocolError) -> Event<'static> {
-        Event::Closed(self.end_failed(error))
-    }
-
-    /// The same, where `chunk` was received before: it comes first, and the end out of `poll_event`.
-    #[cold]
-    fn fail_after<'a>(&mut self, chunk: Option<Chunk<'a>>, error: ProtocolError) -> Event<'a> {
-        let closed = self.end_failed(error);
-        match chunk {
-            None => Event::Closed(closed),
-            Some(chunk) => {
-                self.rare().pending = Some(closed);
-                Event::Chunk(chunk)
-            }
-        }
-    }
-
-    fn end_failed(&mut self, error: ProtocolError) -> Box<Closed> {
-        if let (Phase::Open, Some(code)) = (self.phase, error.close_code()) {
-            self.queue_close(&CloseBody::new(code, "").expect("the codes of errors can be sent"));
-        }
-        self.end(Phase::Draining);
-        Closed::abnormal(CloseCause::Protocol(error))
-    }
-
-    /// Queues a Close frame after all that is queued, unless nothing can be written any more. RFC 6455 5.5.1: no data
-    /// follows it.
-    fn queue_close(&mut self, body: &CloseBody) {
-        if self.ended.write() {
-            return;
-        }
-        let key = match self.role {
-            Role::Client => Some(self.close_key),
-            Role::Server => None,
-        };
-        self.outgoing.push(FIN | Opcode::Close as u8, body.as_bytes(), key);
-        self.outgoing.sending = None;
-        self.outgoing.note_end();
-    }
-
-    /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before go out first; messages of the peer still arrive. A request that waits for a decision is answered by
-    /// 503; before that, and on a client that is not open yet, there is nobody to tell: the connection ends with
-    /// [`CloseCause::Aborted`]. When it is closing or closed already, nothing happens.
-    ///
-    /// # Errors
-    ///
-    /// [`UsageError::CloseCodeNotSendable`] and [`UsageError::CloseReasonTooLong`], whatever the state. A server does
-    /// not send 1010 (RFC 6455 7.4.1).
-    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
-        let code = code.into();
-        let body = CloseBody::new(code, reason)?;
-        if code == CloseCode::EXTENSION_REQUIRED && self.role == Role::Server {
-            return Err(UsageError::CloseCodeNotSendable(code));
-        }
-        self.start_close(&body);
-        Ok(())
-    }
-
-    /// Starts the closing handshake without a code, which the peer sees as 1005 (RFC 6455 7.1.5); otherwise like
-    /// [`close`](Connection::close).
-    pub fn close_without_code(&mut self) {
-        self.start_close(&CloseBody::EMPTY);
-    }
-
-    fn start_close(&mut self, body: &CloseBody) {
-        match self.phase {
-            Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
-            Phase::Decision => self.answer_by(503, CloseCause::Aborted),
-            Phase::Open => {
-                self.queue_close(body);
-                self.phase = Phase::Closing;
-            }
-            Phase::Closing
-            | Phase::WriteClosed
-            | Phase::Flushing
-            | Phase::Waiting
-            | Phase::Draining
-            | Phase::Finished => {}
-        }
-        self.refresh();
-    }
-
-    /// Tells what time it is, and returns when to call again at the latest; `None` if there is nothing to wait for.
-    /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
-    /// hang on this call: a program that never makes it has none. It also frees memory that was not used for
-    /// [`Config::release_after`].
-    ///
-    /// Elapsed time alone decides, not how often this is called. The first call at or past a deadline ends nothing, and
-    /// asks to be called again a millisecond later: a process that was stopped can read first what has arrived
-    /// meanwhile. A later call ends the connection, unless something was received in between.
-    pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if self.is_finished() {
-            self.release_memory();
-            return None;
-        }
-        let memory = self.free_unused(now);
-        let span = self.span();
-        let limit = match span {
-            Span::Handshake => self.config.handshake_timeout,
-            Span::Silence | Span::Congestion => self.config.idle_timeout,
-            Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
-            Span::Idle => None,
-        };
-        let deadline = match self.timer.observe(now, span, limit) {
-            Deadline::None => None,
-            Deadline::At(deadline) => Some(deadline),
-            Deadline::Passed => {
-                self.time_out(span);
-                self.refresh();
-                return self.tick(now);
-            }
-        };
-        let ping = match (self.phase, self.config.keepalive_interval) {
-            (Phase::Open, Some(interval)) if !self.timer.is_late() => {
-                Some(self.keep_alive(now, interval))
-            }
-            _ => None,
-        };
-        [memory, deadline, ping].into_iter().flatten().min()
-    }
-
-    /// What the time runs for.
-    fn span(&self) -> Span {
-        match self.phase {
-            Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
-            Phase::Open if self.is_congested() => Span::Congestion,
-            Phase::Open => Span::Silence,
-            Phase::Closing | Phase::Flushing | Phase::Waiting | Phase::Draining
-                if self.outgoing.has_unwritten_end() =>
-            {
-                Span::Flush
-            }
-            Phase::Closing | Phase::WriteClosed => Span::Closing,
-            Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
-            Phase::Finished => Span::Idle,
-        }
-    }
-
-    /// Frees memory that was not used for [`Config::release_after`], and returns when the next is due.
-    fn free_unused(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let after = self.config.release_after;
-        let queue = self.outgoing.free_unused(now, after, &mut self.timer.queue_used);
-        let received = self.timer.has_received();
-        let message = self.message.free_unused(now, after, received);
-        #[cfg(feature = "deflate")]
-        let codec = self.codec.as_mut().and_then(|codec| codec.free_unused(now, after));
-        #[cfg(not(feature = "deflate"))]
-        let codec = None;
-        [queue, message, codec].into_iter().flatten().min()
-    }
-
-    /// Sends a ping if the silence is as long as that and none waits to be written, and returns when the next is due.
-    fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
-        let (due, next) = self.timer.ping_due(now, interval);
-        if due && !self.outgoing.has_waiting_ping() {
-            // A ping that cannot be queued is made up for by the next.
-            let _ = self.ping(b"");
-        }
-        next
-    }
-
-    /// The timeout of `span` has passed.
-    fn time_out(&mut self, span: Span) {
-        match span {
-            Span::Handshake => self.time_out_opening(),
-            Span::Silence | Span::Congestion => {
-                let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
-                self.queue_close(&body.expect("code and reason can be sent"));
-                self.end(Phase::Draining);
-                self.rare().pending = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
-            }
-            Span::Flush | Span::Closing if self.phase.state() == State::Closing => {
-                self.end_without_close(CloseCause::TimedOut(Timeout::Close));
-            }
-            Span::Flush | Span::Closing | Span::Linger | Span::Idle => {
-                self.outgoing.abandon();
-                self.phase = Phase::Finished;
-            }
-        }
-    }
-
-    /// Frees the memory that is kept for what comes next: the queue's, if nothing is queued; a
-    /// [recycled](Connection::recycle) payload; the codecs of permessage-deflate. What belongs to a message that is not
-    /// complete stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
-    /// [`Config::release_after`].
-    pub fn release_memory(&mut self) {
-        self.outgoing.release_memory();
-        self.message.release();
-        #[cfg(feature = "deflate")]
-        if let Some(codec) = &mut self.codec {
-            codec.release_memory();
-        }
-        self.tidy();
     }
 
     fn rare(&mut self) -> &mut Rare {

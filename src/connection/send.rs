@@ -131,7 +131,7 @@ impl Connection {
     ///
     /// Those of [`send`](Connection::send): nothing was shown or queued then. An error of `write` is passed on, and
     /// leaves all in the queue that was not written before, so that the message must not be sent again:
-    /// [`abort`](Connection::abort) if it is final.
+    /// [`write_closed`](Connection::write_closed) if it is final.
     ///
     /// # Panics
     ///

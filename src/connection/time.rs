@@ -1,0 +1,127 @@
+//! What time brings: the deadline of each phase, keepalive, and memory that was not used for long. The arithmetic is the
+//! business of [`crate::timer`].
+
+use core::time::Duration;
+
+use super::{Connection, Phase};
+use crate::close::{CloseBody, CloseCode};
+#[cfg(doc)]
+use crate::config::Config;
+use crate::event::{CloseCause, Closed, Timeout};
+use crate::state::State;
+use crate::timer::{Deadline, Span, Timestamp};
+
+impl Connection {
+    /// Tells what time it is, and returns when to call again at the latest; `None` if there is nothing to wait for.
+    /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
+    /// hang on this call: a program that never makes it has none. It also frees memory that was not used for
+    /// [`Config::release_after`].
+    ///
+    /// Elapsed time alone decides, not how often this is called. The first call at or past a deadline ends nothing, and
+    /// asks to be called again a millisecond later: a process that was stopped can read first what has arrived
+    /// meanwhile. A later call ends the connection, unless something was received in between.
+    pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.is_finished() {
+            self.release_memory();
+            return None;
+        }
+        let memory = self.free_unused(now);
+        let span = self.span();
+        let limit = match span {
+            Span::Handshake => self.config.handshake_timeout,
+            Span::Silence | Span::Congestion => self.config.idle_timeout,
+            Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
+            Span::Idle => None,
+        };
+        let deadline = match self.timer.observe(now, span, limit) {
+            Deadline::None => None,
+            Deadline::At(deadline) => Some(deadline),
+            Deadline::Passed => {
+                self.time_out(span);
+                self.refresh();
+                return self.tick(now);
+            }
+        };
+        let ping = match (self.phase, self.config.keepalive_interval) {
+            (Phase::Open, Some(interval)) if !self.timer.is_late() => {
+                Some(self.keep_alive(now, interval))
+            }
+            _ => None,
+        };
+        [memory, deadline, ping].into_iter().flatten().min()
+    }
+
+    /// What the time runs for.
+    fn span(&self) -> Span {
+        match self.phase {
+            Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
+            Phase::Open if self.is_congested() => Span::Congestion,
+            Phase::Open => Span::Silence,
+            Phase::Closing | Phase::Flushing | Phase::Waiting | Phase::Draining
+                if self.outgoing.has_unwritten_end() =>
+            {
+                Span::Flush
+            }
+            Phase::Closing | Phase::WriteClosed => Span::Closing,
+            Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
+            Phase::Finished => Span::Idle,
+        }
+    }
+
+    /// Frees memory that was not used for [`Config::release_after`], and returns when the next is due.
+    fn free_unused(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let after = self.config.release_after;
+        let queue = self.outgoing.free_unused(now, after, &mut self.timer.queue_used);
+        let received = self.timer.has_received();
+        let message = self.message.free_unused(now, after, received);
+        #[cfg(feature = "deflate")]
+        let codec = self.codec.as_mut().and_then(|codec| codec.free_unused(now, after));
+        #[cfg(not(feature = "deflate"))]
+        let codec = None;
+        [queue, message, codec].into_iter().flatten().min()
+    }
+
+    /// Sends a ping if the silence is as long as that and none waits to be written, and returns when the next is due.
+    fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
+        let (due, next) = self.timer.ping_due(now, interval);
+        if due && !self.outgoing.has_waiting_ping() {
+            // A ping that cannot be queued is made up for by the next.
+            let _ = self.ping(b"");
+        }
+        next
+    }
+
+    /// The timeout of `span` has passed.
+    fn time_out(&mut self, span: Span) {
+        match span {
+            Span::Handshake => self.time_out_opening(),
+            Span::Silence | Span::Congestion => {
+                let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
+                self.queue_close(&body.expect("code and reason can be sent"));
+                self.end(Phase::Draining);
+                self.rare().pending = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
+            }
+            Span::Flush | Span::Closing if self.phase.state() == State::Closing => {
+                self.end_without_close(CloseCause::TimedOut(Timeout::Close));
+            }
+            Span::Flush | Span::Closing | Span::Linger | Span::Idle => {
+                self.outgoing.abandon();
+                self.phase = Phase::Finished;
+            }
+        }
+    }
+
+    /// Frees the memory that is kept for what comes next: the queue's, if nothing is queued; a
+    /// [recycled](Connection::recycle) payload; the codecs of permessage-deflate. What belongs to a message that is not
+    /// complete stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
+    /// [`Config::release_after`].
+    pub fn release_memory(&mut self) {
+        self.outgoing.release_memory();
+        self.message.release();
+        #[cfg(feature = "deflate")]
+        if let Some(codec) = &mut self.codec {
+            codec.release_memory();
+        }
+        self.tidy();
+    }
+}
