@@ -217,8 +217,8 @@ impl Timer {
     /// After a late call one is enough for all that were missed.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
         debug_assert!(!self.is_late(), "the mark counts intervals");
-        let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let interval = interval.max(1);
+        let rest = u64::from(interval.subsec_nanos().div_ceil(1_000_000));
+        let interval = interval.as_secs().saturating_mul(1000).saturating_add(rest).max(1);
         let passed = self.elapsed(now) / interval;
         let due = passed > u64::from(self.mark);
         match u32::try_from(passed) {

@@ -2,10 +2,11 @@
 //! their instructions, which are the same on a busy machine and an idle one. Without arguments it lists the cases.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Event, FrameHeader, MAX_HEADER_BYTES, Opcode,
-    PreparedMessage, ReadBuffer, Role, Shared, UsageError, accept_key, apply_mask,
+    PreparedMessage, ReadBuffer, Role, Shared, Timestamp, UsageError, accept_key, apply_mask,
 };
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
@@ -40,6 +41,7 @@ const CASES: &[Case] = &[
     ("send_through_16", |times| send_through(Role::Server, 16, times)),
     ("send_through_1k_as_client", |times| send_through(Role::Client, 1024, times)),
     ("echo_16", echo),
+    ("tick", tick),
     ("handshake_server", handshake_server),
     ("handshake_client", handshake_client),
     #[cfg(feature = "deflate")]
@@ -91,6 +93,19 @@ fn flush(conn: &mut Connection) -> usize {
         written += n;
     }
     written
+}
+
+/// The time is told to an open connection that has timeouts, a little later each time.
+fn tick(times: usize) {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::from_secs(60));
+    config.keepalive_interval = Some(Duration::from_secs(20));
+    let conn = Connection::from_upgrade(Role::Server, config);
+    let mut conn = conn.expect("a server needs no entropy");
+    for turn in 0..times {
+        let now = Timestamp::new(Duration::from_micros(black_box(turn as u64)));
+        assert!(conn.tick(now).is_some());
+    }
 }
 
 fn mask(len: usize, times: usize) {
