@@ -349,8 +349,8 @@ pub struct Closed {
     pub code: CloseCode,
     /// The reason in the first Close frame received, at most 123 bytes; not for end users (RFC 6455 7.1.6).
     pub reason: String,
-    /// Whether the closing handshake took place: the peer's Close has arrived, and ours was queued or sent before
-    /// it (RFC 6455 7.1.4).
+    /// Whether the peer's Close has arrived, after ours or before it (RFC 6455 7.1.4). Our answer is lost if the write
+    /// side of the transport [has ended](crate::Connection::write_closed).
     pub clean: bool,
     /// Who ended the connection, and why.
     pub cause: CloseCause,
@@ -377,7 +377,7 @@ impl Closed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// The peer's Close came first; it was answered.
+    /// The peer's Close came first. It was answered, unless the write side of the transport had ended.
     Peer,
     /// Our own Close came first, and the peer has sent its own.
     Local,
@@ -387,7 +387,8 @@ pub enum CloseCause {
     Rejected,
     /// The transport ended without a Close frame.
     TransportEnded,
-    /// The caller gave up, by [`abort`](crate::Connection::abort) or by closing before the connection was open.
+    /// The caller gave up, by [`abort`](crate::Connection::abort) or by closing before the connection was open; or a
+    /// server's response could not be written.
     Aborted,
     /// The peer was too slow.
     TimedOut(Timeout),
