@@ -241,9 +241,7 @@ impl Connection {
     #[inline]
     pub fn advance(&mut self, n: usize) {
         self.outgoing.advance(n);
-        if self.outgoing.blocked && self.outgoing.len() <= self.config.low_water_bytes {
-            self.outgoing.blocked = false;
-        }
+        self.note_released();
     }
 
     /// Bytes of the wire that were queued and not released by [`advance`](Connection::advance): frames with their

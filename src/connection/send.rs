@@ -276,8 +276,13 @@ impl Connection {
     /// the latest is enough.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) -> Result<(), EntropyError> {
         let key = self.next_key()?;
+        let before = self.outgoing.len();
         self.outgoing.push_pong(payload, key, self.config.max_queued_pongs);
         self.note_queued();
+        // A short pong in the place of a long one.
+        if self.outgoing.len() < before {
+            self.note_released();
+        }
         Ok(())
     }
 
@@ -309,6 +314,14 @@ impl Connection {
     pub(super) fn note_queued(&mut self) {
         if self.outgoing.len() > self.config.high_water_bytes {
             self.outgoing.blocked = true;
+        }
+    }
+
+    /// The queue has become shorter.
+    #[inline]
+    pub(super) fn note_released(&mut self) {
+        if self.outgoing.blocked && self.outgoing.len() <= self.config.low_water_bytes {
+            self.outgoing.blocked = false;
         }
     }
 }
