@@ -13,6 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::Shared;
+use crate::error::UsageError;
 use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
@@ -41,6 +42,9 @@ const KEEP_SLOTS: usize = 16;
 /// What a piece that is taken counts beside its bytes, until it is released: it has two allocations and a place in a
 /// list, and without this a caller that takes each small message out could hold any amount of them.
 const TAKEN_PIECE_BYTES: u64 = 128;
+
+/// An opening handshake's request or response is held in memory, and its length in 32 bits.
+pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
@@ -247,17 +251,27 @@ impl Outgoing {
         }
     }
 
-    /// Queues what `write` appends, which is no frame; nothing else may have been queued before.
-    pub(crate) fn push_head<E>(
+    /// Queues what `write` appends, which is no frame; nothing else may have been queued before. On an error, and if it is
+    /// more than `limit` bytes, nothing is queued. The limit is what [`MAX_HEAD_BYTES`] says at most.
+    pub(crate) fn push_head(
         &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        limit: u64,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
         debug_assert!(self.len() == 0, "the opening handshake comes first");
+        debug_assert!(limit <= MAX_HEAD_BYTES);
         self.tail.clear();
         self.start = 0;
-        write(&mut self.tail)?;
-        self.head =
-            u32::try_from(self.tail.len()).expect("a head is bounded by what a caller can write");
+        let mut written = write(&mut self.tail);
+        let needed = self.tail.len() as u64;
+        if needed > limit {
+            written = Err(UsageError::BufferFull { needed, limit });
+        }
+        if written.is_err() {
+            self.tail = Vec::new();
+            return written;
+        }
+        self.head = self.tail.len() as u32;
         if let Some(more) = &mut self.more {
             more.released = FrameCursor::in_head(self.head);
             more.exposed = more.released;

@@ -14,10 +14,8 @@ use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
+use crate::outgoing::MAX_HEAD_BYTES;
 use crate::state::Role;
-
-/// A response must be held in memory.
-const MAX_RESPONSE_BODY_BYTES: u64 = 1 << 31;
 
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
@@ -79,12 +77,14 @@ impl Connection {
     ///
     /// [`UsageError::Entropy`]; [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`],
     /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for
-    /// what was put into the request.
+    /// what was put into the request; [`UsageError::BufferFull`] if it has more than [`Config::max_outgoing_bytes`] or
+    /// 2 GiB.
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
+        let limit = connection.check_head(request.least_len())?;
         // RFC 6455 4.1: the nonce is random for each connection.
         let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
         connection.draw_close_key()?;
@@ -93,9 +93,9 @@ impl Connection {
         #[cfg(not(feature = "deflate"))]
         let offer = None::<alloc::string::String>;
         let mut handshake = None;
-        connection.outgoing.push_head(|out| {
+        connection.outgoing.push_head(limit, |out| {
             handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
-            Ok::<(), UsageError>(())
+            Ok(())
         })?;
         let handshake = handshake.expect("without an error the request was written");
         connection.set_opening(Opening::Response(handshake));
@@ -110,15 +110,16 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`]; [`UsageError::SubprotocolNotOffered`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request
-    /// still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a response
+    /// of more than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
         let Some(Opening::Upgrade(pending, extensions)) =
             self.rare.as_ref().map(|rare| &rare.opening)
         else {
             return Err(UsageError::NoRequestPending);
         };
-        self.outgoing.push_head(|out| pending.accept(accept, extensions.response(), out))?;
+        let limit = self.check_head(accept.least_len())?;
+        self.outgoing.push_head(limit, |out| pending.accept(accept, extensions.response(), out))?;
         #[cfg(feature = "deflate")]
         {
             let params = extensions.deflate.as_ref().map(|(params, _)| *params);
@@ -139,8 +140,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a body over
-    /// [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a response
+    /// of more than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
@@ -162,15 +163,21 @@ impl Connection {
     }
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
-        let limit = self.config.max_outgoing_bytes.min(MAX_RESPONSE_BODY_BYTES);
-        let needed = response.body_len() as u64;
-        if needed > limit {
-            return Err(UsageError::BufferFull { needed, limit });
-        }
-        self.outgoing.push_head(|out| response.write(head_only, out))?;
+        let limit = self.check_head(response.least_len())?;
+        self.outgoing.push_head(limit, |out| response.write(head_only, out))?;
         self.end(Phase::Draining);
         self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
         Ok(())
+    }
+
+    /// The most bytes that a request or response may have; an error if it has `least` and those are more, so that nothing of
+    /// that size is written before it is refused.
+    fn check_head(&self, least: u64) -> Result<u64, UsageError> {
+        let limit = self.config.max_outgoing_bytes.min(MAX_HEAD_BYTES);
+        match least <= limit {
+            true => Ok(limit),
+            false => Err(UsageError::BufferFull { needed: least, limit }),
+        }
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
@@ -292,7 +299,7 @@ impl Connection {
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
         if let Some(response) = error.refusal() {
-            let written = self.outgoing.push_head(|out| response.write(false, out));
+            let written = self.outgoing.push_head(MAX_HEAD_BYTES, |out| response.write(false, out));
             debug_assert!(written.is_ok(), "the refusals of the handshake are well-formed");
         }
         self.fail(error.into())
@@ -313,7 +320,8 @@ impl Connection {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
                 let response = Response::new(if self.phase == Phase::Request { 408 } else { 503 });
-                let written = self.outgoing.push_head(|out| response.write(false, out));
+                let written =
+                    self.outgoing.push_head(MAX_HEAD_BYTES, |out| response.write(false, out));
                 debug_assert!(written.is_ok(), "the response is well-formed");
                 self.end(Phase::Draining);
                 self.rare().pending = Some(Closed::abnormal(cause));

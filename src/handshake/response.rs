@@ -43,6 +43,11 @@ impl<'a> Accept<'a> {
         self
     }
 
+    /// Bytes that the response has at least: those of the application's headers.
+    pub(crate) fn least_len(&self) -> u64 {
+        headers_len(self.headers.iter().copied())
+    }
+
     /// Checks the headers.
     pub(super) fn check_headers(&self) -> Result<(), UsageError> {
         self.headers
@@ -99,6 +104,13 @@ pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]
     parts(&mut |part| len += part.len());
     out.reserve_exact(len);
     parts(&mut |part| out.extend_from_slice(part));
+}
+
+/// Bytes of these header lines. The same text may be borrowed many times, so that the sum can be more than memory.
+pub(super) fn headers_len<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let line =
+        |(name, value): (&str, &str)| [name, ": ", value, "\r\n"].map(|part| part.len() as u64);
+    headers.flat_map(line).fold(0, u64::saturating_add)
 }
 
 /// Puts one header line.
@@ -158,8 +170,10 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn body_len(&self) -> usize {
-        self.body.len()
+    /// Bytes that the response has at least: what the application chose.
+    pub(crate) fn least_len(&self) -> u64 {
+        let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
+        headers_len(headers).saturating_add(self.body.len() as u64)
     }
 
     /// Writes the whole response, without its body if `head_only`, or on an error nothing.

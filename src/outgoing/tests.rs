@@ -200,9 +200,9 @@ fn a_response_is_unwritten_until_its_last_byte_is_released() {
             let mut recorded = Recorded::new(None, Before::Nothing);
             let write = |out: &mut Vec<u8>| {
                 out.extend_from_slice(RESPONSE);
-                Ok::<(), ()>(())
+                Ok(())
             };
-            recorded.queue.push_head(write).expect("it does not fail");
+            recorded.queue.push_head(MAX_HEAD_BYTES, write).expect("it does not fail");
             recorded.queue.note_end();
             while recorded.queue.len() > 0 {
                 assert!(recorded.queue.has_unwritten_end());
