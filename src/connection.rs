@@ -149,6 +149,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(role, Phase::Open, config.into());
         if role == Role::Client {
+            connection.config.entropy.begin();
             connection.draw_close_key()?;
         }
         connection.refresh();
@@ -575,6 +576,16 @@ impl Connection {
             (true, Role::Server) => Short::Masked,
             (true, Role::Client) => Short::Unmasked,
         };
+    }
+}
+
+/// A limit of what is held in memory. On 32-bit targets no buffer may become larger than 1 GiB, since it doubles when it grows
+/// and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+#[inline]
+fn at_most_a_buffer(limit: u64) -> u64 {
+    match usize::BITS {
+        64.. => limit,
+        _ => limit.min(isize::MAX as u64 / 2),
     }
 }
 

@@ -504,3 +504,58 @@ fn memory_of_control_frames_is_bounded() {
         assert_eq!(log, Log::default());
     }
 }
+
+/// On 32-bit targets no buffer can have more than `isize::MAX` bytes, whatever the limits say.
+#[cfg(target_pointer_width = "32")]
+mod on_32_bits {
+    use util::KEY;
+    use websocket_proto::{Event, UsageError};
+
+    use super::*;
+
+    const MOST: u64 = isize::MAX as u64 / 2;
+
+    fn unlimited() -> Config {
+        let mut config = config();
+        config.max_frame_bytes = u64::MAX;
+        config.max_message_bytes = u64::MAX;
+        config.max_outgoing_bytes = u64::MAX;
+        config
+    }
+
+    #[test]
+    fn a_message_that_no_buffer_holds_is_too_big() {
+        // rfc6455-10.4-01
+        for role in ROLES {
+            for len in [MOST + 1, u64::from(u32::MAX), 1 << 40, (1 << 63) - 1] {
+                let mut conn = open_with(role, unlimited());
+                let mut bytes = vec![0x82, if role == Role::Server { 0xff } else { 127 }];
+                bytes.extend(len.to_be_bytes());
+                bytes.extend_from_slice(if role == Role::Server { &KEY } else { &[] });
+                bytes.extend([0; 100]);
+                match conn.receive(&mut &mut bytes[..]) {
+                    Some(Event::Closed(closed)) => assert_eq!(
+                        closed.cause,
+                        CloseCause::Protocol(ProtocolError::MessageTooBig { len, limit: MOST })
+                    ),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_that_no_buffer_holds_is_full() {
+        for role in ROLES {
+            let conn = open_with(role, unlimited());
+            for len in [MOST as usize, usize::MAX / 2, usize::MAX] {
+                let full = conn.check_send(len);
+                assert!(
+                    matches!(full, Err(UsageError::BufferFull { limit: MOST, .. })),
+                    "{full:?}"
+                );
+            }
+            assert_eq!(conn.check_send(MOST as usize - 14), Ok(()));
+        }
+    }
+}

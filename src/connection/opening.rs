@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Connection, Phase, Rare};
+use super::{Connection, Phase, Rare, at_most_a_buffer};
 use crate::Shared;
 #[cfg(feature = "deflate")]
 use crate::close::{CloseBody, CloseCode};
@@ -85,6 +85,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
         let limit = connection.check_head(request.least_len())?;
+        connection.config.entropy.begin();
         // RFC 6455 4.1: the nonce is random for each connection.
         let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
         connection.draw_close_key()?;
@@ -173,7 +174,7 @@ impl Connection {
     /// The most bytes that a request or response may have; an error if it has `least` and those are more, so that nothing of
     /// that size is written before it is refused.
     fn check_head(&self, least: u64) -> Result<u64, UsageError> {
-        let limit = self.config.max_outgoing_bytes.min(MAX_HEAD_BYTES);
+        let limit = at_most_a_buffer(self.config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
         match least <= limit {
             true => Ok(limit),
             false => Err(UsageError::BufferFull { needed: least, limit }),
@@ -285,7 +286,7 @@ impl Connection {
 
     /// RFC 6455 4.2.2: what follows the request are frames, once it is accepted.
     fn keep_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        let limit = self.config.max_early_bytes;
+        let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
         let rare = self.rare();
         if input.len() > limit - rare.early.len() {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));

@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, at_most_a_buffer};
 use crate::close::CloseBody;
 use crate::close::CloseCode;
 use crate::entropy::EntropyError;
@@ -75,7 +75,7 @@ impl Connection {
     #[inline]
     fn check_room_behind(&self, queued: u64, len: usize) -> Result<(), UsageError> {
         let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
-        let limit = self.config.max_outgoing_bytes;
+        let limit = at_most_a_buffer(self.config.max_outgoing_bytes);
         if needed > limit {
             return Err(UsageError::BufferFull { needed, limit });
         }
