@@ -225,7 +225,8 @@ impl Connection {
     /// Moves the first piece of the outgoing bytes out of the connection, with a stable address and no borrow: for a
     /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
     /// counts as outgoing until [`advance`](Connection::advance) releases it, or the connection is finished: what is
-    /// written of it later may be told to `advance`, and changes nothing.
+    /// written of it later may be told to `advance`, and changes nothing. Until then each counts 128 bytes, beside its
+    /// own, against [`Config::max_outgoing_bytes`].
     ///
     /// `None` means that nothing is to be written, or that what comes next are pongs, and
     /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
@@ -579,8 +580,8 @@ impl Connection {
     }
 }
 
-/// A limit of what is held in memory. On 32-bit targets no buffer may become larger than 1 GiB, since it doubles when it grows
-/// and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+/// A limit of what is held in memory. On 32-bit targets no buffer may become larger than 1 GiB, since it doubles when
+/// it grows and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
 #[inline]
 fn at_most_a_buffer(limit: u64) -> u64 {
     match usize::BITS {

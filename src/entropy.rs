@@ -11,10 +11,10 @@ pub enum Entropy {
     None,
     /// The operating system's CSPRNG, in batches that each thread keeps for itself. The default.
     ///
-    /// A connection that a process makes after a fork draws nothing that its parent drew: a new connection drops a batch
-    /// that another process began (on Unix, told by the ids of the process and its parent, which cost a system call each).
-    /// A connection that was open before the fork does not look: parent and child, if both send on theirs, may mask with
-    /// the same keys. Use such a connection in one of them.
+    /// A connection that a process makes after a fork draws nothing that its parent drew: a new connection drops a
+    /// batch that another process began (on Unix, told by the ids of the process and its parent, which cost a system
+    /// call each). A connection that was open before the fork does not look: parent and child, if both send on theirs,
+    /// may mask with the same keys. Use such a connection in one of them.
     #[cfg(feature = "os-entropy")]
     Os,
     /// A function that fills a buffer with unpredictable bytes. It must be cryptographically strong.
@@ -127,8 +127,8 @@ mod os {
     struct Batch {
         bytes: [u8; BATCH],
         used: usize,
-        /// The ids of the process and its parent when a connection began last. The id alone may come again, in a grandchild
-        /// or in a PID namespace.
+        /// The ids of the process and its parent when a connection began last. The id alone may come again, in a
+        /// grandchild or in a PID namespace.
         #[cfg(unix)]
         process: (u32, u32),
     }

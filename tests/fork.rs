@@ -1,5 +1,5 @@
-//! A process that forks, for real: what a connection draws that was made after the fork, in the parent, the child and the
-//! grandchild. That keys are fresh within one process is tested elsewhere.
+//! A process that forks, for real: what a connection draws that was made after the fork, in the parent, the child and
+//! the grandchild. That keys are fresh within one process is tested elsewhere.
 
 #![cfg(all(unix, feature = "os-entropy"))]
 #![allow(unsafe_code, reason = "a process forks by a call of the C library")]
@@ -61,8 +61,8 @@ fn forked(child: impl FnOnce() -> Vec<u8> + std::panic::UnwindSafe) -> Vec<u8> {
     assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0, "a pipe");
     // SAFETY: the two are open and belong to nobody else.
     let (mut from, mut to) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
-    // SAFETY: the child runs `child` alone, which allocates, as the C library lets a forked child do; it touches no lock of
-    // another thread, and ends without a return into the test program.
+    // SAFETY: the child runs `child` alone, which allocates, as the C library lets a forked child do; it touches no
+    // lock of another thread, and ends without a return into the test program.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -103,7 +103,8 @@ fn a_connection_made_after_a_fork_draws_nothing_that_the_parent_drew() {
         let processes = [words(&parent), words(child), words(grandchild)];
         for (n, one) in processes.iter().enumerate() {
             for other in &processes[n + 1..] {
-                // 112 of each: a chance of 1 in 10,000 that two nonces have the same 3 bytes, of 1 in 300,000 for two keys.
+                // 112 of each: a chance of 1 in 10,000 that two nonces have the same 3 bytes, of 1 in 300,000 for two
+                // keys.
                 let common = one.intersection(other).count();
                 assert!(common <= 1, "{common} words in common, after {before} draws");
             }

@@ -77,14 +77,14 @@ impl Connection {
     ///
     /// [`UsageError::Entropy`]; [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`],
     /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for
-    /// what was put into the request; [`UsageError::BufferFull`] if it has more than [`Config::max_outgoing_bytes`] or
-    /// 2 GiB.
+    /// what was put into the request; [`UsageError::BufferFull`] if its headers and subprotocols have more
+    /// bytes than [`Config::max_outgoing_bytes`] or 2 GiB.
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
-        let limit = connection.check_head(request.least_len())?;
+        connection.check_head(request.own_len())?;
         connection.config.entropy.begin();
         // RFC 6455 4.1: the nonce is random for each connection.
         let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
@@ -94,7 +94,7 @@ impl Connection {
         #[cfg(not(feature = "deflate"))]
         let offer = None::<alloc::string::String>;
         let mut handshake = None;
-        connection.outgoing.push_head(limit, |out| {
+        connection.outgoing.push_head(|out| {
             handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
             Ok(())
         })?;
@@ -111,16 +111,16 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`]; [`UsageError::SubprotocolNotOffered`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a response
-    /// of more than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
+    /// of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
         let Some(Opening::Upgrade(pending, extensions)) =
             self.rare.as_ref().map(|rare| &rare.opening)
         else {
             return Err(UsageError::NoRequestPending);
         };
-        let limit = self.check_head(accept.least_len())?;
-        self.outgoing.push_head(limit, |out| pending.accept(accept, extensions.response(), out))?;
+        self.check_head(accept.own_len())?;
+        self.outgoing.push_head(|out| pending.accept(accept, extensions.response(), out))?;
         #[cfg(feature = "deflate")]
         {
             let params = extensions.deflate.as_ref().map(|(params, _)| *params);
@@ -141,8 +141,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a response
-    /// of more than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
+    /// and a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
@@ -164,20 +164,20 @@ impl Connection {
     }
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
-        let limit = self.check_head(response.least_len())?;
-        self.outgoing.push_head(limit, |out| response.write(head_only, out))?;
+        self.check_head(response.own_len())?;
+        self.outgoing.push_head(|out| response.write(head_only, out))?;
         self.end(Phase::Draining);
         self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
         Ok(())
     }
 
-    /// The most bytes that a request or response may have; an error if it has `least` and those are more, so that nothing of
-    /// that size is written before it is refused.
-    fn check_head(&self, least: u64) -> Result<u64, UsageError> {
+    /// Whether there is room for `own` bytes that the application puts into a request or response. It is asked before
+    /// any of them is written.
+    fn check_head(&self, own: u64) -> Result<(), UsageError> {
         let limit = at_most_a_buffer(self.config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
-        match least <= limit {
-            true => Ok(limit),
-            false => Err(UsageError::BufferFull { needed: least, limit }),
+        match own <= limit {
+            true => Ok(()),
+            false => Err(UsageError::BufferFull { needed: own, limit }),
         }
     }
 
@@ -300,7 +300,7 @@ impl Connection {
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
         if let Some(response) = error.refusal() {
-            let written = self.outgoing.push_head(MAX_HEAD_BYTES, |out| response.write(false, out));
+            let written = self.outgoing.push_head(|out| response.write(false, out));
             debug_assert!(written.is_ok(), "the refusals of the handshake are well-formed");
         }
         self.fail(error.into())
@@ -321,8 +321,7 @@ impl Connection {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
                 let response = Response::new(if self.phase == Phase::Request { 408 } else { 503 });
-                let written =
-                    self.outgoing.push_head(MAX_HEAD_BYTES, |out| response.write(false, out));
+                let written = self.outgoing.push_head(|out| response.write(false, out));
                 debug_assert!(written.is_ok(), "the response is well-formed");
                 self.end(Phase::Draining);
                 self.rare().pending = Some(Closed::abnormal(cause));

@@ -326,8 +326,8 @@ impl Connection {
     }
 }
 
-/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits (RFC 1951
-/// 3.2.6), a stored block has 5 bytes beside its own, and so has a flush.
+/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits (RFC
+/// 1951 3.2.6), a stored block has 5 bytes beside its own, and so has a flush.
 #[cfg(feature = "deflate")]
 fn most_compressed(len: usize) -> usize {
     len.saturating_add(len / 8).saturating_add(64)

@@ -97,8 +97,8 @@ impl ClientRequest {
         Ok(())
     }
 
-    /// Bytes that the request has at least: those of the application's headers and subprotocols.
-    pub(crate) fn least_len(&self) -> u64 {
+    /// Bytes of the application's headers and subprotocols.
+    pub(crate) fn own_len(&self) -> u64 {
         let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
         let subprotocols = self.subprotocols.iter().map(|name| name.len() as u64);
         headers_len(headers) + subprotocols.sum::<u64>()

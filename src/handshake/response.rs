@@ -43,8 +43,8 @@ impl<'a> Accept<'a> {
         self
     }
 
-    /// Bytes that the response has at least: those of the application's headers.
-    pub(crate) fn least_len(&self) -> u64 {
+    /// Bytes of the application's headers.
+    pub(crate) fn own_len(&self) -> u64 {
         headers_len(self.headers.iter().copied())
     }
 
@@ -170,8 +170,8 @@ impl Response {
         self.status
     }
 
-    /// Bytes that the response has at least: what the application chose.
-    pub(crate) fn least_len(&self) -> u64 {
+    /// Bytes of the application's headers and of the body.
+    pub(crate) fn own_len(&self) -> u64 {
         let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
         headers_len(headers).saturating_add(self.body.len() as u64)
     }

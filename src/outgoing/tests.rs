@@ -1,5 +1,5 @@
-//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside, in
-//! `tests/queue.rs`.
+//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside,
+//! in `tests/queue.rs`.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -114,8 +114,8 @@ impl Recorded {
     }
 }
 
-/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after it, with
-/// a ping after `ping` writes and `take` pieces moved out at a time.
+/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after
+/// it, with a ping after `ping` writes and `take` pieces moved out at a time.
 fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
     for key in [None, Some([1, 2, 3, 4])] {
         for before in BEFORE {
@@ -202,7 +202,7 @@ fn a_response_is_unwritten_until_its_last_byte_is_released() {
                 out.extend_from_slice(RESPONSE);
                 Ok(())
             };
-            recorded.queue.push_head(MAX_HEAD_BYTES, write).expect("it does not fail");
+            recorded.queue.push_head(write).expect("it does not fail");
             recorded.queue.note_end();
             while recorded.queue.len() > 0 {
                 assert!(recorded.queue.has_unwritten_end());
@@ -233,7 +233,8 @@ fn what_is_given_up_neither_ends_nor_pings() {
 
 #[test]
 fn work_per_byte_is_constant_at_every_depth() {
-    // A queue that stays at one depth while as much is released as is queued: in turns of one size, or by many at a time.
+    // A queue that stays at one depth while as much is released as is queued: in turns of one size, or by many at a
+    // time.
     for piece in [0, 14, 28, 62, 1000, 5000, 20_000] {
         let frame_len = if piece < 126 { 2 } else { 4 } + piece;
         // The first message decides at which capacities the tail arrives by doubling.
