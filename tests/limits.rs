@@ -382,6 +382,10 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) {
 fn a_declared_maximum_and_silence_cost_no_memory() {
     for role in ROLES {
         for config in deliveries(&limited(u64::MAX, u64::MAX, 10)) {
+            // On 32 bits, such a message is refused at once: no buffer holds it.
+            if usize::BITS < 64 && config.delivery == Delivery::Messages {
+                continue;
+            }
             for first in [0x01, 0x02, 0x81, 0x82] {
                 let mask = if role == Role::Server { 0x80 } else { 0 };
                 let mut header = vec![first, mask | 127, 0x7f, 255, 255, 255, 255, 255, 255, 255];
@@ -534,10 +538,14 @@ mod on_32_bits {
                 bytes.extend_from_slice(if role == Role::Server { &KEY } else { &[] });
                 bytes.extend([0; 100]);
                 match conn.receive(&mut &mut bytes[..]) {
-                    Some(Event::Closed(closed)) => assert_eq!(
-                        closed.cause,
-                        CloseCause::Protocol(ProtocolError::MessageTooBig { len, limit: MOST })
-                    ),
+                    Some(Event::Closed(closed)) => {
+                        let cause = &closed.cause;
+                        let is_too_big = matches!(
+                            cause,
+                            CloseCause::Protocol(ProtocolError::MessageTooBig { limit: MOST, .. })
+                        );
+                        assert!(is_too_big, "{len}: {cause:?}");
+                    }
                     other => panic!("{other:?}"),
                 }
             }
