@@ -44,12 +44,15 @@ pub struct Config {
     /// Payload bytes of one received frame. Default: 16 MiB.
     pub max_frame_bytes: u64,
     /// Payload bytes of one received message. Default: 16 MiB. In [`Delivery::Chunks`] nothing is stored, so
-    /// that `u64::MAX` is a fair choice.
+    /// that `u64::MAX` is a fair choice. In [`Delivery::Messages`] it is 1 GiB at most on 32-bit targets.
     pub max_message_bytes: u64,
     /// Frames of one received message: it bounds the work spent on empty ones. Default: 131,072.
     pub max_fragments: u32,
-    /// Bytes in the outgoing queue; a send that would exceed it is refused. Default: 64 MiB. Automatic pongs and
-    /// the Close frame are always queued, since they are bounded of their own.
+    /// Bytes in the outgoing queue; a send that would exceed it is refused. So are headers and a body of the
+    /// application in a request or response; the lines of the handshake itself do not count. A message that is to be compressed needs room for an eighth and 64 bytes more than its length.
+    /// Each piece that is [taken out](crate::Connection::take_outgoing) counts 128 bytes more than it has. Default: 64
+    /// MiB. On 32-bit targets at most 1 GiB. Automatic pongs and the Close frame are always queued, since they are
+    /// bounded of their own.
     pub max_outgoing_bytes: u64,
     /// [`is_writable`](crate::Connection::is_writable) turns false when the queue holds more. Default: 64 KiB.
     pub high_water_bytes: u64,

@@ -187,6 +187,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(role, Phase::Open, config.into());
         if role == Role::Client {
+            connection.config.entropy.begin();
             connection.draw_close_key()?;
         }
         connection.refresh();
@@ -263,7 +264,7 @@ impl Connection {
     /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
     /// counts as outgoing until [`advance`](Connection::advance) releases it, the connection is finished, or its
     /// [write side is over](Connection::write_closed): what is written of it later may be told to `advance`, and changes
-    /// nothing.
+    /// nothing. Until then each counts 128 bytes, beside its own, against [`Config::max_outgoing_bytes`].
     ///
     /// `None` means that nothing is to be written, or that what comes next are pongs, and
     /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
@@ -291,9 +292,7 @@ impl Connection {
         if n > 0 {
             self.timer.note_written(self.outgoing.len() > 0);
         }
-        if self.outgoing.len() <= self.config.low_water_bytes {
-            self.outgoing.blocked = false;
-        }
+        self.note_released();
     }
 
     /// Bytes of the wire that were queued and not released by [`advance`](Connection::advance): frames with their
@@ -416,6 +415,16 @@ impl Connection {
             (true, Role::Server) => Short::Masked,
             (true, Role::Client) => Short::Unmasked,
         };
+    }
+}
+
+/// A limit of what is held in memory. On 32-bit targets no buffer may become larger than 1 GiB, since it doubles when
+/// it grows and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+#[inline]
+fn at_most_a_buffer(limit: u64) -> u64 {
+    match usize::BITS {
+        64.. => limit,
+        _ => limit.min(isize::MAX as u64 / 2),
     }
 }
 

@@ -11,7 +11,10 @@ pub enum Entropy {
     None,
     /// The operating system's CSPRNG, in batches that each thread keeps for itself. The default.
     ///
-    /// A process that forks shares the unused rest of the batch with its child.
+    /// A connection that a process makes after a fork draws nothing that its parent drew: a new connection drops a
+    /// batch that another process began (on Unix, told by the ids of the process and its parent, which cost a system
+    /// call each). A connection that was open before the fork does not look: parent and child, if both send on theirs,
+    /// may mask with the same keys. Use such a connection in one of them.
     #[cfg(feature = "os-entropy")]
     Os,
     /// A function that fills a buffer with unpredictable bytes. It must be cryptographically strong.
@@ -47,6 +50,14 @@ impl fmt::Debug for Entropy {
 }
 
 impl Entropy {
+    /// A connection begins, in a process that may be the child of the one that drew before.
+    pub(crate) fn begin(self) {
+        #[cfg(all(feature = "os-entropy", unix))]
+        if let Entropy::Os = self {
+            os::drop_batch_of_parent();
+        }
+    }
+
     /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
     #[inline]
     pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
@@ -116,10 +127,33 @@ mod os {
     struct Batch {
         bytes: [u8; BATCH],
         used: usize,
+        /// The ids of the process and its parent when a connection began last. The id alone may come again, in a
+        /// grandchild or in a PID namespace.
+        #[cfg(unix)]
+        process: (u32, u32),
     }
 
     thread_local! {
-        static UNUSED: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
+        static UNUSED: RefCell<Batch> = const {
+            RefCell::new(Batch {
+                bytes: [0; BATCH],
+                used: BATCH,
+                #[cfg(unix)]
+                process: (0, 0),
+            })
+        };
+    }
+
+    /// Drops the rest of the batch if another process began it, of which a fork has made this one a copy.
+    #[cfg(unix)]
+    pub(super) fn drop_batch_of_parent() {
+        let process = (std::process::id(), std::os::unix::process::parent_id());
+        UNUSED.with_borrow_mut(|batch| {
+            if batch.process != process {
+                batch.process = process;
+                batch.used = BATCH;
+            }
+        });
     }
 
     /// The next bytes of the batch, a masking key or a nonce.

@@ -3,22 +3,24 @@
 
 mod chunks;
 mod cursor;
+mod more;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod through;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::Shared;
+use crate::error::UsageError;
 use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
 use crate::timer::{Deadline, LastUse, Timestamp};
-use cursor::{FrameCursor, Passed};
+use cursor::FrameCursor;
+use more::{More, pop_front};
 use segment::Piece;
 
 pub use chunks::OutgoingChunks;
@@ -30,19 +32,18 @@ const KEEP_BYTES: usize = 80 * 1024;
 const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
-/// This much of a payload that is moved is copied behind its header. A header alone would be a packet of its own, for which a
-/// transport with Nagle's algorithm lets the payload wait.
+/// This much of a payload that is moved is copied behind its header. A header alone would be a packet of its own, for
+/// which a transport with Nagle's algorithm lets the payload wait.
 const LEAD_BYTES: usize = 1400;
 /// A compressor's buffer over this capacity is moved into the queue: the compressor would free it.
 #[cfg(feature = "deflate")]
 const MOVE_COMPRESSED_BYTES: usize = 32 * 1024;
-/// The lane of control frames may have this much more capacity than twice what it holds.
-const KEEP_CONTROL_BYTES: usize = 4 * 1024;
-/// Slots that a list of pieces keeps when it becomes empty.
-const KEEP_SLOTS: usize = 16;
 /// What a piece that is taken counts beside its bytes, until it is released: it has two allocations and a place in a
 /// list, and without this a caller that takes each small message out could hold any amount of them.
 const TAKEN_PIECE_BYTES: u64 = 128;
+
+/// An opening handshake's request or response is held in memory, and its length in 32 bits.
+pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
@@ -59,7 +60,7 @@ pub(crate) struct Outgoing {
     buffered: u64,
     /// Unreleased bytes in `more`; 0 if there is none.
     more_len: u64,
-    /// All that most connections do not need most of the time.
+    /// Parts of the queue that only a long or interrupted queue needs.
     more: Option<Box<More>>,
     /// Bytes of the opening handshake at the front, which are not frames; unused once `more` is there.
     head: u32,
@@ -71,38 +72,6 @@ pub(crate) struct Outgoing {
     used: bool,
     /// A Close frame or an HTTP response that ends the connection is in the queue, and not all of it is released.
     has_end: bool,
-}
-
-/// The parts of a queue that is long, that has control frames waiting, or that was released in the middle of a frame.
-#[derive(Default)]
-struct More {
-    /// Pieces that the caller has taken out, in wire order, until they are released.
-    taken: VecDeque<Segment>,
-    /// Pieces ahead of the tail.
-    pieces: VecDeque<Piece>,
-    /// Whole control frames that go ahead of all data; `..control_start` is released or taken.
-    control: Vec<u8>,
-    control_start: usize,
-    /// The control frame at the front is begun: the rest of it comes before anything else.
-    in_control: bool,
-    /// The sizes before compression of the compressed messages that are queued whole, in wire order.
-    compressed: VecDeque<u64>,
-    /// The bytes before compression of the compressed message that is queued in part; they stay buffered until its end.
-    unfinished: Option<u64>,
-    /// Pongs in `control`, answers or not.
-    pongs: u32,
-    /// Pongs among what is taken.
-    taken_pongs: u32,
-    /// Pings that are not released, in `control` or taken.
-    pings: u32,
-    /// This many bytes were taken out and not released when all was dropped: they may still be written.
-    abandoned: u64,
-    /// Where in `control` the latest answer to a ping begins, if none of it is released.
-    last_pong: Option<usize>,
-    /// Where in its frame the first unreleased byte stands.
-    released: FrameCursor,
-    /// Where in its frame the first byte stands that is not taken; equal to `released` if none is.
-    exposed: FrameCursor,
 }
 
 impl Outgoing {
@@ -208,8 +177,8 @@ impl Outgoing {
         self.note_compressed(len, message);
     }
 
-    /// As [`push_compressed`](Outgoing::push_compressed), with the payload in the compressor's own buffer. A large one is
-    /// moved in, unless more than half of it is empty.
+    /// As [`push_compressed`](Outgoing::push_compressed), with the payload in the compressor's own buffer. A large one
+    /// is moved in, unless more than half of it is empty.
     #[cfg(feature = "deflate")]
     pub(crate) fn push_compressor(
         &mut self,
@@ -249,17 +218,25 @@ impl Outgoing {
         }
     }
 
-    /// Queues what `write` appends, which is no frame; nothing else may have been queued before.
-    pub(crate) fn push_head<E>(
+    /// Queues what `write` appends, which is no frame; nothing else may have been queued before. On an error, and if it
+    /// is more than [`MAX_HEAD_BYTES`], nothing is queued.
+    pub(crate) fn push_head(
         &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
         debug_assert!(self.len() == 0, "the opening handshake comes first");
         self.tail.clear();
         self.start = 0;
-        write(&mut self.tail)?;
-        self.head =
-            u32::try_from(self.tail.len()).expect("a head is bounded by what a caller can write");
+        let mut written = write(&mut self.tail);
+        let (needed, limit) = (self.tail.len() as u64, MAX_HEAD_BYTES);
+        if needed > limit {
+            written = Err(UsageError::BufferFull { needed, limit });
+        }
+        if written.is_err() {
+            self.tail = Vec::new();
+            return written;
+        }
+        self.head = self.tail.len() as u32;
         if let Some(more) = &mut self.more {
             more.released = FrameCursor::in_head(self.head);
             more.exposed = more.released;
@@ -460,8 +437,8 @@ impl Outgoing {
         }
     }
 
-    /// Moves the first contiguous piece out; it counts until it is released. Control frames wait while `limit` pongs are
-    /// out, so that a peer cannot make more of them than it lets be written.
+    /// Moves the first contiguous piece out; it counts until it is released. Control frames wait while `limit` pongs
+    /// are out, so that a peer cannot make more of them than it lets be written.
     pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.more();
         let n = self.first().len();
@@ -475,15 +452,7 @@ impl Outgoing {
         }
         let mut exposed = more.exposed;
         let segment = if from_control {
-            let mut bytes = core::mem::take(&mut more.control);
-            if bytes.capacity() > bytes.len() + KEEP_CONTROL_BYTES {
-                bytes.shrink_to_fit();
-            }
-            let start = core::mem::take(&mut more.control_start);
-            more.in_control = false;
-            more.taken_pongs += core::mem::take(&mut more.pongs);
-            more.last_pong = None;
-            Segment::new(bytes, start)
+            more.take_control()
         } else {
             // The whole piece becomes shared, so that a rest behind a border can stay in the queue.
             let (mut whole, counted) = match more.pieces.pop_front() {
@@ -575,8 +544,8 @@ impl Outgoing {
         }
     }
 
-    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte that is queued or released, however
-    /// deep the queue is.
+    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte that is queued or released,
+    /// however deep the queue is.
     #[cold]
     fn make_room(&mut self, need: usize) {
         // A cursor counts from the front of the queue, so that none changes here.
@@ -602,15 +571,6 @@ impl Outgoing {
     }
 }
 
-/// Takes the first element out, and frees memory that the rest does not need, in amortized constant time.
-fn pop_front<T>(list: &mut VecDeque<T>) -> Option<T> {
-    let first = list.pop_front();
-    if list.capacity() > KEEP_SLOTS && list.len() < list.capacity() / 4 {
-        list.shrink_to((2 * list.len()).max(KEEP_SLOTS));
-    }
-    first
-}
-
 /// Counts bytes that are moved within the queue, for the tests of amortized work.
 #[inline]
 fn count_moved(bytes: usize) {
@@ -618,89 +578,4 @@ fn count_moved(bytes: usize) {
     tests::MOVED.with(|moved| moved.set(moved.get() + bytes));
     #[cfg(not(test))]
     let _ = bytes;
-}
-
-impl More {
-    /// Whether nothing has to be remembered while the queue is empty.
-    fn is_idle(&self) -> bool {
-        self.unfinished.is_none() && self.abandoned == 0
-    }
-
-    /// Whether the next bytes are those of control frames: one of them is begun, or no frame of data is.
-    fn is_control_next(&self) -> bool {
-        self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
-    }
-
-    /// What [`OutgoingChunks`] begins with.
-    fn first<'a>(&'a self, tail: &'a [u8]) -> &'a [u8] {
-        if self.is_control_next() {
-            return &self.control[self.control_start..];
-        }
-        let piece = self.pieces.front().map_or(tail, Piece::as_slice);
-        match self.control.is_empty() {
-            true => piece,
-            // The control frames that wait go in at the next border between frames.
-            false => &piece[..(piece.len() as u64).min(self.exposed.to_border()) as usize],
-        }
-    }
-
-    /// Counts what was passed over as released, and returns its payload bytes, those before compression.
-    fn release(&mut self, passed: &Passed) -> u64 {
-        self.pings -= passed.pings;
-        let mut bytes = passed.data;
-        for _ in 0..passed.compressed {
-            bytes += pop_front(&mut self.compressed).expect("each was noted when it was queued");
-        }
-        bytes
-    }
-
-    /// Makes room for `need` more bytes of control frames, in amortized constant time per byte.
-    fn make_control_room(&mut self, need: usize) {
-        if self.control.capacity() - self.control.len() < need {
-            let live = self.control.len() - self.control_start;
-            self.move_control((live + need) / 2 * 3);
-        }
-    }
-
-    /// Frees memory that the control frames which are left do not need, in amortized constant time per released byte.
-    fn free_released_control(&mut self) {
-        let live = self.control.len() - self.control_start;
-        if live == 0 {
-            self.clear_control();
-        } else if self.control.capacity() > 2 * live + KEEP_CONTROL_BYTES {
-            self.move_control(live);
-        }
-    }
-
-    /// Moves the control frames that are left to the front of a buffer of this capacity.
-    fn move_control(&mut self, capacity: usize) {
-        self.control.drain(..self.control_start);
-        self.last_pong = self.last_pong.and_then(|at| at.checked_sub(self.control_start));
-        self.control_start = 0;
-        count_moved(self.control.len());
-        self.control.shrink_to(capacity);
-        self.control.reserve_exact(capacity - self.control.len());
-    }
-
-    /// No control frame is left.
-    fn clear_control(&mut self) {
-        if self.control.capacity() > KEEP_CONTROL_BYTES {
-            self.control = Vec::new();
-        }
-        self.control.clear();
-        self.control_start = 0;
-        self.pongs = 0;
-        self.last_pong = None;
-    }
-
-    fn reset(&mut self) {
-        debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
-        self.clear_control();
-        self.in_control = false;
-        self.compressed.clear();
-        self.taken_pongs = 0;
-        self.pings = 0;
-        self.released = FrameCursor::at_border_in(self.unfinished.is_some());
-        self.exposed = self.released;
-    }
 }

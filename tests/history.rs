@@ -70,6 +70,10 @@ fn unlimited() -> Config {
     let mut config = config();
     config.max_frame_bytes = u64::MAX;
     config.max_message_bytes = u64::MAX;
+    if usize::BITS < 64 {
+        // No buffer holds such messages.
+        config.delivery = websocket_proto::Delivery::Chunks;
+    }
     config.max_fragments = u32::MAX;
     config
 }

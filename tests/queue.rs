@@ -485,6 +485,32 @@ fn is_writable_has_two_marks() {
 }
 
 #[test]
+fn a_pong_that_makes_the_queue_shorter_ends_congestion() {
+    // Every pair of lengths of the answer that waits and of the one that takes its place, at every low mark.
+    for role in ROLES {
+        for old in 0..20 {
+            for new in 0..20 {
+                let mask = if role == Role::Client { 4 } else { 0 };
+                for low in 0..30 {
+                    let mut config = config();
+                    config.max_queued_pongs = 1;
+                    config.high_water_bytes = low;
+                    config.low_water_bytes = low;
+                    let mut conn = open_with(role, config);
+                    for len in [old, new] {
+                        let mut input = to(role, 0x89, &vec![0; len]);
+                        assert!(conn.receive(&mut &mut input[..]).is_some());
+                    }
+                    assert_eq!(conn.outgoing_len(), 2 + mask + new as u64);
+                    assert_eq!(conn.is_congested(), conn.outgoing_len() > low);
+                    assert_eq!(conn.is_writable(), conn.outgoing_len() <= low);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_pong_that_was_written_makes_room_for_another() {
     // rfc6455-5.5.3-02, rfc6455-5.5.2-02
     for role in ROLES {

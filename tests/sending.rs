@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, Connection, Entropy, EntropyError, Event, Message, MessageKind, PreparedMessage, Role,
-    State, UsageError,
+    Accept, ClientRequest, Connection, Entropy, EntropyError, Event, Message, MessageKind,
+    PreparedMessage, Response, Role, State, UsageError,
 };
 
 /// Every frame has this key, so that bytes can be compared.
@@ -963,4 +963,98 @@ proptest! {
         prop_assert_eq!(control.len(), pings as usize);
         prop_assert_eq!(conn.buffered_amount(), 0);
     }
+}
+
+/// What the application says in the opening handshake, with `n` more bytes in it.
+type Opener = (&'static str, fn(&mut Connection, usize) -> Result<(), UsageError>);
+
+#[test]
+fn hard_cap_holds_for_requests_and_responses() {
+    let upgrade = |limit: u64| {
+        let mut config = config();
+        config.max_outgoing_bytes = limit;
+        let mut conn = connecting(Role::Server, config);
+        let mut request = REQUEST.to_vec();
+        assert!(matches!(conn.receive(&mut &mut request[..]), Some(Event::UpgradeRequest(_))));
+        conn
+    };
+    let plain = |limit: u64| {
+        let mut config = config();
+        config.max_outgoing_bytes = limit;
+        let mut conn = connecting(Role::Server, config);
+        let mut request = *b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert!(matches!(conn.receive(&mut &mut request[..]), Some(Event::PlainRequest(_))));
+        conn
+    };
+    let openers: [Opener; 5] = [
+        ("accept", |conn, n| conn.accept(&Accept::new().header("X", &"x".repeat(n)))),
+        ("reject", |conn, n| conn.reject(Response::new(403).body(vec![b'x'; n]))),
+        ("reject with a header", |conn, n| {
+            conn.reject(Response::new(403).header("X", "x".repeat(n)))
+        }),
+        ("respond", |conn, n| conn.respond(Response::new(200).body(vec![b'x'; n]))),
+        ("respond with a header", |conn, n| {
+            conn.respond(Response::new(200).header("X", "x".repeat(n)))
+        }),
+    ];
+    for (name, open) in openers {
+        let conn = |limit| match name.starts_with("respond") {
+            true => plain(limit),
+            false => upgrade(limit),
+        };
+        for n in [1, 100, 5000] {
+            // The handshake's own lines do not count.
+            let own = if name.contains("header") || name == "accept" { "X: \r\n".len() } else { 0 };
+            let own = (own + n) as u64;
+            for limit in [0, 1, own - 1, own, own + 1] {
+                let mut conn = conn(limit);
+                let result = open(&mut conn, n);
+                if limit >= own {
+                    assert_eq!(result, Ok(()), "{name}");
+                    assert!((own..own + 250).contains(&conn.outgoing_len()), "{name}");
+                    continue;
+                }
+                assert_eq!(result, Err(UsageError::BufferFull { needed: own, limit }), "{name}");
+                assert_eq!((conn.outgoing_len(), conn.wants_write()), (0, false), "{name}");
+                assert_eq!(conn.state(), State::Connecting);
+                assert_eq!(open(&mut conn, n), result, "the request of {name} still waits");
+            }
+        }
+    }
+}
+
+#[test]
+fn hard_cap_holds_for_a_clients_request() {
+    let connect = |limit: u64, n: usize| {
+        let mut config = config();
+        config.max_outgoing_bytes = limit;
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        Connection::client(&request.header("X", "x".repeat(n)).subprotocol("x".repeat(n)), config)
+    };
+    for n in [1, 100, 5000] {
+        // A header and a subprotocol.
+        let own = ("X: \r\n".len() + 2 * n) as u64;
+        connect(own, n).unwrap();
+        for limit in [0, 1, own - 1] {
+            let error = connect(limit, n).unwrap_err();
+            assert_eq!(error, UsageError::BufferFull { needed: own, limit });
+        }
+    }
+}
+
+#[test]
+fn gigabytes_of_headers_are_refused_before_they_are_written() {
+    // 256 times a text of 16 MiB are 4 GiB, which no length of 32 bits can say.
+    let text = "x".repeat(1 << 24);
+    let mut config = config();
+    config.max_outgoing_bytes = u64::MAX;
+    let mut conn = connecting(Role::Server, config.clone());
+    let mut request = REQUEST.to_vec();
+    assert!(conn.receive(&mut &mut request[..]).is_some());
+    let accept = (0..256).fold(Accept::new(), |accept, _| accept.header("X", &text));
+    let error = conn.accept(&accept).unwrap_err();
+    assert!(matches!(error, UsageError::BufferFull { needed: 0x1_0000_0000.., .. }), "{error:?}");
+    assert_eq!(conn.outgoing_len(), 0);
+    conn.accept(&Accept::new()).expect("the request still waits");
+    assert_eq!(conn.state(), State::Open);
 }

@@ -232,7 +232,7 @@ impl Connection {
 
     /// Inflates up to `room` bytes behind what is there of the message, but no more than one over the limit.
     fn inflate_step(&mut self, input: &[u8], room: usize) -> Step {
-        let limit = self.config.max_message_bytes;
+        let limit = self.max_message_bytes();
         let allowed = limit.saturating_sub(self.message.bytes).saturating_add(1);
         let room = usize::try_from(allowed).map_or(room, |allowed| allowed.min(room));
         let codec = self.codec.as_mut().expect("only what was negotiated is inflated");
@@ -253,7 +253,7 @@ impl Connection {
 
     /// The verdict on what a step has produced, in the order of the message's bytes: its text, its size, its coding.
     fn judge(&mut self, step: &Step, end: bool) -> Result<(), ProtocolError> {
-        let limit = self.config.max_message_bytes;
+        let limit = self.max_message_bytes();
         let too_big = self.message.bytes > limit;
         if too_big {
             let over = (self.message.bytes - limit) as usize;

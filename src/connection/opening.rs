@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Connection, Phase, Rare};
+use super::{Connection, Phase, Rare, at_most_a_buffer};
 use crate::Shared;
 #[cfg(feature = "deflate")]
 use crate::close::{CloseBody, CloseCode};
@@ -14,10 +14,8 @@ use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
+use crate::outgoing::MAX_HEAD_BYTES;
 use crate::state::Role;
-
-/// A response must be held in memory.
-const MAX_RESPONSE_BODY_BYTES: u64 = 1 << 31;
 
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
@@ -79,12 +77,15 @@ impl Connection {
     ///
     /// [`UsageError::Entropy`]; [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`],
     /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for
-    /// what was put into the request.
+    /// what was put into the request; [`UsageError::BufferFull`] if its headers and subprotocols have more
+    /// bytes than [`Config::max_outgoing_bytes`] or 2 GiB.
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
+        connection.check_head(request.own_len())?;
+        connection.config.entropy.begin();
         // RFC 6455 4.1: the nonce is random for each connection.
         let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
         connection.draw_close_key()?;
@@ -95,7 +96,7 @@ impl Connection {
         let mut handshake = None;
         connection.outgoing.push_head(|out| {
             handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
-            Ok::<(), UsageError>(())
+            Ok(())
         })?;
         let handshake = handshake.expect("without an error the request was written");
         connection.set_opening(Opening::Response(handshake));
@@ -110,14 +111,15 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`]; [`UsageError::SubprotocolNotOffered`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]. Nothing is queued then, and the request
-    /// still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
+    /// of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
         let Some(Opening::Upgrade(pending, extensions)) =
             self.rare.as_ref().map(|rare| &rare.opening)
         else {
             return Err(UsageError::NoRequestPending);
         };
+        self.check_head(accept.own_len())?;
         self.outgoing.push_head(|out| pending.accept(accept, extensions.response(), out))?;
         #[cfg(feature = "deflate")]
         {
@@ -139,8 +141,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for a body over
-    /// [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
+    /// and a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
@@ -162,11 +164,7 @@ impl Connection {
     }
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
-        let limit = self.config.max_outgoing_bytes.min(MAX_RESPONSE_BODY_BYTES);
-        let needed = response.body_len() as u64;
-        if needed > limit {
-            return Err(UsageError::BufferFull { needed, limit });
-        }
+        self.check_head(response.own_len())?;
         self.outgoing.push_head(|out| response.write(head_only, out))?;
         self.outgoing.note_end();
         self.end(Phase::Draining);
@@ -183,6 +181,16 @@ impl Connection {
         self.outgoing.note_end();
         self.end(Phase::Draining);
         self.rare().pending = Some(Closed::abnormal(cause));
+    }
+
+    /// Whether there is room for `own` bytes that the application puts into a request or response. It is asked before
+    /// any of them is written.
+    fn check_head(&self, own: u64) -> Result<(), UsageError> {
+        let limit = at_most_a_buffer(self.config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
+        match own <= limit {
+            true => Ok(()),
+            false => Err(UsageError::BufferFull { needed: own, limit }),
+        }
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
@@ -293,7 +301,7 @@ impl Connection {
 
     /// RFC 6455 4.2.2: what follows the request are frames, once it is accepted.
     fn keep_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        let limit = self.config.max_early_bytes;
+        let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
         let rare = self.rare();
         if input.len() > limit - rare.early.len() {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));

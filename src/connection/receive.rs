@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::mem;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, at_most_a_buffer};
 use crate::close::{self, CloseBody, CloseCode};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
@@ -328,6 +328,15 @@ impl Connection {
         Ok(header)
     }
 
+    /// [`Config::max_message_bytes`](crate::Config::max_message_bytes), as far as a message fits into one buffer.
+    #[inline]
+    pub(super) fn max_message_bytes(&self) -> u64 {
+        match self.config.delivery {
+            Delivery::Messages => at_most_a_buffer(self.config.max_message_bytes),
+            Delivery::Chunks => self.config.max_message_bytes,
+        }
+    }
+
     pub(super) fn rules(&self) -> Rules {
         let limit = self.config.max_fragments;
         #[cfg(feature = "deflate")]
@@ -340,7 +349,7 @@ impl Connection {
             message_open: Some(self.message.is_open()),
             fragments_exhausted: (self.message.fragments >= limit).then_some(limit),
             max_frame_bytes: self.config.max_frame_bytes,
-            max_message_bytes: self.config.max_message_bytes,
+            max_message_bytes: self.max_message_bytes(),
             message_bytes: self.message.bytes,
             message_compressed: self.message.compressed,
         }

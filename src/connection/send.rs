@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use super::{Connection, Phase};
+use super::{Connection, Phase, at_most_a_buffer};
 use crate::close::CloseBody;
 use crate::close::CloseCode;
 use crate::entropy::EntropyError;
@@ -75,7 +75,7 @@ impl Connection {
     #[inline]
     fn check_room_behind(&self, queued: u64, len: usize) -> Result<(), UsageError> {
         let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
-        let limit = self.config.max_outgoing_bytes;
+        let limit = at_most_a_buffer(self.config.max_outgoing_bytes);
         if needed > limit {
             return Err(UsageError::BufferFull { needed, limit });
         }
@@ -283,8 +283,13 @@ impl Connection {
             return Ok(());
         }
         let key = self.next_key()?;
+        let before = self.outgoing.len();
         self.outgoing.push_pong(payload, key, self.config.max_queued_pongs);
         self.note_queued();
+        // A short pong in the place of a long one.
+        if self.outgoing.len() < before {
+            self.note_released();
+        }
         Ok(())
     }
 
@@ -318,10 +323,18 @@ impl Connection {
             self.outgoing.blocked = true;
         }
     }
+
+    /// The queue has become shorter.
+    #[inline]
+    pub(super) fn note_released(&mut self) {
+        if self.outgoing.blocked && self.outgoing.len() <= self.config.low_water_bytes {
+            self.outgoing.blocked = false;
+        }
+    }
 }
 
-/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits (RFC 1951
-/// 3.2.6), a stored block has 5 bytes beside its own, and so has a flush.
+/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits (RFC
+/// 1951 3.2.6), a stored block has 5 bytes beside its own, and so has a flush.
 #[cfg(feature = "deflate")]
 fn most_compressed(len: usize) -> usize {
     len.saturating_add(len / 8).saturating_add(64)

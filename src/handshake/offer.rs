@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::response::{RESERVED_IN_UPGRADE, check_header, put_header, write_parts};
+use super::response::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
 use super::uri::{Uri, UriError};
 use super::{VERSION, extensions, fields, syntax};
 use crate::error::UsageError;
@@ -96,6 +96,13 @@ impl ClientRequest {
             has_origin |= is_origin;
         }
         Ok(())
+    }
+
+    /// Bytes of the application's headers and subprotocols.
+    pub(crate) fn own_len(&self) -> u64 {
+        let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
+        let subprotocols = self.subprotocols.iter().map(|name| name.len() as u64);
+        headers_len(headers) + subprotocols.sum::<u64>()
     }
 
     /// Writes the request, which was checked. `key` is base64; `offered` are the subprotocols, a comma list;

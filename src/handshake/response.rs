@@ -44,6 +44,11 @@ impl<'a> Accept<'a> {
         self
     }
 
+    /// Bytes of the application's headers.
+    pub(crate) fn own_len(&self) -> u64 {
+        headers_len(self.headers.iter().copied())
+    }
+
     /// Checks the headers.
     pub(super) fn check_headers(&self) -> Result<(), UsageError> {
         self.headers
@@ -100,6 +105,12 @@ pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]
     parts(&mut |part| len += part.len());
     out.reserve_exact(len);
     parts(&mut |part| out.extend_from_slice(part));
+}
+
+/// Bytes of these header lines. The same text may be borrowed many times, so that the sum can be more than memory.
+pub(super) fn headers_len<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> u64 {
+    let line = |(name, value): (&str, &[u8])| [name.len(), 4, value.len()].map(|part| part as u64);
+    headers.flat_map(line).fold(0, u64::saturating_add)
 }
 
 /// Puts one header line.
@@ -160,8 +171,10 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn body_len(&self) -> usize {
-        self.body.len()
+    /// Bytes of the application's headers and of the body.
+    pub(crate) fn own_len(&self) -> u64 {
+        let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
+        headers_len(headers).saturating_add(self.body.len() as u64)
     }
 
     /// Writes the whole response, without its body if `head_only`, or on an error nothing.

@@ -9,8 +9,8 @@ pub(super) struct FrameCursor {
     header_left: u8,
     is_data: bool,
     payload_left: u64,
-    /// The low four bits of the frame's first byte. 0 in bytes that are no frame, as a continuation has it: neither is a
-    /// control frame.
+    /// The low four bits of the frame's first byte. 0 in bytes that are no frame, as a continuation has it: neither is
+    /// a control frame.
     opcode: u8,
     /// The frame ends a message.
     fin: bool,

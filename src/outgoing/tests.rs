@@ -1,5 +1,5 @@
-//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside, in
-//! `tests/queue.rs`.
+//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside,
+//! in `tests/queue.rs`.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -114,8 +114,8 @@ impl Recorded {
     }
 }
 
-/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after it, with
-/// a ping after `ping` writes and `take` pieces moved out at a time.
+/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after
+/// it, with a ping after `ping` writes and `take` pieces moved out at a time.
 fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
     for key in [None, Some([1, 2, 3, 4])] {
         for before in BEFORE {
@@ -200,7 +200,7 @@ fn a_response_is_unwritten_until_its_last_byte_is_released() {
             let mut recorded = Recorded::new(None, Before::Nothing);
             let write = |out: &mut Vec<u8>| {
                 out.extend_from_slice(RESPONSE);
-                Ok::<(), ()>(())
+                Ok(())
             };
             recorded.queue.push_head(write).expect("it does not fail");
             recorded.queue.note_end();
@@ -229,4 +229,71 @@ fn what_is_given_up_neither_ends_nor_pings() {
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
     recorded.queue.advance_partly(2);
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
+}
+
+#[test]
+fn work_per_byte_is_constant_at_every_depth() {
+    // A queue that stays at one depth while as much is released as is queued: in turns of one size, or by many at a
+    // time.
+    for piece in [0, 14, 28, 62, 1000, 5000, 20_000] {
+        let frame_len = if piece < 126 { 2 } else { 4 } + piece;
+        // The first message decides at which capacities the tail arrives by doubling.
+        for first in [1, 40, 3600] {
+            for depth in (0..140_000).step_by(9999).chain((58_000..66_000).step_by(999)) {
+                for batch in [1, 7] {
+                    let mut queue = Outgoing::default();
+                    queue.push(BINARY, &alloc::vec![0; first], None);
+                    let payload = alloc::vec![0; piece];
+                    while queue.len() < depth {
+                        queue.push(
+                            BINARY,
+                            &payload[..piece.min((depth - queue.len()) as usize)],
+                            None,
+                        );
+                    }
+                    MOVED.set(0);
+                    let turns = 140_000 / (batch * frame_len.max(100)) + 3;
+                    for _ in 0..turns {
+                        (0..batch).for_each(|_| queue.push(BINARY, &payload, None));
+                        queue.advance((batch * frame_len).min(queue.len() as usize));
+                    }
+                    // Growing to its last size may move a buffer as often as that doubles.
+                    let bytes = turns * batch * frame_len;
+                    let most = 2 * bytes + 2 * RETIRE_BYTES;
+                    assert!(
+                        MOVED.get() <= most,
+                        "{piece} {first} {depth}: {} of {most}",
+                        MOVED.get()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn work_per_byte_is_constant_for_control_frames_too() {
+    for len in [0, 1, 50, 125] {
+        for depth in [100, 5000, 50_000] {
+            for step in [1, 2, 3, 100, 127, 1000] {
+                let mut queue = Outgoing::default();
+                let payload = alloc::vec![0; len];
+                while queue.len() < depth {
+                    queue.push_control(Opcode::Ping, &payload, None);
+                }
+                MOVED.set(0);
+                let mut bytes = 0;
+                for _ in 0..(100_000 / step).min(10_000) {
+                    queue.advance(step.min(queue.len() as usize));
+                    bytes += step;
+                    while queue.len() < depth {
+                        queue.push_control(Opcode::Ping, &payload, None);
+                        bytes += 2 + len;
+                    }
+                }
+                let most = 4 * bytes + 4 * depth as usize;
+                assert!(MOVED.get() <= most, "{len} {depth} {step}: {} of {most}", MOVED.get());
+            }
+        }
+    }
 }

@@ -44,6 +44,7 @@ const CASES: &[Case] = &[
     }),
     ("a_bomb", |n| frames(&frame(0xc2, &bomb(64 * n)), 1460)),
     ("queue_written_byte_by_byte", queue),
+    ("deep_queue_released_and_refilled", deep_queue),
 ];
 
 fn main() {
@@ -191,5 +192,20 @@ fn queue(n: usize) {
     }
     while conn.wants_write() {
         conn.advance(1);
+    }
+}
+
+/// A queue stays as deep as it is: each turn releases one small frame and queues another. A buffer that begins with the
+/// first message and grows by doubling is all but full at this depth.
+fn deep_queue(n: usize) {
+    let mut conn = Connection::from_upgrade(Role::Server, config()).expect("no entropy is needed");
+    let depth = n as u64 * 59_364 / 80_000;
+    conn.send("x").expect("the queue is not limited");
+    while conn.outgoing_len() + 16 <= depth {
+        conn.send(&[b'x'; 14]).expect("the queue is not limited");
+    }
+    for _ in 0..n / 16 {
+        conn.advance(16);
+        conn.send(&[b'x'; 14]).expect("the queue is not limited");
     }
 }

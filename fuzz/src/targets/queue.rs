@@ -148,7 +148,11 @@ struct Run {
     /// Bytes of the first held segment that are released.
     held_start: usize,
     fragments: Option<MessageKind>,
+    congested: bool,
 }
+
+/// Payload bytes that are shown with their header, if there are so many.
+const LEAD: usize = 1400;
 
 const SIZES: &[usize] = &[
     0, 1, 5, 20, 124, 125, 126, 127, 600, 4094, 4095, 4096, 4097, 5000, 16_383, 16_400, 65_535,
@@ -241,8 +245,17 @@ impl Run {
                 way => self.send_through(&payload(source.pick(SIZES)), way % 2 == 0, source),
             },
         };
+        let limit = self.conn.config().max_outgoing_bytes;
+        let is_queued = matches!(op % 14, 0..=7) && result.is_ok();
+        assert!(!is_queued || self.conn.outgoing_len() <= limit, "the hard cap is hard");
+        let (low, high) = (self.conn.config().low_water_bytes, self.conn.config().high_water_bytes);
+        // A Close alone congests nothing.
+        self.congested |=
+            matches!(op % 14, 0..=8) && result.is_ok() && self.conn.outgoing_len() > high;
+        self.congested |=
+            op % 14 == 13 && self.conn.state() == State::Open && self.conn.outgoing_len() > high;
+        self.congested &= self.conn.outgoing_len() > low;
         if let Err(error) = result {
-            let limit = self.conn.config().max_outgoing_bytes;
             match error {
                 UsageError::MessageUnfinished => assert!(self.fragments.is_some()),
                 UsageError::NotOpen(state) => {
@@ -316,6 +329,31 @@ impl Run {
         assert_eq!(self.conn.outgoing(), self.conn.outgoing_chunks().next().unwrap_or_default());
         assert!(self.conn.outgoing_chunks().all(|chunk| !chunk.is_empty()));
         assert_eq!(self.conn.wants_write(), unreleased.len() > self.model.taken);
+        assert_eq!(self.conn.is_congested(), self.congested);
+        self.check_leads();
+    }
+
+    /// Where the rest of a header is shown, the same piece has the front of its payload.
+    fn check_leads(&self) {
+        let begin = self.model.released + self.model.taken;
+        let ends: Vec<usize> = self
+            .conn
+            .outgoing_chunks()
+            .scan(begin, |end, chunk| {
+                *end += chunk.len();
+                Some(*end)
+            })
+            .collect();
+        let mut at = 0;
+        for frame in &self.model.frames {
+            let header_end = at + frame.header;
+            if header_end > begin {
+                let lead = (frame.bytes.len() - frame.header).min(LEAD);
+                let end = ends.iter().find(|end| **end > at.max(begin)).expect("it is shown");
+                assert!(*end >= header_end + lead, "{} bytes with a header", end - header_end);
+            }
+            at += frame.bytes.len();
+        }
     }
 }
 
@@ -328,6 +366,10 @@ pub fn queue(data: &[u8]) {
     let role = source.pick(&[Role::Server, Role::Client]);
     config.max_queued_pongs = source.pick(&[16, 0, 1, 2, 3, 255]);
     config.max_outgoing_bytes = source.pick(&[96 * 1024, 1000]);
+    (config.low_water_bytes, config.high_water_bytes) = match config.max_queued_pongs {
+        1 => (40, 40),
+        _ => (1000, 5000),
+    };
     let conn = Connection::from_upgrade(role, config).expect("the key cannot fail");
     let mut run = Run {
         conn,
@@ -335,6 +377,7 @@ pub fn queue(data: &[u8]) {
         held: VecDeque::new(),
         held_start: 0,
         fragments: None,
+        congested: false,
     };
     for n in 0..OPS {
         if source.is_empty() {
@@ -343,6 +386,7 @@ pub fn queue(data: &[u8]) {
         run.step(n, &mut source);
     }
     run.advance(run.conn.outgoing_len() as usize);
+    run.congested = false;
     run.check();
     assert_eq!((run.conn.outgoing_len(), run.conn.buffered_amount()), (0, 0));
 }
