@@ -1010,3 +1010,130 @@ fn end_of_the_connection_does_not_unsay_the_cause() {
         assert!(matches!(outcome.seen[0], Seen::Closed { cause: CloseCause::Protocol(_), .. }));
     }
 }
+
+/// Options with these offers, the first of them as the fields say it.
+fn offering(offers: &[DeflateParams]) -> Deflate {
+    let (first, rest) = offers.split_first().expect("one at least");
+    let mut options = options(
+        (first.server_no_context_takeover, first.client_no_context_takeover),
+        (first.server_max_window_bits, first.client_max_window_bits),
+    );
+    options.fallbacks = rest.to_vec();
+    options
+}
+
+const NOTHING_ASKED: DeflateParams = DeflateParams {
+    server_no_context_takeover: false,
+    client_no_context_takeover: false,
+    server_max_window_bits: 15,
+    client_max_window_bits: 15,
+};
+
+#[test]
+fn client_offers_alternatives_in_order() {
+    // rfc7692-5-02, rfc7692-5-04, rfc7692-7.1.2.1-01
+    assert_eq!(DeflateParams::default(), NOTHING_ASKED);
+    let small = params((false, false), (10, 15));
+    let anew = params((true, true), (7, 9));
+    let plain = "permessage-deflate; client_max_window_bits";
+    let small_text = "permessage-deflate; server_max_window_bits=10; client_max_window_bits";
+    let anew_text = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+        server_max_window_bits=9; client_max_window_bits=9";
+    for (offers, expected) in [
+        (&[NOTHING_ASKED][..], plain.to_string()),
+        (&[small, NOTHING_ASKED], format!("{small_text}, {plain}")),
+        (&[anew, small, NOTHING_ASKED], format!("{anew_text}, {small_text}, {plain}")),
+        (&[NOTHING_ASKED, anew], format!("{plain}, {anew_text}")),
+    ] {
+        let options = offering(offers);
+        assert_eq!(options.offer(), expected);
+        let request = drain(&mut connecting(Role::Client, client_config(Some(options.clone()))));
+        assert_eq!(extensions_of(&request), std::slice::from_ref(&expected));
+        let config = client_config(Some(options));
+        let request = ClientRequest::new("wss://example.com").expect("a valid URI");
+        let headers = request.extended_connect(&config).expect("a valid request");
+        assert!(headers.contains(&("sec-websocket-extensions".into(), expected.as_bytes().into())));
+    }
+}
+
+#[test]
+fn response_must_fit_one_of_the_offers() {
+    // rfc7692-5-14, rfc7692-5-16, rfc7692-7-11, rfc7692-7.1.1.1-02, rfc7692-7.1.2.1-05
+    let elements: Vec<(Read, String)> =
+        all_elements().into_iter().map(|element| (element, write(element))).collect();
+    let mut asked = Vec::new();
+    for no_takeover in [(false, false), (true, false), (true, true)] {
+        for bits in [(9, 15), (12, 9), (15, 15)] {
+            asked.push(params(no_takeover, bits));
+        }
+    }
+    let single: Vec<Deflate> = asked.iter().map(|offer| offering(&[*offer])).collect();
+    for (first, alone) in asked.iter().zip(&single) {
+        for (second, other) in asked.iter().zip(&single) {
+            let both = offering(&[*first, *second]);
+            let three = offering(&[*first, *first, *second]);
+            for (_, text) in &elements {
+                // What any of them allows is allowed, and comes to the same; nothing else is.
+                let by_itself = |options: &Deflate| options.agree(lines(&[text]));
+                let expected = by_itself(alone).or_else(|_| by_itself(other));
+                assert_eq!(by_itself(&both), expected, "{first:?} {second:?} {text}");
+                assert_eq!(by_itself(&three), expected, "{first:?} {second:?} {text}");
+            }
+        }
+    }
+    // Some of them through a whole client: what two offers allow together, but neither alone, fails.
+    let options = offering(&[params((true, false), (15, 15)), params((false, false), (10, 15))]);
+    let good = |no_takeover, bits| Ok(Some(params(no_takeover, bits)));
+    let failed = Err(HandshakeError::ExtensionParameters);
+    let twice = "permessage-deflate; server_no_context_takeover, permessage-deflate; server_max_window_bits=10";
+    for (text, expected) in [
+        ("permessage-deflate; server_no_context_takeover", good((true, false), (15, 15))),
+        ("permessage-deflate; server_max_window_bits=10", good((false, false), (10, 15))),
+        ("permessage-deflate; server_max_window_bits=9", good((false, false), (9, 15))),
+        ("permessage-deflate", failed.clone()),
+        ("permessage-deflate; server_max_window_bits=11", failed.clone()),
+        ("permessage-deflate; client_no_context_takeover", failed),
+        // One of them is accepted, not two.
+        (twice, Err(HandshakeError::ExtensionNotOffered)),
+    ] {
+        agrees(&options, &[text], expected);
+    }
+    let with_plain = offering(&[params((false, false), (10, 15)), NOTHING_ASKED]);
+    agrees(&with_plain, &["permessage-deflate"], Ok(Some(NOTHING_ASKED)));
+}
+
+#[test]
+fn server_that_cannot_keep_the_first_offer_takes_the_plain_one() {
+    // rfc7692-5-02, rfc7692-5-03, rfc7692-5-15, rfc7692-7-07, rfc7692-7.1.2.1-03
+    // A server of another library that cannot limit its window.
+    let client = || offering(&[params((false, false), (10, 10)), NOTHING_ASKED]);
+    let (mut conn, response) = asking(client_config(Some(client())), &["permessage-deflate"]);
+    assert_eq!(run(&mut conn, &[&response]).seen, [Seen::Open]);
+    assert_eq!(conn.deflate_params(), Some(NOTHING_ASKED));
+    // Ours takes the first, in which nothing is wrong; and the second if the first asks for too little.
+    for (offer, taken) in [
+        (client().offer(), (10, 10)),
+        (
+            client().offer().replace("server_max_window_bits=10", "server_max_window_bits=8"),
+            (15, 15),
+        ),
+        (client().offer().replace("=10", "=x"), (15, 15)),
+    ] {
+        let (_, agreed) = answered(Some(plain()), &[&offer]).expect("it is accepted");
+        let agreed = (agreed.server_max_window_bits, agreed.client_max_window_bits);
+        assert_eq!(agreed, taken, "{offer}");
+    }
+    // Both directions go on as agreed, the client's window as small as it wants it.
+    for server in [plain(), options((true, true), (15, 15))] {
+        let (mut client, mut server) = pair(Some(client()), Some(server));
+        assert_eq!(client.deflate_params(), server.deflate_params());
+        twice(&mut server, &mut client);
+        twice(&mut client, &mut server);
+    }
+    // Declined altogether, with and without the need for it.
+    let mut required = client();
+    required.required = true;
+    let (mut conn, response) = asking(client_config(Some(required)), &[]);
+    let missing = Seen::failed(HandshakeError::ExtensionMissing.into());
+    assert_eq!(run(&mut conn, &[&response]).seen, [missing]);
+}

@@ -401,3 +401,31 @@ fn each_subset_of_the_headers_of_a_response() {
     // Each once, Connection once or twice; in two orders and three cuts.
     assert_eq!(good, 2 * 2 * 3);
 }
+
+// rfc6455-4.2.1-01, rfc9110-6.2-01, rfc9110-15.2-01, rfc9112-3.2-02
+#[test]
+fn each_subset_of_the_headers_of_a_request_by_http_1_0() {
+    let headers =
+        ["Host: example.com", "Upgrade: websocket", "Connection: Upgrade", "Upgrade: h2c"];
+    for times in subsets(&headers) {
+        for method in ["GET", "OPTIONS"] {
+            for head in heads(&format!("{method} /x HTTP/1.0"), &headers, &times) {
+                for pieces in [vec![&head[..]], head.chunks(1).collect(), head.chunks(50).collect()]
+                {
+                    let mut conn = Connection::server(config());
+                    let outcome = run(&mut conn, &pieces);
+                    if times[1] == 0 {
+                        assert_eq!(outcome.seen, [Seen::Plain("/x".into())], "{times:?}");
+                        conn.respond(200).expect("it waits");
+                        let output = String::from_utf8(drain(&mut conn)).unwrap();
+                        assert!(output.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"));
+                    } else {
+                        let error = HandshakeError::HttpVersion { major: 1, minor: 0 };
+                        assert_eq!(outcome.seen, [Seen::failed(error.into())], "{times:?}");
+                        assert!(outcome.output.starts_with(b"HTTP/1.1 505 "), "{times:?}");
+                    }
+                }
+            }
+        }
+    }
+}

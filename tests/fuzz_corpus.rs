@@ -77,6 +77,12 @@ fn deflate() {
     replay("deflate", targets::deflate::deflate);
 }
 
+/// Its oracle is not here; its inputs are bytes like any others.
+#[test]
+fn differential_request() {
+    replay("differential_request", targets::handshake_request::handshake_request);
+}
+
 /// Its oracle is not here, but its inputs are those of `receive`.
 #[test]
 fn differential() {

@@ -1,10 +1,13 @@
 //! The fuzz targets: plain functions of bytes that panic if an invariant does not hold. Those of `targets` need no
-//! fuzzer and are replayed by the library's tests too; `differential` has another library as its oracle.
+//! fuzzer and are replayed by the library's tests too; `differential` and `differential_request` have another library as
+//! their oracle.
 
 mod differential;
+mod differential_request;
 mod targets;
 
 pub use differential::differential;
+pub use differential_request::differential_request;
 #[cfg(feature = "deflate")]
 pub use targets::deflate::deflate;
 pub use targets::frame_header::frame_header;

@@ -1,7 +1,9 @@
 //! How permessage-deflate is agreed on (RFC 7692 7.1): offers and responses as text, and what comes of them.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
+use core::iter;
 
 use super::Direction;
 use crate::handshake::HandshakeError;
@@ -37,6 +39,23 @@ pub struct Deflate {
     /// The client begins each message with an empty window. A client hints at it, a server asks for it.
     /// Default: `false`.
     pub client_no_context_takeover: bool,
+    /// What a client offers behind all that, the one that it likes best first (RFC 7692 5): a server takes the first offer
+    /// that it can keep, and one that cannot limit its window takes the plain offer, `DeflateParams::default()`
+    /// (RFC 7692 7.1.2.1). Its own window keeps to the fields above in any case. A server ignores it. Default: none.
+    ///
+    /// ```
+    /// use websocket_proto::{Deflate, DeflateParams};
+    ///
+    /// let mut deflate = Deflate::default();
+    /// deflate.server_max_window_bits = 10;
+    /// deflate.fallbacks = vec![DeflateParams::default()];
+    /// assert_eq!(
+    ///     deflate.offer(),
+    ///     "permessage-deflate; server_max_window_bits=10; client_max_window_bits, \
+    ///      permessage-deflate; client_max_window_bits"
+    /// );
+    /// ```
+    pub fallbacks: Vec<DeflateParams>,
     /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
     /// Default: `false`.
     pub required: bool,
@@ -54,12 +73,13 @@ impl Default for Deflate {
             client_max_window_bits: 15,
             server_no_context_takeover: false,
             client_no_context_takeover: false,
+            fallbacks: Vec::new(),
             required: false,
         }
     }
 }
 
-/// What the two ends have agreed on (RFC 7692 7.1).
+/// What the two ends have agreed on, or what a client offers (RFC 7692 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
 pub struct DeflateParams {
@@ -73,7 +93,50 @@ pub struct DeflateParams {
     pub client_max_window_bits: u8,
 }
 
+/// What is agreed on where nothing is asked for: the largest windows, kept from message to message.
+impl Default for DeflateParams {
+    fn default() -> Self {
+        DeflateParams {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        }
+    }
+}
+
 impl DeflateParams {
+    /// Writes it as one offer of a client, with windows brought into the range that can be had.
+    fn write_offer(&self, out: &mut String) {
+        out.push_str(NAME);
+        if self.server_no_context_takeover {
+            out.push_str("; server_no_context_takeover");
+        }
+        if self.client_no_context_takeover {
+            out.push_str("; client_no_context_takeover");
+        }
+        if let bits @ ..15 = own_bits(self.server_max_window_bits) {
+            write!(out, "; server_max_window_bits={bits}").expect("a String takes all");
+        }
+        // RFC 7692 7.1.2.2: it tells the server that it may limit us.
+        match own_bits(self.client_max_window_bits) {
+            15 => out.push_str("; client_max_window_bits"),
+            bits => write!(out, "; client_max_window_bits={bits}").expect("a String takes all"),
+        }
+    }
+
+    /// Whether a server that was offered this may answer so.
+    fn allows(&self, response: &Sent) -> bool {
+        // RFC 7692 7.1.1.1: what was asked for must be granted; 7.1.2.1: with the same or a smaller window.
+        let is_window_granted =
+            match (own_bits(self.server_max_window_bits), response.server_max_window_bits) {
+                (15, _) => true,
+                (asked, granted) => granted.is_some_and(|granted| granted <= asked),
+            };
+        is_window_granted
+            && (response.server_no_context_takeover || !self.server_no_context_takeover)
+    }
+
     pub(super) fn server(&self) -> Direction {
         Direction {
             window_bits: self.server_max_window_bits.clamp(8, 15),
@@ -130,6 +193,25 @@ impl Sent {
         }
         Some(sent)
     }
+
+    /// What a server's response comes to. RFC 7692 5: it alone says so, whichever offer was taken.
+    fn agreed(&self) -> Option<DeflateParams> {
+        Some(DeflateParams {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits.unwrap_or(15),
+            client_max_window_bits: match self.client_max_window_bits {
+                // RFC 7692 7.1.2.2: in a response it has a value.
+                Some(bits) => bits?,
+                None => 15,
+            },
+        })
+    }
+}
+
+/// Window bits of ours, brought into the range that can be had: raw DEFLATE cannot be written with 8.
+fn own_bits(bits: u8) -> u8 {
+    bits.clamp(9, 15)
 }
 
 /// RFC 7692 7.1.2: a decimal number from 8 to 15 without leading zeroes.
@@ -162,33 +244,33 @@ impl Deflate {
     }
 
     fn server_bits(&self) -> u8 {
-        self.server_max_window_bits.clamp(9, 15)
+        own_bits(self.server_max_window_bits)
     }
 
     fn client_bits(&self) -> u8 {
-        self.client_max_window_bits.clamp(9, 15)
+        own_bits(self.client_max_window_bits)
     }
 
-    /// A client's offer: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client)
+    /// What a client offers, in order.
+    fn offers(&self) -> impl Iterator<Item = DeflateParams> {
+        let first = DeflateParams {
+            server_no_context_takeover: self.server_no_context_takeover,
+            client_no_context_takeover: self.client_no_context_takeover,
+            server_max_window_bits: self.server_max_window_bits,
+            client_max_window_bits: self.client_max_window_bits,
+        };
+        iter::once(first).chain(self.fallbacks.iter().copied())
+    }
+
+    /// A client's offers: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client)
     /// sends it by itself; this is for a handshake done elsewhere.
     pub fn offer(&self) -> String {
-        let mut offer = String::from(NAME);
-        if self.server_no_context_takeover {
-            offer.push_str("; server_no_context_takeover");
-        }
-        if self.client_no_context_takeover {
-            offer.push_str("; client_no_context_takeover");
-        }
-        if self.server_bits() < 15 {
-            write!(offer, "; server_max_window_bits={}", self.server_bits())
-                .expect("a String takes all");
-        }
-        // RFC 7692 7.1.2.2: it tells the server that it may limit us.
-        match self.client_bits() {
-            15 => offer.push_str("; client_max_window_bits"),
-            bits => {
-                write!(offer, "; client_max_window_bits={bits}").expect("a String takes all");
+        let mut offer = String::new();
+        for params in self.offers() {
+            if !offer.is_empty() {
+                offer.push_str(", ");
             }
+            params.write_offer(&mut offer);
         }
         offer
     }
@@ -243,7 +325,7 @@ impl Deflate {
         Some((params, response))
     }
 
-    /// A client's judgement of the server's response to [`offer`](Deflate::offer), given the values of all its
+    /// A client's judgement of the server's response to [`offer`](Deflate::offer), which must fit one of the offers, given the values of all its
     /// `Sec-WebSocket-Extensions` lines; `None` if the extension was declined.
     /// [`Connection::client`](crate::Connection::client) does it by itself.
     ///
@@ -262,31 +344,11 @@ impl Deflate {
             if extension.name != NAME.as_bytes() || agreed.is_some() {
                 return Err(HandshakeError::ExtensionNotOffered);
             }
-            let params = Sent::read(&extension).and_then(|sent| self.agree_one(&sent));
+            let params = Sent::read(&extension)
+                .filter(|sent| self.offers().any(|offered| offered.allows(sent)))
+                .and_then(|sent| sent.agreed());
             agreed = Some(params.ok_or(HandshakeError::ExtensionParameters)?);
         }
         Ok(agreed)
-    }
-
-    fn agree_one(&self, response: &Sent) -> Option<DeflateParams> {
-        // RFC 7692 7.1.1.1: what was asked for must be granted; 7.1.2.1: with the same or a smaller window.
-        if self.server_no_context_takeover && !response.server_no_context_takeover {
-            return None;
-        }
-        let server_bits = match (self.server_bits(), response.server_max_window_bits) {
-            (15, bits) => bits.unwrap_or(15),
-            (asked, Some(bits)) if bits <= asked => bits,
-            _ => return None,
-        };
-        Some(DeflateParams {
-            server_no_context_takeover: response.server_no_context_takeover,
-            client_no_context_takeover: response.client_no_context_takeover,
-            server_max_window_bits: server_bits,
-            client_max_window_bits: match response.client_max_window_bits {
-                // RFC 7692 7.1.2.2: in a response it has a value.
-                Some(bits) => bits?,
-                None => 15,
-            },
-        })
     }
 }

@@ -256,6 +256,14 @@ fn limits_of_a_response() {
     run(&config, SAMPLE, Some(Err(HandshakeError::FirstLineTooLong { limit: 10 })));
     config = Config { max_headers: 3, ..Config::default() };
     run(&config, SAMPLE, Some(Err(HandshakeError::TooManyHeaders { limit: 3 })));
+    config.max_headers = usize::MAX;
+    let many =
+        SAMPLE.replace("Upgrade: websocket", &("a:\r\n".repeat(2000) + "Upgrade: websocket"));
+    assert_eq!(read_with(&config, &request, None, &[many.as_bytes()]).0, Some(Ok(())));
+    config.max_headers = 2003;
+    let limit = 2003;
+    let error = Some(Err(HandshakeError::TooManyHeaders { limit }));
+    assert_eq!(read_with(&config, &request, None, &[many.as_bytes()]).0, error);
 }
 
 #[test]

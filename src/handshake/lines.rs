@@ -13,7 +13,7 @@ use super::syntax::{len_from, token_len, trim, value_len};
 pub(super) struct RequestLine<'h> {
     pub(super) method: &'h str,
     /// UTF-8 without white space and control characters. That it is ASCII is checked where it matters.
-    pub(super) target: &'h str,
+    pub(super) target: &'h [u8],
     pub(super) version: HttpVersion,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn read_request_line(line: &[u8]) -> Result<RequestLine<'_>, Handshak
 }
 
 /// Method, target, and the numbers of the version.
-fn split_request_line(line: &[u8]) -> Option<(&str, &str, (u8, u8))> {
+fn split_request_line(line: &[u8]) -> Option<(&str, &[u8], (u8, u8))> {
     // RFC 9112 3: method, target and version with one space between them.
     let (method, rest) = line.split_at(token_len(line));
     let rest = rest.strip_prefix(b" ")?;
@@ -38,8 +38,8 @@ fn split_request_line(line: &[u8]) -> Option<(&str, &str, (u8, u8))> {
     if method.is_empty() || target.is_empty() {
         return None;
     }
-    let text = |bytes| core::str::from_utf8(bytes).ok();
-    Some((text(method)?, text(target)?, parse_version(version)?))
+    core::str::from_utf8(target).ok()?;
+    Some((core::str::from_utf8(method).ok()?, target, parse_version(version)?))
 }
 
 /// Reads a status line, CR LF included (RFC 9112 4), and returns the status.
@@ -103,12 +103,23 @@ pub(super) fn read_headers<'h>(
         if name.is_empty() {
             return Err(HandshakeError::InvalidHeaderName);
         }
-        // RFC 9110 5.5: no control character but a tab.
-        let (value, [b'\r', b'\n', behind @ ..]) = line.split_at(value_len(line)) else {
-            return Err(HandshakeError::InvalidHeaderValue);
+        // Most values have no tab.
+        let (value, behind) = match line.split_at(len_from::<b' '>(line)) {
+            (value, [b'\r', b'\n', behind @ ..]) => (value, behind),
+            _ => split_value(line)?,
         };
         fields.add(name, trim(value));
         rest = behind;
+    }
+}
+
+/// A value, and what is behind the end of its line.
+#[cold]
+fn split_value(line: &[u8]) -> Result<(&[u8], &[u8]), HandshakeError> {
+    // RFC 9110 5.5: no control character but a tab.
+    match line.split_at(value_len(line)) {
+        (value, [b'\r', b'\n', behind @ ..]) => Ok((value, behind)),
+        _ => Err(HandshakeError::InvalidHeaderValue),
     }
 }
 
@@ -158,7 +169,8 @@ mod tests {
             assert_eq!(ours.is_ok(), theirs, "{text:?}");
             if theirs {
                 let line = line.expect("a good line");
-                assert_eq!((Some(line.method), Some(line.target)), (request.method, request.path));
+                let target = request.path.map(str::as_bytes);
+                assert_eq!((Some(line.method), Some(line.target)), (request.method, target));
                 assert_eq!(request.version, Some(u8::from(line.version == HttpVersion::Http11)));
                 let headers = request.headers.iter().map(|header| (header.name, header.value));
                 assert_eq!(fields, Fields::gather(headers), "{text:?}");

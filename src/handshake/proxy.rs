@@ -170,12 +170,13 @@ mod tests {
 
     #[test]
     fn any_2xx_opens_the_tunnel_and_nothing_else_does() {
-        // rfc6455-4.1-10, rfc6455-4.1-13
+        // rfc6455-4.1-10, rfc6455-4.1-13, rfc9112-5.2-02
         for response in [
             "HTTP/1.1 200 Connection established\r\n\r\n",
             "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
             "HTTP/1.1 204\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nVia: 1.1 a,\r\n 1.1 b\r\n\r\n",
         ] {
             every_cut(response.as_bytes(), &Some(Ok(())), read);
         }

@@ -205,10 +205,10 @@ fn request_line(head: &[u8]) -> (&str, &str) {
 }
 
 /// Whether a request-target has a resource name (RFC 6455 4.2.1).
-pub(super) fn has_resource(target: &str) -> bool {
-    match target.as_bytes() {
-        [b'/', ..] => is_sendable(target.as_bytes()),
-        _ => split_target(target).is_some(),
+pub(super) fn has_resource(target: &[u8]) -> bool {
+    match target {
+        [b'/', ..] => is_sendable(target),
+        _ => core::str::from_utf8(target).ok().and_then(split_target).is_some(),
     }
 }
 

@@ -13,14 +13,13 @@ pub(super) fn read_request<'h>(
     input: &'h [u8],
     config: &Config,
     fields: &mut Fields<'h>,
-) -> Option<(&'h str, usize)> {
+) -> Option<(&'h [u8], usize)> {
     let rest = input.strip_prefix(b"GET ")?;
     // RFC 9112 3.2: a target is nothing but visible characters.
     let (target, rest) = rest.split_at(len_from::<b'!'>(rest));
     if target.is_empty() || !target.is_ascii() {
         return None;
     }
-    let target = core::str::from_utf8(target).ok()?;
     let rest = rest.strip_prefix(b" HTTP/1.1\r\n")?;
     let len = input.len() - read_headers(rest, config.max_headers, fields).ok()?.len();
     (len <= config.max_head_bytes).then_some((target, len))
@@ -97,7 +96,7 @@ mod tests {
             let mut request = httparse::Request::new(&mut slots);
             assert_eq!(request.parse(&text), Ok(httparse::Status::Complete(len)), "{text:?}");
             assert_eq!(
-                (request.method, request.path, request.version),
+                (request.method, request.path.map(str::as_bytes), request.version),
                 (Some("GET"), Some(target), Some(1))
             );
             assert_eq!(fields, fields_of(request.headers), "{text:?}");
@@ -131,7 +130,7 @@ mod tests {
             let config = Config { max_headers, max_head_bytes, ..Config::default() };
             read_request(REQUEST, &config, &mut Fields::default())
         };
-        assert_eq!(taken(8, len), Some(("/a?b", len)));
+        assert_eq!(taken(8, len), Some((&b"/a?b"[..], len)));
         assert_eq!(taken(7, len), None);
         assert_eq!(taken(8, len - 1), None);
     }

@@ -251,6 +251,7 @@ impl<'a> Arbitrary<'a> for Deflate {
             client_max_window_bits: u.int_in_range(7..=16)?,
             server_no_context_takeover: u.arbitrary()?,
             client_no_context_takeover: u.arbitrary()?,
+            fallbacks: alloc::vec::Vec::new(),
             required: u.arbitrary()?,
         })
     }

@@ -164,6 +164,8 @@ def subprotocol():
         ("one of two", ["other.example", "echo.example"], "echo.example"),
         ("none of two", ["other.example", "Echo.Example"], None),
         ("none offered", None, None),
+        # It sends the header, with nothing in it.
+        ("empty list", [], None),
     ):
         with check(name), open_at("/echo", subprotocols=offer) as ws:
             expect(ws.subprotocol, wanted)

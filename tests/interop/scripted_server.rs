@@ -88,7 +88,10 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
 fn handle(conn: &mut Connection, script: &mut Script, event: Event<'_>) -> Result<()> {
     match (event, script) {
         (Event::UpgradeRequest(request), script) => *script = begin(conn, &request)?,
-        (Event::PlainRequest(_), _) => conn.respond(404)?,
+        (Event::PlainRequest(request), _) => {
+            let line = format!("{} {} {}\n", request.method(), request.target(), request.version());
+            conn.respond(Response::new(200).body(line))?;
+        }
         (Event::Message(message), Script::Fragments) => send_fragments(conn, &message)?,
         (Event::Message(message), _) => conn.send(message)?,
         (Event::Pong(payload), Script::Ping(answered)) => {

@@ -129,7 +129,12 @@ pub fn handshake_response(data: &[u8]) {
     config.require_subprotocol = flags.next();
     #[cfg(feature = "deflate")]
     if deflate {
-        config.deflate = Some(super::deflate::options(source.byte()));
+        let byte = source.byte();
+        let mut options = super::deflate::options(byte);
+        if byte % 3 == 0 {
+            options.fallbacks.push(websocket_proto::DeflateParams::default());
+        }
+        config.deflate = Some(options);
     }
     let _ = deflate;
     config.max_head_bytes = source.pick(&[16 * 1024, 0, 1, 16, 150, 200, 1000]);

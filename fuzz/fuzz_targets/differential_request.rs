@@ -1,0 +1,4 @@
+//! Runs `src/differential_request.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::differential_request(data));

@@ -1,0 +1,124 @@
+//! Choices that a text leaves open and that only the byte shows at which something happens: what
+//! `tests/conformance/choices.md` says of them is so.
+
+mod util;
+
+use util::*;
+use websocket_proto::{Config, Connection, ProtocolError, Role, State};
+
+/// After how many of the bytes the connection is over, if they come one by one, and why.
+fn fails_after(mut conn: Connection, bytes: &[u8]) -> Option<(usize, Seen)> {
+    let mut log = Log::default();
+    for (at, byte) in bytes.iter().enumerate() {
+        feed(&mut conn, &[*byte], &mut log);
+        if conn.state() == State::Closed {
+            return Some((at + 1, log.seen.pop().expect("an end")));
+        }
+    }
+    None
+}
+
+#[test]
+fn answer_to_a_close_has_its_code_and_not_its_reason() {
+    // rfc6455-5.5.1-04, rfc6455-5.5.1-10
+    for reason in ["", "bye", &"r".repeat(123)] {
+        for code in [1000_u16, 1001, 1010, 4999] {
+            let body = [&code.to_be_bytes(), reason.as_bytes()].concat();
+            for role in ROLES {
+                let seen = Seen::closed(code, reason, websocket_proto::CloseCause::Peer);
+                let close = to(role, 0x88, &body);
+                let answer = [(0x88, &code.to_be_bytes()[..])];
+                in_every_cut(role, || open(role), &close, &[seen], &answer);
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_final_frame_is_judged_behind_its_key() {
+    // rfc6455-5.4-03, rfc6455-8.1-01
+    for config in [config(), chunks()] {
+        for role in ROLES {
+            // The text ends within a character, which the second byte of the last frame decides.
+            let begin = to(role, 0x01, b"a\xe2\x82");
+            let end = to(role, 0x80, b"");
+            let (after, seen) =
+                fails_after(open_with(role, config.clone()), &[&begin[..], &end].concat())
+                    .expect("it is no text");
+            let key = if role == Role::Server { 4 } else { 0 };
+            assert_eq!((after, end.len()), (begin.len() + 2 + key, 2 + key));
+            let failed = Seen::failed(ProtocolError::InvalidUtf8);
+            assert_eq!(seen, failed, "{role:?}");
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod deflate {
+    use super::*;
+    use websocket_proto::{Deflate, DeflateParams};
+
+    fn compressed(role: Role, mut config: Config) -> Connection {
+        config.deflate = Some(Deflate::default());
+        let params = DeflateParams::default();
+        Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+    }
+
+    #[test]
+    fn empty_compressed_message_is_judged_behind_its_key() {
+        // rfc7692-7.2.3.6-01
+        for config in [config(), chunks()] {
+            for role in ROLES {
+                for (begin, end) in
+                    [(vec![], to(role, 0xc1, b"")), (to(role, 0x41, b"\xf2"), to(role, 0x80, b""))]
+                {
+                    let bytes = [&begin[..], &end].concat();
+                    let (after, seen) = fails_after(compressed(role, config.clone()), &bytes)
+                        .expect("it does not end with its message");
+                    assert_eq!(after, bytes.len(), "{role:?}");
+                    let failed = Seen::failed(ProtocolError::InvalidDeflate);
+                    assert_eq!(seen, failed, "{role:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fault_of_deflate_is_seen_when_its_field_is_complete() {
+        // rfc7692-7.2.2-01
+        // What of a payload decides that it is no DEFLATE, and after how many of its bytes that is seen.
+        for (payload, decided, seen) in [
+            // A block of the reserved type.
+            (&b"\x06xx"[..], 1, 1),
+            // A distance of 1 with nothing before it.
+            (b"\x03\x02xx", 2, 2),
+            // The complement of a stored block's length: its first byte is wrong, its second one.
+            (b"\x00\x05\x00\x00\xffx", 4, 5),
+            (b"\x00\x05\x00\xfa\x00x", 5, 5),
+            // 287 lengths for literals, 31 for distances: of 14 bits that are read at once.
+            (b"\xf4\x00\x00x", 1, 3),
+            (b"\x04\x1e\x00x", 2, 3),
+            // The first length repeats the one before it: how often is read first.
+            (b"\x9c\x1a\xb7\x9e\x98\xbc\xbd\xccx", 7, 8),
+        ] {
+            assert!((decided..decided + 3).contains(&seen), "two bytes late at most");
+            for role in ROLES {
+                for config in [config(), chunks()] {
+                    let frame = to(role, 0x42, payload);
+                    let header = frame.len() - payload.len();
+                    let conn = || compressed(role, config.clone());
+                    let (after, end) = fails_after(conn(), &frame).expect("it is no DEFLATE");
+                    assert_eq!(after, header + seen, "{role:?} {payload:02x?}");
+                    assert_eq!(end, Seen::failed(ProtocolError::InvalidDeflate));
+                    // In one read the same byte decides.
+                    let mut log = Log::default();
+                    let mut whole = conn();
+                    feed(&mut whole, &frame[..after - 1], &mut log);
+                    assert_eq!(whole.state(), State::Open, "{role:?} {payload:02x?}");
+                    feed(&mut whole, &frame[after - 1..after], &mut log);
+                    assert_eq!(whole.state(), State::Closed, "{role:?} {payload:02x?}");
+                }
+            }
+        }
+    }
+}
