@@ -1,12 +1,17 @@
 //! The lines of a head (RFC 9112 3, 4, 5): which request lines, status lines and header lines are well-formed, and their
-//! parts. Where a head ends is found by `head.rs`; what the lines mean is left to the rules of each role.
-//!
-//! A line is read in one pass, and nothing is stored of it: any number of lines takes no memory.
+//! parts. `httparse` judges them; what it tolerates and RFC 9112 does not is refused by `head.rs`, which also finds where
+//! a head ends. What the lines mean is left to the rules of each role.
+
+use alloc::vec;
+
+use httparse::{EMPTY_HEADER, Request, Response, Status};
 
 use super::error::HandshakeError;
 use super::fields::Fields;
 use super::request::HttpVersion;
-use super::syntax::{len_from, token_len, trim, value_len};
+
+/// Header lines for which there is room on the stack: 512 bytes.
+const FEW_LINES: usize = 16;
 
 /// The parts of a request line (RFC 9112 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,52 +24,38 @@ pub(super) struct RequestLine<'h> {
 
 /// Reads a request line, CR LF included. Of the versions that look so, 1.0 and 1.1 exist (RFC 9112 2.3).
 pub(super) fn read_request_line(line: &[u8]) -> Result<RequestLine<'_>, HandshakeError> {
-    let (method, target, version) = split_request_line(line).ok_or(HandshakeError::RequestLine)?;
-    let version = match version {
-        (1, 0) => HttpVersion::Http10,
-        (1, 1) => HttpVersion::Http11,
-        (major, minor) => return Err(HandshakeError::HttpVersion { major, minor }),
-    };
-    Ok(RequestLine { method, target, version })
-}
-
-/// Method, target, and the numbers of the version.
-fn split_request_line(line: &[u8]) -> Option<(&str, &[u8], (u8, u8))> {
-    // RFC 9112 3: method, target and version with one space between them.
-    let (method, rest) = line.split_at(token_len(line));
-    let rest = rest.strip_prefix(b" ")?;
-    let (target, rest) = rest.split_at(len_from::<b'!'>(rest));
-    let version = rest.strip_prefix(b" ")?.strip_suffix(b"\r\n")?;
-    if method.is_empty() || target.is_empty() {
-        return None;
+    let mut request = Request::new(&mut []);
+    let parsed = request.parse(line);
+    match (parsed, request.method, request.path, request.version) {
+        (Ok(_), Some(method), Some(target), Some(version @ (0 | 1))) => {
+            let version = if version == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
+            Ok(RequestLine { method, target: target.as_bytes(), version })
+        }
+        (Err(httparse::Error::Version), ..) => {
+            let word =
+                line.strip_suffix(b"\r\n").and_then(|line| line.rsplit(|b| *b == b' ').next());
+            Err(match word.and_then(parse_version) {
+                Some((1, 0 | 1)) | None => HandshakeError::RequestLine,
+                Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
+            })
+        }
+        _ => Err(HandshakeError::RequestLine),
     }
-    core::str::from_utf8(target).ok()?;
-    Some((core::str::from_utf8(method).ok()?, target, parse_version(version)?))
 }
 
 /// Reads a status line, CR LF included (RFC 9112 4), and returns the status.
 pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
-    let (version, rest) = line.split_at(line.len().min("HTTP/1.1".len()));
-    match (parse_version(version), parse_status(rest)) {
-        (Some((1, 1)), Some(status @ 100..)) => Ok(status),
+    let mut response = Response::new(&mut []);
+    let parsed = response.parse(line);
+    match (parsed, response.version, response.code) {
+        (Ok(_), Some(1), Some(status @ 100..)) => Ok(status),
         // RFC 6455 4.1: an upgrade is HTTP/1.1. A proxy, or a refusal, may speak HTTP/1.0, which has no 1xx.
-        (Some((1, 0)), Some(status @ 200..)) => Ok(status),
-        (Some((1, 1)) | None, _) => Err(HandshakeError::StatusLine),
-        // A longer word is no version.
-        (Some(_), _) if !rest.starts_with(b" ") => Err(HandshakeError::StatusLine),
-        (Some((major, minor)), _) => Err(HandshakeError::HttpVersion { major, minor }),
+        (Ok(_), Some(0), Some(status @ 200..)) => Ok(status),
+        _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_version) {
+            Some((1, 1)) | None => HandshakeError::StatusLine,
+            Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
+        }),
     }
-}
-
-/// Reads what is behind the version: three digits, and a reason, whose space may be missing with it.
-fn parse_status(rest: &[u8]) -> Option<u16> {
-    let [b' ', digits @ .., b'\r', b'\n'] = rest else { return None };
-    let (digits, reason) = digits.split_first_chunk::<3>()?;
-    let is_reason = matches!(reason, [] | [b' ', ..]);
-    if !is_reason || value_len(reason) < reason.len() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(digits.iter().fold(0, |all, digit| 10 * all + u16::from(digit - b'0')))
 }
 
 /// The numbers of `HTTP/1.1` (RFC 9112 2.3).
@@ -79,48 +70,37 @@ fn parse_version(word: &[u8]) -> Option<(u8, u8)> {
     }
 }
 
-/// Reads header lines to the blank line (RFC 9112 5), `limit` of them at most, gathers what matters, and returns what
-/// is behind. A line that is cut off is an error like one that is malformed.
-#[inline]
-pub(super) fn read_headers<'h>(
-    mut rest: &'h [u8],
-    limit: usize,
-    fields: &mut Fields<'h>,
-) -> Result<&'h [u8], HandshakeError> {
-    let mut left = limit;
-    loop {
-        if let [b'\r', b'\n', behind @ ..] = rest {
-            return Ok(behind);
+/// Reads header lines, `limit` of them at most, with the blank line that ends them (RFC 9112 5), and gathers what
+/// matters. The parser's table has a slot of 32 bytes for each line that is there, not for each that is allowed, and is
+/// on the heap for a head of many lines.
+pub(super) fn read_headers(lines: &[u8], limit: usize) -> Result<Fields<'_>, HandshakeError> {
+    // The blank line needs no slot.
+    let count = lines.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
+    let needed = count.min(limit);
+    let mut few = [EMPTY_HEADER; FEW_LINES];
+    let mut many = vec![];
+    let slots = match few.get_mut(..needed) {
+        Some(few) => few,
+        None => {
+            many.resize(needed, EMPTY_HEADER);
+            &mut many[..]
         }
-        if left == 0 {
-            return Err(HandshakeError::TooManyHeaders { limit });
+    };
+    let error = match httparse::parse_headers(lines, slots) {
+        Ok(Status::Complete((_, headers))) => {
+            let headers = headers.iter().map(|header| (header.name, header.value));
+            return Ok(Fields::gather(headers));
         }
-        left -= 1;
-        // RFC 9112 5.1: no white space before the colon, nor, by 5.2, before the name.
-        let (name, [b':', line @ ..]) = rest.split_at(token_len(rest)) else {
-            return Err(HandshakeError::InvalidHeaderName);
-        };
-        if name.is_empty() {
-            return Err(HandshakeError::InvalidHeaderName);
-        }
-        // Most values have no tab.
-        let (value, behind) = match line.split_at(len_from::<b' '>(line)) {
-            (value, [b'\r', b'\n', behind @ ..]) => (value, behind),
-            _ => split_value(line)?,
-        };
-        fields.add(name, trim(value));
-        rest = behind;
-    }
-}
-
-/// A value, and what is behind the end of its line.
-#[cold]
-fn split_value(line: &[u8]) -> Result<(&[u8], &[u8]), HandshakeError> {
-    // RFC 9110 5.5: no control character but a tab.
-    match line.split_at(value_len(line)) {
-        (value, [b'\r', b'\n', behind @ ..]) => Ok((value, behind)),
-        _ => Err(HandshakeError::InvalidHeaderValue),
-    }
+        Ok(Status::Partial) => httparse::Error::HeaderName,
+        Err(error) => error,
+    };
+    // The line that is one too many is not judged.
+    let is_full = slots.last().is_none_or(|last| !last.name.is_empty());
+    Err(match error {
+        _ if count > limit && is_full => HandshakeError::TooManyHeaders { limit },
+        httparse::Error::HeaderValue => HandshakeError::InvalidHeaderValue,
+        _ => HandshakeError::InvalidHeaderName,
+    })
 }
 
 #[cfg(test)]
@@ -153,57 +133,90 @@ mod tests {
         lines.iter().all(|line| line.ends_with(b"\r\n")) && blank == Some(lines.len() - 1)
     }
 
+    fn is_token(text: &[u8]) -> bool {
+        let is_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        !text.is_empty() && text.iter().all(is_token)
+    }
+
+    /// RFC 9110 5.5: no control character but a tab.
+    fn is_value(text: &[u8]) -> bool {
+        text.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+    }
+
+    /// What the grammar says of header lines, read in the simplest way.
+    fn are_header_lines(lines: &[u8]) -> bool {
+        let lines = lines.strip_suffix(b"\r\n").expect("the blank line");
+        let good = |line: &[u8]| {
+            let line = line.strip_suffix(b"\r\n").expect("whole lines");
+            let colon = line.iter().position(|&byte| byte == b':');
+            colon.is_some_and(|colon| is_token(&line[..colon]) && is_value(&line[colon + 1..]))
+        };
+        lines.split_inclusive(|&byte| byte == b'\n').all(good)
+    }
+
+    /// The same of a request line.
+    fn is_request_line(line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\r\n").expect("a whole line");
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let [method, target, version] = words[..] else { return false };
+        let is_target = !target.is_empty() && target.iter().all(|&b| b > b' ' && b != 0x7f);
+        let is_version = matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
+        is_token(method) && is_target && str::from_utf8(target).is_ok() && is_version
+    }
+
+    /// The same of a status line; HTTP/1.0 has no 1xx, and below 100 there is no status.
+    fn is_status_line(line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\r\n").expect("a whole line");
+        let Some((version, rest)) = line.split_at_checked(9) else { return false };
+        let Some((digits, reason)) = rest.split_at_checked(3) else { return false };
+        let least = match version {
+            b"HTTP/1.1 " => b'1',
+            b"HTTP/1.0 " => b'2',
+            _ => return false,
+        };
+        let is_reason = matches!(reason, [] | [b' ', ..]) && is_value(reason);
+        is_reason && digits.iter().all(u8::is_ascii_digit) && digits[0] >= least
+    }
+
     #[test]
-    fn heads_are_good_or_bad_as_httparse_says() {
+    fn lines_are_good_or_bad_as_the_grammar_says() {
         // rfc9112-3-01, rfc9112-4-01, rfc9112-5.1-01, rfc9110-5.1-01, 5.5-01, 5.5-02, 5.5-03
-        let mut verdicts = [0; 2];
-        for text in neighbours(REQUEST).filter(|text| is_whole(text) && text[0] != b'\r') {
-            let mut slots = [httparse::EMPTY_HEADER; 16];
-            let mut request = httparse::Request::new(&mut slots);
-            let theirs = request.parse(&text).is_ok_and(|status| status.is_complete());
-            let first = text.iter().position(|&byte| byte == b'\n').expect("a line") + 1;
-            let line = read_request_line(&text[..first]);
-            let mut fields = Fields::default();
-            let ours = line.clone().and_then(|_| read_headers(&text[first..], 16, &mut fields));
-            verdicts[usize::from(theirs)] += 1;
-            assert_eq!(ours.is_ok(), theirs, "{text:?}");
-            if theirs {
-                let line = line.expect("a good line");
-                let target = request.path.map(str::as_bytes);
-                assert_eq!((Some(line.method), Some(line.target)), (request.method, target));
-                assert_eq!(request.version, Some(u8::from(line.version == HttpVersion::Http11)));
-                let headers = request.headers.iter().map(|header| (header.name, header.value));
-                assert_eq!(fields, Fields::gather(headers), "{text:?}");
-                assert_eq!(ours, Ok(&[][..]));
+        type Line = (&'static [u8], fn(&[u8]) -> bool, fn(&[u8]) -> bool);
+        let heads: [Line; 2] = [
+            (REQUEST, |line| read_request_line(line).is_ok(), is_request_line),
+            (RESPONSE, |line| read_status_line(line).is_ok(), is_status_line),
+        ];
+        for (head, read_line, is_line) in heads {
+            let mut verdicts = [0; 2];
+            for text in neighbours(head).filter(|text| is_whole(text) && text[0] != b'\r') {
+                let first = text.iter().position(|&byte| byte == b'\n').expect("a line") + 1;
+                let (line, lines) = text.split_at(first);
+                assert_eq!(read_line(line), is_line(line), "{text:?}");
+                let fields = read_headers(lines, 16);
+                assert_eq!(fields.is_ok(), are_header_lines(lines), "{text:?}");
+                verdicts[usize::from(read_line(line) && fields.is_ok())] += 1;
             }
+            assert!(verdicts.iter().all(|&count| count > 1000), "{verdicts:?}");
         }
-        assert!(verdicts.iter().all(|&count| count > 3000), "{verdicts:?}");
-        let mut verdicts = [0; 2];
-        for text in neighbours(RESPONSE).filter(|text| is_whole(text) && text[0] != b'\r') {
-            let mut slots = [httparse::EMPTY_HEADER; 16];
-            let mut response = httparse::Response::new(&mut slots);
-            let theirs = response.parse(&text).is_ok_and(|status| status.is_complete());
-            let first = text.iter().position(|&byte| byte == b'\n').expect("a line") + 1;
-            let mut fields = Fields::default();
-            let ours = read_status_line(&text[..first])
-                .and_then(|status| Ok((status, read_headers(&text[first..], 16, &mut fields)?)));
-            // Below 100 there is no status, and HTTP/1.0 has no 1xx.
-            let is_status = match (response.version, response.code) {
-                (Some(0), code) => code >= Some(200),
-                (_, code) => code >= Some(100),
-            };
-            verdicts[usize::from(theirs)] += 1;
-            assert_eq!(ours.is_ok(), theirs && is_status, "{text:?}");
-            if let Ok((status, _)) = ours {
-                assert_eq!(Some(status), response.code, "{text:?}");
+    }
+
+    #[test]
+    fn any_number_of_lines_is_read() {
+        for lines in [0, 1, FEW_LINES - 1, FEW_LINES, FEW_LINES + 1, 5000] {
+            let text = ["a:\r\n".repeat(lines), "Host: h\r\n\r\n".into()].concat();
+            for limit in [lines + 1, lines + 2, usize::MAX] {
+                let fields = read_headers(text.as_bytes(), limit).expect("no more than the limit");
+                assert_eq!(fields.host, super::super::fields::Single::Once(b"h"), "{lines}");
             }
+            let error = Err(E::TooManyHeaders { limit: lines });
+            assert_eq!(read_headers(text.as_bytes(), lines), error);
         }
-        assert!(verdicts.iter().all(|&count| count > 1000), "{verdicts:?}");
     }
 
     #[test]
     fn lines_have_their_own_errors() {
-        let headers = |text: &[u8]| read_headers(text, 2, &mut Fields::default()).err();
+        let headers = |text: &[u8]| read_headers(text, 2).err();
         for (text, error) in [
             (&b"\r\n"[..], None),
             (b"a:\r\nb: c\r\n\r\n", None),

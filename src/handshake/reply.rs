@@ -125,7 +125,6 @@ fn read_reply(
 ) -> Result<(u16, Verdict), HandshakeError> {
     let (line, headers) = divide_line(head);
     let status = read_status_line(line)?;
-    let mut fields = Fields::default();
-    read_headers(headers, config.max_headers, &mut fields)?;
+    let fields = read_headers(headers, config.max_headers)?;
     Ok((status, judge(status, &fields, head)))
 }

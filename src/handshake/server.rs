@@ -97,9 +97,7 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
     let (line, headers) = divide_line(head);
     let line = read_request_line(line)?;
-    let mut fields = Fields::default();
-    read_headers(headers, config.max_headers, &mut fields)?;
-    judge(head, &line, &fields)
+    judge(head, &line, &read_headers(headers, config.max_headers)?)
 }
 
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.

@@ -1,10 +1,9 @@
 //! The short way through a head of the usual shape that lies whole in the input: one pass, which checks every byte and
-//! gathers the headers that matter. All that it does not take is left to `head.rs` and `lines.rs`, with the decision
-//! what is wrong.
+//! gathers the headers that matter. It takes a part of what `httparse` takes, and sees the same in it. All that it does
+//! not take is left to `head.rs` and `lines.rs`, with the decision what is wrong.
 
 use super::fields::Fields;
-use super::lines::read_headers;
-use super::syntax::len_from;
+use super::syntax::{len_from, token_len, trim};
 use crate::config::Config;
 
 /// Reads a GET over HTTP/1.1, and returns its target and the length of the head.
@@ -21,7 +20,7 @@ pub(super) fn read_request<'h>(
         return None;
     }
     let rest = rest.strip_prefix(b" HTTP/1.1\r\n")?;
-    let len = input.len() - read_headers(rest, config.max_headers, fields).ok()?.len();
+    let len = input.len() - read_headers(rest, config.max_headers, fields)?.len();
     (len <= config.max_head_bytes).then_some((target, len))
 }
 
@@ -39,8 +38,28 @@ pub(super) fn read_response<'h>(
     };
     let status = [a, b, c].iter().fold(0, |all, &digit| 10 * all + u16::from(digit - b'0'));
     let (_reason, rest) = read_line(rest)?;
-    let len = input.len() - read_headers(rest, config.max_headers, fields).ok()?.len();
+    let len = input.len() - read_headers(rest, config.max_headers, fields)?.len();
     (len <= config.max_head_bytes).then_some((status, len))
+}
+
+/// Reads header lines to the blank line (RFC 9112 5), `limit` of them at most, and returns what is behind it.
+#[inline]
+fn read_headers<'h>(mut rest: &'h [u8], limit: usize, fields: &mut Fields<'h>) -> Option<&'h [u8]> {
+    let mut left = limit;
+    loop {
+        if let [b'\r', b'\n', behind @ ..] = rest {
+            return Some(behind);
+        }
+        left = left.checked_sub(1)?;
+        // RFC 9112 5.1: no white space before the colon.
+        let (name, [b':', line @ ..]) = rest.split_at(token_len(rest)) else { return None };
+        if name.is_empty() {
+            return None;
+        }
+        let (value, behind) = read_line(line)?;
+        fields.add(name, trim(value));
+        rest = behind;
+    }
 }
 
 /// Divides what is before the CR LF from what is behind it. A line with a control character, be it a tab, is not taken.
