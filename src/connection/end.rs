@@ -166,7 +166,7 @@ impl Connection {
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
         let code = code.into();
         let body = CloseBody::new(code, reason)?;
-        if code == CloseCode::EXTENSION_REQUIRED && self.role == Role::Server {
+        if !code.is_sendable_by(self.role) {
             return Err(UsageError::CloseCodeNotSendable(code));
         }
         self.start_close(&body);
