@@ -152,10 +152,9 @@ impl Connection {
         let len = message.payload().len();
         self.check_send(len)?;
         let key = self.next_key()?;
-        let level = self.config.deflate.as_ref().map_or(6, |options| options.allowed_level());
         let codec = self.codec.as_mut().expect("only what was negotiated is compressed");
         codec.used = true;
-        let frame = message.compressed(codec.deflater.window_bits(), level);
+        let frame = message.compressed(codec.deflater.window_bits());
         codec.deflater.forget();
         match key {
             None => self.outgoing.push_shared_compressed(frame.bytes(), len as u64),
@@ -265,7 +264,7 @@ impl Connection {
         if too_big {
             return Err(ProtocolError::MessageTooBig { len: limit.saturating_add(1), limit });
         }
-        step.verdict.map_err(|_| ProtocolError::InvalidDeflate)
+        step.verdict.map_err(ProtocolError::from)
     }
 
     fn inflate_message(
@@ -286,7 +285,7 @@ impl Connection {
         if !end {
             return Ok(None);
         }
-        self.codec_mut().inflater.end_message().map_err(|_| ProtocolError::InvalidDeflate)?;
+        self.codec_mut().inflater.end_message()?;
         self.message.take_inflated().map(Some).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
     }
 

@@ -251,6 +251,7 @@ impl<'a> Arbitrary<'a> for Deflate {
             server_no_context_takeover: u.arbitrary()?,
             client_no_context_takeover: u.arbitrary()?,
             required: u.arbitrary()?,
+            ..Deflate::default()
         })
     }
 
