@@ -30,6 +30,8 @@ pub(crate) struct Assembler {
     pub(crate) draining: bool,
     /// The inflater has taken all of the message.
     pub(crate) finishing: bool,
+    /// The memory of `buf` is what the caller has given back, if there is any.
+    recycled: bool,
 }
 
 impl Assembler {
@@ -93,6 +95,7 @@ impl Assembler {
             true => Message::Text(Cow::Owned(self.buf.take_string())),
             false => Message::Binary(Cow::Owned(self.buf.take_bytes())),
         };
+        self.recycled = false;
         self.finish();
         Ok(Some(message))
     }
@@ -101,6 +104,7 @@ impl Assembler {
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
             self.buf.adopt(bytes);
+            self.recycled = true;
         }
     }
 
@@ -108,6 +112,7 @@ impl Assembler {
     pub(crate) fn release(&mut self) {
         if !self.is_open() {
             self.buf.adopt(Vec::new());
+            self.recycled = false;
         }
     }
 
@@ -191,8 +196,12 @@ impl Assembler {
         self.kind() == MessageKind::Text
     }
 
-    /// The message that was inflated, which is complete.
+    /// The message that was inflated, which is complete. Its size was not known before: what it does not need of the
+    /// memory is freed.
     pub(crate) fn take_inflated(&mut self) -> Result<Message<'static>, InvalidUtf8> {
+        if !core::mem::take(&mut self.recycled) {
+            self.buf.shrink();
+        }
         let message = match self.kind() {
             MessageKind::Text => {
                 self.buf.check_utf8(true)?;

@@ -1,7 +1,6 @@
 //! Messages through the codecs (RFC 7692 6): which are compressed, how a compressed one becomes events, and that the
 //! limits hold while it inflates.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -84,17 +83,11 @@ impl Connection {
         }
     }
 
-    /// An owned payload's memory serves the next message that is received.
     pub(super) fn send_compressed(&mut self, message: Message<'_>) -> Result<(), UsageError> {
         let first = prepared::first_byte(message.kind()) | RSV1;
         let payload = message.into_payload();
         self.check_send(payload.len())?;
-        self.push_compressed(first, &payload, Some(payload.len() as u64))?;
-        match payload {
-            Cow::Owned(bytes) if bytes.capacity() <= SPARE_BYTES => self.message.recycle(bytes),
-            _ => {}
-        }
-        Ok(())
+        self.push_compressed(first, &payload, Some(payload.len() as u64))
     }
 
     /// Queues a frame with `payload` compressed; `message` is the size of the message, if the frame ends it.
