@@ -28,12 +28,23 @@ pub(crate) struct Assembler {
     pub(crate) compressed: bool,
     /// What has arrived is not here, but in the caller's [`ReadBuffer`](crate::ReadBuffer).
     pub(crate) held: bool,
-    /// The inflater may hold more of what it has taken.
-    pub(crate) draining: bool,
-    /// The inflater has taken all of the message.
-    pub(crate) finishing: bool,
+    /// What the inflater may still hold of the bytes that it has taken, in chunk delivery.
+    pub(crate) inflating: Inflating,
+    /// The memory of `buf` is what the caller has given back, if there is any.
+    recycled: bool,
     /// When something was received last.
     last_use: LastUse,
+}
+
+/// What an inflater may still hold of the bytes that it has taken.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Inflating {
+    #[default]
+    Nothing,
+    /// A part of the message.
+    Part,
+    /// The end of the message: all its bytes were taken.
+    End,
 }
 
 impl Assembler {
@@ -97,6 +108,7 @@ impl Assembler {
             true => Message::Text(Cow::Owned(self.buf.take_string())),
             false => Message::Binary(Cow::Owned(self.buf.take_bytes())),
         };
+        self.recycled = false;
         self.finish();
         Ok(Some(message))
     }
@@ -105,6 +117,7 @@ impl Assembler {
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
             self.buf.adopt(bytes);
+            self.recycled = true;
         }
     }
 
@@ -129,6 +142,7 @@ impl Assembler {
     pub(crate) fn release(&mut self) {
         if !self.is_open() {
             self.buf.adopt(Vec::new());
+            self.recycled = false;
         }
     }
 
@@ -201,8 +215,7 @@ impl Assembler {
         self.kind = None;
         self.begun = false;
         self.compressed = false;
-        self.draining = false;
-        self.finishing = false;
+        self.inflating = Inflating::Nothing;
     }
 }
 
@@ -212,8 +225,12 @@ impl Assembler {
         self.kind() == MessageKind::Text
     }
 
-    /// The message that was inflated, which is complete.
+    /// The message that was inflated, which is complete. Its size was not known before: what it does not need of the
+    /// memory is freed.
     pub(crate) fn take_inflated(&mut self) -> Result<Message<'static>, InvalidUtf8> {
+        if !core::mem::take(&mut self.recycled) {
+            self.buf.shrink();
+        }
         let message = match self.kind() {
             MessageKind::Text => {
                 self.buf.check_utf8(true)?;

@@ -23,7 +23,7 @@ use crate::entropy::Entropy;
 /// | [`max_headers`](Config::max_headers) | 64 | 431; a client fails |
 /// | [`max_early_bytes`](Config::max_early_bytes) | 64 KiB | 400 |
 /// | [`max_refusal_body_bytes`](Config::max_refusal_body_bytes) | 16 KiB | the rest is left out |
-/// | [`max_frame_bytes`](Config::max_frame_bytes) | 16 MiB | close code 1009 |
+/// | [`max_frame_bytes`](Config::max_frame_bytes), of a compressed frame an eighth and 1 KiB more | 16 MiB | close code 1009 |
 /// | [`max_message_bytes`](Config::max_message_bytes) | 16 MiB | close code 1009 |
 /// | [`max_fragments`](Config::max_fragments) | 131,072 | close code 1008 |
 /// | [`max_outgoing_bytes`](Config::max_outgoing_bytes) | 64 MiB | [`UsageError::BufferFull`](crate::UsageError::BufferFull) |
@@ -41,10 +41,12 @@ pub struct Config {
     pub max_early_bytes: usize,
     /// Bytes of the body of a refusal that a client keeps. Default: 16 KiB.
     pub max_refusal_body_bytes: usize,
-    /// Payload bytes of one received frame. Default: 16 MiB.
+    /// Payload bytes of one received frame. Default: 16 MiB. A frame of a compressed message may have an eighth of this
+    /// and 1 KiB more, since what does not compress grows; what it inflates to is limited as a message.
     pub max_frame_bytes: u64,
-    /// Payload bytes of one received message. Default: 16 MiB. In [`Delivery::Chunks`] nothing is stored, so
-    /// that `u64::MAX` is a fair choice. In [`Delivery::Messages`] it is 1 GiB at most on 32-bit targets.
+    /// Payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. In [`Delivery::Chunks`]
+    /// nothing is stored, so that `u64::MAX` is a fair choice. In [`Delivery::Messages`] it is 1 GiB at most on 32-bit
+    /// targets.
     pub max_message_bytes: u64,
     /// Frames of one received message: it bounds the work spent on empty ones. Default: 131,072.
     pub max_fragments: u32,

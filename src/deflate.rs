@@ -1,11 +1,11 @@
-//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection. DEFLATE itself is the business of
-//! the crate `zlib-rs`; when a message is compressed, and what limits hold, is decided by the connection.
+//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those of
+//! another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits hold, is
+//! decided by the connection.
 
 mod deflater;
 mod history;
 mod inflater;
 mod negotiation;
-mod pool;
 
 pub(crate) use negotiation::DEFAULT_MIN_BYTES;
 pub use negotiation::{Deflate, DeflateParams};
@@ -16,6 +16,7 @@ pub(crate) use inflater::{Inflater, Step};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::error::ProtocolError;
 use crate::state::Role;
 use crate::timer::{Deadline, LastUse, Timestamp};
 
@@ -44,7 +45,7 @@ impl Codec {
         ours.no_context_takeover |= options.own_no_context_takeover(role);
         Codec {
             params,
-            inflater: Inflater::new(theirs),
+            inflater: Inflater::new(theirs, options.max_final_blocks),
             deflater: Deflater::new(ours, options.allowed_level()),
             compressed: Vec::new(),
             sending: None,
@@ -88,6 +89,22 @@ pub(crate) struct Direction {
     pub(crate) no_context_takeover: bool,
 }
 
-/// What was inflated is not a DEFLATE stream, or does not end with its message.
+/// What is wrong with compressed bytes that were received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct InvalidDeflate;
+pub(crate) enum DeflateFault {
+    /// They are not a DEFLATE stream, or it does not end with its message.
+    Invalid,
+    /// Too many of their blocks are marked as final.
+    TooManyFinalBlocks { limit: u64 },
+}
+
+impl From<DeflateFault> for ProtocolError {
+    fn from(fault: DeflateFault) -> Self {
+        match fault {
+            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
+            DeflateFault::TooManyFinalBlocks { limit } => {
+                ProtocolError::TooManyFinalBlocks { limit }
+            }
+        }
+    }
+}

@@ -188,7 +188,8 @@ pub enum ProtocolError {
     UnexpectedContinuation,
     /// A new message inside an unfinished one (RFC 6455 5.4).
     UnfinishedMessage,
-    /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes).
+    /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes); a compressed one may have an eighth of
+    /// that and 1 KiB more.
     FrameTooBig {
         /// What is known of its length: at least this many bytes.
         len: u64,
@@ -206,6 +207,12 @@ pub enum ProtocolError {
     TooManyFragments {
         /// The limit in frames.
         limit: u32,
+    },
+    /// More DEFLATE blocks marked as final than `Deflate::max_final_blocks` and the bytes so far allow
+    /// (RFC 7692 7.2.3.4).
+    TooManyFinalBlocks {
+        /// The limit in blocks, at this place of the connection.
+        limit: u64,
     },
     /// A text message that is not UTF-8 (RFC 6455 8.1).
     InvalidUtf8,
@@ -247,7 +254,9 @@ impl ProtocolError {
             ProtocolError::FrameTooBig { .. } | ProtocolError::MessageTooBig { .. } => {
                 CloseCode::TOO_BIG
             }
-            ProtocolError::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
+            ProtocolError::TooManyFragments { .. } | ProtocolError::TooManyFinalBlocks { .. } => {
+                CloseCode::POLICY_VIOLATION
+            }
             ProtocolError::Handshake(_) => return None,
         })
     }
@@ -273,7 +282,8 @@ impl ProtocolError {
             ProtocolError::InvalidUtf8 => "RFC 6455 8.1",
             ProtocolError::FrameTooBig { .. }
             | ProtocolError::MessageTooBig { .. }
-            | ProtocolError::TooManyFragments { .. } => "RFC 6455 10.4",
+            | ProtocolError::TooManyFragments { .. }
+            | ProtocolError::TooManyFinalBlocks { .. } => "RFC 6455 10.4",
             ProtocolError::InvalidDeflate => "RFC 7692 7.2.2",
             ProtocolError::Handshake(error) => error.rfc_section(),
         }
@@ -309,6 +319,9 @@ impl fmt::Display for ProtocolError {
             }
             ProtocolError::TooManyFragments { limit } => {
                 write!(f, "message has more fragments than the limit of {limit}")
+            }
+            ProtocolError::TooManyFinalBlocks { limit } => {
+                write!(f, "compressed bytes have more final blocks than the limit of {limit}")
             }
             ProtocolError::InvalidUtf8 => f.write_str("text is not UTF-8"),
             ProtocolError::InvalidDeflate => f.write_str("compressed message is not valid DEFLATE"),
@@ -352,6 +365,7 @@ mod tests {
             (P::FrameTooBig { len: 2, limit: 1 }, "RFC 6455 10.4"),
             (P::MessageTooBig { len: 2, limit: 1 }, "RFC 6455 10.4"),
             (P::TooManyFragments { limit: 1 }, "RFC 6455 10.4"),
+            (P::TooManyFinalBlocks { limit: 1 }, "RFC 6455 10.4"),
             (P::InvalidUtf8, "RFC 6455 8.1"),
             (P::InvalidDeflate, "RFC 7692 7.2.2"),
             (P::CloseTooShort, "RFC 6455 5.5.1"),

@@ -139,7 +139,7 @@ pub(crate) struct Rules {
     pub(crate) message_open: Option<bool>,
     /// The limit of frames per message, if the message that is open has reached it.
     pub(crate) fragments_exhausted: Option<u32>,
-    /// The largest payload of a frame.
+    /// The largest payload of a frame; a compressed one may have more.
     pub(crate) max_frame_bytes: u64,
     /// The largest message, and what the open one has of it.
     pub(crate) max_message_bytes: u64,
@@ -228,11 +228,18 @@ impl Rules {
         if first & CONTROL != 0 {
             return Ok(());
         }
-        if len > self.max_frame_bytes {
-            return Err(ProtocolError::FrameTooBig { len, limit: self.max_frame_bytes });
-        }
         let continues = first & 0x0f == Opcode::Continuation as u8;
-        if is_compressed(first) || (continues && self.message_compressed) {
+        let compressed = is_compressed(first) || (continues && self.message_compressed);
+        if len > self.max_frame_bytes {
+            let limit = match compressed {
+                true => max_compressed_bytes(self.max_frame_bytes),
+                false => self.max_frame_bytes,
+            };
+            if len > limit {
+                return Err(ProtocolError::FrameTooBig { len, limit });
+            }
+        }
+        if compressed {
             return Ok(());
         }
         match self.message_bytes.checked_add(len) {
@@ -243,6 +250,12 @@ impl Rules {
             }),
         }
     }
+}
+
+/// The largest payload of a compressed frame: what does not compress grows, by a few bytes for each stored block of a
+/// size that its sender chooses. An eighth is nine bits for each byte, the most that a fixed Huffman block takes.
+fn max_compressed_bytes(max_frame_bytes: u64) -> u64 {
+    max_frame_bytes.saturating_add(max_frame_bytes / 8).saturating_add(1024)
 }
 
 /// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails if the bytes that are there

@@ -9,14 +9,20 @@ use crate::frame::{self, FIN, Opcode};
 
 /// A message encoded once, to be sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
 /// connections. Servers share its bytes; a client must copy and mask them, as each frame has its own key
-/// (RFC 6455 5.3). With permessage-deflate it is compressed once for all connections with the same window. Cloning it
-/// shares it.
+/// (RFC 6455 5.3). Cloning it shares it.
+///
+/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. That is
+/// done by a compressor made for it, which takes up to 372 KiB for that time, and at a level of the message's own: its
+/// bytes do not depend on who sends it, nor on what was compressed before.
 #[derive(Clone)]
 pub struct PreparedMessage(Shared<Prepared>);
 
 struct Prepared {
     kind: MessageKind,
     frame: PreparedFrame,
+    /// The level of compression, 1 to 9.
+    #[cfg(feature = "deflate")]
+    level: u8,
     /// The same compressed, for windows of 9 to 15 bits.
     #[cfg(feature = "deflate")]
     compressed: [std::sync::OnceLock<PreparedFrame>; 7],
@@ -47,7 +53,7 @@ impl PreparedFrame {
 }
 
 impl PreparedMessage {
-    /// Encodes a message.
+    /// Encodes a message. Where it is compressed, the level is 6, the default of `Deflate`.
     pub fn new<'m>(message: impl Into<Message<'m>>) -> PreparedMessage {
         let message = message.into();
         let kind = message.kind();
@@ -55,8 +61,19 @@ impl PreparedMessage {
             kind,
             frame: PreparedFrame::new(first_byte(kind), message.as_bytes()),
             #[cfg(feature = "deflate")]
+            level: crate::deflate::Deflate::default().level,
+            #[cfg(feature = "deflate")]
             compressed: Default::default(),
         }))
+    }
+
+    /// Encodes a message that is compressed with an effort of its own, 1 to 9, whatever the level of the connections that
+    /// send it; what lies outside is brought into it.
+    #[cfg(feature = "deflate")]
+    pub fn with_level<'m>(message: impl Into<Message<'m>>, level: u8) -> PreparedMessage {
+        let mut prepared = PreparedMessage::new(message);
+        Shared::get_mut(&mut prepared.0).expect("it was just made").level = level.clamp(1, 9);
+        prepared
     }
 
     /// Text or binary.
@@ -74,11 +91,11 @@ impl PreparedMessage {
         &self.0.frame
     }
 
-    /// The frame compressed with an empty window of 9 to 15 bits; the level is that of who asks first.
+    /// The frame compressed with an empty window of 9 to 15 bits.
     #[cfg(feature = "deflate")]
-    pub(crate) fn compressed(&self, window_bits: u8, level: u8) -> &PreparedFrame {
+    pub(crate) fn compressed(&self, window_bits: u8) -> &PreparedFrame {
         self.0.compressed[usize::from(window_bits - 9)].get_or_init(|| {
-            let payload = crate::deflate::compress_alone(self.payload(), level, window_bits);
+            let payload = crate::deflate::compress_alone(self.payload(), self.0.level, window_bits);
             PreparedFrame::new(first_byte(self.kind()) | frame::RSV1, &payload)
         })
     }

@@ -106,6 +106,14 @@ impl PayloadBuf {
         self.bytes.reserve_exact(additional);
     }
 
+    /// Frees memory that is not used, if the capacity is over twice the length and over 256 bytes.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn shrink(&mut self) {
+        if self.bytes.capacity() > (2 * self.bytes.len()).max(256) {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
     /// Appends `payload`, masked or unmasked with `key`; 00000000 copies.
     pub(crate) fn append_masked(&mut self, payload: &[u8], key: [u8; 4]) {
         mask::append_masked(&mut self.bytes, payload, key);

@@ -334,7 +334,10 @@ fn echo(conn: &mut Connection, bytes: &mut [u8]) {
     let mut input = bytes;
     while let Some(event) = conn.receive(&mut input) {
         match event {
-            Event::Message(message) => conn.send(message).unwrap(),
+            Event::Message(message) => {
+                conn.send(&message).unwrap();
+                conn.recycle(message);
+            }
             event => panic!("{event:?}"),
         }
     }

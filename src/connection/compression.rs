@@ -1,12 +1,12 @@
 //! Messages through the codecs (RFC 7692 6): which are compressed, how a compressed one becomes events, and that the
 //! limits hold while it inflates.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Connection;
 use crate::Shared;
+use crate::assembler::Inflating;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Codec, DEFAULT_MIN_BYTES, DeflateParams, Step};
 use crate::error::{ProtocolError, UsageError};
@@ -84,17 +84,11 @@ impl Connection {
         }
     }
 
-    /// An owned payload's memory serves the next message that is received.
     pub(super) fn send_compressed(&mut self, message: Message<'_>) -> Result<(), UsageError> {
         let first = prepared::first_byte(message.kind()) | RSV1;
         let payload = message.into_payload();
         self.check_send(payload.len())?;
-        self.push_compressed(first, &payload, Some(payload.len() as u64))?;
-        match payload {
-            Cow::Owned(bytes) if bytes.capacity() <= SPARE_BYTES => self.message.recycle(bytes),
-            _ => {}
-        }
-        Ok(())
+        self.push_compressed(first, &payload, Some(payload.len() as u64))
     }
 
     /// Queues a frame with `payload` compressed; `message` is the size of the message, if the frame ends it.
@@ -153,10 +147,9 @@ impl Connection {
         let len = message.payload().len();
         self.check_send(len)?;
         let key = self.next_key()?;
-        let level = self.config.deflate.as_ref().map_or(6, |options| options.allowed_level());
         let codec = self.codec.as_mut().expect("only what was negotiated is compressed");
         codec.used = true;
-        let frame = message.compressed(codec.deflater.window_bits(), level);
+        let frame = message.compressed(codec.deflater.window_bits());
         codec.deflater.forget();
         match key {
             None => self.outgoing.push_shared_compressed(frame.bytes(), len as u64),
@@ -202,8 +195,11 @@ impl Connection {
                 mask::apply_mask(&mut input[step.used..n], mask::rotate_key(key, step.used));
                 self.take_payload(input, step.used, (first, key, left));
                 let end = fin && left == step.used as u64;
-                self.message.draining = step.full || end;
-                self.message.finishing = end;
+                self.message.inflating = match (end, step.full) {
+                    (true, _) => Inflating::End,
+                    (false, true) => Inflating::Part,
+                    (false, false) => Inflating::Nothing,
+                };
                 self.hand_over_chunk(&step, false)
             }
         }
@@ -211,13 +207,15 @@ impl Connection {
 
     /// In chunk delivery: what the inflater still holds of bytes that it has taken.
     pub(super) fn drain_inflater(&mut self) -> Option<Event<'static>> {
-        while self.message.draining {
+        while self.message.inflating != Inflating::Nothing {
             let mut step = self.inflate_step(&[], CHUNK_OUTPUT);
-            self.message.draining = step.full;
             let mut end = false;
-            if !step.full && step.verdict.is_ok() && self.message.finishing {
-                step.verdict = self.codec_mut().inflater.end_message();
-                end = step.verdict.is_ok();
+            if !step.full {
+                let all = core::mem::take(&mut self.message.inflating) == Inflating::End;
+                if all && step.verdict.is_ok() {
+                    step.verdict = self.codec_mut().inflater.end_message();
+                    end = step.verdict.is_ok();
+                }
             }
             if let Some(event) = self.hand_over_chunk(&step, end) {
                 return Some(event);
@@ -266,7 +264,7 @@ impl Connection {
         if too_big {
             return Err(ProtocolError::MessageTooBig { len: limit.saturating_add(1), limit });
         }
-        step.verdict.map_err(|_| ProtocolError::InvalidDeflate)
+        step.verdict.map_err(ProtocolError::from)
     }
 
     fn inflate_message(
@@ -287,7 +285,7 @@ impl Connection {
         if !end {
             return Ok(None);
         }
-        self.codec_mut().inflater.end_message().map_err(|_| ProtocolError::InvalidDeflate)?;
+        self.codec_mut().inflater.end_message()?;
         self.message.take_inflated().map(Some).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
     }
 

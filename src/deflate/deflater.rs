@@ -3,22 +3,41 @@
 
 use alloc::vec::Vec;
 
-use zlib_rs::{DeflateFlush, Status};
+use zlib_rs::{Deflate, DeflateFlush, Status};
 
+use super::Direction;
 use super::history::History;
-use super::{Direction, pool};
+
+/// A window that holds more than this is not wiped: a new compressor costs less.
+const WIPE_BYTES: usize = 4 * 1024;
+/// At this level zlib also follows links between strings that it has not come to yet, which a wipe does not undo.
+const UNWIPED_LEVEL: u8 = 9;
+static ZEROS: [u8; WIPE_BYTES] = [0; WIPE_BYTES];
 
 pub(crate) struct Deflater {
     direction: Direction,
     level: u8,
-    stream: Option<zlib_rs::Deflate>,
+    /// Made when something is compressed, freed when the connection is idle. It is this connection's alone: what it emits
+    /// may depend on whatever went through it before.
+    stream: Option<Deflate>,
+    /// Bytes that went through `stream` since it was new, or as new.
+    fed: usize,
+    /// What is compressed next begins with an empty window.
+    restart: bool,
     /// The window. Without context takeover it stays empty.
     history: History,
 }
 
 impl Deflater {
     pub(super) fn new(direction: Direction, level: u8) -> Deflater {
-        Deflater { direction, level, stream: None, history: History::new(direction.window_bits) }
+        Deflater {
+            direction,
+            level,
+            stream: None,
+            fed: 0,
+            restart: false,
+            history: History::new(direction.window_bits),
+        }
     }
 
     /// Whether this direction can be compressed: raw DEFLATE cannot be had with a window of 8 bits, and a larger one
@@ -34,15 +53,20 @@ impl Deflater {
 
     /// Appends `payload`, compressed and flushed, to `out`; `last` ends the message.
     pub(crate) fn compress(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
+        if core::mem::take(&mut self.restart) {
+            self.renew();
+        }
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => {
-                let mut stream = pool::deflate(self.level, self.direction.window_bits);
+                self.fed = 0;
+                let mut stream = new_stream(self.level, self.direction.window_bits);
                 for part in self.history.parts() {
                     if !part.is_empty() {
                         stream
                             .set_dictionary(part)
                             .expect("raw DEFLATE takes a window at any border");
+                        self.fed += part.len();
                     }
                 }
                 self.stream.insert(stream)
@@ -50,22 +74,21 @@ impl Deflater {
         };
         let begin = out.len();
         flush_into(stream, payload, out);
+        self.fed = self.fed.saturating_add(payload.len());
         if last {
             strip_tail(out, begin);
         }
-        if self.direction.no_context_takeover {
-            if last {
-                self.forget();
-            }
-        } else {
+        if !self.direction.no_context_takeover {
             self.history.append(payload);
+        } else if last {
+            self.restart = true;
         }
     }
 
-    /// Begins with an empty window: something was sent that this compressor has not seen.
+    /// What is compressed next begins with an empty window: something was sent that this compressor has not seen.
     pub(crate) fn forget(&mut self) {
         self.history.release();
-        self.release();
+        self.restart = true;
     }
 
     /// Whether there is something that [`release`](Deflater::release) frees.
@@ -73,26 +96,51 @@ impl Deflater {
         self.stream.is_some()
     }
 
-    /// Gives back the codec, between messages; the window stays.
+    /// Frees the compressor, between messages; the window stays.
     pub(super) fn release(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            pool::give_deflate(self.level, self.direction.window_bits, stream);
+        self.stream = None;
+        self.restart = false;
+    }
+
+    /// Makes the compressor as new. A reset alone leaves the window's bytes in memory, and zlib looks at those that stand
+    /// behind the end of its input: what it emits would tell about the messages before, which no context takeover is to
+    /// prevent. So they are overwritten with what a new window is made of.
+    fn renew(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        let window = 1 << self.direction.window_bits;
+        // The compressor's memory is two windows.
+        let dirty = self.fed.min(2 * window);
+        if dirty > WIPE_BYTES || self.level == UNWIPED_LEVEL {
+            self.stream = None;
+            return;
         }
+        stream.reset();
+        for part in [dirty.min(window), dirty.saturating_sub(window)] {
+            if part > 0 {
+                stream.set_dictionary(&ZEROS[..part]).expect("the compressor was reset");
+            }
+        }
+        stream.reset();
+        self.fed = 0;
     }
 }
 
-/// A whole message, compressed with an empty window.
+/// A compressor to raw DEFLATE with an empty window of 9 to 15 bits.
+fn new_stream(level: u8, window_bits: u8) -> Deflate {
+    Deflate::new(i32::from(level), false, window_bits)
+}
+
+/// A whole message, compressed with an empty window by a compressor that is made for it.
 pub(crate) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
-    let mut stream = pool::deflate(level, window_bits);
+    let mut stream = new_stream(level, window_bits);
     let mut out = Vec::new();
     flush_into(&mut stream, payload, &mut out);
     strip_tail(&mut out, 0);
-    pool::give_deflate(level, window_bits, stream);
     out
 }
 
 /// RFC 7692 7.2.1: compresses all of `payload` up to an empty stored block.
-fn flush_into(stream: &mut zlib_rs::Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
+fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
     // Most text comes to less than half.
     let mut room = payload.len() / 2 + 64;
     loop {

@@ -39,6 +39,10 @@ impl History {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The bytes, the older ones first.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         let (newer, older) = self.bytes.split_at(self.next);

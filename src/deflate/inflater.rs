@@ -4,23 +4,36 @@
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
 use super::history::History;
-use super::{Direction, InvalidDeflate, pool};
+use super::{DeflateFault, Direction};
 
 /// RFC 7692 7.2.2: what the sender has left out at the end of each message, and a byte behind it.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
 /// An empty stored block, which changes nothing at a border between blocks.
 const EMPTY: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
+/// The compressed bytes that pay for a block that is marked as final: behind one, the window is copied.
+pub(super) const BYTES_PER_FINAL_BLOCK: u64 = 256;
+
 pub(crate) struct Inflater {
     direction: Direction,
-    /// Made when a message begins; given back when it ends, or when the connection is idle.
+    /// Made when a message begins, freed when the connection is idle. It is this connection's alone.
     stream: Option<Inflate>,
+    /// `stream` must begin anew, with what `history` holds, before it takes more.
+    stale: bool,
     /// The window. Without context takeover it begins anew with each message.
     history: History,
     /// The last block was marked as final: the stream goes on in a new one, with the same window.
     ended: bool,
     /// In the middle of a message: bytes of it were taken.
     open: bool,
+    /// The open message went on behind a final block, and the window was copied for that.
+    restarted: bool,
+    /// Compressed bytes that were taken since the connection began.
+    taken: u64,
+    /// How often the window was copied behind a final block since the connection began, less once for each message.
+    final_blocks: u64,
+    /// So many of them are free, beside one for each [`BYTES_PER_FINAL_BLOCK`] of `taken`.
+    max_final_blocks: u64,
 }
 
 /// What came of one step.
@@ -33,18 +46,23 @@ pub(crate) struct Step {
     /// There may be more to come without more input: the room was used up.
     pub(crate) full: bool,
     /// What follows these bytes.
-    pub(crate) verdict: Result<(), InvalidDeflate>,
+    pub(crate) verdict: Result<(), DeflateFault>,
 }
 
 impl Inflater {
-    pub(super) fn new(direction: Direction) -> Inflater {
+    pub(super) fn new(direction: Direction, max_final_blocks: u32) -> Inflater {
         Inflater {
             direction,
             stream: None,
+            stale: false,
             // Old zlib that was asked for a window of 8 bits uses one of 9.
             history: History::new(direction.window_bits.max(9)),
             ended: false,
             open: false,
+            restarted: false,
+            taken: 0,
+            final_blocks: 0,
+            max_final_blocks: u64::from(max_final_blocks),
         }
     }
 
@@ -55,18 +73,19 @@ impl Inflater {
         loop {
             // RFC 7692 7.2.1: blocks that are marked as final may be anywhere, and the window survives them.
             if self.ended && step.used < input.len() {
-                self.restart();
+                step.verdict = self.restart();
+                if step.verdict.is_err() {
+                    return step;
+                }
             }
-            let stream = match &mut self.stream {
-                Some(stream) => stream,
-                None => self.stream.insert(revive(&self.history)),
-            };
+            let stream = ready(&mut self.stream, &mut self.stale, &self.history);
             let (total_in, total_out) = (stream.total_in(), stream.total_out());
             let room = &mut out[step.produced..];
             let result = stream.decompress(&input[step.used..], room, InflateFlush::NoFlush);
             let used = (stream.total_in() - total_in) as usize;
             let produced = (stream.total_out() - total_out) as usize;
             self.history.append(&room[..produced]);
+            self.taken += used as u64;
             step.used += used;
             step.produced += produced;
             step.full = step.produced == out.len();
@@ -76,52 +95,65 @@ impl Inflater {
                     step.full = false;
                 }
                 Ok(Status::Ok | Status::BufError) => {}
-                Err(_) => step.verdict = Err(InvalidDeflate),
+                Err(_) => step.verdict = Err(DeflateFault::Invalid),
             }
             let more_input = step.used < input.len() && step.produced < out.len();
             if step.verdict.is_err() || !more_input {
                 return step;
             }
             if (used, produced) == (0, 0) {
-                step.verdict = Err(InvalidDeflate);
+                step.verdict = Err(DeflateFault::Invalid);
                 return step;
             }
         }
     }
 
+    /// Goes on behind a final block. That copies the window, for as few as two bytes, and so is limited. RFC 7692 7.2.3.4:
+    /// a message may be one final block and the beginning of an empty one, so that the first is free.
+    fn restart(&mut self) -> Result<(), DeflateFault> {
+        if !self.history.is_empty() && core::mem::replace(&mut self.restarted, true) {
+            self.final_blocks += 1;
+            let limit = self.max_final_blocks.saturating_add(self.taken / BYTES_PER_FINAL_BLOCK);
+            if self.final_blocks > limit {
+                return Err(DeflateFault::TooManyFinalBlocks { limit });
+            }
+        }
+        self.ended = false;
+        self.stale = true;
+        Ok(())
+    }
+
     /// The message is complete: it must have brought the stream into the empty block whose end is the tail.
-    pub(crate) fn end_message(&mut self) -> Result<(), InvalidDeflate> {
+    pub(crate) fn end_message(&mut self) -> Result<(), DeflateFault> {
         // RFC 7692 7.2.3.6: even an empty message has a byte.
         if !core::mem::take(&mut self.open) {
-            return Err(InvalidDeflate);
+            return Err(DeflateFault::Invalid);
         }
+        self.restarted = false;
         // A final block that ends with the message has brought the sender's bytes to their end already.
         if !self.ended {
-            let stream = self.stream.get_or_insert_with(|| revive(&self.history));
+            let stream = ready(&mut self.stream, &mut self.stale, &self.history);
             // With `Block` the codec stops at the border between blocks behind the tail: the byte there is not taken.
             if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
-                return Err(InvalidDeflate);
+                return Err(DeflateFault::Invalid);
             }
-            // A block that is no stored one could end there too, in the middle of a byte: then this is none either.
+            // A fixed or dynamic block may also end here, in the middle of a byte. The next block does not begin at a
+            // byte then, and this empty one is not taken whole.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
                 // The block whose end is the tail was marked as final.
                 (Ok(Status::StreamEnd), 0, 0) => true,
-                _ => return Err(InvalidDeflate),
+                _ => return Err(DeflateFault::Invalid),
             };
         }
-        // The codec's window is larger than a small one that was agreed: what it still has beyond that must not decide
-        // whether the next message is understood.
-        let is_forgotten = self.direction.no_context_takeover || self.direction.window_bits < 15;
         if self.direction.no_context_takeover {
             self.history.clear();
         }
-        if is_forgotten {
-            self.ended = false;
-            if let Some(stream) = self.stream.take() {
-                pool::give_inflate(stream);
-            }
-        }
+        // The codec's window is larger than a small one that was agreed: what it still has beyond that must not decide
+        // whether the next message is understood.
+        self.stale = core::mem::take(&mut self.ended)
+            || self.direction.no_context_takeover
+            || self.direction.window_bits < 15;
         Ok(())
     }
 
@@ -132,27 +164,42 @@ impl Inflater {
                 || (self.direction.no_context_takeover && self.history.owns_memory()))
     }
 
-    /// Gives back the codec, between messages; the window stays.
+    /// Frees the codec, between messages; the window stays.
     pub(super) fn release(&mut self) {
         if self.open {
             return;
         }
-        if let Some(stream) = self.stream.take() {
-            pool::give_inflate(stream);
-            self.ended = false;
-        }
+        self.stream = None;
+        self.stale = false;
+        self.ended = false;
         if self.direction.no_context_takeover {
             self.history.release();
         }
     }
+}
 
-    fn restart(&mut self) {
-        self.ended = false;
-        if let Some(stream) = &mut self.stream {
-            stream.reset(false);
-            remember(stream, &self.history);
+/// The codec, with the window that is needed.
+///
+/// Its own window is always the largest: zlib takes or refuses a distance beyond a smaller one depending on how the
+/// output is cut, and the verdict must not depend on that.
+fn ready<'a>(
+    stream: &'a mut Option<Inflate>,
+    stale: &mut bool,
+    history: &History,
+) -> &'a mut Inflate {
+    let is_new = stream.is_none();
+    let stream = stream.get_or_insert_with(|| Inflate::new(false, 15));
+    if is_new || *stale {
+        // A reset empties the window.
+        stream.reset(false);
+        for part in history.parts() {
+            if !part.is_empty() {
+                stream.set_dictionary(part).expect("raw DEFLATE takes a window at any border");
+            }
         }
+        *stale = false;
     }
+    stream
 }
 
 /// Feeds bytes that should give nothing: the result, and how many were taken and written.
@@ -164,18 +211,4 @@ fn feed(
     let before = (stream.total_in(), stream.total_out());
     let result = stream.decompress(bytes, &mut [0], flush);
     (result, stream.total_in() - before.0, stream.total_out() - before.1)
-}
-
-fn revive(history: &History) -> Inflate {
-    let mut stream = pool::inflate();
-    remember(&mut stream, history);
-    stream
-}
-
-fn remember(stream: &mut Inflate, history: &History) {
-    for part in history.parts() {
-        if !part.is_empty() {
-            stream.set_dictionary(part).expect("raw DEFLATE takes a window at any border");
-        }
-    }
 }

@@ -16,8 +16,7 @@ const NAME: &str = "permessage-deflate";
 ///
 /// Compression costs memory while a connection is busy: 372 KiB to send with the largest window, 246 KiB with the
 /// smallest, and 47 KiB to receive, beside the windows. Idle, it is down to the windows (32 KiB for each direction at
-/// most), or to nothing without context takeover. Each thread keeps up to four codecs of each kind for the next
-/// connection.
+/// most), or to nothing without context takeover. Codecs belong to one connection and are never shared.
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes tell (RFC 7692 8). Such a message can
 /// be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
@@ -56,6 +55,12 @@ pub struct Deflate {
     /// );
     /// ```
     pub fallbacks: Vec<DeflateParams>,
+    /// DEFLATE blocks that a peer may mark as final (RFC 7692 7.2.3.4) with more of their message behind them: so many in
+    /// the life of the connection, and one more for each 256 compressed bytes. Behind each the window is copied: up to
+    /// 32 KiB, for as few as two bytes. Not counted is the first of each message, nor any while the window is empty.
+    /// Default: 64. When it is exceeded: close code 1008,
+    /// [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
+    pub max_final_blocks: u32,
     /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
     /// Default: `false`.
     pub required: bool,
@@ -74,6 +79,7 @@ impl Default for Deflate {
             server_no_context_takeover: false,
             client_no_context_takeover: false,
             fallbacks: Vec::new(),
+            max_final_blocks: 64,
             required: false,
         }
     }

@@ -251,7 +251,6 @@ fn control() -> impl Strategy<Value = Control> + Clone {
 pub(super) struct Writer {
     pub(super) wire: Wire,
     pub(super) expected: Vec<Seen>,
-    max_frame_bytes: u64,
     max_fragments: usize,
 }
 
@@ -260,7 +259,6 @@ impl Writer {
         Writer {
             wire: Wire::to(streams.role, seed),
             expected: Vec::new(),
-            max_frame_bytes: streams.max_frame_bytes,
             max_fragments: streams.max_fragments as usize,
         }
     }
@@ -269,7 +267,7 @@ impl Writer {
         match item {
             Item::Control(control) => self.control(control),
             Item::Message(message) => {
-                let (opcode, data) = self.encode(message);
+                let (opcode, data) = Writer::encode(message);
                 self.message(opcode, &data, &message.cuts, true);
                 self.expected.push(Seen::Message(message.payload.clone()));
             }
@@ -277,20 +275,17 @@ impl Writer {
     }
 
     /// The first byte without FIN, and what is sent.
-    fn encode(&self, message: &Fragmented) -> (u8, Vec<u8>) {
+    fn encode(message: &Fragmented) -> (u8, Vec<u8>) {
         let opcode = match message.payload {
             Payload::Text(_) => TEXT,
             Payload::Binary(_) => BINARY,
         };
         let plain = message.payload.as_bytes();
-        if message.compressed {
-            let stored = stored(plain);
-            // What is stored is a little longer than it was.
-            if stored.len() as u64 <= self.max_frame_bytes {
-                return (opcode | RSV1, stored);
-            }
+        match message.compressed {
+            // What is stored is a little longer than it was, which the limit of a frame allows for.
+            true => (opcode | RSV1, stored(plain)),
+            false => (opcode, plain.to_vec()),
         }
-        (opcode, plain.to_vec())
     }
 
     /// The frames of a message, with what is sent between them; `fin`: the last one ends it. Where the data lies.

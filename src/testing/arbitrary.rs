@@ -253,6 +253,7 @@ impl<'a> Arbitrary<'a> for Deflate {
             client_no_context_takeover: u.arbitrary()?,
             fallbacks: alloc::vec::Vec::new(),
             required: u.arbitrary()?,
+            ..Deflate::default()
         })
     }
 

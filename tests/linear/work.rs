@@ -42,6 +42,15 @@ const CASES: &[Case] = &[
         let blocks = [&b"\x00\x00\x00\xff\xff".repeat(n / 5)[..], b"\x00"].concat();
         frames(&frame(0xc2, &blocks), 1);
     }),
+    ("final_blocks_that_are_paid_for", |n| {
+        // The window is filled before; of each 256 bytes two are a final block.
+        let mut paid = [&b"\x00\xf9\x00\x06\xff"[..], &[b'x'; 249], b"\x03\x00"].concat();
+        paid = paid.repeat(n / 256);
+        paid.push(0x00);
+        let window = [&b"\x00\xff\x7f\x00\x80"[..], &[b'x'; 0x7fff], b"\x00"].concat();
+        frames(&[frame(0xc2, &window), frame(0xc2, &paid)].concat(), 4096);
+    }),
+    ("messages_of_one_final_block", |n| frames(&frame(0xc2, b"\x03\x00\x00").repeat(n / 9), 4096)),
     ("a_bomb", |n| frames(&frame(0xc2, &bomb(64 * n)), 1460)),
     ("queue_written_byte_by_byte", queue),
     ("deep_queue_released_and_refilled", deep_queue),

@@ -74,6 +74,7 @@ struct Setup {
     params: DeflateParams,
     delivery: Delivery,
     limit: u64,
+    max_final_blocks: u32,
 }
 
 /// A message on the wire, and its payload.
@@ -88,6 +89,9 @@ impl Setup {
         let mut config = config();
         config.delivery = self.delivery;
         config.max_message_bytes = self.limit;
+        let mut options = Deflate::default();
+        options.max_final_blocks = self.max_final_blocks;
+        config.deflate = Some(options);
         let conn = Connection::from_upgrade_with_deflate(self.role, self.params, config);
         let mut observer = Observer::new(conn.expect("a seed cannot fail"), true);
         for piece in pieces {
@@ -102,10 +106,16 @@ fn inflate(mut source: ByteSource<'_>) {
     let mut flags = Flags::new(source.byte());
     let role = if flags.next() { Role::Client } else { Role::Server };
     let delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+    let max_final_blocks = match (flags.next(), flags.next()) {
+        (false, false) => Deflate::default().max_final_blocks,
+        (true, false) => 0,
+        (false, true) => 1,
+        (true, true) => 3,
+    };
     let params = super::receive::deflate_params(source.byte());
     let limit = source.pick(&[64 * 1024, 0, 1, 10, 300, 16_384, 16_385]);
     let cut = [source.byte(), source.byte(), source.byte()];
-    let setup = Setup { role, params, delivery, limit };
+    let setup = Setup { role, params, delivery, limit, max_final_blocks };
     let mut wire = Vec::new();
     let mut sent = Vec::new();
     while !source.is_empty() && sent.len() < 20 {
@@ -166,7 +176,14 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
             (setup.params.server_max_window_bits, setup.params.server_no_context_takeover)
         }
     };
-    let mut oracle = Oracle { out: Vec::new(), fresh };
+    let mut oracle = Oracle {
+        out: Vec::new(),
+        fresh,
+        taken: 0,
+        final_blocks: 0,
+        max_final_blocks: setup.max_final_blocks.into(),
+        exceeded: None,
+    };
     let mut seen = outcome.seen.iter();
     for message in sent {
         // A distance over the agreed window may or may not be refused (RFC 7692 7.1.2 binds the sender).
@@ -202,7 +219,12 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
                     (ProtocolError::InvalidUtf8, Ok(all) | Err(all)) => {
                         assert!(message.text && std::str::from_utf8(all).is_err());
                     }
-                    (ProtocolError::InvalidDeflate, Err(_)) => assert!(message.compressed),
+                    (ProtocolError::InvalidDeflate, Err(_)) => {
+                        assert!(message.compressed && (lenient || oracle.exceeded.is_none()));
+                    }
+                    (ProtocolError::TooManyFinalBlocks { limit }, Err(_)) => {
+                        assert_eq!(oracle.exceeded, Some(*limit));
+                    }
                     (ProtocolError::InvalidDeflate, Ok(_)) if lenient => {}
                     (error, wanted) => {
                         panic!("{error:?}, but the oracle says {:?}", wanted.as_ref().map(Vec::len))
@@ -221,6 +243,13 @@ struct Oracle {
     out: Vec<u8>,
     /// Each message begins with an empty window.
     fresh: bool,
+    /// Compressed bytes of the messages before.
+    taken: u64,
+    /// Final blocks that were not free, and how many more may be.
+    final_blocks: u64,
+    max_final_blocks: u64,
+    /// The limit of final blocks that was exceeded.
+    exceeded: Option<u64>,
 }
 
 impl Oracle {
@@ -231,6 +260,7 @@ impl Oracle {
         self.out.resize(start + limit, 0);
         let verdict = self.inflate(payload, &mut at);
         self.out.truncate(at);
+        self.taken += payload.len() as u64;
         let message = self.out[start..].to_vec();
         if self.fresh {
             self.out.clear();
@@ -245,6 +275,7 @@ impl Oracle {
         let tail = all.len() - 6;
         let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
         let mut used = 0;
+        let mut is_first = true;
         loop {
             let mut stream = Box::<DecompressorOxide>::default();
             let before = *at;
@@ -266,7 +297,17 @@ impl Oracle {
                 }
                 // RFC 7692 7.2.3.4: a final block may be anywhere; at the end, the tail is not missed.
                 TINFLStatus::Done if used == tail => return Ok(()),
-                TINFLStatus::Done if used < tail => {}
+                TINFLStatus::Done if used < tail => {
+                    // The window is copied, which is free once for each message.
+                    if *at > 0 && !std::mem::take(&mut is_first) {
+                        self.final_blocks += 1;
+                        let limit = self.max_final_blocks + (self.taken + used as u64) / 256;
+                        if self.final_blocks > limit {
+                            self.exceeded = Some(limit);
+                            return Err(());
+                        }
+                    }
+                }
                 _ => return Err(()),
             }
         }

@@ -1,0 +1,207 @@
+//! What a connection sends depends on its own calls alone: not on the thread that makes them, nor on other connections
+//! that the thread has served. Otherwise one client could read from its own frames what another was sent.
+#![cfg(feature = "deflate")]
+
+mod util;
+
+use util::*;
+use websocket_proto::{
+    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, Role,
+};
+
+const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
+const WINDOWS: std::ops::RangeInclusive<u8> = 9..=15;
+
+fn open_deflate(role: Role, level: u8, bits: u8, no_takeover: bool) -> Connection {
+    let params = DeflateParams {
+        server_no_context_takeover: no_takeover,
+        client_no_context_takeover: no_takeover,
+        server_max_window_bits: bits,
+        client_max_window_bits: bits,
+    };
+    let mut options = Deflate::default();
+    (options.level, options.min_bytes) = (level, 0);
+    let mut config: Config = config();
+    config.deflate = Some(options);
+    Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+}
+
+/// Text of `letters` different letters: few of them make many short matches.
+fn text(len: usize, letters: u32, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b'a' + ((state >> 16) % letters) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A connection's life in calls, and all that it sends: messages of every size up to some hundred bytes and of some
+/// larger ones, as messages, as fragments, prepared; now and then what is not in use is freed.
+fn life(role: Role, level: u8, bits: u8, no_takeover: bool) -> Vec<u8> {
+    let mut conn = open_deflate(role, level, bits, no_takeover);
+    let mut sent = Vec::new();
+    let sizes = (1..=300).chain([511, 513, 1000, 20_000, 20, 3]);
+    for (n, len) in sizes.enumerate() {
+        let payload = text(len, 2 + n as u32 % 4, n as u32);
+        match n % 5 {
+            0 | 1 => conn.send(&payload[..]).unwrap(),
+            2 => conn.send(payload).unwrap(),
+            3 => {
+                let (front, back) = payload.split_at(len / 3);
+                conn.send_fragment(MessageKind::Binary, front, false).unwrap();
+                conn.send_fragment(MessageKind::Binary, back, false).unwrap();
+                conn.send_fragment(MessageKind::Binary, b"", true).unwrap();
+            }
+            _ => {
+                let prepared = match n % 2 {
+                    0 => PreparedMessage::new(payload),
+                    _ => PreparedMessage::with_level(payload, 10 - level),
+                };
+                conn.send_prepared(&prepared).unwrap();
+            }
+        }
+        if n % 7 == 6 {
+            conn.release_memory();
+        }
+        sent.extend(drain(&mut conn));
+        if n % 7 == 3 {
+            conn.release_memory();
+        }
+    }
+    sent
+}
+
+/// Others are served on this thread: by codecs of the same level and window, of both roles, with windows that are full.
+fn serve_others(level: u8, bits: u8, seed: u32) {
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            let mut conn = open_deflate(role, level, bits, no_takeover);
+            for (letters, len) in [(3, 70_000), (2, 300), (4, 5000)] {
+                conn.send(text(len, letters, seed)).unwrap();
+                conn.send_prepared(&PreparedMessage::with_level(text(len, 3, !seed), level))
+                    .unwrap();
+                drain(&mut conn);
+                if len == 300 {
+                    conn.release_memory();
+                }
+            }
+            conn.release_memory();
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_sent_do_not_depend_on_who_was_served_before() {
+    // rfc7692-8-01
+    for level in LEVELS {
+        for bits in WINDOWS {
+            for role in ROLES {
+                for no_takeover in [false, true] {
+                    let fresh = std::thread::spawn(move || life(role, level, bits, no_takeover));
+                    let used = std::thread::spawn(move || {
+                        serve_others(level, bits, u32::from(level) << 8 | u32::from(bits));
+                        life(role, level, bits, no_takeover)
+                    });
+                    let (fresh, used) = (fresh.join().unwrap(), used.join().unwrap());
+                    assert!(
+                        fresh == used,
+                        "{role:?}, level {level}, {bits} bits, no takeover {no_takeover}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The attack: a connection has compressed some bytes and is idle; on the same thread another one sends a page with a
+/// secret; then the first compresses a message of the attacker's choice, and its own frames must not tell the secret. The
+/// byte of the page behind as many bytes as the first connection has compressed is the one that could be read.
+#[test]
+fn own_frames_tell_nothing_of_what_another_connection_was_sent() {
+    // rfc7692-8-01
+    for level in LEVELS {
+        for n in 0..400 {
+            let no_takeover = n % 4 == 0;
+            let letters = 2 + n % 3;
+            let history = text(3 + n as usize % 37, letters, n);
+            let chosen = text(1 + n as usize % 41, letters, !n);
+            let observe = |secret: u8| {
+                let mut attacker = open_deflate(Role::Server, level, 15, no_takeover);
+                attacker.send(&history[..]).unwrap();
+                drain(&mut attacker);
+                attacker.release_memory();
+
+                let mut victim = open_deflate(Role::Server, level, 15, no_takeover);
+                let mut page = vec![b'.'; 100];
+                page[history.len()] = secret;
+                victim.send(page).unwrap();
+                drain(&mut victim);
+                victim.release_memory();
+
+                if no_takeover {
+                    attacker.send_fragment(MessageKind::Binary, &history, false).unwrap();
+                    attacker.send_fragment(MessageKind::Binary, &chosen, true).unwrap();
+                } else {
+                    attacker.send(&chosen[..]).unwrap();
+                }
+                drain(&mut attacker)
+            };
+            let first = observe(b'a');
+            for secret in 1..letters as u8 {
+                let secret = b'a' + secret;
+                assert!(observe(secret) == first, "level {level}, {n}: {}", char::from(secret));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_takeover_a_message_is_compressed_as_if_it_were_the_first() {
+    // rfc7692-7.2.1-09, rfc7692-7.2.1-12: its bytes tell nothing of the messages before
+    for level in LEVELS {
+        for bits in WINDOWS {
+            let open = || open_deflate(Role::Server, level, bits, true);
+            let send = |conn: &mut Connection, payload: &[u8]| {
+                let (front, back) = payload.split_at(payload.len() / 2);
+                conn.send_fragment(MessageKind::Binary, front, false).unwrap();
+                conn.send_fragment(MessageKind::Binary, back, true).unwrap();
+                drain(conn)
+            };
+            let mut conn = open();
+            let sizes = (1..=120).chain([511, 512, 513, 1024, 1100, 4096, 4097, 70_000, 9000, 5]);
+            for (n, len) in sizes.enumerate() {
+                let payload = text(len, 2 + n as u32 % 2, n as u32);
+                let alone = send(&mut open(), &payload);
+                assert!(send(&mut conn, &payload) == alone, "level {level}, {bits}: {len}");
+                // What stands in the window behind the end of the next.
+                let secret = text(len + 20, 2, !(n as u32));
+                conn.send(secret).unwrap();
+                drain(&mut conn);
+            }
+        }
+    }
+}
+
+#[test]
+fn prepared_message_is_compressed_at_a_level_of_its_own() {
+    // The bytes are the same whoever asks first.
+    let payload = text(3000, 5, 9);
+    for role in ROLES {
+        for (own, level) in [(None, 6), (Some(1), 1), (Some(9), 9), (Some(0), 1), (Some(200), 9)] {
+            let prepare = || match own {
+                None => PreparedMessage::new(&payload[..]),
+                Some(own) => PreparedMessage::with_level(&payload[..], own),
+            };
+            let mut expected = open_deflate(role, level, 12, false);
+            expected.send(&payload[..]).unwrap();
+            let expected = plain_frames(&drain(&mut expected));
+            for asks in LEVELS {
+                let mut conn = open_deflate(role, asks, 12, false);
+                let prepared = prepare();
+                conn.send_prepared(&prepared).unwrap();
+                assert_eq!(plain_frames(&drain(&mut conn)), expected, "{own:?} asked by {asks}");
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The memory of messages that are handed over: what a program keeps of them is what it pays for. Memory is used again
+//! where the caller has given it back, and only there.
+
+#[path = "util/alloc.rs"]
+mod alloc;
+mod util;
+
+use alloc::{Counting, measure};
+use util::*;
+use websocket_proto::{Connection, Event, Message, Role};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The capacity of a message's own memory; `None` for one that is borrowed.
+fn capacity(message: &Message<'_>) -> Option<usize> {
+    match message {
+        Message::Text(std::borrow::Cow::Owned(text)) => Some(text.capacity()),
+        Message::Binary(std::borrow::Cow::Owned(bytes)) => Some(bytes.capacity()),
+        _ => None,
+    }
+}
+
+/// Contents that compress very well, fairly, and not at all.
+fn contents(len: usize) -> [String; 3] {
+    let mut state = 9u32;
+    let mut next = |letters: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + ((state >> 20) % letters) as u8)
+    };
+    let mut draw = |letters: u32| (0..len).map(|_| next(letters)).collect();
+    [draw(1), draw(4), draw(95)]
+}
+
+const SIZES: [usize; 24] = [
+    0, 1, 2, 5, 6, 31, 127, 128, 129, 255, 256, 257, 500, 511, 513, 1000, 2050, 4095, 5000, 8193,
+    16_384, 16_385, 33_000, 70_000,
+];
+
+/// Feeds frames in pieces; each message is looked at, and then done with as `react` says.
+fn each_message(
+    conn: &mut Connection,
+    bytes: &[u8],
+    piece: usize,
+    mut react: impl FnMut(&mut Connection, Message<'_>),
+) -> usize {
+    let mut count = 0;
+    let mut bytes = bytes.to_vec();
+    for piece in bytes.chunks_mut(piece) {
+        let mut input = piece;
+        while let Some(event) = conn.receive(&mut input) {
+            let Event::Message(message) = event else { panic!("{event:?}") };
+            count += 1;
+            react(conn, message);
+        }
+        while conn.wants_write() {
+            let n = conn.outgoing().len();
+            conn.advance(n);
+        }
+    }
+    count
+}
+
+/// Each size and content as a message to `role`, in frames of `fragment` bytes.
+fn messages(
+    role: Role,
+    fragment: usize,
+    mut encode: impl FnMut(&str) -> (u8, Vec<u8>),
+) -> Vec<Vec<u8>> {
+    let mut wires = Vec::new();
+    for (n, len) in SIZES.into_iter().chain(SIZES.into_iter().rev()).enumerate() {
+        for content in contents(len) {
+            let (rsv1, payload) = encode(&content);
+            let mut wire = Vec::new();
+            let count = payload.len().div_ceil(fragment).max(1);
+            for i in 0..count {
+                let end = payload.len().min((i + 1).saturating_mul(fragment));
+                let first = if i == 0 { rsv1 | (1 + n as u8 % 2) } else { 0 };
+                let fin = if i + 1 == count { 0x80 } else { 0 };
+                wire.extend(to(role, first | fin, &payload[i * fragment.min(end)..end]));
+            }
+            wires.push(wire);
+        }
+    }
+    wires
+}
+
+fn never_has_more_than_it_needs(role: Role, make: impl Fn() -> Connection, wires: &[Vec<u8>]) {
+    for piece in [1, 100, 1460, 16 * 1024, usize::MAX] {
+        // Owned messages are sent back, or dropped, or kept: none of it changes what the next one has.
+        let mut conn = make();
+        let mut kept = Vec::new();
+        for wire in wires {
+            if piece == 1 && wire.len() > 10_000 {
+                continue;
+            }
+            let count = each_message(&mut conn, wire, piece.min(wire.len()), |conn, message| {
+                let len = message.len();
+                if let Some(capacity) = capacity(&message) {
+                    let most = (2 * len).max(256);
+                    assert!(capacity <= most, "{role:?} by {piece}: {capacity} for {len} bytes");
+                }
+                match len % 3 {
+                    0 => conn.send(message.into_owned()).unwrap(),
+                    1 => kept.push(message.into_owned()),
+                    _ => {}
+                }
+            });
+            assert_eq!(count, 1, "{role:?} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn message_has_at_most_twice_its_length_or_256_bytes() {
+    // rfc6455-10.4-01
+    for role in ROLES {
+        for fragment in [usize::MAX, 1000, 50] {
+            let wires = messages(role, fragment, |text| (0, text.as_bytes().to_vec()));
+            never_has_more_than_it_needs(role, || open(role), &wires);
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod inflated {
+    use super::*;
+    use websocket_proto::{Config, Deflate, DeflateParams, Shared};
+
+    fn deflate_config() -> Shared<Config> {
+        let mut config = config();
+        let mut options = Deflate::default();
+        options.min_bytes = 0;
+        config.deflate = Some(options);
+        Shared::new(config)
+    }
+
+    fn open_deflate(role: Role, no_takeover: bool, config: &Shared<Config>) -> Connection {
+        let params = DeflateParams {
+            server_no_context_takeover: no_takeover,
+            client_no_context_takeover: no_takeover,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        };
+        Connection::from_upgrade_with_deflate(role, params, config.clone())
+            .expect("a seed cannot fail")
+    }
+
+    #[test]
+    fn inflated_message_has_at_most_twice_its_length_or_256_bytes() {
+        // rfc6455-10.4-01
+        let config = deflate_config();
+        for role in ROLES {
+            for no_takeover in [false, true] {
+                for fragment in [usize::MAX, 1000, 50] {
+                    let mut peer = open_deflate(other(role), no_takeover, &config);
+                    let wires = messages(role, fragment, |text| {
+                        peer.send(text).unwrap();
+                        (0x40, plain_frames(&drain(&mut peer)).remove(0).1)
+                    });
+                    let make = || open_deflate(role, no_takeover, &config);
+                    never_has_more_than_it_needs(role, make, &wires);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_on_request_alone() {
+        let config = deflate_config();
+        for role in ROLES {
+            let mut peer = open_deflate(other(role), false, &config);
+            let mut wire = |text: &str| {
+                peer.send(text).unwrap();
+                drain(&mut peer)
+            };
+            let mut conn = open_deflate(role, false, &config);
+            // 1,000 short messages that are kept, and a long one sent before each.
+            let long = "x".repeat(60_000);
+            let mut wires: Vec<Vec<u8>> = (0..1000).map(|n| wire(&format!("m{n:04}"))).collect();
+            let mut kept: Vec<Message<'static>> = Vec::with_capacity(1000);
+            let ((), heap) = measure(|| {
+                for wire in &mut wires {
+                    conn.send(long.clone()).unwrap();
+                    while conn.wants_write() {
+                        let n = conn.outgoing().len();
+                        conn.advance(n);
+                    }
+                    let mut input = &mut wire[..];
+                    let Some(Event::Message(message)) = conn.receive(&mut input) else { panic!() };
+                    kept.push(message.into_owned());
+                }
+                conn.release_memory();
+            });
+            let windows = 2 * 32 * 1024;
+            assert!(heap.kept <= 1000 * 256 + windows, "{role:?}: {heap:?}");
+            // One that is given back serves the next message, and that one alone.
+            conn.recycle(long.into());
+            for recycled in [true, false] {
+                let mut bytes = wire("again");
+                let mut input = &mut bytes[..];
+                let Some(Event::Message(message)) = conn.receive(&mut input) else { panic!() };
+                assert_eq!(capacity(&message), Some(if recycled { 60_000 } else { 256 }));
+            }
+        }
+    }
+}
