@@ -356,7 +356,13 @@ mod tests {
             let restarted = if written { 150 } else { restarted };
             assert_eq!(timer.observe(ms(50), span, limit(100)), at(restarted), "{span:?}");
             timer.note_written(false);
+            timer.note_emptied();
             assert_eq!(timer.observe(ms(60), span, limit(100)), at(restarted), "{span:?}");
+            // The last bytes of a backlog are bytes of it.
+            timer.note_written(true);
+            timer.note_emptied();
+            let restarted = if written { 162 } else { restarted };
+            assert_eq!(timer.observe(ms(62), span, limit(100)), at(restarted), "{span:?}");
             for other in SPANS.into_iter().filter(|other| *other != span) {
                 let mut timer = timer;
                 assert_eq!(timer.observe(ms(70), other, limit(100)), at(170), "{other:?}");
@@ -403,23 +409,25 @@ mod tests {
 
     #[test]
     fn memory_is_freed_by_the_clock_alone() {
-        let second = Duration::from_secs(1);
         // The same with a tick every millisecond, and with few.
-        for step in [1, 7, 125, 999, 1000] {
+        for (after, step) in
+            [(1000, 1), (1000, 7), (1000, 125), (1000, 999), (1000, 1000), (1300, 50)]
+        {
+            let after = Duration::from_millis(after);
             for start in [0, 1, 124, 125, 65_536 * 125 - 500, 1 << 50] {
                 let mut last = LastUse::default();
-                let Deadline::At(due) = last.observe(ms(start), second, true) else {
+                let Deadline::At(due) = last.observe(ms(start), after, true) else {
                     panic!("it was used just now")
                 };
                 let wait = due.saturating_since(ms(start));
-                assert!((second..second + Duration::from_millis(125)).contains(&wait), "{wait:?}");
+                assert!((after..after + Duration::from_millis(250)).contains(&wait), "{wait:?}");
                 let mut now = start + step;
                 while ms(now) < due {
-                    assert_eq!(last.observe(ms(now), second, false), Deadline::At(due), "{now}");
+                    assert_eq!(last.observe(ms(now), after, false), Deadline::At(due), "{now}");
                     now += step;
                 }
-                assert_eq!(last.observe(due, second, false), Deadline::Passed);
-                assert_eq!(last.observe(ms(now), second, false), Deadline::Passed, "{now}");
+                assert_eq!(last.observe(due, after, false), Deadline::Passed);
+                assert_eq!(last.observe(ms(now), after, false), Deadline::Passed, "{now}");
             }
         }
     }

@@ -994,6 +994,27 @@ fn a_late_tick_ends_nothing_before_what_has_arrived_is_read() {
 }
 
 #[test]
+fn what_is_received_after_a_late_tick_counts_with_keepalive_too() {
+    for role in ROLES {
+        let mut conn = open_with(role, timed(Some(100), Some(20)));
+        for _ in 0..100 {
+            conn.send(vec![1; KIB]).unwrap();
+        }
+        conn.tick(at(0));
+        assert_eq!(conn.tick(at(5000)), Some(at(5001)), "{role:?}");
+        for now in 5001..5050 {
+            give(&mut conn, 0x8a, b"");
+            for _ in 0..3 {
+                assert_eq!(conn.tick(at(now)), Some(at(now + 1)), "{role:?} at {now}");
+            }
+            assert_eq!((conn.state(), news(&mut conn)), (State::Open, vec![]), "{role:?} at {now}");
+        }
+        conn.tick(at(5050));
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}");
+    }
+}
+
+#[test]
 fn one_ping_of_keepalive_waits_at_the_most() {
     // whatwg-ping-01: for 1000 s nothing can be written, in any way to write.
     for role in ROLES {
