@@ -478,3 +478,51 @@ proptest! {
         prop_assert!(heap.peak as usize <= bound, "{} of {bound}", heap.peak);
     }
 }
+
+#[cfg(feature = "deflate")]
+#[test]
+fn receiving_compressed_takes_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01, rfc7692-8-02: stored blocks, final ones and empty ones, up to the limit and beyond
+    let params = websocket_proto::DeflateParams {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    let stored = |len: usize, is_final: u8| {
+        let len = len as u16;
+        let mut block = vec![is_final];
+        block.extend(len.to_le_bytes());
+        block.extend((!len).to_le_bytes());
+        block.extend((0..len).map(|n| (u32::from(n).wrapping_mul(2_654_435_761) >> 24) as u8));
+        block
+    };
+    for role in ROLES {
+        for delivery in [Delivery::Messages, Delivery::Chunks] {
+            for block in [stored(500, 0), stored(500, 1), stored(10, 1), stored(0, 0)] {
+                for fragment in [usize::MAX, 1000, 7] {
+                    let mut config = config_of(30_000, 1 << 20);
+                    config.delivery = delivery;
+                    let chunk = if delivery == Delivery::Chunks { 2 * 16 * 1024 } else { 0 };
+                    let bound = receiving_bound(&config) + (32 + 47) * 1024 + 512 + chunk;
+                    let payload = block.repeat(40_000 / block.len());
+                    let (mut conn, heap) = measure(|| {
+                        Connection::from_upgrade_with_deflate(role, params, config).unwrap()
+                    });
+                    let mut kept = heap.kept.max(0) as usize;
+                    let mut most = kept;
+                    for (n, piece) in payload.chunks(fragment.min(payload.len())).enumerate() {
+                        let frame = to(role, if n == 0 { 0x42 } else { 0x00 }, piece);
+                        let (ended, heap) = measure(|| swallow(&mut conn, &frame));
+                        most = most.max(kept + heap.peak.max(0) as usize);
+                        kept = (kept as i64 + heap.kept) as usize;
+                        if ended.is_some() {
+                            break;
+                        }
+                    }
+                    assert!(most <= bound, "{role:?} {delivery:?}: {most} of {bound}");
+                }
+            }
+        }
+    }
+}

@@ -484,3 +484,25 @@ fn prepared_message_is_compressed_once_for_all() {
         }
     }
 }
+
+#[test]
+fn prepared_message_keeps_what_it_is_compressed_to_and_no_compressor() {
+    let config = Shared::new(deflate_config());
+    let payload = traffic().concat();
+    for role in ROLES {
+        for bits in [9, 15] {
+            let mut conn = open_deflate(role, params(false, bits), config.clone());
+            let prepared = PreparedMessage::new(&payload[..]);
+            let ((), heap) = measure(|| {
+                conn.send_prepared(&prepared).unwrap();
+                write_all(&mut conn);
+                conn.release_memory();
+            });
+            let compressed = payload.len() as i64;
+            let most = 270 * 1024 + (6 << bits) + 6 * compressed;
+            assert!(heap.peak <= most, "{role:?} {bits}: {heap:?}, {most} allowed");
+            assert!(heap.kept <= compressed, "{role:?} {bits}: {heap:?}");
+            assert!(owned(conn) <= 512, "a window that the message has emptied");
+        }
+    }
+}

@@ -1,16 +1,13 @@
 //! The memory of messages that are handed over: what a program keeps of them is what it pays for. Memory is used again
 //! where the caller has given it back, and only there.
 
+#[cfg(feature = "deflate")]
 #[path = "util/alloc.rs"]
 mod alloc;
 mod util;
 
-use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{Connection, Event, Message, Role};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The capacity of a message's own memory; `None` for one that is borrowed.
 fn capacity(message: &Message<'_>) -> Option<usize> {
@@ -125,7 +122,11 @@ fn message_has_at_most_twice_its_length_or_256_bytes() {
 #[cfg(feature = "deflate")]
 mod inflated {
     use super::*;
+    use alloc::{Counting, measure};
     use websocket_proto::{Config, Deflate, DeflateParams, Shared};
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
 
     fn deflate_config() -> Shared<Config> {
         let mut config = config();

@@ -12,7 +12,7 @@ const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
 const EMPTY: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
 /// The compressed bytes that pay for a block that is marked as final: behind one, the window is copied.
-pub(super) const BYTES_PER_FINAL_BLOCK: u64 = 256;
+const BYTES_PER_FINAL_BLOCK: u64 = 256;
 
 pub(crate) struct Inflater {
     direction: Direction,
