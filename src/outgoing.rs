@@ -82,16 +82,8 @@ impl Outgoing {
     /// What counts against the hard cap: unreleased bytes, and what it takes to keep those that are taken.
     #[inline]
     pub(crate) fn charge(&self) -> u64 {
-        match self.more_len {
-            // Nothing is taken then.
-            0 => self.len(),
-            _ => self.len() + self.taken_charge(),
-        }
-    }
-
-    #[inline(never)]
-    fn taken_charge(&self) -> u64 {
-        self.more.as_ref().map_or(0, |more| more.taken.len() as u64 * TAKEN_PIECE_BYTES)
+        let taken = self.more.as_ref().map_or(0, |more| more.taken.len() as u64);
+        self.len() + taken * TAKEN_PIECE_BYTES
     }
 
     /// Payload bytes of data frames that are not released.
