@@ -234,9 +234,10 @@ impl Connection {
         &self.config
     }
 
-    /// Bytes to be written to the peer now: the first contiguous piece, empty if there are none. Call
-    /// [`advance`](Connection::advance) with the number that was written before any other method that changes the
-    /// connection: otherwise a ping, a pong or a message may be queued in front of what was shown.
+    /// Bytes to be written to the peer now: the first contiguous piece, empty if there are none. A frame's header is
+    /// never shown without the first 1,400 bytes of its payload, or all of it. Call [`advance`](Connection::advance)
+    /// with the number that was written before any other method that changes the connection: otherwise a ping, a pong
+    /// or a message may be queued in front of what was shown.
     #[inline]
     pub fn outgoing(&self) -> &[u8] {
         self.outgoing.first()

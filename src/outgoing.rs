@@ -84,16 +84,8 @@ impl Outgoing {
     /// What counts against the hard cap: unreleased bytes, and what it takes to keep those that are taken.
     #[inline]
     pub(crate) fn charge(&self) -> u64 {
-        match self.more_len {
-            // Nothing is taken then.
-            0 => self.len(),
-            _ => self.len() + self.taken_charge(),
-        }
-    }
-
-    #[inline(never)]
-    fn taken_charge(&self) -> u64 {
-        self.more.as_ref().map_or(0, |more| more.taken.len() as u64 * TAKEN_PIECE_BYTES)
+        let taken = self.more.as_ref().map_or(0, |more| more.taken.len() as u64);
+        self.len() + taken * TAKEN_PIECE_BYTES
     }
 
     /// Payload bytes of data frames that are not released.
@@ -133,13 +125,14 @@ impl Outgoing {
     /// Queues the rest of a header, and the payload moved in behind it.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
-        let is_tail_used = self.tail.len() > self.start;
-        let (mut front, start) = if is_tail_used && self.tail.capacity() - self.tail.len() >= need {
-            (core::mem::take(&mut self.tail), core::mem::take(&mut self.start))
-        } else {
-            self.retire_tail();
-            (Vec::with_capacity(need), 0)
-        };
+        let has_room = self.tail.capacity() - self.tail.len() >= need;
+        let (mut front, start) =
+            if has_room && (self.tail.len() > self.start || is_lead(&self.tail)) {
+                (core::mem::take(&mut self.tail), core::mem::take(&mut self.start))
+            } else {
+                self.retire_tail();
+                (Vec::with_capacity(MAX_HEADER_BYTES + LEAD_BYTES), 0)
+            };
         front.extend_from_slice(header);
         front.extend_from_slice(&payload[..LEAD_BYTES]);
         self.push_piece(Piece::Owned { bytes: front, start });
@@ -426,7 +419,16 @@ impl Outgoing {
             piece.release(n);
             self.more_len -= n as u64;
             if piece.as_slice().is_empty() {
-                pop_front(&mut more.pieces);
+                match pop_front(&mut more.pieces) {
+                    // It serves the next payload that is moved.
+                    Some(Piece::Owned { mut bytes, .. })
+                        if self.tail.capacity() == 0 && is_lead(&bytes) =>
+                    {
+                        bytes.clear();
+                        self.tail = bytes;
+                    }
+                    _ => {}
+                }
             }
         } else {
             self.start += n;
@@ -569,6 +571,11 @@ impl Outgoing {
             self.tail.reserve_exact(room.max(doubled) - live);
         }
     }
+}
+
+/// Whether a buffer was made for a header and the front of a payload that was moved.
+fn is_lead(buffer: &Vec<u8>) -> bool {
+    buffer.capacity() <= MAX_HEADER_BYTES + LEAD_BYTES
 }
 
 /// Counts bytes that are moved within the queue, for the tests of amortized work.

@@ -389,3 +389,22 @@ fn a_finished_connection_keeps_nothing() {
         }
     }
 }
+
+#[test]
+fn moving_payloads_into_a_warm_queue_allocates_nothing() {
+    for role in ROLES {
+        let mut conn = open(role);
+        for len in [4096, 20_000, 100_000] {
+            for round in 0..4 {
+                let payload = vec![7; len];
+                let (_, heap) = measure(|| {
+                    conn.send(payload).unwrap();
+                    while conn.wants_write() {
+                        conn.advance(conn.outgoing().len());
+                    }
+                });
+                assert!(round == 0 || heap.allocations == 0, "{role:?} {len}: {heap:?}");
+            }
+        }
+    }
+}

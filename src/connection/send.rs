@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// Whether a message of `len` bytes could be sent now: the errors of [`send`](Connection::send), but for those of
-    /// the source of entropy.
+    /// the source of entropy. Where it would be compressed, there must be room for the most that it can become.
     #[inline]
     pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
         #[cfg(feature = "deflate")]
