@@ -19,7 +19,7 @@ use websocket_proto::{
 /// The token of signals.
 const SIGNAL: Token = Token(usize::MAX);
 /// Reads from one connection before the others have their turn.
-const READS_PER_TURN: usize = 16;
+const READS_PER_TURN: usize = 4;
 /// How long to wait after an accept that failed, mostly for want of descriptors: nothing reports that it would succeed now.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long the connections have to close after a signal.
@@ -61,11 +61,9 @@ fn listen(name: &str) -> Vec<TcpListener> {
         }
     };
     let bind = |address: SocketAddr| {
-        let listener = TcpListener::bind(address)
+        TcpListener::bind(address)
             .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
-            .ok()?;
-        println!("listening on ws://{}", listener.local_addr().ok()?);
-        Some(listener)
+            .ok()
     };
     addresses.into_iter().filter_map(bind).collect()
 }
@@ -78,11 +76,15 @@ fn run(listeners: Vec<TcpListener>) -> Result<()> {
     // What it cannot wake has ended.
     ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
     let mut server = Server::new(poll.registry().try_clone()?, listeners)?;
+    for listener in &server.listeners {
+        println!("listening on ws://{}", listener.local_addr()?);
+    }
     let epoch = Instant::now();
     let mut last = None;
     loop {
-        let wait = server.wait(Timestamp::new(epoch.elapsed()));
-        match poll.poll(&mut events, wait) {
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = server.wake(now).into_iter().chain(last).min();
+        match poll.poll(&mut events, wake.map(|wake| wake.saturating_since(now))) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => result?,
         }
@@ -112,7 +114,7 @@ struct Server {
     /// The next turn of each connection that has a deadline, and of a listener that has failed.
     deadlines: BTreeSet<(Timestamp, Token)>,
     /// Connections that may have more to read than they could in their turn.
-    unread: Vec<Token>,
+    unread: BTreeSet<Token>,
     buf: Vec<u8>,
 }
 
@@ -124,7 +126,7 @@ struct Peer {
     /// What the socket was last known to be ready for: it is reported once.
     is_readable: bool,
     is_writable: bool,
-    /// The end of the stream is there to be read, and will not be reported again.
+    /// The end of the stream was reported with what comes before it; it will not be reported again.
     is_ending: bool,
 }
 
@@ -143,20 +145,18 @@ impl Server {
             listeners,
             peers: HashMap::new(),
             deadlines: BTreeSet::new(),
-            unread: Vec::new(),
+            unread: BTreeSet::new(),
             buf: vec![0; 64 * 1024],
         })
     }
 
-    /// How long to wait for the sockets at most.
-    fn wait(&self, now: Timestamp) -> Option<Duration> {
-        if !self.unread.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        self.deadlines.first().map(|(deadline, _)| deadline.saturating_since(now))
+    /// Until when to wait for the sockets at most.
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        if self.unread.is_empty() { deadline } else { Some(now) }
     }
 
-    /// The turns of those that were left unread, and of those whose deadline has come.
+    /// The turns of those that were left unread, and of those for which it is time.
     fn continue_turns(&mut self, now: Timestamp) {
         for token in std::mem::take(&mut self.unread) {
             self.turn(token, now);
@@ -190,7 +190,7 @@ impl Server {
         if peer.conn.is_finished() {
             self.peers.remove(&token);
         } else if peer.may_read() {
-            self.unread.push(token);
+            self.unread.insert(token);
         }
     }
 
