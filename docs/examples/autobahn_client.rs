@@ -2,92 +2,111 @@
 //!
 //! `cargo run --release --example autobahn_client ws://127.0.0.1:9002 [--deflate]`
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use websocket_proto::{ClientRequest, Config, Connection, Event, Shared};
+use websocket_proto::{
+    ClientRequest, Config, Connection, Deflate, Event, Message, Shared, State, Timestamp,
+};
 
 const AGENT: &str = "websocket-proto";
+/// A case takes as long as the server needs; one that stops answering is given up.
+const PATIENCE: Duration = Duration::from_secs(100);
 
-fn main() -> Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let mut config = Config::default();
-    let server = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [server] => server.to_string(),
-        [server, "--deflate"] => {
-            config.deflate = Some(websocket_proto::Deflate::default());
-            server.to_string()
-        }
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (server, deflate) = match arguments[..] {
+        [server] if !server.starts_with('-') => (server, false),
+        [server, "--deflate"] => (server, true),
         _ => {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "usage: autobahn_client ws://HOST:PORT [--deflate]",
-            ));
+            eprintln!("usage: autobahn_client ws://HOST:PORT [--deflate]");
+            return ExitCode::from(2);
         }
     };
-    let config = Shared::new(config);
-    let count = run(&format!("{server}/getCaseCount"), &config, false)?;
+    let mut config = Config::default();
+    config.handshake_timeout = Some(PATIENCE);
+    config.idle_timeout = Some(PATIENCE);
+    config.close_timeout = Some(PATIENCE);
+    config.deflate = deflate.then(Deflate::default);
+    match run_all(server, &Shared::new(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_all(server: &str, config: &Shared<Config>) -> Result<()> {
+    let count = run(&format!("{server}/getCaseCount"), config, false)?;
     let count: u32 =
         count.parse().map_err(|_| Error::new(ErrorKind::InvalidData, "no case count"))?;
     println!("{count} cases");
     for case in 1..=count {
-        run(&format!("{server}/runCase?case={case}&agent={AGENT}"), &config, true)?;
+        run(&format!("{server}/runCase?case={case}&agent={AGENT}"), config, true)?;
     }
-    run(&format!("{server}/updateReports?agent={AGENT}"), &config, false)?;
+    run(&format!("{server}/updateReports?agent={AGENT}"), config, false)?;
     Ok(())
 }
 
-/// Connects, echoes if asked to, until the connection is closed. Returns the last text message.
+/// Connects, echoes if asked to, until the connection is over. Returns the last text message.
 fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
-    let request =
-        ClientRequest::new(url).map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
-    let mut stream = TcpStream::connect((request.uri().host(), request.uri().port()))?;
+    let request = ClientRequest::new(url)?;
+    let uri = request.uri();
+    let mut stream = TcpStream::connect((uri.host(), uri.port())).map_err(|error| {
+        Error::new(error.kind(), format!("cannot connect to {}: {error}", uri.authority()))
+    })?;
     stream.set_nodelay(true)?;
-    // A case takes as long as the server needs; one that stops answering is given up.
-    stream.set_read_timeout(Some(Duration::from_secs(100)))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let mut conn = Connection::client(&request, config.clone())?;
     let mut buf = vec![0; 64 * 1024];
     let mut last = String::new();
+    let (mut filled, epoch) = (0, Instant::now());
     loop {
-        while conn.poll_event().is_some() {}
-        // A case may end in a transport that is cut off: the server's report is the judge.
-        if flush(&mut stream, &mut conn).is_err() {
-            conn.abort();
+        let mut input = &mut buf[..std::mem::take(&mut filled)];
+        while let Some(event) = conn.receive(&mut input) {
+            match event {
+                Event::Message(message) if echo && conn.state() == State::Open => {
+                    conn.send(message)?;
+                }
+                Event::Message(Message::Text(text)) if !echo => last = text.into_owned(),
+                _ => {} // a case may end in any way: the server's report is the judge
+            }
+        }
+        if conn.wants_write() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = conn.outgoing_slices(&mut slices);
+            match stream.write_vectored(&slices[..count]) {
+                Ok(n @ 1..) => conn.advance(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => conn.write_closed(),
+            }
+            continue;
+        }
+        if conn.wants_shutdown() {
+            let _ = stream.shutdown(Shutdown::Write); // it fails if the server is gone already
+            conn.write_closed();
         }
         if conn.is_finished() {
             return Ok(last);
         }
-        let n = match stream.read(&mut buf) {
-            Ok(0) => {
-                conn.receive_eof();
-                continue;
-            }
-            Ok(n) => n,
-            Err(_) => {
-                conn.abort();
-                continue;
-            }
-        };
-        let mut input = &mut buf[..n];
-        while let Some(event) = conn.receive(&mut input) {
-            if let Event::Message(message) = event {
-                if echo && conn.check_send(message.len()).is_ok() {
-                    conn.send(message)?;
-                } else if let Some(text) = message.as_text() {
-                    last = text.to_string();
-                }
-            }
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = conn.tick(now);
+        if conn.wants_write() || conn.is_finished() {
+            continue;
+        }
+        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
+        stream.set_read_timeout(wait)?;
+        match stream.read(&mut buf) {
+            Ok(0) => conn.receive_eof(),
+            Ok(n) => filled = n,
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => conn.abort(),
+            },
         }
     }
-}
-
-fn flush(stream: &mut TcpStream, conn: &mut Connection) -> Result<()> {
-    while conn.wants_write() {
-        match stream.write(conn.outgoing())? {
-            0 => return Err(ErrorKind::WriteZero.into()),
-            n => conn.advance(n),
-        }
-    }
-    Ok(())
 }

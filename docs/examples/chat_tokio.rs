@@ -1,87 +1,192 @@
 //! A chat room on tokio: what one says is sent to all. It shows the loop inside `select!`, a message that is encoded
-//! once for every connection, an Origin check that is decided later, and a peer too slow for the room being let go.
+//! once for every connection, an Origin check that is decided later, and a peer too slow for the room being let go. SIGINT or
+//! SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
 //!
 //! `cargo run --release --example chat_tokio [ADDR]`, by default 127.0.0.1:9001.
 
-use std::io::{ErrorKind, Result};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, IoSlice, Result};
+use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast::{Sender, channel, error::RecvError};
-use tokio::time::{Instant, sleep_until};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use websocket_proto::{
-    Accept, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage, Shared, Timestamp,
+    Accept, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
+    Shared, Timestamp, UsageError,
 };
 
+/// How long the connections have to close after a signal.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 struct Room {
-    said: Sender<PreparedMessage>,
+    said: broadcast::Sender<PreparedMessage>,
+    /// Whether the room closes. Each connection watches it as long as it lives.
+    closes: watch::Sender<bool>,
     config: Shared<Config>,
     origins: OriginPolicy,
     epoch: Instant,
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_string());
-    let listener = TcpListener::bind(address).await?;
-    println!("listening on ws://{}", listener.local_addr()?);
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = match &arguments[..] {
+        [] => "127.0.0.1:9001",
+        [address] if !address.starts_with('-') => address,
+        _ => {
+            eprintln!("usage: chat_tokio [ADDR]");
+            return ExitCode::from(2);
+        }
+    };
+    let listeners = listen(address).await;
+    if listeners.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    match run(listeners).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+async fn listen(name: &str) -> Vec<TcpListener> {
+    let addresses: BTreeSet<SocketAddr> = match lookup_host(name).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            eprintln!("cannot listen on {name}: {error}");
+            return Vec::new();
+        }
+    };
+    let mut listeners = Vec::new();
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => eprintln!("cannot listen on {address}: {error}"),
+        }
+    }
+    listeners
+}
+
+/// Serves until a signal comes and the connections are closed.
+async fn run(listeners: Vec<TcpListener>) -> Result<()> {
     let mut config = Config::default();
     config.max_message_bytes = 64 * 1024;
     config.keepalive_interval = Some(Duration::from_secs(20));
     config.idle_timeout = Some(Duration::from_secs(60));
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>>>()?;
     let room = Arc::new(Room {
-        said: channel(64).0,
+        said: broadcast::Sender::new(64),
+        closes: watch::Sender::new(false),
         config: Shared::new(config),
-        origins: OriginPolicy::new(["http://127.0.0.1:9001", "http://localhost:9001"])
+        origins: OriginPolicy::new(addresses.iter().flat_map(origins))
             .map_err(std::io::Error::other)?
             .allow_missing(true),
         epoch: Instant::now(),
     });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept_all(listener, room.clone()));
+    }
+    signal().await?;
+    accepting.shutdown().await;
+    room.closes.send_replace(true);
+    // What is not closed by then is dropped.
+    let _ = timeout(FAREWELL, room.closes.closed()).await;
+    Ok(())
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn signal() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// The origins of pages from this address. A room that has a name would list the name.
+fn origins(address: &SocketAddr) -> [String; 2] {
+    [address.to_string(), format!("localhost:{}", address.port())]
+        .map(|host| format!("http://{host}"))
+}
+
+async fn accept_all(listener: TcpListener, room: Arc<Room>) {
+    if let Ok(address) = listener.local_addr() {
+        println!("listening on ws://{address}");
+    }
     loop {
-        let (stream, _) = listener.accept().await?;
-        let room = room.clone();
+        // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (room, closes) = (room.clone(), room.closes.subscribe());
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &room).await {
+            if let Err(error) = serve(stream, &room, closes).await {
                 eprintln!("connection given up: {error}");
             }
         });
     }
 }
 
-async fn serve(mut stream: TcpStream, room: &Room) -> Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    room: &Room,
+    mut closes: watch::Receiver<bool>,
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let (mut reader, mut writer) = stream.split();
     let mut conn = Connection::server(room.config.clone());
     let mut said = room.said.subscribe();
     let mut buf = vec![0; 4096];
+    let mut filled = 0;
     loop {
-        let deadline = conn.tick(Timestamp::new(room.epoch.elapsed()));
-        let wake = deadline.map(|at| room.epoch + at.since_epoch());
-        while let Some(event) = conn.poll_event() {
-            handle(&mut conn, event, room)?;
+        let mut input = &mut buf[..std::mem::take(&mut filled)];
+        while let Some(event) = conn.receive(&mut input) {
+            if let Event::UpgradeRequest(_) = event {
+                said = said.resubscribe(); // what was said before is not for this client
+            }
+            react(&mut conn, event, room)?;
         }
         if conn.wants_shutdown() {
-            // The peer may be gone already.
-            let _ = writer.shutdown().await;
+            let _ = writer.shutdown().await; // it fails if the peer is gone already
+            conn.write_closed();
         }
         if conn.is_finished() {
             return Ok(());
         }
+        let wake = conn.tick(Timestamp::new(room.epoch.elapsed()));
+        if conn.is_finished() {
+            continue;
+        }
+        let wake = wake.map(|wake| room.epoch + wake.since_epoch());
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = conn.outgoing_slices(&mut slices);
         tokio::select! {
-            written = writer.write(conn.outgoing()), if conn.wants_write() => match written {
+            written = writer.write_vectored(&slices[..count]), if count > 0 => match written {
                 Ok(n @ 1..) => conn.advance(n),
-                Ok(0) | Err(_) => conn.abort(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => conn.write_closed(),
             },
             read = reader.read(&mut buf), if conn.wants_read() => match read {
                 Ok(0) => conn.receive_eof(),
-                Ok(n) => {
-                    let mut input = &mut buf[..n];
-                    while let Some(event) = conn.receive(&mut input) {
-                        handle(&mut conn, event, room)?;
-                    }
-                }
+                Ok(n) => filled = n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => conn.abort(),
             },
@@ -91,24 +196,33 @@ async fn serve(mut stream: TcpStream, room: &Room) -> Result<()> {
                 Err(RecvError::Lagged(_)) => conn.close(CloseCode::POLICY_VIOLATION, "too slow for this room")?,
                 Err(RecvError::Closed) => conn.close(CloseCode::GOING_AWAY, "")?,
             },
+            _ = closes.changed() => conn.close(CloseCode::GOING_AWAY, "")?,
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
 }
 
-fn handle(conn: &mut Connection, event: Event<'_>, room: &Room) -> Result<()> {
+fn react(
+    conn: &mut Connection,
+    event: Event<'_>,
+    room: &Room,
+) -> std::result::Result<(), UsageError> {
     match event {
         // A real room would look the cookie up here, in a task of its own: the connection waits.
         Event::UpgradeRequest(request) => match room.origins.check(&request) {
-            Ok(()) => conn.accept(&Accept::default())?,
-            Err(refusal) => conn.reject(refusal)?,
+            Ok(()) => conn.accept(&Accept::default()),
+            Err(refusal) => conn.reject(refusal),
         },
-        Event::PlainRequest(_) => conn.respond(404)?,
+        Event::PlainRequest(_) => conn.respond(404),
         Event::Message(message) => {
             // Nobody listening is no error.
             let _ = room.said.send(PreparedMessage::new(&message));
+            Ok(())
         }
-        _ => {}
+        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {:?}", closed.cause);
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -1,9 +1,13 @@
-//! An interactive client: a line from standard input is a text message, what arrives is printed.
+//! An interactive client: a line from standard input is a text message, what arrives is printed. A line that is not UTF-8 is
+//! not sent; standard error says so.
 //!
-//! `cargo run --example client URL [--once TEXT]`. The exit status is 0 if the connection was closed cleanly.
+//! `cargo run --example client URL [--once TEXT]`. With `--once` it sends one message, and closes at the first that comes back.
+//!
+//! After the last line it waits for 2 seconds for what comes back, then it closes with 1000; at a terminal it closes at once. SIGINT or
+//! SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not, and 2 for wrong arguments.
 
-use std::io::{BufRead, Error, ErrorKind, Read, Result, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, Error, ErrorKind, IoSlice, IsTerminal, Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -13,19 +17,24 @@ use websocket_proto::{
     ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
 };
 
+/// How long to wait for what comes back, after the last line.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What the main thread, which owns the connection, waits for.
 enum Happening {
     Bytes(Vec<u8>),
     TransportEnded,
+    TransportFailed,
     Line(String),
     LastLine,
+    Signal,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (url, once) = match arguments[..] {
-        [url] => (url, None),
+        [url] if !url.starts_with('-') => (url, None),
         [url, "--once", text] => (url, Some(text)),
         _ => {
             eprintln!("usage: client URL [--once TEXT]");
@@ -34,15 +43,14 @@ fn main() -> ExitCode {
     };
     match run(url, once) {
         Ok(closed) if closed.clean => {
-            eprintln!("closed: {} {}", closed.code, closed.reason);
+            eprintln!("closed: {} {}", closed.code, closed.reason.escape_debug());
             ExitCode::SUCCESS
         }
         Ok(closed) => {
             match closed.refusal() {
                 Some(refusal) => {
-                    eprintln!("refused with status {}", refusal.status());
-                    eprint!("{}", String::from_utf8_lossy(refusal.body()).escape_debug());
-                    eprintln!();
+                    let body = String::from_utf8_lossy(refusal.body());
+                    eprintln!("refused with status {}\n{}", refusal.status(), body.escape_debug());
                 }
                 None => eprintln!("not closed cleanly: {:?}", closed.cause),
             }
@@ -55,121 +63,162 @@ fn main() -> ExitCode {
     }
 }
 
+/// Connects, and talks until the connection is over.
 fn run(url: &str, once: Option<&str>) -> Result<Closed> {
     let request = ClientRequest::new(url)?;
-    if request.uri().is_secure() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "this example speaks ws:// only; wss:// needs a TLS library",
-        ));
+    let uri = request.uri();
+    if uri.is_secure() {
+        let text = "this example speaks ws:// only; wss:// needs a TLS library";
+        return Err(Error::new(ErrorKind::Unsupported, text));
     }
-    let mut stream = TcpStream::connect((request.uri().host(), request.uri().port()))?;
-    let mut conn = Connection::client(&request, Config::default())?;
+    let stream = TcpStream::connect((uri.host(), uri.port())).map_err(|error| {
+        Error::new(error.kind(), format!("cannot connect to {}: {error}", uri.authority()))
+    })?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a server that stops reading
     let (happenings, inbox) = channel();
+    let signals = happenings.clone();
+    // Once the main thread is gone, so is what a signal would end.
+    ctrlc::set_handler(move || drop(signals.send(Happening::Signal))).map_err(Error::other)?;
     read_transport(stream.try_clone()?, happenings.clone());
-    if once.is_none() {
-        read_lines(happenings.clone());
-    }
-    drive(&mut stream, &mut conn, &inbox, once)
+    let conn = Connection::client(&request, Config::default())?;
+    Client { stream, conn, once, happenings, inbox, last_call: None, end: None }.talk()
 }
 
-fn drive(
-    stream: &mut TcpStream,
-    conn: &mut Connection,
-    inbox: &Receiver<Happening>,
-    once: Option<&str>,
-) -> Result<Closed> {
-    let epoch = Instant::now();
-    let mut end = None;
-    loop {
-        let now = Timestamp::new(epoch.elapsed());
-        let wait = conn.tick(now).map_or(Duration::from_secs(3600), |at| at.saturating_since(now));
-        while let Some(event) = conn.poll_event() {
-            handle(conn, event, once, &mut end)?;
-        }
-        while conn.wants_write() {
-            match stream.write(conn.outgoing()) {
-                Ok(n @ 1..) => conn.advance(n),
-                // The transport is lost; `poll_event` tells, unless the connection was closed before.
-                Ok(0) | Err(_) => conn.abort(),
+struct Client<'a> {
+    stream: TcpStream,
+    conn: Connection,
+    once: Option<&'a str>,
+    /// For the thread that reads standard input; it begins when the connection is open.
+    happenings: Sender<Happening>,
+    inbox: Receiver<Happening>,
+    /// When to close, once the last line is sent.
+    last_call: Option<Timestamp>,
+    end: Option<Closed>,
+}
+
+impl Client<'_> {
+    /// Goes on until the connection is over.
+    fn talk(mut self) -> Result<Closed> {
+        let epoch = Instant::now();
+        let mut bytes = Vec::new();
+        loop {
+            let mut input = &mut bytes[..];
+            while let Some(event) = self.conn.receive(&mut input) {
+                self.react(event)?;
+            }
+            bytes.clear();
+            if self.conn.wants_write() {
+                self.write();
+                continue;
+            }
+            if self.conn.wants_shutdown() {
+                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the server is gone already
+                self.conn.write_closed();
+            }
+            if self.conn.is_finished() {
+                return self.end.ok_or_else(|| Error::other("the connection ended without a word"));
+            }
+            let now = Timestamp::new(epoch.elapsed());
+            if self.last_call.take_if(|last_call| *last_call <= now).is_some() {
+                self.conn.close(CloseCode::NORMAL, "")?;
+            }
+            let wake = self.conn.tick(now);
+            if self.conn.wants_write() || self.conn.is_finished() {
+                continue;
+            }
+            let wake = wake.into_iter().chain(self.last_call).min();
+            let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.saturating_since(now));
+            match self.inbox.recv_timeout(wait) {
+                Ok(Happening::Bytes(read)) => bytes = read,
+                Ok(Happening::TransportEnded) => self.conn.receive_eof(),
+                Ok(Happening::TransportFailed) => self.conn.abort(),
+                Ok(Happening::Line(line)) => {
+                    if let Err(error) = self.conn.send(line) {
+                        eprintln!("not sent: {error}");
+                    }
+                }
+                Ok(Happening::LastLine) => {
+                    let is_awaited = !std::io::stdin().is_terminal();
+                    self.last_call = Some(if is_awaited { now + PATIENCE } else { now });
+                }
+                Ok(Happening::Signal) => self.conn.close(CloseCode::GOING_AWAY, "")?,
+                Err(_) => {} // it is time
             }
         }
-        if conn.is_finished() {
-            while let Some(event) = conn.poll_event() {
-                handle(conn, event, once, &mut end)?;
-            }
-            return end.ok_or_else(|| Error::other("the connection ended without a word"));
+    }
+
+    /// It may block: the transport is read by another thread.
+    fn write(&mut self) {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = self.conn.outgoing_slices(&mut slices);
+        match self.stream.write_vectored(&slices[..count]) {
+            Ok(n @ 1..) => self.conn.advance(n),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.conn.write_closed(), // the server may have said why
         }
-        match inbox.recv_timeout(wait) {
-            Ok(Happening::Bytes(mut bytes)) => {
-                let mut input = &mut bytes[..];
-                while let Some(event) = conn.receive(&mut input) {
-                    handle(conn, event, once, &mut end)?;
+    }
+
+    fn react(&mut self, event: Event<'_>) -> Result<()> {
+        match event {
+            Event::Open(response) => {
+                match response.subprotocol() {
+                    Some(name) => eprintln!("open, subprotocol {name}"),
+                    None => eprintln!("open"),
+                }
+                match self.once {
+                    Some(text) => self.conn.send(text)?,
+                    None => read_lines(self.happenings.clone()),
                 }
             }
-            Ok(Happening::TransportEnded) => conn.receive_eof(),
-            Ok(Happening::Line(line)) => match conn.send(line) {
-                Ok(()) => {}
-                Err(error) => eprintln!("not sent: {error}"),
-            },
-            Ok(Happening::LastLine) => conn.close(CloseCode::NORMAL, "")?,
-            // The time is told at the top of the loop.
-            Err(_) => {}
+            Event::Message(message) => {
+                match &message {
+                    Message::Text(text) => writeln!(std::io::stdout(), "{text}")?,
+                    Message::Binary(bytes) => {
+                        writeln!(std::io::stdout(), "({} bytes of binary)", bytes.len())?;
+                    }
+                }
+                if self.once.is_some() {
+                    self.conn.close(CloseCode::NORMAL, "")?;
+                }
+            }
+            Event::Closed(closed) => self.end = Some(*closed),
+            _ => {}
         }
+        Ok(())
     }
-}
-
-fn handle(
-    conn: &mut Connection,
-    event: Event<'_>,
-    once: Option<&str>,
-    end: &mut Option<Closed>,
-) -> Result<()> {
-    match event {
-        Event::Open(response) => {
-            eprintln!(
-                "open{}",
-                response
-                    .subprotocol()
-                    .map(|name| format!(", subprotocol {name}"))
-                    .unwrap_or_default()
-            );
-            if let Some(text) = once {
-                conn.send(text)?;
-            }
-        }
-        Event::Message(message) => {
-            match &message {
-                Message::Text(text) => println!("{text}"),
-                Message::Binary(bytes) => println!("({} bytes of binary)", bytes.len()),
-            }
-            if once.is_some() {
-                conn.close(CloseCode::NORMAL, "")?;
-            }
-        }
-        Event::Closed(closed) => *end = Some(*closed),
-        _ => {}
-    }
-    Ok(())
 }
 
 fn read_transport(mut stream: TcpStream, happenings: Sender<Happening>) {
     thread::spawn(move || {
         let mut buf = [0; 16 * 1024];
-        // An error ends the transport as well as its end does.
-        while let Ok(n @ 1..) = stream.read(&mut buf) {
-            if happenings.send(Happening::Bytes(buf[..n].to_vec())).is_err() {
+        loop {
+            let happening = match stream.read(&mut buf) {
+                Ok(0) => Happening::TransportEnded,
+                Ok(n) => Happening::Bytes(buf[..n].to_vec()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Happening::TransportFailed,
+            };
+            let is_last = !matches!(happening, Happening::Bytes(_));
+            if happenings.send(happening).is_err() || is_last {
                 return;
             }
         }
-        let _ = happenings.send(Happening::TransportEnded);
     });
 }
 
 fn read_lines(happenings: Sender<Happening>) {
     thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if happenings.send(Happening::Line(line)).is_err() {
+        for line in std::io::stdin().lock().lines() {
+            let sent = match line {
+                Ok(line) => happenings.send(Happening::Line(line)),
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    eprintln!("not sent: a line that is not UTF-8");
+                    Ok(())
+                }
+                Err(_) => break,
+            };
+            if sent.is_err() {
                 return;
             }
         }

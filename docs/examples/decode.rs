@@ -75,7 +75,8 @@ fn read(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match path {
         "-" => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
-        path => std::fs::read(path),
+        path => std::fs::read(path)
+            .map_err(|error| Error::new(error.kind(), format!("cannot read {path}: {error}"))),
     }
 }
 

@@ -1,201 +1,317 @@
 //! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of
-//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark.
+//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer that takes
+//! nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
 //!
 //! `cargo run --release --example echo_poll [ADDR]`, by default 127.0.0.1:9001.
 
-use std::collections::HashMap;
-use std::io::{ErrorKind, IoSlice, Read, Result, Write};
-use std::net::{Shutdown, ToSocketAddrs};
+use std::collections::{BTreeSet, HashMap};
+use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Registry, Token};
-use websocket_proto::{Accept, Config, Connection, Event, Shared, Timestamp};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use websocket_proto::{
+    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp, UsageError,
+};
 
-const LISTENER: Token = Token(usize::MAX);
-/// How often the connections that have a deadline are looked at: their timeouts are seconds.
-const TICK: Duration = Duration::from_millis(250);
+/// The token of signals.
+const SIGNAL: Token = Token(usize::MAX);
 /// Reads from one connection before the others have their turn.
-const READS_PER_TURN: usize = 16;
+const READS_PER_TURN: usize = 4;
+/// How long to wait after an accept that failed, mostly for want of descriptors: nothing reports that it would succeed now.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How long the connections have to close after a signal.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Whether a read that does not fill the buffer has taken all that was there, as epoll(7) says. Elsewhere mio reports new
+/// bytes only after a read that would have blocked.
+const IS_SHORT_READ_LAST: bool = cfg!(target_os = "linux");
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = match &arguments[..] {
+        [] => "127.0.0.1:9001",
+        [address] if !address.starts_with('-') => address,
+        _ => {
+            eprintln!("usage: echo_poll [ADDR]");
+            return ExitCode::from(2);
+        }
+    };
+    let listeners = listen(address);
+    if listeners.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    match run(listeners) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+fn listen(name: &str) -> Vec<TcpListener> {
+    let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            eprintln!("cannot listen on {name}: {error}");
+            return Vec::new();
+        }
+    };
+    let bind = |address: SocketAddr| {
+        TcpListener::bind(address)
+            .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
+            .ok()
+    };
+    addresses.into_iter().filter_map(bind).collect()
+}
+
+/// Serves until a signal comes and the connections are closed.
+fn run(listeners: Vec<TcpListener>) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1024);
+    let waker = Waker::new(poll.registry(), SIGNAL)?;
+    // What it cannot wake has ended.
+    ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
+    let mut server = Server::new(poll.registry().try_clone()?, listeners)?;
+    for listener in &server.listeners {
+        println!("listening on ws://{}", listener.local_addr()?);
+    }
+    let epoch = Instant::now();
+    let mut last = None;
+    loop {
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = server.wake(now).into_iter().chain(last).min();
+        match poll.poll(&mut events, wake.map(|wake| wake.saturating_since(now))) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => result?,
+        }
+        let now = Timestamp::new(epoch.elapsed());
+        server.continue_turns(now);
+        for event in &events {
+            if event.token() == SIGNAL {
+                last = Some(if last.is_none() { now + FAREWELL } else { now }); // a second one waits no more
+                server.close_all(now);
+            } else {
+                server.note_ready(event, now);
+            }
+        }
+        if last.is_some_and(|last| server.peers.is_empty() || last <= now) {
+            return Ok(());
+        }
+    }
+}
+
+struct Server {
+    registry: Registry,
+    config: Shared<Config>,
+    /// The token of each is its index.
+    listeners: Vec<TcpListener>,
+    peers: HashMap<Token, Peer>,
+    next_token: usize,
+    /// The next turn of each connection that has a deadline, and of a listener that has failed.
+    deadlines: BTreeSet<(Timestamp, Token)>,
+    /// Connections that may have more to read than they could in their turn.
+    unread: BTreeSet<Token>,
+    buf: Vec<u8>,
+}
 
 struct Peer {
     stream: TcpStream,
     conn: Connection,
-    /// When the connection wants to be told the time.
+    /// What stands in [`Server::deadlines`].
     deadline: Option<Timestamp>,
+    /// What the socket was last known to be ready for: it is reported once.
+    is_readable: bool,
+    is_writable: bool,
+    /// The end of the stream was reported with what comes before it; it will not be reported again.
+    is_ending: bool,
 }
 
-type Peers = HashMap<Token, Peer>;
-
-fn main() -> Result<()> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_string());
-    let address = address.to_socket_addrs()?.next().ok_or(ErrorKind::AddrNotAvailable)?;
-    let mut listener = TcpListener::bind(address)?;
-    println!("listening on ws://{}", listener.local_addr()?);
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-
-    let config = Shared::new(Config::default());
-    let epoch = Instant::now();
-    let mut peers = Peers::new();
-    let mut next_token = 0;
-    let mut last_tick = Timestamp::default();
-    let mut buf = vec![0; 64 * 1024];
-    let mut events = Events::with_capacity(1024);
-    loop {
-        match poll.poll(&mut events, (!peers.is_empty()).then_some(TICK)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            result => result?,
+impl Server {
+    fn new(registry: Registry, mut listeners: Vec<TcpListener>) -> Result<Server> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            registry.register(listener, Token(index), Interest::READABLE)?;
         }
-        let now = Timestamp::new(epoch.elapsed());
-        for ready in &events {
-            if ready.token() == LISTENER {
-                accept_all(&listener, poll.registry(), &config, &mut peers, &mut next_token)?;
-            } else {
-                turn(
-                    poll.registry(),
-                    &mut peers,
-                    ready.token(),
-                    now,
-                    ready.is_readable(),
-                    &mut buf,
-                )?;
-            }
+        let mut config = Config::default();
+        config.keepalive_interval = Some(Duration::from_secs(20));
+        config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that takes nothing
+        Ok(Server {
+            registry,
+            config: Shared::new(config),
+            next_token: listeners.len(),
+            listeners,
+            peers: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            buf: vec![0; 64 * 1024],
+        })
+    }
+
+    /// Until when to wait for the sockets at most.
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        if self.unread.is_empty() { deadline } else { Some(now) }
+    }
+
+    /// The turns of those that were left unread, and of those for which it is time.
+    fn continue_turns(&mut self, now: Timestamp) {
+        for token in std::mem::take(&mut self.unread) {
+            self.turn(token, now);
         }
-        if now >= last_tick + TICK {
-            last_tick = now;
-            let due: Vec<Token> = peers
-                .iter()
-                .filter(|(_, peer)| peer.deadline.is_some_and(|deadline| now >= deadline))
-                .map(|(token, _)| *token)
-                .collect();
-            for token in due {
-                turn(poll.registry(), &mut peers, token, now, false, &mut buf)?;
+        let later = self.deadlines.split_off(&(now, SIGNAL));
+        for (_, token) in std::mem::replace(&mut self.deadlines, later) {
+            self.turn(token, now);
+        }
+    }
+
+    fn note_ready(&mut self, event: &mio::event::Event, now: Timestamp) {
+        if let Some(peer) = self.peers.get_mut(&event.token()) {
+            peer.is_readable |= event.is_readable() || event.is_read_closed();
+            peer.is_writable |= event.is_writable() || event.is_write_closed();
+            peer.is_ending |= event.is_read_closed() || event.is_error();
+        }
+        self.turn(event.token(), now);
+    }
+
+    fn turn(&mut self, token: Token, now: Timestamp) {
+        if token.0 < self.listeners.len() {
+            return self.accept_all(token, now);
+        }
+        let Some(peer) = self.peers.get_mut(&token) else { return };
+        let deadline = peer.serve(now, &mut self.buf);
+        if peer.deadline != deadline {
+            let old = std::mem::replace(&mut peer.deadline, deadline);
+            old.map(|old| self.deadlines.remove(&(old, token)));
+            deadline.map(|deadline| self.deadlines.insert((deadline, token)));
+        }
+        if peer.conn.is_finished() {
+            self.peers.remove(&token);
+        } else if peer.may_read() {
+            self.unread.insert(token);
+        }
+    }
+
+    fn accept_all(&mut self, listener: Token, now: Timestamp) {
+        loop {
+            match self.listeners[listener.0].accept() {
+                Ok((stream, _)) => self.add(stream, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.deadlines.insert((now + ACCEPT_AGAIN, listener));
+                    return;
+                }
             }
         }
     }
-}
 
-fn accept_all(
-    listener: &TcpListener,
-    registry: &Registry,
-    config: &Shared<Config>,
-    peers: &mut Peers,
-    next_token: &mut usize,
-) -> Result<()> {
-    loop {
-        let mut stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            // Nobody waits any more; or a client is gone already, or no descriptor is left: the others go on.
-            Err(_) => return Ok(()),
-        };
-        let token = Token(*next_token);
-        *next_token += 1;
-        // A client that is gone already.
+    fn add(&mut self, mut stream: TcpStream, now: Timestamp) {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let both = Interest::READABLE | Interest::WRITABLE; // and so it stays
         if stream.set_nodelay(true).is_err()
-            || registry.register(&mut stream, token, Interest::READABLE).is_err()
+            || self.registry.register(&mut stream, token, both).is_err()
         {
-            continue;
+            return; // the client is gone already
         }
-        let conn = Connection::server(config.clone());
-        // The time is told at the next tick, which starts the handshake's timeout.
-        peers.insert(token, Peer { stream, conn, deadline: Some(Timestamp::default()) });
+        let conn = Connection::server(self.config.clone());
+        let (is_readable, is_writable, is_ending) = (false, false, false);
+        let peer = Peer { stream, conn, deadline: None, is_readable, is_writable, is_ending };
+        self.peers.insert(token, peer);
+        self.turn(token, now); // the handshake's time begins
     }
-}
 
-/// Serves one connection until it would block or had its turn, and forgets it when it is over.
-fn turn(
-    registry: &Registry,
-    peers: &mut Peers,
-    token: Token,
-    now: Timestamp,
-    readable: bool,
-    buf: &mut [u8],
-) -> Result<()> {
-    let Some(peer) = peers.get_mut(&token) else { return Ok(()) };
-    if peer.serve(now, readable, buf).is_err() {
-        peer.conn.abort();
+    /// Accepts nobody any more, and closes all connections.
+    fn close_all(&mut self, now: Timestamp) {
+        self.listeners.clear();
+        for token in self.peers.keys().copied().collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&token) {
+                peer.conn.close(CloseCode::GOING_AWAY, "").expect("1001 can be sent");
+            }
+            self.turn(token, now);
+        }
     }
-    // A program that wants to know how its connections end drains `poll_event` here once more.
-    if peer.conn.is_finished() {
-        // It fails for a socket that is broken, which is forgotten all the same.
-        let _ = registry.deregister(&mut peer.stream);
-        peers.remove(&token);
-        return Ok(());
-    }
-    // Registering anew reports again what is still ready. A connection that wants neither waits for a deadline, or for
-    // the peer's end, which is reported in any case.
-    let interest = match (peer.may_read(), peer.conn.wants_write()) {
-        (true, true) => Interest::READABLE | Interest::WRITABLE,
-        (false, true) => Interest::WRITABLE,
-        (_, false) => Interest::READABLE,
-    };
-    registry.reregister(&mut peer.stream, token, interest)
 }
 
 impl Peer {
     /// Backpressure: a peer that does not take its echoes is not read.
     fn may_read(&self) -> bool {
-        self.conn.wants_read() && !self.conn.is_congested()
+        self.is_readable && self.conn.wants_read() && !self.conn.is_congested()
     }
 
-    fn serve(&mut self, now: Timestamp, readable: bool, buf: &mut [u8]) -> Result<()> {
-        self.deadline = self.conn.tick(now);
-        for _ in 0..READS_PER_TURN {
-            while let Some(event) = self.conn.poll_event() {
-                self.handle(event)?;
-            }
-            self.flush()?;
-            if self.conn.wants_shutdown() {
-                // The peer may be gone already.
-                let _ = self.stream.shutdown(Shutdown::Write);
-            }
-            if self.conn.is_finished() || !readable || !self.may_read() {
-                break;
-            }
-            match self.stream.read(buf) {
-                Ok(0) => self.conn.receive_eof(),
-                Ok(n) => {
-                    let mut input = &mut buf[..n];
-                    while let Some(event) = self.conn.receive(&mut input) {
-                        self.handle(event)?;
-                    }
+    /// Goes on until the socket would block or the turn is over, and returns when to come again at the latest.
+    fn serve(&mut self, now: Timestamp, buf: &mut [u8]) -> Option<Timestamp> {
+        let (mut filled, mut reads) = (0, 0);
+        loop {
+            let mut input = &mut buf[..std::mem::take(&mut filled)];
+            while let Some(event) = self.conn.receive(&mut input) {
+                if let Err(error) = react(&mut self.conn, event) {
+                    eprintln!("connection given up: {error}");
+                    self.conn.abort();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
             }
+            if self.conn.wants_write() && self.is_writable {
+                self.write();
+                continue;
+            }
+            if self.conn.wants_shutdown() {
+                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+                self.conn.write_closed();
+            }
+            if self.conn.is_finished() {
+                return None;
+            }
+            let wake = self.conn.tick(now);
+            if self.conn.is_finished() || self.conn.wants_write() && self.is_writable {
+                continue;
+            }
+            if !self.may_read() || reads == READS_PER_TURN {
+                return wake;
+            }
+            reads += 1;
+            filled = self.read(buf);
         }
-        // Closing and closed connections have deadlines of their own.
-        self.deadline = self.conn.tick(now);
-        self.flush()
     }
 
-    fn handle(&mut self, event: Event<'_>) -> Result<()> {
-        match event {
-            Event::UpgradeRequest(_) => self.conn.accept(&Accept::default())?,
-            Event::PlainRequest(_) => self.conn.respond(404)?,
-            Event::Message(message) if self.conn.check_send(message.len()).is_ok() => {
-                self.conn.send(message)?
-            }
-            _ => {}
+    fn write(&mut self) {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let count = self.conn.outgoing_slices(&mut slices);
+        match self.stream.write_vectored(&slices[..count]) {
+            Ok(n @ 1..) => self.conn.advance(n),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.conn.write_closed(),
         }
-        Ok(())
     }
 
-    /// Writes until the socket takes no more.
-    fn flush(&mut self) -> Result<()> {
-        while self.conn.wants_write() {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let n = self.conn.outgoing_slices(&mut slices);
-            match self.stream.write_vectored(&slices[..n]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(n) => self.conn.advance(n),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Reads once, and returns how many bytes.
+    fn read(&mut self, buf: &mut [u8]) -> usize {
+        match self.stream.read(buf) {
+            Ok(0) => self.conn.receive_eof(),
+            Ok(n) => {
+                let is_last = IS_SHORT_READ_LAST && n < buf.len() && !self.is_ending;
+                self.is_readable &= !is_last;
+                return n;
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => self.conn.abort(),
         }
-        Ok(())
+        0
+    }
+}
+
+fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), UsageError> {
+    match event {
+        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
+        Event::PlainRequest(_) => conn.respond(404),
+        Event::Message(message) if conn.state() == State::Open => conn.send(message),
+        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {:?}", closed.cause);
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }

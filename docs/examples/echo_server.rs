@@ -1,39 +1,77 @@
-//! Echoes text and binary: std only, a thread per connection, until it is killed. A browser that opens the same address
-//! gets a small page that connects back.
+//! Echoes text and binary: std only, a thread per connection. A browser that opens the same address gets a small page that
+//! connects back. The standard library has no signals: SIGINT and SIGTERM end the program without a Close to its clients.
+//! `echo_poll` and `chat_tokio` send one.
 //!
 //! `cargo run --release --example echo_server [ADDR] [--deflate]`, by default 127.0.0.1:9001 without compression.
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use websocket_proto::{
-    Accept, Config, Connection, Event, PlainRequest, ReadBuffer, Response, Shared, Timestamp,
+    Accept, CloseCause, Config, Connection, Deflate, Event, PlainRequest, ReadBuffer, Response,
+    Shared, State, Timestamp, Uri, UsageError,
 };
 
 const PAGE: &str = include_str!("echo_page.html");
 
-fn main() -> Result<()> {
-    let (flags, address): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|word| word.starts_with("--"));
-    let listener = TcpListener::bind(address.first().map_or("127.0.0.1:9001", String::as_str))?;
-    println!("listening on ws://{}", listener.local_addr()?);
-    let mut config = Config::default();
-    match flags.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => {}
-        ["--deflate"] => config.deflate = Some(websocket_proto::Deflate::default()),
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (options, addresses): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|word| word.starts_with('-'));
+    let (address, deflate) = match (&addresses[..], &options[..]) {
+        ([], []) => ("127.0.0.1:9001", false),
+        ([], ["--deflate"]) => ("127.0.0.1:9001", true),
+        ([address], []) => (*address, false),
+        ([address], ["--deflate"]) => (*address, true),
         _ => {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "usage: echo_server [ADDR] [--deflate]",
-            ));
+            eprintln!("usage: echo_server [ADDR] [--deflate]");
+            return ExitCode::from(2);
         }
-    }
+    };
+    let mut config = Config::default();
+    config.deflate = deflate.then(Deflate::default);
     let config = Shared::new(config);
+    let accepting: Vec<_> = listen(address)
+        .into_iter()
+        .map(|listener| {
+            let config = config.clone();
+            thread::spawn(move || accept_all(&listener, &config))
+        })
+        .collect();
+    for thread in accepting {
+        let _ = thread.join();
+    }
+    ExitCode::FAILURE // it accepts for ever, unless there is nothing to listen on
+}
+
+/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+fn listen(name: &str) -> Vec<TcpListener> {
+    let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            eprintln!("cannot listen on {name}: {error}");
+            return Vec::new();
+        }
+    };
+    let bind = |address: SocketAddr| {
+        let listener = TcpListener::bind(address)
+            .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
+            .ok()?;
+        println!("listening on ws://{}", listener.local_addr().ok()?);
+        Some(listener)
+    };
+    addresses.into_iter().filter_map(bind).collect()
+}
+
+fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
     for stream in listener.incoming() {
         // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
         let Ok(stream) = stream else {
-            std::thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
             continue;
         };
         let config = config.clone();
@@ -42,91 +80,80 @@ fn main() -> Result<()> {
                 eprintln!("connection given up: {error}");
             }
         };
-        if let Err(error) = std::thread::Builder::new().spawn(serve) {
+        if let Err(error) = thread::Builder::new().spawn(serve) {
             eprintln!("no thread for a connection: {error}");
         }
     }
-    Ok(())
 }
 
 fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?;
     let epoch = Instant::now();
     let mut conn = Connection::server(config);
     let mut buffer = ReadBuffer::with_capacity(16 * 1024);
     loop {
-        // Tell the time, and learn how long to wait at most.
-        let now = Timestamp::new(epoch.elapsed());
-        let wait = conn.tick(now).map(|at| at.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
-        stream.set_write_timeout(wait)?;
-        // What time and the end of the transport brought.
-        while let Some(event) = conn.poll_event() {
-            handle(&mut conn, event)?;
+        while let Some(event) = conn.receive_from(&mut buffer) {
+            react(&mut conn, event)?;
         }
-        match flush(&mut stream, &mut conn) {
-            Ok(()) => {}
-            Err(error) if is_timeout(&error) => continue,
-            // The transport is lost; `poll_event` tells, unless the connection was closed before.
-            Err(_) => {
-                conn.abort();
-                continue;
+        if conn.wants_write() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = conn.outgoing_slices(&mut slices);
+            match stream.write_vectored(&slices[..count]) {
+                Ok(n @ 1..) => conn.advance(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => conn.write_closed(),
             }
+            continue;
         }
         if conn.wants_shutdown() {
-            // The peer may be gone already.
-            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+            conn.write_closed();
         }
         if conn.is_finished() {
             return Ok(());
         }
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = conn.tick(now);
+        if conn.wants_write() || conn.is_finished() {
+            continue;
+        }
+        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
+        stream.set_read_timeout(wait)?;
         match stream.read(buffer.spare()) {
             Ok(0) => conn.receive_eof(),
-            Ok(n) => {
-                buffer.filled(n);
-                while let Some(event) = conn.receive_from(&mut buffer) {
-                    handle(&mut conn, event)?;
-                }
-            }
-            Err(error) if is_timeout(&error) => {}
-            Err(_) => conn.abort(),
+            Ok(n) => buffer.filled(n),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => conn.abort(),
+            },
         }
     }
 }
 
-fn flush(stream: &mut TcpStream, conn: &mut Connection) -> Result<()> {
-    while conn.wants_write() {
-        match stream.write(conn.outgoing()) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n) => conn.advance(n),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn handle(conn: &mut Connection, event: Event<'_>) -> Result<()> {
+fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), UsageError> {
     match event {
-        Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
-        Event::PlainRequest(request) => conn.respond(answer(&request))?,
-        Event::Message(message) => conn.send(message)?,
-        _ => {}
+        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
+        Event::PlainRequest(request) => conn.respond(answer(&request)),
+        Event::Message(message) if conn.state() == State::Open => conn.send(message),
+        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {:?}", closed.cause);
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The page on `/`, nothing elsewhere.
 fn answer(request: &PlainRequest<'_>) -> Response {
-    match (request.method(), request.target()) {
+    // The target may be a whole URI (RFC 9112 3.2.2).
+    let uri = Uri::parse(request.target()).ok();
+    let resource = uri.as_ref().map_or(request.target(), Uri::resource);
+    match (request.method(), resource) {
         ("GET" | "HEAD", "/") => {
             Response::new(200).header("Content-Type", "text/html; charset=utf-8").body(PAGE)
         }
         ("GET" | "HEAD", _) => Response::new(404),
         _ => Response::new(405).header("Allow", "GET, HEAD"),
     }
-}
-
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

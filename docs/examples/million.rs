@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use websocket_proto::{Config, Connection, Event, Message, Role, Shared, UsageError, apply_mask};
@@ -39,16 +40,36 @@ struct Row {
     ways: [(f64, f64); WAYS.len()],
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut most = 1_000_000;
-    let mut json = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = Some(arguments.next().ok_or("--json needs a file")?),
-            number => most = number.replace([',', '_'], "").parse::<u32>()?.max(1) as usize,
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (most, json) = match arguments[..] {
+        [] => (Some(1_000_000), None),
+        [n] => (count(n), None),
+        ["--json", file] => (Some(1_000_000), Some(file)),
+        [n, "--json", file] => (count(n), Some(file)),
+        _ => (None, None),
+    };
+    let Some(most) = most else {
+        eprintln!("usage: million [N] [--json FILE]");
+        return ExitCode::from(2);
+    };
+    match run(most, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+/// A number such as 1,000,000 or 1_000_000.
+fn count(text: &str) -> Option<usize> {
+    let count: u32 = text.replace([',', '_'], "").parse().ok()?;
+    Some(count.max(1) as usize)
+}
+
+fn run(most: usize, json: Option<&str>) -> Result<(), Box<dyn Error>> {
     let mut counts: Vec<usize> =
         (3..).map(|power| 10_usize.pow(power)).take_while(|count| *count < most).collect();
     counts.push(most);

@@ -1,12 +1,13 @@
 //! A checking WebSocket client; README.md says what its scenarios check.
 
 use std::collections::VecDeque;
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::net::TcpStream;
+use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use websocket_proto::{
-    ClientRequest, CloseCause, Closed, Config, Connection, Event, HandshakeError, Message,
+    ClientRequest, CloseCause, Closed, Config, Connection, Deflate, Event, HandshakeError, Message,
     MessageKind, ProtocolError, Shared,
 };
 
@@ -15,28 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20, 16 << 20];
 const REASON: &str = "auf Wiedersehen, até logo, さようなら";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [server, scenario, options @ ..] = &arguments[..] else {
-        return Err(Error::new(ErrorKind::InvalidInput, "usage: echo_check URL SCENARIO"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (url, scenario, deflate) = match arguments[..] {
+        [url, scenario] => (url, scenario, false),
+        [url, scenario, "--deflate"] => (url, scenario, true),
+        _ => return usage(),
     };
-    #[cfg_attr(not(feature = "deflate"), allow(unused_mut, reason = "no option changes it"))]
     let mut config = Config::default();
-    match options {
-        [] => {}
-        #[cfg(feature = "deflate")]
-        [option] if option == "--deflate" => {
-            config.deflate = Some(websocket_proto::Deflate::default());
-        }
-        _ => {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("unknown options: {options:?}"),
-            ));
-        }
-    }
-    let server = &Server { url: server, config: Shared::new(config) };
-    match scenario.as_str() {
+    config.deflate = deflate.then(Deflate::default);
+    let server = &Server { url, config: Shared::new(config) };
+    let result = match scenario {
         "echo" => echo(server),
         "fragments" => fragments(server),
         "ping" => ping(server),
@@ -46,8 +37,20 @@ fn main() -> Result<()> {
         "receive-close" => receive_close(server),
         "subprotocol" => subprotocol(server),
         "reject" => reject(server),
-        _ => Err(Error::new(ErrorKind::InvalidInput, format!("no scenario {scenario}"))),
+        _ => return usage(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: echo_check URL SCENARIO [--deflate]");
+    ExitCode::from(2)
 }
 
 /// Where to connect to, and how.
@@ -62,6 +65,8 @@ struct Peer {
     conn: Connection,
     events: VecDeque<Event<'static>>,
     buf: Vec<u8>,
+    /// How much of `buf` was read and not received.
+    filled: usize,
     subprotocol: Option<String>,
 }
 
@@ -82,20 +87,20 @@ impl Peer {
             conn,
             events: VecDeque::new(),
             buf: vec![0; 16 * 1024],
+            filled: 0,
             subprotocol: None,
         })
     }
 
     fn open(server: &Server<'_>, path: &str, subprotocols: &[&str]) -> Result<Peer> {
         let mut peer = Peer::connect(server, path, subprotocols)?;
-        #[cfg(feature = "deflate")]
-        let expected = usize::from(server.config.deflate.is_some());
-        #[cfg(not(feature = "deflate"))]
-        let expected = 0;
         match peer.next()? {
             Event::Open(response) => {
                 // Compression that was offered must have been agreed on.
-                expect(response.extensions().count(), expected)?;
+                expect(
+                    response.extensions().count(),
+                    usize::from(server.config.deflate.is_some()),
+                )?;
                 peer.subprotocol = response.subprotocol().map(str::to_string);
             }
             event => return Err(Error::other(format!("not opened: {event:?}"))),
@@ -109,31 +114,39 @@ impl Peer {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
-            if !self.step()? {
+            if !self.step()? && self.events.is_empty() {
                 return Err(Error::other("the connection is over"));
             }
         }
     }
 
-    /// Writes what is outgoing and reads once; false when the transport is done with.
+    /// One round of the loop; false when the transport is done with. The time is not told: an answer that is late is an
+    /// error of the read.
     fn step(&mut self) -> Result<bool> {
-        self.events.extend(std::iter::from_fn(|| self.conn.poll_event()));
-        while self.conn.wants_write() {
-            match self.stream.write(self.conn.outgoing())? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                n => self.conn.advance(n),
-            }
-        }
-        if self.conn.is_finished() {
-            return Ok(!self.events.is_empty());
-        }
-        let n = self.stream.read(&mut self.buf)?;
-        if n == 0 {
-            self.conn.receive_eof();
-        }
-        let mut input = &mut self.buf[..n];
+        let mut input = &mut self.buf[..std::mem::take(&mut self.filled)];
         while let Some(event) = self.conn.receive(&mut input) {
             self.events.push_back(event.into_owned());
+        }
+        if self.conn.wants_write() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = self.conn.outgoing_slices(&mut slices);
+            match self.stream.write_vectored(&slices[..count]) {
+                Ok(n @ 1..) => self.conn.advance(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => self.conn.write_closed(),
+            }
+            return Ok(true);
+        }
+        if self.conn.wants_shutdown() {
+            let _ = self.stream.shutdown(Shutdown::Write); // it fails if the server is gone already
+            self.conn.write_closed();
+        }
+        if self.conn.is_finished() {
+            return Ok(false);
+        }
+        match self.stream.read(&mut self.buf)? {
+            0 => self.conn.receive_eof(),
+            n => self.filled = n,
         }
         Ok(true)
     }

@@ -1,41 +1,51 @@
 //! A scripted WebSocket server, a thread per connection; README.md says what it does for which path.
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use websocket_proto::{
-    Accept, Config, Connection, Event, Message, Response, Shared, UpgradeRequest,
+    Accept, Config, Connection, Deflate, Event, Message, Response, Shared, State, Timestamp,
+    UpgradeRequest,
 };
 
 const SUBPROTOCOL: &str = "echo.example";
 /// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    #[cfg_attr(not(feature = "deflate"), allow(unused_mut, reason = "no option changes it"))]
     let mut config = Config::default();
+    config.idle_timeout = Some(PATIENCE);
     let address = match &arguments[..] {
-        [address] => address,
-        #[cfg(feature = "deflate")]
+        [address] if !address.starts_with('-') => address,
         [address, option] if option == "--deflate" => {
-            config.deflate = Some(websocket_proto::Deflate::default());
+            config.deflate = Some(Deflate::default());
             address
         }
         _ => {
-            let usage = "usage: scripted_server ADDRESS [--deflate]";
-            return Err(Error::new(ErrorKind::InvalidInput, usage));
+            eprintln!("usage: scripted_server ADDRESS [--deflate]");
+            return ExitCode::from(2);
         }
     };
+    match accept_all(address, config.into()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot listen on {address}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn accept_all(address: &str, config: Shared<Config>) -> Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on ws://{}", listener.local_addr()?);
-    let config = Shared::new(config);
     for stream in listener.incoming() {
         let (stream, config) = (stream?, config.clone());
         std::thread::spawn(move || {
             if let Err(error) = serve(stream, config) {
-                eprintln!("connection lost: {error}");
+                eprintln!("connection given up: {error}");
             }
         });
     }
@@ -52,46 +62,61 @@ enum Script {
 
 fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    let epoch = Instant::now();
     let mut conn = Connection::server(config);
     let mut script = Script::Echo;
     let mut buf = [0; 16 * 1024];
+    let mut filled = 0;
     loop {
-        while let Some(event) = conn.poll_event() {
-            handle(&mut conn, &mut script, event)?;
+        let mut input = &mut buf[..std::mem::take(&mut filled)];
+        while let Some(event) = conn.receive(&mut input) {
+            react(&mut conn, &mut script, event)?;
         }
-        while conn.wants_write() {
-            match stream.write(conn.outgoing())? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                n => conn.advance(n),
+        if conn.wants_write() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = conn.outgoing_slices(&mut slices);
+            match stream.write_vectored(&slices[..count]) {
+                Ok(n @ 1..) => conn.advance(n),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => conn.write_closed(),
             }
+            continue;
         }
         if conn.wants_shutdown() {
-            // The peer may be gone already.
-            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+            conn.write_closed();
         }
         if conn.is_finished() {
             return Ok(());
         }
-        let n = stream.read(&mut buf)?;
-        if n == 0 {
-            conn.receive_eof();
+        let now = Timestamp::new(epoch.elapsed());
+        let wake = conn.tick(now);
+        if conn.wants_write() || conn.is_finished() {
+            continue;
         }
-        let mut input = &mut buf[..n];
-        while let Some(event) = conn.receive(&mut input) {
-            handle(&mut conn, &mut script, event)?;
+        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
+        stream.set_read_timeout(wait)?;
+        match stream.read(&mut buf) {
+            Ok(0) => conn.receive_eof(),
+            Ok(n) => filled = n,
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => conn.abort(),
+            },
         }
     }
 }
 
-fn handle(conn: &mut Connection, script: &mut Script, event: Event<'_>) -> Result<()> {
+fn react(conn: &mut Connection, script: &mut Script, event: Event<'_>) -> Result<()> {
     match (event, script) {
         (Event::UpgradeRequest(request), script) => *script = begin(conn, &request)?,
         (Event::PlainRequest(request), _) => {
             let line = format!("{} {} {}\n", request.method(), request.target(), request.version());
             conn.respond(Response::new(200).body(line))?;
         }
+        // Nothing is sent any more.
+        (Event::Message(_) | Event::Pong(_), _) if conn.state() != State::Open => {}
         (Event::Message(message), Script::Fragments) => send_fragments(conn, &message)?,
         (Event::Message(message), _) => conn.send(message)?,
         (Event::Pong(payload), Script::Ping(answered)) => {

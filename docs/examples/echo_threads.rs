@@ -1,0 +1,207 @@
+//! Echoes text and binary with two threads per connection: one reads while the other writes, so that two ends which both send
+//! more than the sockets hold do not wait for each other. Std only; signals end it without a Close, as in `echo_server`.
+//!
+//! `cargo run --release --example echo_threads [ADDR]`, by default 127.0.0.1:9001.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, IoSlice, Read, Result, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use websocket_proto::{
+    Accept, CloseCause, Config, Connection, Event, Segment, Shared, State, Timestamp,
+};
+
+/// What both threads of a connection use.
+struct Link {
+    stream: TcpStream,
+    conn: Mutex<Connection>,
+    /// The connection has changed: there may be something to write, or room for more to read.
+    changed: Condvar,
+    epoch: Instant,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = match &arguments[..] {
+        [] => "127.0.0.1:9001",
+        [address] if !address.starts_with('-') => address,
+        _ => {
+            eprintln!("usage: echo_threads [ADDR]");
+            return ExitCode::from(2);
+        }
+    };
+    let mut config = Config::default();
+    // What a peer sends before it reads waits here as echoes; only behind so much is it not read either.
+    config.high_water_bytes = 45 * 1024 * 1024;
+    let config = Shared::new(config);
+    let accepting: Vec<_> = listen(address)
+        .into_iter()
+        .map(|listener| {
+            let config = config.clone();
+            thread::spawn(move || accept_all(&listener, &config))
+        })
+        .collect();
+    for thread in accepting {
+        let _ = thread.join();
+    }
+    ExitCode::FAILURE // it accepts for ever, unless there is nothing to listen on
+}
+
+/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+fn listen(name: &str) -> Vec<TcpListener> {
+    let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            eprintln!("cannot listen on {name}: {error}");
+            return Vec::new();
+        }
+    };
+    let bind = |address: SocketAddr| {
+        let listener = TcpListener::bind(address)
+            .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
+            .ok()?;
+        println!("listening on ws://{}", listener.local_addr().ok()?);
+        Some(listener)
+    };
+    addresses.into_iter().filter_map(bind).collect()
+}
+
+fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
+    for stream in listener.incoming() {
+        // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
+        let Ok(stream) = stream else {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        let config = config.clone();
+        let serve = move || {
+            if let Err(error) = serve(stream, config) {
+                eprintln!("connection given up: {error}");
+            }
+        };
+        if let Err(error) = thread::Builder::new().spawn(serve) {
+            eprintln!("no thread for a connection: {error}");
+        }
+    }
+}
+
+/// Serves one connection: this thread writes, and tells the time; another reads.
+fn serve(stream: TcpStream, config: Shared<Config>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a peer that stops reading
+    let conn = Mutex::new(Connection::server(config));
+    let link = Link { stream, conn, changed: Condvar::new(), epoch: Instant::now() };
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().spawn_scoped(scope, || link.read());
+        if reader.is_ok() {
+            link.write();
+        }
+        // Ends the other thread's wait, or its read.
+        link.changed.notify_all();
+        let _ = link.stream.shutdown(Shutdown::Both);
+        reader.map(drop)
+    })
+}
+
+impl Link {
+    /// A thread that panicked leaves a connection that is as good as before.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads until the connection wants no more. The connection is locked only while it receives.
+    fn read(&self) {
+        let mut buf = [0; 16 * 1024];
+        loop {
+            let is_full = |conn: &mut Connection| conn.wants_read() && conn.is_congested();
+            let conn = self.changed.wait_while(self.lock(), is_full);
+            if !conn.unwrap_or_else(PoisonError::into_inner).wants_read() {
+                return;
+            }
+            let result = (&self.stream).read(&mut buf);
+            let mut conn = self.lock();
+            match result {
+                Ok(0) => conn.receive_eof(),
+                Ok(n) => react(&mut conn, &mut buf[..n]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => conn.abort(),
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    /// Writes until the connection is finished. The connection is locked only while nothing is written.
+    fn write(&self) {
+        let mut conn = self.lock();
+        loop {
+            react(&mut conn, &mut []); // what time and the end of the transport brought
+            if conn.wants_write() {
+                let segments = std::iter::from_fn(|| conn.take_outgoing()).take(16);
+                let segments: Vec<Segment> = segments.collect();
+                drop(conn);
+                let written = write_all(&self.stream, &segments);
+                conn = self.lock();
+                match written {
+                    Ok(n) => conn.advance(n),
+                    Err(_) => conn.write_closed(),
+                }
+                self.changed.notify_all(); // there may be room to read for
+                continue;
+            }
+            if conn.wants_shutdown() {
+                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+                conn.write_closed();
+            }
+            if conn.is_finished() {
+                return;
+            }
+            let now = Timestamp::new(self.epoch.elapsed());
+            let wake = conn.tick(now);
+            if conn.wants_write() || conn.is_finished() {
+                continue;
+            }
+            let wait = wake.map_or(Duration::MAX, |wake| wake.saturating_since(now));
+            let waited = self.changed.wait_timeout(conn, wait);
+            conn = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Writes all segments, in as few writes as the system allows, and returns how many bytes they are.
+fn write_all(mut stream: &TcpStream, segments: &[Segment]) -> Result<usize> {
+    let mut all: Vec<IoSlice<'_>> = segments.iter().map(|segment| IoSlice::new(segment)).collect();
+    let mut left = &mut all[..];
+    while !left.is_empty() {
+        match stream.write_vectored(left) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(segments.iter().map(|segment| segment.len()).sum())
+}
+
+/// Receives `input`, and what waits, and answers it.
+fn react(conn: &mut Connection, mut input: &mut [u8]) {
+    while let Some(event) = conn.receive(&mut input) {
+        let result = match event {
+            Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
+            Event::PlainRequest(_) => conn.respond(404),
+            Event::Message(message) if conn.state() == State::Open => conn.send(message),
+            Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
+                eprintln!("not closed cleanly: {:?}", closed.cause);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            eprintln!("connection given up: {error}");
+            conn.abort();
+        }
+    }
+}

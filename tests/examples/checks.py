@@ -1,0 +1,692 @@
+"""Runs the example programs as processes, against each other and against raw sockets, and prints what came out: a line for
+each check, then `N passed, N failed`. What cannot be run here has failed, and says why.
+
+    checks.py DIR [WORDS]       the programs are in DIR; of the checks only those with WORDS in their names
+"""
+
+import base64
+import fcntl
+import hashlib
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAMS = Path(sys.argv[1])
+SERVERS = ("echo_server", "echo_threads", "echo_poll", "chat_tokio")
+ECHO_SERVERS = SERVERS[:3]
+TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10
+MIB = 1 << 20
+# How long any one step may take, in seconds.
+PATIENCE = 20
+
+
+# --- programs
+
+
+class Server:
+    """A server process, for the length of a `with` block; `address` is the first that it listens on."""
+
+    def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None):
+        self.log = tempfile.TemporaryFile(mode="w+")
+        self.process = subprocess.Popen(
+            [*prefix, PROGRAMS / name, address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        late = threading.Timer(PATIENCE, self.process.kill)
+        late.start()
+        self.addresses = []
+        for _ in range(listeners):
+            line = self.process.stdout.readline()
+            if not line.startswith("listening on ws://"):
+                self.stop()
+                raise AssertionError(f"{name} does not listen: {line!r} {self.said()!r}")
+            self.addresses.append(line.removeprefix("listening on ws://").strip())
+        late.cancel()
+        self.address = self.addresses[0]
+
+    def said(self):
+        """What it wrote to standard error."""
+        self.log.seek(0)
+        return self.log.read()
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def resident_bytes(self):
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    @contextmanager
+    def paused(self):
+        """Whatever comes meanwhile it sees at once, afterwards."""
+        self.process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        within(PATIENCE, lambda: ") T " in stat.read_text(), "it has stopped")
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def run(name, *arguments, stdin=b""):
+    """Runs a program to its end: status, standard output, standard error, seconds."""
+    begin = time.monotonic()
+    done = subprocess.run([PROGRAMS / name, *arguments], input=stdin, capture_output=True, timeout=PATIENCE)
+    return done.returncode, done.stdout.decode(), done.stderr.decode(), time.monotonic() - begin
+
+
+def expect(seen, expected, what=""):
+    if seen != expected:
+        raise AssertionError(f"{what}: expected {expected!r}, saw {seen!r}")
+
+
+def within(seconds, condition, what):
+    """Waits until it is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+# --- peers on raw sockets
+
+
+def split(address):
+    host, port = address.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def read_head(stream):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = stream.recv(1)
+        if not byte:
+            raise AssertionError(f"the head ends: {head!r}")
+        head += byte
+    return head
+
+
+class Peer:
+    """One end of a WebSocket connection. A client masks with the key 0, which changes nothing."""
+
+    def __init__(self, stream, is_client):
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream.settimeout(PATIENCE)
+        self.stream, self.is_client = stream, is_client
+
+    @classmethod
+    def request(cls, address, origin=None, buffers=None):
+        """Connects, with socket buffers of that many bytes if it is told to, and asks for an upgrade."""
+        host, port = split(address)
+        stream = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if buffers:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+        peer = cls(stream, True)
+        stream.connect((host, port))
+        head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        head += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        if origin:
+            head += b"Origin: " + origin.encode() + b"\r\n"
+        peer.stream.sendall(head + b"\r\n")
+        return peer
+
+    def status(self):
+        return int(read_head(self.stream).split()[1])
+
+    @classmethod
+    def open(cls, address, **options):
+        peer = cls.request(address, **options)
+        expect(peer.status(), 101, "the status")
+        return peer
+
+    @classmethod
+    def accept(cls, listener):
+        peer = cls(listener.accept()[0], False)
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", read_head(peer.stream))[1].decode()
+        peer.stream.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_of(key) + b"\r\n\r\n"
+        )
+        return peer
+
+    def frame(self, opcode, payload=b""):
+        mask = 0x80 if self.is_client else 0
+        n = len(payload)
+        if n < 126:
+            header = struct.pack("!BB", 0x80 | opcode, mask | n)
+        elif n < 65536:
+            header = struct.pack("!BBH", 0x80 | opcode, mask | 126, n)
+        else:
+            header = struct.pack("!BBQ", 0x80 | opcode, mask | 127, n)
+        return header + bytes(4 if mask else 0) + payload
+
+    def send(self, opcode, payload=b""):
+        self.stream.sendall(self.frame(opcode, payload))
+
+    def read(self, n):
+        data = bytearray()
+        while len(data) < n:
+            piece = self.stream.recv(n - len(data))
+            if not piece:
+                raise EOFError(f"the end after {len(data)} of {n} bytes")
+            data += piece
+        return bytes(data)
+
+    def receive(self):
+        """The next frame: opcode and payload."""
+        first, n = self.read(2)
+        key = None
+        if n & 0x80:
+            n &= 0x7F
+        if n == 126:
+            n = struct.unpack("!H", self.read(2))[0]
+        elif n == 127:
+            n = struct.unpack("!Q", self.read(8))[0]
+        if not self.is_client:
+            key = self.read(4)
+        payload = self.read(n)
+        if key:
+            payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+        return first & 15, payload
+
+    def wait_until_sent(self):
+        """Waits until the other end's system has all that was sent."""
+        within(PATIENCE, lambda: fcntl.ioctl(self.stream, termios.TIOCOUTQ, bytes(4)) == bytes(4), "all is sent")
+
+    def reset(self):
+        """Leaves with bytes unread, which is a reset."""
+        self.wait_until_sent()
+        self.stream.recv(1, socket.MSG_PEEK)
+        self.stream.close()
+
+    def close(self, code):
+        """The closing handshake, and the end of the stream."""
+        self.send(CLOSE, struct.pack("!H", code))
+        expect(self.receive(), (CLOSE, struct.pack("!H", code)))
+        self.expect_end()
+
+    def expect_end(self):
+        expect(self.stream.recv(1), b"", "the end of the stream")
+        self.stream.close()
+
+
+def accept_of(key):
+    digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+    return base64.b64encode(digest)
+
+
+def http(address, line):
+    """Sends a request, and returns status and body."""
+    with socket.create_connection(split(address), PATIENCE) as stream:
+        stream.sendall(line.encode() + b"\r\nHost: x\r\n\r\n")
+        response = b""
+        while piece := stream.recv(65536):
+            response += piece
+    head, _, body = response.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@contextmanager
+def scripted(script):
+    """A server on a raw socket that has `script` talk with its only client; gives its URL, and fails if the script does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        listener.settimeout(PATIENCE)
+        done = thread.submit(lambda: script(listener))
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        done.result()
+
+
+# --- checks
+
+CHECKS = []
+
+
+def check(name, *cases):
+    """A function is a check, or one for each case, which is its argument. Those that take long come first."""
+
+    def add(function):
+        for case in cases or [None]:
+            arguments = [] if case is None else [case]
+            CHECKS.append((f"{case}: {name}" if cases else name, function, arguments))
+        return function
+
+    return add
+
+
+def send_40_mib(peer):
+    for i in range(40):
+        peer.send(BINARY, bytes([i]) * MIB)
+
+
+# The port of the README's program.
+README_ADDRESS = "127.0.0.1:9001"
+
+
+@check("echo: both ends send 40 MiB at once, and its write timeout ends it")
+def both_ends_send_to_the_readmes_program():
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(split(README_ADDRESS))  # fails if the port is in use
+    process = subprocess.Popen([PROGRAMS / "echo"], stdout=subprocess.PIPE, text=True)
+    try:
+
+        def is_listening():
+            with socket.socket() as probe:
+                return probe.connect_ex(split(README_ADDRESS)) == 0
+
+        within(PATIENCE, is_listening, "echo listens")
+        begin = time.monotonic()
+        # With buffers that grow, a write that stands still takes more than two timeouts to end.
+        peer = Peer.open(README_ADDRESS, buffers=65536)
+        peer.stream.settimeout(120)
+        try:
+            send_40_mib(peer)
+            while True:
+                peer.receive()
+        except (OSError, EOFError):
+            seconds = time.monotonic() - begin
+        # The first write to time out has written something, the second has not; then there are 5 s for a Close.
+        if not 55 < seconds < 110:
+            raise AssertionError(f"it took {seconds:.1f} s")
+        while "TimedOut(Close)" not in (line := process.stdout.readline()):
+            if not line:
+                raise AssertionError("it did not say how that ended")
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@check("a peer that does not answer the Close is waited for, but not for ever", "echo_poll", "chat_tokio")
+def signal_with_a_mute_peer(name):
+    with Server(name) as server:
+        peer = Peer.open(server.address)
+        begin = time.monotonic()
+        server.process.terminate()
+        expect(peer.receive(), (CLOSE, b"\x03\xe9"))
+        with socket.socket() as late:
+            expect(late.connect_ex(split(server.address)) != 0, True, "nobody is accepted any more")
+        expect(server.process.wait(PATIENCE), 0, "exit status")
+        seconds = time.monotonic() - begin
+        if not 4 < seconds < 8:
+            raise AssertionError(f"it took {seconds:.1f} s")
+
+
+@check("both ends send 40 MiB at once, and all comes back", "echo_threads")
+def both_ends_send(name):
+    with Server(name) as server:
+        peer = Peer.open(server.address)
+        send_40_mib(peer)
+        for i in range(40):
+            expect(peer.receive() == (BINARY, bytes([i]) * MIB), True, f"message {i} comes back")
+        peer.close(1000)
+        expect(server.said(), "")
+
+
+@check("a peer that reads late gets all that it has sent", *ECHO_SERVERS)
+def late_reader(name):
+    with Server(name) as server, ThreadPoolExecutor(1) as thread:
+        peer = Peer.open(server.address)
+        # More than waits in any queue: the server must stop reading, and go on when there is room.
+        sent = thread.submit(lambda: [peer.send(BINARY, bytes([i]) * MIB) for i in range(64)])
+        time.sleep(1)
+        expect(sent.done(), False, "all was read")
+        for i in range(64):
+            expect(peer.receive() == (BINARY, bytes([i]) * MIB), True, f"message {i} comes back")
+        peer.close(1000)
+        expect(server.said(), "")
+
+
+@check("clients that wait for a descriptor are served as soon as there are some", *SERVERS)
+def few_descriptors(name):
+    with Server(name, prefix=("sh", "-c", 'ulimit -n "$0" && exec "$@"', "24")) as server:
+        waiting = [Peer.request(server.address) for _ in range(60)]
+        rounds = 0
+        while waiting:
+            ready, _, _ = select.select([peer.stream for peer in waiting], [], [], 5)
+            if not ready:
+                raise AssertionError(f"{len(waiting)} clients are not served after round {rounds}")
+            time.sleep(0.3)  # as many as can be
+            ready, _, _ = select.select([peer.stream for peer in waiting], [], [], 0)
+            served = [peer for peer in waiting if peer.stream in ready]
+            waiting = [peer for peer in waiting if peer.stream not in ready]
+            for peer in served:
+                expect(peer.status(), 101, "the status")
+                peer.close(1000)
+            rounds += 1
+        expect(rounds > 1, True, "the descriptors were too few")
+        expect(server.process.poll(), None, "it still runs")
+
+
+# The queue of echo_threads is moved to the thread that writes, which keeps nothing.
+@check("memory of idle connections is freed", "echo_server", "echo_poll")
+def idle_memory(name):
+    # Blocks of 4 KiB and more go back to the system at once.
+    with Server(name, env={"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4096"}) as server:
+        peers = [Peer.open(server.address) for _ in range(200)]
+        for peer in peers:
+            peer.send(BINARY, bytes(15_000))
+            expect(peer.receive()[0], BINARY)
+        busy = server.resident_bytes()
+        time.sleep(2.5)
+        freed = busy - server.resident_bytes()
+        if freed < 200 * 10_000:
+            raise AssertionError(f"of {busy} bytes {freed} are freed")
+
+
+@check("SIGINT and SIGTERM close all connections with 1001, and end it with status 0", "echo_poll", "chat_tokio")
+def signals(name):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with Server(name) as server:
+            peers = [Peer.open(server.address) for _ in range(3)]
+            half = socket.create_connection(split(server.address), PATIENCE)
+            half.sendall(b"GET / HT")
+            time.sleep(0.1)
+            server.process.send_signal(number)
+            for peer in peers:
+                expect(peer.receive(), (CLOSE, b"\x03\xe9"))
+                peer.send(CLOSE, b"\x03\xe9")
+                peer.expect_end()
+            expect(server.process.wait(3), 0, "exit status")
+            half.close()
+
+
+@check("a peer that says 1009 and resets is heard, whatever could not be written", *SERVERS)
+def last_word(name):
+    # More comes back than the sockets hold.
+    count, size = (110, 60_000) if name == "chat_tokio" else (1, 12 * MIB)
+    with Server(name) as server:
+        peer = Peer.open(server.address)
+        before = server.descriptors() - 1
+        peer.close(1000)
+        for _ in range(6):
+            peer = Peer.open(server.address)
+            peer.stream.sendall(peer.frame(BINARY, bytes(size)) * count)
+            peer.read(1000)
+            time.sleep(0.1)  # it writes as much as it can
+            with server.paused():
+                # The word comes behind other bytes, so that a write fails before it is read.
+                peer.stream.sendall(peer.frame(PONG, bytes(125)) * 300)
+                peer.send(CLOSE, b"\x03\xf1too big")
+                peer.reset()
+        within(PATIENCE, lambda: server.descriptors() == before, "the connections are gone")
+        expect(server.said(), "")
+        # One that says nothing is reported.
+        peer = Peer.open(server.address)
+        peer.stream.close()
+        within(PATIENCE, lambda: "not closed cleanly: TransportEnded" in server.said(), "it says so")
+
+
+@check("an end that comes together with bytes is seen", *SERVERS)
+def end_with_bytes(name):
+    with Server(name) as server:
+        peer = Peer.open(server.address)
+        with server.paused():
+            peer.send(TEXT, b"Hello")
+            peer.stream.shutdown(socket.SHUT_WR)
+            time.sleep(0.1)
+        peer.stream.settimeout(5)
+        while peer.stream.recv(100):
+            pass
+
+
+@check("what is more than one turn reads is read in the next, though nothing new comes", "echo_poll")
+def many_turns(name):
+    with Server(name) as server:
+        peer = Peer.open(server.address)
+        for _ in range(4):  # the system's buffers grow
+            peer.send(BINARY, bytes(12 * MIB))
+            expect(peer.receive()[0], BINARY)
+        with server.paused():
+            peer.send(BINARY, bytes(MIB // 2))
+            peer.wait_until_sent()
+        peer.stream.settimeout(5)
+        expect(len(peer.receive()[1]), MIB // 2)
+
+
+@check("a message comes back", *SERVERS)
+def comes_back(name):
+    with Server(name) as server:
+        status, out, error, _ = run("client", f"ws://{server.address}/", "--once", "Hellö")
+        expect((status, out, error), (0, "Hellö\n", "open\nclosed: 1000 \n"))
+
+
+@check("what is no upgrade has its status", *SERVERS)
+def plain_requests(name):
+    with Server(name) as server:
+        expect(http(server.address, "GET /nothing HTTP/1.1")[0], 404)
+        old = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8"
+        expect(http(server.address, old)[0], 426)
+
+
+@check("the page, also for a target that is a whole URI", "echo_server")
+def page(name):
+    with Server(name) as server:
+        title = b"<title>WebSocket echo</title>"
+        for target in ("/", f"http://{server.address}/", f"http://{server.address}"):
+            status, body = http(server.address, f"GET {target} HTTP/1.1")
+            expect((status, title in body), (200, True), target)
+        expect(http(server.address, f"GET http://{server.address}/nothing HTTP/1.1")[0], 404)
+        expect(http(server.address, "HEAD / HTTP/1.1"), (200, b""))
+        expect(http(server.address, "POST / HTTP/1.1\r\nContent-Length: 0")[0], 405)
+
+
+@check("IPv6", *SERVERS)
+def ipv6(name):
+    with Server(name, "[::1]:0") as server:
+        status, out, _, _ = run("client", f"ws://{server.address}/", "--once", "Hello")
+        expect((status, out), (0, "Hello\n"))
+
+
+@check("localhost is its address of IPv4 and that of IPv6", *SERVERS)
+def localhost(name):
+    found = {info[0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
+    with tempfile.NamedTemporaryFile("w") as hosts:
+        prefix = ()
+        if len(found) < 2:
+            # This machine says IPv4 alone: the program gets another file of names.
+            hosts.write("127.0.0.1 localhost\n::1 localhost\n")
+            hosts.flush()
+            enter = ["unshare", "--mount"] + (["--map-root-user"] if os.geteuid() else [])
+            prefix = (*enter, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts.name)
+        with Server(name, "localhost:0", listeners=2, prefix=prefix) as server:
+            expect({split(address)[0] for address in server.addresses}, {"127.0.0.1", "::1"})
+            for address in server.addresses:
+                status, out, _, _ = run("client", f"ws://{address}/", "--once", "Hello")
+                expect((status, out), (0, "Hello\n"), address)
+
+
+@check("a port in use is named", *SERVERS)
+def port_in_use(name):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        status, out, error, _ = run(name, address)
+        expect((status, out), (1, ""))
+        expect(error.startswith(f"cannot listen on {address}: Address already in use"), True, error)
+    status, out, error, _ = run(name, "nothing")
+    expect((status, out, error.startswith("cannot listen on nothing: ")), (1, "", True), error)
+
+
+WRONG_ARGUMENTS = {
+    "echo_server": (["--compress"], ["127.0.0.1:0", "--compress"], ["127.0.0.1:0", "127.0.0.1:0"]),
+    "echo_threads": (["--deflate"], ["127.0.0.1:0", "x"]),
+    "echo_poll": (["--deflate"], ["127.0.0.1:0", "x"]),
+    "chat_tokio": (["--deflate"], ["127.0.0.1:0", "x"]),
+    "client": ([], ["--once"], ["ws://127.0.0.1:1/", "--twice", "x"], ["ws://127.0.0.1:1/", "--once"]),
+    "decode": ([], ["--client"], ["x"]),
+    "million": (["x"], ["1", "2"], ["--json"]),
+    "autobahn_client": ([], ["--deflate"], ["ws://127.0.0.1:1", "x"]),
+    "echo_check": ([], ["ws://127.0.0.1:1", "x"]),
+    "scripted_server": ([], ["--deflate"], ["127.0.0.1:0", "x"]),
+}
+
+
+@check("wrong arguments come before all else", *WRONG_ARGUMENTS)
+def wrong_arguments(name):
+    for arguments in WRONG_ARGUMENTS[name]:
+        status, out, error, _ = run(name, *arguments)
+        expect((status, out), (2, ""), arguments)
+        expect(error.startswith(f"usage: {name}"), True, error)
+
+
+@check("pages of its own address and port may connect, others may not", "127.0.0.1:0", "[::1]:0")
+def origins(address):
+    with Server("chat_tokio", address) as server:
+        port = split(server.address)[1]
+        for origin, status in [
+            (f"http://{server.address}", 101),
+            (f"http://localhost:{port}", 101),
+            (None, 101),
+            ("http://127.0.0.1:9001", 403),
+            (f"http://example.com:{port}", 403),
+        ]:
+            expect(Peer.request(server.address, origin).status(), status, origin)
+
+
+@check("chat_tokio: what one says is sent to all")
+def chat():
+    with Server("chat_tokio") as server:
+        peers = [Peer.open(server.address) for _ in range(3)]
+        for peer in peers:
+            peer.send(TEXT, b"Hello")
+            for other in peers:
+                expect(other.receive(), (TEXT, b"Hello"))
+
+
+@check("client: piped lines are sent, and what comes back is waited for")
+def piped_lines():
+    with Server("echo_server") as server:
+        for lines in (b"hello\n", b"hello"):
+            status, out, error, seconds = run("client", f"ws://{server.address}/", stdin=lines)
+            expect((status, out, error), (0, "hello\n", "open\nclosed: 1000 \n"))
+            if not 1.9 < seconds < 5:
+                raise AssertionError(f"it took {seconds:.1f} s")
+
+
+@check("client: it waits until the server closes, and no longer")
+def late_answer():
+    def answer_late(listener):
+        peer = Peer.accept(listener)
+        expect(peer.receive(), (TEXT, b"hello"))
+        time.sleep(1)
+        peer.send(TEXT, b"late")
+        peer.send(CLOSE, b"\x03\xe8bye")
+        expect(peer.receive(), (CLOSE, b"\x03\xe8"))
+        peer.stream.shutdown(socket.SHUT_WR)
+        peer.expect_end()  # its side ends too
+
+    with scripted(answer_late) as url:
+        status, out, error, seconds = run("client", url, stdin=b"hello\n")
+    expect((status, out, error), (0, "late\n", "open\nclosed: 1000 bye\n"))
+    if not 1 <= seconds < 1.9:
+        raise AssertionError(f"it took {seconds:.1f} s")
+
+
+@check("client: a line that is not UTF-8 is told, and does not end the input")
+def bad_line():
+    with Server("echo_server") as server:
+        status, out, error, _ = run("client", f"ws://{server.address}/", stdin=b"a\n\xff\nb\n")
+        expect((status, out), (0, "a\nb\n"))
+        expect("not sent: a line that is not UTF-8\n" in error, True, error)
+
+
+@check("client: a server that says 1009 and resets is heard")
+def last_word_of_a_server():
+    def refuse_upload(listener):
+        peer = Peer.accept(listener)
+        peer.read(1000)
+        peer.send(CLOSE, b"\x03\xf1too big")
+        peer.reset()
+
+    with scripted(refuse_upload) as url:
+        status, out, error, _ = run("client", url, stdin=b"x" * (32 * MIB))
+    expect((status, out, error), (0, "", "open\nclosed: 1009 too big\n"))
+
+
+@check("client: SIGINT and SIGTERM close with 1001")
+def client_signals():
+    with Server("echo_server") as server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            client = subprocess.Popen(
+                [PROGRAMS / "client", f"ws://{server.address}/"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            expect(client.stderr.readline(), b"open\n")
+            client.send_signal(number)
+            expect((client.communicate(timeout=PATIENCE)[1], client.returncode), (b"closed: 1001 \n", 0))
+
+
+@check("client: what fails has status 1, and a name")
+def failures():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+    status, out, error, _ = run("client", f"ws://{address}/")
+    expect((status, out), (1, ""))
+    expect(error.startswith(f"cannot connect to {address}: Connection refused"), True, error)
+
+    def refuse(listener):
+        stream = listener.accept()[0]
+        read_head(stream)
+        stream.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nnot you")
+        stream.close()
+
+    with scripted(refuse) as url:
+        status, out, error, _ = run("client", url)
+    expect((status, out, error), (1, "", "refused with status 403\nnot you\n"))
+
+    def leave(listener):
+        Peer.accept(listener).stream.close()
+
+    with scripted(leave) as url:
+        status, out, error, _ = run("client", url, "--once", "hello")
+    expect((status, out), (1, ""))
+    expect("not closed cleanly: " in error, True, error)
+
+
+def outcome(name, function, arguments):
+    begin = time.monotonic()
+    try:
+        function(*arguments)
+        why = ""
+    except Exception as error:  # each of them is a failure of this check alone
+        why = f": {type(error).__name__}: {error}"
+    return f"{'FAILED' if why else 'ok    '}  {name} ({time.monotonic() - begin:.1f} s){why}", not why
+
+
+def main():
+    words = " ".join(sys.argv[2:])
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = [threads.submit(outcome, *one) for one in CHECKS if words in one[0]]
+        for done in outcomes:
+            print(done.result()[0], flush=True)
+    passed = sum(done.result()[1] for done in outcomes)
+    print(f"{passed} passed, {len(outcomes) - passed} failed")
+    sys.exit(passed < len(outcomes))
+
+
+main()
