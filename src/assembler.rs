@@ -29,6 +29,7 @@ pub(crate) struct Assembler {
     /// What has arrived is not here, but in the caller's [`ReadBuffer`](crate::ReadBuffer).
     pub(crate) held: bool,
     /// What the inflater may still hold of the bytes that it has taken, in chunk delivery.
+    #[cfg(feature = "deflate")]
     pub(crate) inflating: Inflating,
     /// The memory of `buf` is what the caller has given back, if there is any.
     recycled: bool,
@@ -37,6 +38,7 @@ pub(crate) struct Assembler {
 }
 
 /// What an inflater may still hold of the bytes that it has taken.
+#[cfg(feature = "deflate")]
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Inflating {
     #[default]
@@ -215,7 +217,10 @@ impl Assembler {
         self.kind = None;
         self.begun = false;
         self.compressed = false;
-        self.inflating = Inflating::Nothing;
+        #[cfg(feature = "deflate")]
+        {
+            self.inflating = Inflating::Nothing;
+        }
     }
 }
 
