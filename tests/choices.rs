@@ -4,7 +4,9 @@
 mod util;
 
 use util::*;
-use websocket_proto::{Config, Connection, ProtocolError, Role, State};
+#[cfg(feature = "deflate")]
+use websocket_proto::Config;
+use websocket_proto::{Connection, ProtocolError, Role, State};
 
 /// After how many of the bytes the connection is over, if they come one by one, and why.
 fn fails_after(mut conn: Connection, bytes: &[u8]) -> Option<(usize, Seen)> {
