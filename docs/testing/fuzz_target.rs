@@ -179,7 +179,7 @@ fn target_holds_on_noise_and_reaches_the_application() {
         (state >> 56) as u8
     };
     let (mut replies, mut most_stored) = (0, 0);
-    for _ in 0..400 {
+    for _ in 0..600 {
         let bytes: Vec<u8> = (0..300).map(|_| noise()).collect();
         let input = Input::arbitrary(&mut Unstructured::new(&bytes)).expect("noise is enough");
         let (written, stored) = check(input);
