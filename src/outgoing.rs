@@ -321,12 +321,14 @@ impl Outgoing {
         }
     }
 
-    /// Releases the first `n` bytes if these are all, and the queue is short; otherwise returns `false`, and
-    /// [`advance_partly`](Outgoing::advance_partly) must be called.
+    /// Releases the first `n` bytes if these are all, and no piece stands ahead of the tail; otherwise returns `false`,
+    /// and [`advance_partly`](Outgoing::advance_partly) must be called.
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
-        let is_whole = self.more_len == 0 && n == self.tail.len() - self.start && n > 0;
+        let has_no_pieces = || self.more.as_ref().is_none_or(|more| more.has_no_pieces());
+        let is_whole = n > 0 && n as u64 == self.len() && (self.more_len == 0 || has_no_pieces());
         if is_whole {
+            self.more_len = 0;
             self.reset();
         }
         is_whole

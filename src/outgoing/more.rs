@@ -52,6 +52,11 @@ impl More {
         self.unfinished.is_none() && self.abandoned == 0
     }
 
+    /// Whether all that is queued is the tail and control frames.
+    pub(super) fn has_no_pieces(&self) -> bool {
+        self.taken.is_empty() && self.pieces.is_empty()
+    }
+
     /// Whether the next bytes are those of control frames: one of them is begun, or no frame of data is.
     pub(super) fn is_control_next(&self) -> bool {
         self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
@@ -132,7 +137,7 @@ impl More {
     }
 
     pub(super) fn reset(&mut self) {
-        debug_assert!(self.taken.is_empty() && self.pieces.is_empty());
+        debug_assert!(self.has_no_pieces());
         self.clear_control();
         self.in_control = false;
         self.compressed.clear();
