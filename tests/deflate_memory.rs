@@ -506,3 +506,40 @@ fn prepared_message_keeps_what_it_is_compressed_to_and_no_compressor() {
         }
     }
 }
+
+#[test]
+fn codecs_stay_while_they_are_used_and_are_freed_by_the_clock() {
+    // A message, pings, and ticks between all of them: nothing is made anew. Then silence, and a tick says when.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            let params = params(no_takeover, 10);
+            let own = owned(open_deflate(role, params, config.clone()));
+            let mut wires = wires(role, params, MessageKind::Text, 500, 60);
+            let mut pings: Vec<Vec<u8>> = (0..60).map(|_| to(role, 0x89, b"ping")).collect();
+            let mut conn = open_deflate(role, params, config.clone());
+            let mut once = |conn: &mut Connection, n: usize| {
+                let now = n as u64 * 10;
+                echo(conn, &mut wires[n]);
+                conn.tick(Timestamp::from_millis(now));
+                let mut input = &mut pings[n][..];
+                while conn.receive(&mut input).is_some() {}
+                write_all(conn);
+                conn.tick(Timestamp::from_millis(now + 1));
+                conn.tick(Timestamp::from_millis(now + 2));
+            };
+            (0..20).for_each(|n| once(&mut conn, n));
+            let ((), heap) = measure(|| (20..60).for_each(|n| once(&mut conn, n)));
+            assert_eq!(heap.allocations, 0, "{role:?}, no takeover {no_takeover}: {heap:?}");
+            let mut next = conn.tick(Timestamp::from_millis(600));
+            let mut now = 600;
+            while let Some(wake) = next {
+                now = wake.since_epoch().as_millis();
+                next = conn.tick(wake);
+            }
+            assert!((1600..=1850).contains(&now), "{now}");
+            let window = if no_takeover { 0 } else { 1 << 10 };
+            assert_eq!(owned(conn), own + 2 * window, "{role:?}, no takeover {no_takeover}");
+        }
+    }
+}
