@@ -51,10 +51,11 @@ pub struct Config {
     /// Frames of one received message: it bounds the work spent on empty ones. Default: 131,072.
     pub max_fragments: u32,
     /// Bytes in the outgoing queue; a send that would exceed it is refused. So are headers and a body of the
-    /// application in a request or response; the lines of the handshake itself do not count. A message that is to be compressed needs room for an eighth and 64 bytes more than its length.
-    /// Each piece that is [taken out](crate::Connection::take_outgoing) counts 128 bytes more than it has. Default: 64
-    /// MiB. On 32-bit targets at most 1 GiB. Automatic pongs and the Close frame are always queued, since they are
-    /// bounded of their own.
+    /// application in a request or response; the lines of the handshake itself do not count. A message that is to be
+    /// compressed needs room for an eighth and 64 bytes more than its length. Each piece that is
+    /// [taken out](crate::Connection::take_outgoing) counts 128 bytes more than it has. Default: 64 MiB. On 32-bit
+    /// targets at most 1 GiB. Automatic pongs and the Close frame are always queued, since they are bounded of their
+    /// own.
     pub max_outgoing_bytes: u64,
     /// [`is_writable`](crate::Connection::is_writable) turns false when the queue holds more. Default: 64 KiB.
     pub high_water_bytes: u64,
@@ -69,17 +70,18 @@ pub struct Config {
     /// `None`: no limit. Default: 5 s. Before our Close, or the response that refuses a request, is written, it limits
     /// the time for which the transport takes nothing of what is queued: a slow peer gets all of it.
     pub close_timeout: Option<Duration>,
-    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that the
-    /// transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a sign
-    /// of life too; bytes that it takes at once are none, since a kernel also takes them for a peer that is gone. While
-    /// the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count, since we may
-    /// be the ones who do not read: then a backlog of which nothing was taken for so long ends it.
+    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that
+    /// the transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a
+    /// sign of life too; bytes that it takes at once are none, since a kernel also takes them for a peer that is gone.
+    /// While the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count,
+    /// since we may be the ones who do not read: then a backlog of which nothing was taken for so long ends it.
     pub idle_timeout: Option<Duration>,
     /// Silence of the peer after which a ping is sent, unless one waits to be written; `None`: never. Default: `None`.
     /// With an [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
     pub keepalive_interval: Option<Duration>,
-    /// Memory that a connection keeps for what comes next (buffers, codecs) is freed when it was not used for so long, as
-    /// [`tick`](crate::Connection::tick) tells the time: rounded up to 1/8 s, and an hour at the most. Default: 1 s.
+    /// Memory that a connection keeps for what comes next (buffers, codecs) is freed when it was not used for so long,
+    /// as [`tick`](crate::Connection::tick) tells the time: rounded up to 1/8 s, and an hour at the most. Default: 1
+    /// s.
     pub release_after: Duration,
     /// A client fails the handshake if it offered subprotocols and the server chose none, as browsers do; RFC 6455
     /// lets it go on. Default: `false`.

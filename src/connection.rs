@@ -1,5 +1,5 @@
-//! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and the bytes
-//! that leave it; receiving, sending, the opening handshake, time and the end have files of their own.
+//! The connection: it joins the leaves, and alone decides what happens. Here are its states, its questions and the
+//! bytes that leave it; receiving, sending, the opening handshake, time and the end have files of their own.
 
 mod buffered;
 #[cfg(feature = "deflate")]
@@ -264,8 +264,8 @@ impl Connection {
     /// Moves the first piece of the outgoing bytes out of the connection, with a stable address and no borrow: for a
     /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
     /// counts as outgoing until [`advance`](Connection::advance) releases it, the connection is finished, or its
-    /// [write side is over](Connection::write_closed): what is written of it later may be told to `advance`, and changes
-    /// nothing. Until then each counts 128 bytes, beside its own, against [`Config::max_outgoing_bytes`].
+    /// [write side is over](Connection::write_closed): what is written of it later may be told to `advance`, and
+    /// changes nothing. Until then each counts 128 bytes, beside its own, against [`Config::max_outgoing_bytes`].
     ///
     /// `None` means that nothing is to be written, or that what comes next are pongs, and
     /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
@@ -304,8 +304,8 @@ impl Connection {
     }
 
     /// Payload bytes of messages that were sent and not released by [`advance`](Connection::advance): the W3C's
-    /// `bufferedAmount`. Neither framing nor control frames count. It is exact at every partial write of messages that are
-    /// not compressed; a compressed message counts whole, at its size before compression, until its last byte is
+    /// `bufferedAmount`. Neither framing nor control frames count. It is exact at every partial write of messages that
+    /// are not compressed; a compressed message counts whole, at its size before compression, until its last byte is
     /// released. It stays as it is when the connection ends before they are written.
     #[inline]
     pub fn buffered_amount(&self) -> u64 {

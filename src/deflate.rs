@@ -1,6 +1,6 @@
-//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those of
-//! another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits hold, is
-//! decided by the connection.
+//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those
+//! of another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits
+//! hold, is decided by the connection.
 
 mod deflater;
 mod history;

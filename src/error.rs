@@ -25,8 +25,8 @@ pub enum UsageError {
         /// Payload length in bytes.
         len: usize,
     },
-    /// A close reason is at most 123 bytes of UTF-8 (RFC 6455 5.5). [`cut_close_reason`](crate::cut_close_reason) cuts a
-    /// longer one.
+    /// A close reason is at most 123 bytes of UTF-8 (RFC 6455 5.5). [`cut_close_reason`](crate::cut_close_reason) cuts
+    /// a longer one.
     CloseReasonTooLong {
         /// Length in bytes.
         len: usize,

@@ -24,8 +24,8 @@
 //!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
 //!
 //! Set `TCP_NODELAY`: whole queues are written, and Nagle's algorithm would hold back what follows the first write. A
-//! thread that blocks in step 2 does not read: two ends that both send more than the sockets hold wait for each other, unless
-//! each reads while it writes (two threads, a poll loop, an async runtime).
+//! thread that blocks in step 2 does not read: two ends that both send more than the sockets hold wait for each other,
+//! unless each reads while it writes (two threads, a poll loop, an async runtime).
 //!
 //! ```
 //! use websocket_proto::{Accept, Config, Connection, Event, UsageError};

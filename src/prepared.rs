@@ -11,9 +11,9 @@ use crate::frame::{self, FIN, Opcode};
 /// connections. Servers share its bytes; a client must copy and mask them, as each frame has its own key
 /// (RFC 6455 5.3). Cloning it shares it.
 ///
-/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. That is
-/// done by a compressor made for it, which takes up to 372 KiB for that time, and at a level of the message's own: its
-/// bytes do not depend on who sends it, nor on what was compressed before.
+/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. That
+/// is done by a compressor made for it, which takes up to 372 KiB for that time, and at a level of the message's own:
+/// its bytes do not depend on who sends it, nor on what was compressed before.
 #[derive(Clone)]
 pub struct PreparedMessage(Shared<Prepared>);
 
@@ -67,8 +67,8 @@ impl PreparedMessage {
         }))
     }
 
-    /// Encodes a message that is compressed with an effort of its own, 1 to 9, whatever the level of the connections that
-    /// send it; what lies outside is brought into it.
+    /// Encodes a message that is compressed with an effort of its own, 1 to 9, whatever the level of the connections
+    /// that send it; what lies outside is brought into it.
     #[cfg(feature = "deflate")]
     pub fn with_level<'m>(message: impl Into<Message<'m>>, level: u8) -> PreparedMessage {
         let mut prepared = PreparedMessage::new(message);

@@ -265,8 +265,8 @@ fn in_eighths(after: Duration) -> i32 {
 impl LastUse {
     pub(crate) const NEVER: LastUse = LastUse(0);
 
-    /// Tells the time, and whether the memory was `used` since the last call. It is to be freed when it was not used for
-    /// `after`, rounded up to an eighth of a second and at most an hour: then the answer is [`Deadline::Passed`].
+    /// Tells the time, and whether the memory was `used` since the last call. It is to be freed when it was not used
+    /// for `after`, rounded up to an eighth of a second and at most an hour: then the answer is [`Deadline::Passed`].
     pub(crate) fn observe(&mut self, now: Timestamp, after: Duration, used: bool) -> Deadline {
         let (whole, rest) =
             (now.0.subsec_nanos() / EIGHTH_NANOS, now.0.subsec_nanos() % EIGHTH_NANOS);

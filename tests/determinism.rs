@@ -115,8 +115,8 @@ fn bytes_that_are_sent_do_not_depend_on_who_was_served_before() {
 }
 
 /// The attack: a connection has compressed some bytes and is idle; on the same thread another one sends a page with a
-/// secret; then the first compresses a message of the attacker's choice, and its own frames must not tell the secret. The
-/// byte of the page behind as many bytes as the first connection has compressed is the one that could be read.
+/// secret; then the first compresses a message of the attacker's choice, and its own frames must not tell the secret.
+/// The byte of the page behind as many bytes as the first connection has compressed is the one that could be read.
 #[test]
 fn own_frames_tell_nothing_of_what_another_connection_was_sent() {
     // rfc7692-8-01

@@ -1,5 +1,5 @@
-//! The program of the README, which people copy: it is the example `echo`, and its loop is run against raw sockets that end
-//! in every way. The same loop as a client's is here too.
+//! The program of the README, which people copy: it is the example `echo`, and its loop is run against raw sockets
+//! that end in every way. The same loop as a client's is here too.
 #![cfg(feature = "std")]
 
 mod util;

@@ -482,8 +482,8 @@ fn refusal_outlives_what_keeps_its_body_away() {
 
 #[test]
 fn a_failed_write_at_every_byte_leaves_the_last_word_to_the_peer() {
-    // rfc6455-7.1.5-01, rfc6455-7.1.6-01, rfc6455-7.2.1-02: the transport fails for writing, and still delivers what the
-    // peer has sent: its messages, its code and its reason
+    // rfc6455-7.1.5-01, rfc6455-7.1.6-01, rfc6455-7.2.1-02: the transport fails for writing, and still delivers what
+    // the peer has sent: its messages, its code and its reason
     at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
         let name = format!("{:?} at byte {n}, written: {is_written}", script.role);
         let bytes = script.bytes();

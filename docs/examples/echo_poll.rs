@@ -1,6 +1,7 @@
 //! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of
-//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer that takes
-//! nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
+//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer
+//! that takes nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program
+//! with status 0 once they are closed.
 //!
 //! `cargo run --release --example echo_poll [ADDR]`, by default 127.0.0.1:9001.
 
@@ -20,12 +21,13 @@ use websocket_proto::{
 const SIGNAL: Token = Token(usize::MAX);
 /// Reads from one connection before the others have their turn.
 const READS_PER_TURN: usize = 4;
-/// How long to wait after an accept that failed, mostly for want of descriptors: nothing reports that it would succeed now.
+/// How long to wait after an accept that failed, mostly for want of descriptors: nothing reports that it would succeed
+/// now.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Whether a read that does not fill the buffer has taken all that was there, as epoll(7) says. Elsewhere mio reports new
-/// bytes only after a read that would have blocked.
+/// Whether a read that does not fill the buffer has taken all that was there, as epoll(7) says. Elsewhere mio reports
+/// new bytes only after a read that would have blocked.
 const IS_SHORT_READ_LAST: bool = cfg!(target_os = "linux");
 
 fn main() -> ExitCode {

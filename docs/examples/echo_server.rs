@@ -1,6 +1,6 @@
-//! Echoes text and binary: std only, a thread per connection. A browser that opens the same address gets a small page that
-//! connects back. The standard library has no signals: SIGINT and SIGTERM end the program without a Close to its clients.
-//! `echo_poll` and `chat_tokio` send one.
+//! Echoes text and binary: std only, a thread per connection. A browser that opens the same address gets a small page
+//! that connects back. The standard library has no signals: SIGINT and SIGTERM end the program without a Close to its
+//! clients. `echo_poll` and `chat_tokio` send one.
 //!
 //! `cargo run --release --example echo_server [ADDR] [--deflate]`, by default 127.0.0.1:9001 without compression.
 

@@ -1,5 +1,6 @@
-//! Echoes text and binary with two threads per connection: one reads while the other writes, so that two ends which both send
-//! more than the sockets hold do not wait for each other. Std only; signals end it without a Close, as in `echo_server`.
+//! Echoes text and binary with two threads per connection: one reads while the other writes, so that two ends which
+//! both send more than the sockets hold do not wait for each other. Std only; signals end it without a Close, as in
+//! `echo_server`.
 //!
 //! `cargo run --release --example echo_threads [ADDR]`, by default 127.0.0.1:9001.
 

@@ -1,5 +1,5 @@
-//! What a server makes of a request head, against `tungstenite`, which reads heads by `httparse`. Where the two differ, it
-//! must be for one of the reasons that are listed here.
+//! What a server makes of a request head, against `tungstenite`, which reads heads by `httparse`. Where the two
+//! differ, it must be for one of the reasons that are listed here.
 
 use std::io::{self, Read, Write};
 
@@ -11,7 +11,8 @@ use websocket_proto::{Accept, CloseCause, Connection, Event, HandshakeError, Pro
 /// What we make of a request that tungstenite sees otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// RFC 9112 2.2, 2.3, 3: bare LF, a second empty line before the request, another first byte. httparse tolerates some.
+    /// RFC 9112 2.2, 2.3, 3: bare LF, a second empty line before the request, another first byte. httparse tolerates
+    /// some.
     Grammar,
     /// RFC 9112 3.2, RFC 6455 4.2.1: `Host`, the target. tungstenite does not look at them.
     Target,
@@ -21,8 +22,8 @@ enum Allowance {
     Offers,
     /// RFC 6455 11.3.1, 11.3.5: key or version twice. tungstenite takes the first.
     Repeated,
-    /// RFC 6455 4.2.1: `Upgrade` and `Connection` are lists, over several lines. tungstenite wants one value in one line,
-    /// and of `Connection` looks at the first line.
+    /// RFC 6455 4.2.1: `Upgrade` and `Connection` are lists, over several lines. tungstenite wants one value in one
+    /// line, and of `Connection` looks at the first line.
     List,
     /// RFC 6455 4.1, erratum 3150: the bits that do not count in a key need not be zero. tungstenite wants zero.
     PadBits,

@@ -43,9 +43,9 @@ impl Connection {
     ///
     /// A transport that fails for writing may still deliver what the peer said last. So if our Close was not written
     /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
-    /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code, with
-    /// [`CloseCause::Peer`]. A client still receives the response to its request. A server whose response cannot be
-    /// written any more is finished at once, with [`CloseCause::Aborted`].
+    /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code,
+    /// with [`CloseCause::Peer`]. A client still receives the response to its request. A server whose response cannot
+    /// be written any more is finished at once, with [`CloseCause::Aborted`].
     pub fn write_closed(&mut self) {
         if self.ended.note(Ended::WRITE) {
             return;
@@ -67,9 +67,10 @@ impl Connection {
         self.refresh();
     }
 
-    /// The transport has failed for reading, or is to be given up: the connection is finished at once, and nothing more is
-    /// written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead. Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with
-    /// code 1006. May be called again.
+    /// The transport has failed for reading, or is to be given up: the connection is finished at once, and nothing
+    /// more is written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead.
+    /// Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with code 1006.
+    /// May be called again.
     pub fn abort(&mut self) {
         match self.phase.state() {
             State::Connecting | State::Open | State::Closing => {

@@ -141,8 +141,9 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
-    /// and a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers and
+    /// a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request
+    /// still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.rare.as_ref().map(|rare| &rare.opening) {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),

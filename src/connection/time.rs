@@ -1,5 +1,5 @@
-//! What time brings: the deadline of each phase, keepalive, and memory that was not used for long. The arithmetic is the
-//! business of [`crate::timer`].
+//! What time brings: the deadline of each phase, keepalive, and memory that was not used for long. The arithmetic is
+//! the business of [`crate::timer`].
 
 use core::time::Duration;
 

@@ -17,8 +17,8 @@ static ZEROS: [u8; WIPE_BYTES] = [0; WIPE_BYTES];
 pub(crate) struct Deflater {
     direction: Direction,
     level: u8,
-    /// Made when something is compressed, freed when the connection is idle. It is this connection's alone: what it emits
-    /// may depend on whatever went through it before.
+    /// Made when something is compressed, freed when the connection is idle. It is this connection's alone: what it
+    /// emits may depend on whatever went through it before.
     stream: Option<Deflate>,
     /// Bytes that went through `stream` since it was new, or as new.
     fed: usize,
@@ -102,9 +102,9 @@ impl Deflater {
         self.restart = false;
     }
 
-    /// Makes the compressor as new. A reset alone leaves the window's bytes in memory, and zlib looks at those that stand
-    /// behind the end of its input: what it emits would tell about the messages before, which no context takeover is to
-    /// prevent. So they are overwritten with what a new window is made of.
+    /// Makes the compressor as new. A reset alone leaves the window's bytes in memory, and zlib looks at those that
+    /// stand behind the end of its input: what it emits would tell about the messages before, which no context
+    /// takeover is to prevent. So they are overwritten with what a new window is made of.
     fn renew(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let window = 1 << self.direction.window_bits;

@@ -38,8 +38,8 @@ pub struct Deflate {
     /// The client begins each message with an empty window. A client hints at it, a server asks for it.
     /// Default: `false`.
     pub client_no_context_takeover: bool,
-    /// What a client offers behind all that, the one that it likes best first (RFC 7692 5): a server takes the first offer
-    /// that it can keep, and one that cannot limit its window takes the plain offer, `DeflateParams::default()`
+    /// What a client offers behind all that, the one that it likes best first (RFC 7692 5): a server takes the first
+    /// offer that it can keep, and one that cannot limit its window takes the plain offer, `DeflateParams::default()`
     /// (RFC 7692 7.1.2.1). Its own window keeps to the fields above in any case. A server ignores it. Default: none.
     ///
     /// ```
@@ -55,10 +55,10 @@ pub struct Deflate {
     /// );
     /// ```
     pub fallbacks: Vec<DeflateParams>,
-    /// DEFLATE blocks that a peer may mark as final (RFC 7692 7.2.3.4) with more of their message behind them: so many in
-    /// the life of the connection, and one more for each 256 compressed bytes. Behind each the window is copied: up to
-    /// 32 KiB, for as few as two bytes. Not counted is the first of each message, nor any while the window is empty.
-    /// Default: 64. When it is exceeded: close code 1008,
+    /// DEFLATE blocks that a peer may mark as final (RFC 7692 7.2.3.4) with more of their message behind them: so many
+    /// in the life of the connection, and one more for each 256 compressed bytes. Behind each the window is copied: up
+    /// to 32 KiB, for as few as two bytes. Not counted is the first of each message, nor any while the window is
+    /// empty. Default: 64. When it is exceeded: close code 1008,
     /// [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
     pub max_final_blocks: u32,
     /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
@@ -331,8 +331,8 @@ impl Deflate {
         Some((params, response))
     }
 
-    /// A client's judgement of the server's response to [`offer`](Deflate::offer), which must fit one of the offers, given the values of all its
-    /// `Sec-WebSocket-Extensions` lines; `None` if the extension was declined.
+    /// A client's judgement of the server's response to [`offer`](Deflate::offer), which must fit one of the offers,
+    /// given the values of all its `Sec-WebSocket-Extensions` lines; `None` if the extension was declined.
     /// [`Connection::client`](crate::Connection::client) does it by itself.
     ///
     /// # Errors

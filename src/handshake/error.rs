@@ -121,8 +121,8 @@ pub enum HandshakeError {
         /// How many are skipped.
         limit: u8,
     },
-    /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5), as a
-    /// `host` that is not its `:authority` (RFC 9113 8.3.1).
+    /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5),
+    /// as a `host` that is not its `:authority` (RFC 9113 8.3.1).
     InvalidExtendedConnect,
     /// An extended CONNECT for another protocol than `websocket` (RFC 9220 3).
     OtherProtocol,

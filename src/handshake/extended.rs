@@ -344,8 +344,8 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
     let mut headers = Vec::new();
     for (name, value) in all {
-        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line; RFC 9110 5.5: nor has one any other
-        // control character than a tab.
+        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line; RFC 9110 5.5: nor has one any
+        // other control character than a tab.
         let bare = name.strip_prefix(':').unwrap_or(name);
         let is_name = syntax::is_token(bare.as_bytes())
             && !bare.bytes().any(|byte| byte.is_ascii_uppercase());

@@ -56,8 +56,8 @@ impl ClientRequest {
         self
     }
 
-    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved. The value is text or
-    /// bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
+    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved. The value is
+    /// text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));

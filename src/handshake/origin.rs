@@ -34,8 +34,8 @@ impl OriginPolicy {
     /// Allows these origins: `scheme://host`, or `scheme://host:port`, of any scheme; or `null`, which stands for any
     /// opaque origin.
     ///
-    /// Upper case, the default port of `http` and `https`, and one slash at the end are taken out, since browsers do not
-    /// send them (RFC 6454 6.2).
+    /// Upper case, the default port of `http` and `https`, and one slash at the end are taken out, since browsers do
+    /// not send them (RFC 6454 6.2).
     ///
     /// # Errors
     /// The first entry that is no origin: one with a path, a query, a user, a wildcard, a host that is not ASCII.

@@ -53,8 +53,8 @@ impl ProxyTunnel {
         ProxyTunnel { request, sent: 0, reader: ReplyReader::default() }
     }
 
-    /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written. The
-    /// value is text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
+    /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written.
+    /// The value is text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
     ///
     /// # Errors
     /// [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`] or [`UsageError::ReservedHeader`];

@@ -33,8 +33,8 @@ impl<'a> Accept<'a> {
         self
     }
 
-    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: any from 0x80 may be in it, and
-    /// no control character but a tab (RFC 9110 5.5).
+    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: any from 0x80 may be in
+    /// it, and no control character but a tab (RFC 9110 5.5).
     ///
     /// Headers of the handshake itself, names that are no token, and values that would break the line are answered by a
     /// [`UsageError`] when the request is accepted.
@@ -150,8 +150,8 @@ impl Response {
         Response { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// Adds a header; it is checked when the response is sent. The value is text or bytes: any from 0x80 may be in it, and
-    /// no control character but a tab (RFC 9110 5.5).
+    /// Adds a header; it is checked when the response is sent. The value is text or bytes: any from 0x80 may be in it,
+    /// and no control character but a tab (RFC 9110 5.5).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));

@@ -1,11 +1,12 @@
 //! The server's side of the opening handshake over HTTP/1.1: is a head good, does it ask for WebSocket, may it (RFC
 //! 6455 4.2.1), and the 101 that accepts it (4.2.2). Whether to accept is left to the application.
 //!
-//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first byte,
-//! or the second behind one empty line; each line's end; the request line, as soon as it ends; the limits. When it is
-//! there whole: the header lines, then whether `Upgrade` has the token `websocket`. If it has not, that is a plain
-//! request. If it has: the version of HTTP (505), the method (405), the version of the protocol (426), and then what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target,
-//! `Host`, the key, a body, subprotocols, extensions.
+//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first
+//! byte, or the second behind one empty line; each line's end; the request line, as soon as it ends; the limits. When
+//! it is there whole: the header lines, then whether `Upgrade` has the token `websocket`. If it has not, that is a
+//! plain request. If it has: the version of HTTP (505), the method (405), the version of the protocol (426), and then
+//! what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target, `Host`, the key, a body,
+//! subprotocols, extensions.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

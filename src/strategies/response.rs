@@ -205,8 +205,8 @@ fn interim(count: usize) -> Vec<u8> {
     b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count)
 }
 
-/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before. A line
-/// may be folded (RFC 9112 5.2), and a body announced, which a 101 does not have (RFC 9112 6.3).
+/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before. A
+/// line may be folded (RFC 9112 5.2), and a body announced, which a 101 does not have (RFC 9112 6.3).
 pub fn response() -> BoxedStrategy<GoodResponse> {
     let odd = [&FOLDED[..], &["Content-Length: 5", "Transfer-Encoding: chunked"]].concat();
     let odd = prop_oneof![4 => Just(None), 1 => (any::<Index>(), select(odd)).prop_map(Some)];

@@ -102,8 +102,8 @@ impl Endpoint {
         self.deadline.filter(|_| !self.is_done)
     }
 
-    /// Goes once around the loop, at the link's time: drain `poll_event`, write, shut down, stop if finished, tick, and,
-    /// unless that brought something, read once and `receive`. Returns whether anything came of it.
+    /// Goes once around the loop, at the link's time: drain `poll_event`, write, shut down, stop if finished, tick,
+    /// and, unless that brought something, read once and `receive`. Returns whether anything came of it.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         if self.is_done {
             return false;

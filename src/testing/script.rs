@@ -58,8 +58,8 @@ pub struct Script {
     /// A connection that begins open has agreed on permessage-deflate with these parameters. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
-    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of this many bytes. Default: `None`, from the
-    /// bytes themselves.
+    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of this many bytes. Default: `None`, from
+    /// the bytes themselves.
     pub read_buffer: Option<usize>,
     /// Each message is given back to the connection with [`recycle`](Connection::recycle). Default: `false`.
     pub recycle: bool,
@@ -142,9 +142,9 @@ impl Script {
     }
 
     /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
-    /// likes, but for `advance`, `take_outgoing`, `send_through` and `write_closed`: what is written is the script's business. Messages
-    /// that it sends with permessage-deflate put an end to the check of the buffered amount, since their size is not to
-    /// be seen.
+    /// likes, but for `advance`, `take_outgoing`, `send_through` and `write_closed`: what is written is the script's
+    /// business. Messages that it sends with permessage-deflate put an end to the check of the buffered amount, since
+    /// their size is not to be seen.
     ///
     /// # Errors
     ///

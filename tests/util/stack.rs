@@ -1,5 +1,5 @@
-//! How deep the stack goes below a call, by painting: the bytes below are filled with a pattern, the code runs, and what
-//! has lost the pattern was in use.
+//! How deep the stack goes below a call, by painting: the bytes below are filled with a pattern, the code runs, and
+//! what has lost the pattern was in use.
 
 #![allow(unsafe_code, reason = "the stack below a function cannot be looked at without")]
 #![allow(unreachable_pub, reason = "it is a module of test crates")]
