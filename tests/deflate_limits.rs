@@ -106,7 +106,12 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
                 for (first, begun, compressed) in before {
                     let limit = if compressed { limit } else { max.min(u64::MAX >> 1) };
                     for (len, fits) in [(limit, true), (limit + 1, false)] {
-                        if len > u64::MAX >> 1 {
+                        // On 32 bits a message that is put together is 1 GiB at most.
+                        let is_clamped = cfg!(target_pointer_width = "32")
+                            && delivery == Delivery::Messages
+                            && !compressed
+                            && len > 1 << 30;
+                        if len > u64::MAX >> 1 || is_clamped {
                             continue;
                         }
                         let mut bytes = begun.map_or(vec![], |first| to(role, first, &[]));
