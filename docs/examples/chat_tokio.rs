@@ -1,6 +1,6 @@
 //! A chat room on tokio: what one says is sent to all. It shows the loop inside `select!`, a message that is encoded
-//! once for every connection, an Origin check that is decided later, and a peer too slow for the room being let go. SIGINT or
-//! SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
+//! once for every connection, an Origin check that is decided later, and a peer too slow for the room being let go.
+//! SIGINT or SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
 //!
 //! `cargo run --release --example chat_tokio [ADDR]`, by default 127.0.0.1:9001.
 

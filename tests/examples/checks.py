@@ -226,9 +226,11 @@ class Peer:
         self.stream.close()
 
     def close(self, code):
-        """The closing handshake, and the end of the stream."""
+        """The closing handshake, and the end of the stream; a server ends its side first."""
         self.send(CLOSE, struct.pack("!H", code))
         expect(self.receive(), (CLOSE, struct.pack("!H", code)))
+        if not self.is_client:
+            self.stream.shutdown(socket.SHUT_WR)
         self.expect_end()
 
     def expect_end(self):
@@ -254,7 +256,7 @@ def http(address, line):
 
 @contextmanager
 def scripted(script):
-    """A server on a raw socket that has `script` talk with its only client; gives its URL, and fails if the script does."""
+    """A server on a raw socket that has `script` talk with its clients; gives its URL, and fails if the script does."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         listener.settimeout(PATIENCE)
         done = thread.submit(lambda: script(listener))
@@ -666,6 +668,24 @@ def failures():
         status, out, error, _ = run("client", url, "--once", "hello")
     expect((status, out), (1, ""))
     expect("not closed cleanly: " in error, True, error)
+
+
+@check("autobahn_client: it asks how many cases there are, echoes in each, and asks for the report")
+def autobahn_client():
+    def fuzzing_server(listener):
+        peer = Peer.accept(listener)
+        peer.send(TEXT, b"2")
+        peer.close(1000)
+        for _ in range(2):
+            peer = Peer.accept(listener)
+            peer.send(BINARY, b"case")
+            expect(peer.receive(), (BINARY, b"case"))
+            peer.stream.close()  # a case may end in any way
+        Peer.accept(listener).close(1000)
+
+    with scripted(fuzzing_server) as url:
+        status, out, error, _ = run("autobahn_client", url.removesuffix("/"))
+    expect((status, out, error), (0, "2 cases\n", ""))
 
 
 def outcome(name, function, arguments):
