@@ -39,7 +39,7 @@ class Server:
     """A server process, for the length of a `with` block; `address` is the first that it listens on."""
 
     def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None):
-        self.log = tempfile.TemporaryFile(mode="w+")
+        self.log = tempfile.NamedTemporaryFile()
         self.process = subprocess.Popen(
             [*prefix, PROGRAMS / name, address],
             stdin=subprocess.DEVNULL,
@@ -61,9 +61,8 @@ class Server:
         self.address = self.addresses[0]
 
     def said(self):
-        """What it wrote to standard error."""
-        self.log.seek(0)
-        return self.log.read()
+        """What it wrote to standard error; the file is opened anew, since its position is the program's."""
+        return Path(self.log.name).read_text()
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
