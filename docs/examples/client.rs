@@ -1,12 +1,12 @@
-//! An interactive client: a line from standard input is a text message, what arrives is printed. A line that is not
-//! UTF-8 is not sent; standard error says so.
+//! A client for a terminal or a pipe: a line from standard input is a text message, what arrives is printed. A line
+//! that is not UTF-8 is not sent; standard error says so.
 //!
-//! `cargo run --example client URL [--once TEXT]`. With `--once` it sends one message, and closes at the first that
-//! comes back.
+//! `cargo run --release --example client URL [--once TEXT]`. With `--once` it sends one message, and closes when the
+//! first one comes back.
 //!
-//! After the last line it waits for 2 seconds for what comes back, then it closes with 1000; at a terminal it closes
-//! at once. SIGINT or SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not,
-//! and 2 for wrong arguments.
+//! After the last line it waits 2 seconds for what comes back, then it closes with 1000; at a terminal it closes at
+//! once. SIGINT or SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not, and
+//! 2 for wrong arguments.
 
 use std::io::{BufRead, Error, ErrorKind, IoSlice, IsTerminal, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};

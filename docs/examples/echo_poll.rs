@@ -1,7 +1,7 @@
 //! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of
-//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer
-//! that takes nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program
-//! with status 0 once they are closed.
+//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer that
+//! takes nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program with
+//! status 0 once they are closed.
 //!
 //! `cargo run --release --example echo_poll [ADDR]`, by default 127.0.0.1:9001.
 
@@ -190,6 +190,7 @@ impl Server {
             deadline.map(|deadline| self.deadlines.insert((deadline, token)));
         }
         if peer.conn.is_finished() {
+            let _ = self.registry.deregister(&mut peer.stream); // it fails for a socket that is broken
             self.peers.remove(&token);
         } else if peer.may_read() {
             self.unread.insert(token);

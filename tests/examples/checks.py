@@ -39,7 +39,7 @@ class Server:
     """A server process, for the length of a `with` block; `address` is the first that it listens on."""
 
     def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None):
-        self.log = tempfile.TemporaryFile(mode="w+")
+        self.log = tempfile.NamedTemporaryFile()
         self.process = subprocess.Popen(
             [*prefix, PROGRAMS / name, address],
             stdin=subprocess.DEVNULL,
@@ -61,9 +61,8 @@ class Server:
         self.address = self.addresses[0]
 
     def said(self):
-        """What it wrote to standard error."""
-        self.log.seek(0)
-        return self.log.read()
+        """What it wrote to standard error; the file is opened anew, since its position is the program's."""
+        return Path(self.log.name).read_text()
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
@@ -226,9 +225,11 @@ class Peer:
         self.stream.close()
 
     def close(self, code):
-        """The closing handshake, and the end of the stream."""
+        """The closing handshake, and the end of the stream; a server ends its side first."""
         self.send(CLOSE, struct.pack("!H", code))
         expect(self.receive(), (CLOSE, struct.pack("!H", code)))
+        if not self.is_client:
+            self.stream.shutdown(socket.SHUT_WR)
         self.expect_end()
 
     def expect_end(self):
@@ -254,7 +255,7 @@ def http(address, line):
 
 @contextmanager
 def scripted(script):
-    """A server on a raw socket that has `script` talk with its only client; gives its URL, and fails if the script does."""
+    """A server on a raw socket that has `script` talk with its clients; gives its URL, and fails if the script does."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         listener.settimeout(PATIENCE)
         done = thread.submit(lambda: script(listener))
@@ -666,6 +667,24 @@ def failures():
         status, out, error, _ = run("client", url, "--once", "hello")
     expect((status, out), (1, ""))
     expect("not closed cleanly: " in error, True, error)
+
+
+@check("autobahn_client: it asks how many cases there are, echoes in each, and asks for the report")
+def autobahn_client():
+    def fuzzing_server(listener):
+        peer = Peer.accept(listener)
+        peer.send(TEXT, b"2")
+        peer.close(1000)
+        for _ in range(2):
+            peer = Peer.accept(listener)
+            peer.send(BINARY, b"case")
+            expect(peer.receive(), (BINARY, b"case"))
+            peer.stream.close()  # a case may end in any way
+        Peer.accept(listener).close(1000)
+
+    with scripted(fuzzing_server) as url:
+        status, out, error, _ = run("autobahn_client", url.removesuffix("/"))
+    expect((status, out, error), (0, "2 cases\n", ""))
 
 
 def outcome(name, function, arguments):

@@ -65,8 +65,6 @@ struct Peer {
     conn: Connection,
     events: VecDeque<Event<'static>>,
     buf: Vec<u8>,
-    /// How much of `buf` was read and not received.
-    filled: usize,
     subprotocol: Option<String>,
 }
 
@@ -87,7 +85,6 @@ impl Peer {
             conn,
             events: VecDeque::new(),
             buf: vec![0; 16 * 1024],
-            filled: 0,
             subprotocol: None,
         })
     }
@@ -114,19 +111,15 @@ impl Peer {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
-            if !self.step()? && self.events.is_empty() {
+            if !self.step()? {
                 return Err(Error::other("the connection is over"));
             }
         }
     }
 
-    /// One round of the loop; false when the transport is done with. The time is not told: an answer that is late is an
-    /// error of the read.
+    /// One round of the loop, up to the events; false when the transport is done with. The time is not told: an answer
+    /// that is late is an error of the read.
     fn step(&mut self) -> Result<bool> {
-        let mut input = &mut self.buf[..std::mem::take(&mut self.filled)];
-        while let Some(event) = self.conn.receive(&mut input) {
-            self.events.push_back(event.into_owned());
-        }
         if self.conn.wants_write() {
             let mut slices = [IoSlice::new(&[]); 16];
             let count = self.conn.outgoing_slices(&mut slices);
@@ -144,9 +137,13 @@ impl Peer {
         if self.conn.is_finished() {
             return Ok(false);
         }
-        match self.stream.read(&mut self.buf)? {
-            0 => self.conn.receive_eof(),
-            n => self.filled = n,
+        let n = self.stream.read(&mut self.buf)?;
+        if n == 0 {
+            self.conn.receive_eof();
+        }
+        let mut input = &mut self.buf[..n];
+        while let Some(event) = self.conn.receive(&mut input) {
+            self.events.push_back(event.into_owned());
         }
         Ok(true)
     }
