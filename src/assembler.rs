@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::event::{Chunk, Marks, Message, MessageKind};
-use crate::timer::{Deadline, LastUse, Timestamp};
+use crate::timer::{LastUse, Timestamp};
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 
 /// An open message. It is in its default state between messages.
@@ -131,12 +131,11 @@ impl Assembler {
         received: bool,
     ) -> Option<Timestamp> {
         match self.last_use.observe(now, after, received) {
-            Deadline::At(due) => (!self.is_open() && self.buf.capacity() > 0).then_some(due),
-            Deadline::Passed => {
+            Some(due) => (!self.is_open() && self.buf.capacity() > 0).then_some(due),
+            None => {
                 self.release();
                 None
             }
-            Deadline::None => None,
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Config {
     /// Payload bytes of one received frame. Default: 16 MiB. A frame of a compressed message may have an eighth of this
     /// and 1 KiB more, since what does not compress grows; what it inflates to is limited as a message.
     pub max_frame_bytes: u64,
-    /// Payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. In [`Delivery::Chunks`]
+    /// Payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. A single frame over it
+    /// fails, too, at its header. In [`Delivery::Chunks`]
     /// nothing is stored, so that `u64::MAX` is a fair choice. In [`Delivery::Messages`] it is 1 GiB at most on 32-bit
     /// targets.
     pub max_message_bytes: u64,
@@ -54,8 +55,8 @@ pub struct Config {
     /// application in a request or response; the lines of the handshake itself do not count. A message that is to be
     /// compressed needs room for an eighth and 64 bytes more than its length. Each piece that is
     /// [taken out](crate::Connection::take_outgoing) counts 128 bytes more than it has. Default: 64 MiB. On 32-bit
-    /// targets at most 1 GiB. Automatic pongs and the Close frame are always queued, since they are bounded of their
-    /// own.
+    /// targets at most 1 GiB. Automatic pongs and the Close frame have limits of their own, so they are always
+    /// queued.
     pub max_outgoing_bytes: u64,
     /// [`is_writable`](crate::Connection::is_writable) turns false when the queue holds more. Default: 64 KiB.
     pub high_water_bytes: u64,
@@ -67,16 +68,17 @@ pub struct Config {
     /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,
     /// How long to wait for the peer's Close once ours is written, and then as long again for the end of the transport;
-    /// `None`: no limit. Default: 5 s. Before our Close, or the response that refuses a request, is written, it limits
-    /// the time for which the transport takes nothing of what is queued: a slow peer gets all of it.
+    /// `None`: no limit. Default: 5 s. Before our Close, or the HTTP response that ends the connection, is written, it
+    /// is the longest time in which the transport takes nothing of what is queued: a slow peer gets all of it.
     pub close_timeout: Option<Duration>,
     /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that
     /// the transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a
     /// sign of life too; bytes that it takes at once are none, since a kernel also takes them for a peer that is gone.
-    /// While the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count,
-    /// since we may be the ones who do not read: then a backlog of which nothing was taken for so long ends it.
+    /// While the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count, since
+    /// we may be the ones who do not read. A backlog of which nothing is taken for this long ends the connection then.
     pub idle_timeout: Option<Duration>,
     /// Silence of the peer after which a ping is sent, unless one waits to be written; `None`: never. Default: `None`.
+    /// While the connection is congested, the time counts since the transport last took bytes of the backlog.
     /// With an [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
     pub keepalive_interval: Option<Duration>,
     /// Memory that a connection keeps for what comes next (buffers, codecs) is freed when it was not used for so long,
@@ -89,7 +91,7 @@ pub struct Config {
     /// Offers and accepts permessage-deflate (RFC 7692); `None`: it is neither offered nor accepted. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Deflate>,
-    /// Where masking keys and nonces come from; used by clients only.
+    /// Where masking keys and nonces come from; used by clients only. Default: [`Entropy::default`].
     pub entropy: Entropy,
 }
 

@@ -93,8 +93,7 @@ enum Phase {
     Open,
     /// Our Close was queued; the peer's is expected.
     Closing,
-    /// The write side of the transport has ended before our Close was out; the peer's Close is expected, and is the
-    /// first of the two.
+    /// The write side of the transport has ended before our Close was written. We wait for the peer's.
     WriteClosed,
     /// Closed: the server ends the transport as soon as all is written (RFC 6455 7.1.1).
     Flushing,

@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use crate::error::ProtocolError;
 use crate::state::Role;
-use crate::timer::{Deadline, LastUse, Timestamp};
+use crate::timer::{LastUse, Timestamp};
 
 /// The codecs of one connection, and the buffers that they use while it is busy.
 pub(crate) struct Codec {
@@ -50,7 +50,7 @@ impl Codec {
             compressed: Vec::new(),
             sending: None,
             used: false,
-            last_use: LastUse::NEVER,
+            last_use: LastUse::default(),
         }
     }
 
@@ -65,12 +65,11 @@ impl Codec {
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         let used = core::mem::take(&mut self.used);
         match self.last_use.observe(now, after, used) {
-            Deadline::At(due) => self.owns_memory().then_some(due),
-            Deadline::Passed => {
+            Some(due) => self.owns_memory().then_some(due),
+            None => {
                 self.release_memory();
                 None
             }
-            Deadline::None => None,
         }
     }
 

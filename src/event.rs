@@ -345,7 +345,7 @@ impl fmt::Debug for Chunk<'_> {
 #[non_exhaustive]
 pub struct Closed {
     /// The code of the first Close frame received; 1005 if it had none, 1006 if there was no Close frame
-    /// (RFC 6455 7.1.5).
+    /// (RFC 6455 7.1.5). It is never the code that we have sent: what that was follows from `cause`.
     pub code: CloseCode,
     /// The reason in the first Close frame received, at most 123 bytes; not for end users (RFC 6455 7.1.6).
     pub reason: String,
@@ -387,8 +387,8 @@ pub enum CloseCause {
     Rejected,
     /// The transport ended without a Close frame.
     TransportEnded,
-    /// The caller gave up, by [`abort`](crate::Connection::abort) or by closing before the connection was open; or a
-    /// server's response could not be written.
+    /// The caller gave up, by [`abort`](crate::Connection::abort) or by closing before the connection was open; or the
+    /// write side of the transport ended before a server had answered its request.
     Aborted,
     /// The peer was too slow.
     TimedOut(Timeout),

@@ -21,14 +21,14 @@
 //!    go back to 1.
 //! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read), unless it
 //!    [`is_congested`](Connection::is_congested) and you answer what you read. At the end of the transport, call
-//!    [`receive_eof`](Connection::receive_eof); for an error of it, [`abort`](Connection::abort).
+//!    [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
 //!
 //! Set `TCP_NODELAY`: whole queues are written, and Nagle's algorithm would hold back what follows the first write. A
 //! thread that blocks in step 2 does not read: two ends that both send more than the sockets hold wait for each other,
 //! unless each reads while it writes (two threads, a poll loop, an async runtime).
 //!
 //! ```
-//! use websocket_proto::{Accept, Config, Connection, Event, UsageError};
+//! use websocket_proto::{Accept, Config, Connection, Event, State, UsageError};
 //!
 //! /// A server's reaction to what was read: the same in every loop.
 //! fn on_bytes(conn: &mut Connection, mut input: &mut [u8]) -> Result<(), UsageError> {
@@ -36,7 +36,8 @@
 //!         match event {
 //!             Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
 //!             Event::PlainRequest(_) => conn.respond(404)?,
-//!             Event::Message(message) => conn.send(message)?, // a reply while the message is in hand
+//!             // A reply while the message is in hand. Once our side is over, messages still arrive.
+//!             Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
 //!             _ => {}
 //!         }
 //!     }

@@ -18,7 +18,7 @@ use crate::error::UsageError;
 use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
-use crate::timer::{Deadline, LastUse, Timestamp};
+use crate::timer::{LastUse, Timestamp};
 use cursor::FrameCursor;
 use more::{More, pop_front};
 use segment::Piece;
@@ -48,7 +48,7 @@ pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
-/// The queue. Its order: what was taken, then `ahead` and the tail, with the control frames put in at the next
+/// The queue. Its order: what was taken, then the pieces ahead and the tail, with the control frames put in at the next
 /// border between frames.
 #[derive(Default)]
 pub(crate) struct Outgoing {
@@ -275,8 +275,8 @@ impl Outgoing {
         self.has_end = true;
     }
 
-    /// Whether an end was noted of which a byte is not released. It turns false once, whatever pings and pongs are
-    /// queued before or behind the end.
+    /// Whether an end was noted of which a byte is not released. Pings and pongs that are queued later do not
+    /// change it.
     pub(crate) fn has_unwritten_end(&self) -> bool {
         self.has_end
     }
@@ -454,29 +454,26 @@ impl Outgoing {
         if from_control && more.taken_pongs >= u32::from(limit.max(1)) {
             return None;
         }
-        let mut exposed = more.exposed;
         let segment = if from_control {
             more.take_control()
         } else {
             // The whole piece becomes shared, so that a rest behind a border can stay in the queue.
-            let (mut whole, counted) = match more.pieces.pop_front() {
-                Some(piece) => (piece.into_segment(), true),
+            let mut whole = match pop_front(&mut more.pieces) {
+                Some(piece) => piece.into_segment(),
                 None => {
                     let bytes = core::mem::take(&mut self.tail);
-                    (Segment::new(bytes, core::mem::take(&mut self.start)), false)
+                    let tail = Segment::new(bytes, core::mem::take(&mut self.start));
+                    self.more_len += tail.len() as u64;
+                    tail
                 }
             };
-            if !counted {
-                self.more_len += whole.len() as u64;
-            }
             let segment = whole.split_to(n);
             if !whole.is_empty() {
                 more.pieces.push_front(Piece::Shared(whole));
             }
             segment
         };
-        exposed.advance(&segment, n);
-        more.exposed = exposed;
+        more.exposed.advance(&segment, n);
         more.taken.push_back(segment.clone());
         Some(segment)
     }
@@ -502,24 +499,23 @@ impl Outgoing {
     ) -> Option<Timestamp> {
         let used = core::mem::take(&mut self.used) || self.len() > 0;
         match last_use.observe(now, after, used) {
-            Deadline::At(due) if self.len() == 0 && self.owns_memory() => Some(due),
-            Deadline::Passed => {
+            Some(due) => (self.len() == 0 && self.owns_memory()).then_some(due),
+            None => {
                 self.release_memory();
                 None
             }
-            Deadline::At(_) | Deadline::None => None,
         }
     }
 
     fn owns_memory(&self) -> bool {
-        self.tail.capacity() > 0 || self.more.as_ref().is_some_and(|more| more.is_idle())
+        self.tail.capacity() > 0 || self.more.as_ref().is_some_and(|more| more.can_be_dropped())
     }
 
     /// Gives memory back if nothing is queued.
     pub(crate) fn release_memory(&mut self) {
         if self.len() == 0 {
             self.tail = Vec::new();
-            if self.more.as_ref().is_some_and(|more| more.is_idle()) {
+            if self.more.as_ref().is_some_and(|more| more.can_be_dropped()) {
                 self.more = None;
             }
         }

@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 /// The caller's monotonic clock: a duration since any moment that the caller chose, the same for all calls on a
-/// connection. In a test it is just a number.
+/// connection. In a test it is just a number. [`saturating_since`](Timestamp::saturating_since) is the time between two
+/// moments; adding a [`Duration`] saturates.
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -51,7 +52,7 @@ impl core::ops::Add<Duration> for Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
     /// Nothing: the time was never told, or the connection is finished.
-    Idle,
+    None,
     /// The opening handshake.
     Handshake,
     /// The open connection, since the peer gave the last sign of life.
@@ -96,7 +97,7 @@ pub(crate) struct Timer {
 
 /// Bytes were received since the time was last told.
 const HEARD: u8 = 1;
-/// The last `advance` left bytes in the queue: there is a backlog.
+/// The transport was offered bytes and left some: there is a backlog.
 const BACKLOG: u8 = 1 << 1;
 /// The transport took bytes of a backlog since the time was last told.
 const PROGRESS: u8 = 1 << 2;
@@ -110,7 +111,7 @@ const _: () = assert!(size_of::<Timer>() == 16);
 
 impl Timer {
     pub(crate) const fn new() -> Timer {
-        Timer { since: 0, mark: 0, span: Span::Idle, signs: 0, queue_used: LastUse::NEVER }
+        Timer { since: 0, mark: 0, span: Span::None, signs: 0, queue_used: LastUse(0) }
     }
 
     /// Bytes were received.
@@ -155,7 +156,7 @@ impl Timer {
         let restarts = match span {
             Span::Silence => HEARD | PROGRESS,
             Span::Congestion | Span::Flush => PROGRESS,
-            Span::Idle | Span::Handshake | Span::Closing | Span::Linger => 0,
+            Span::None | Span::Handshake | Span::Closing | Span::Linger => 0,
         };
         if self.span != span || self.signs & restarts != 0 {
             self.since = millis(now);
@@ -201,7 +202,7 @@ impl Timer {
         elapsed.max(0) as u64
     }
 
-    /// The moment `after` the start of the span: never earlier, and less than a millisecond later.
+    /// `since + after`, rounded up by less than a millisecond.
     fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
         let elapsed = millis(now).wrapping_sub(self.since) as i64;
         let away = Duration::from_millis(elapsed.unsigned_abs());
@@ -243,6 +244,7 @@ fn rounded_up(now: Timestamp) -> Duration {
 /// Milliseconds, rounded up, modulo 2^64.
 fn millis(now: Timestamp) -> u64 {
     let millis = now.0.subsec_nanos().div_ceil(1_000_000);
+    // Without the 128 bits of `Duration::as_millis`.
     now.0.as_secs().wrapping_mul(1000).wrapping_add(millis.into())
 }
 
@@ -263,11 +265,14 @@ fn in_eighths(after: Duration) -> i32 {
 }
 
 impl LastUse {
-    pub(crate) const NEVER: LastUse = LastUse(0);
-
-    /// Tells the time, and whether the memory was `used` since the last call. It is to be freed when it was not used
-    /// for `after`, rounded up to an eighth of a second and at most an hour: then the answer is [`Deadline::Passed`].
-    pub(crate) fn observe(&mut self, now: Timestamp, after: Duration, used: bool) -> Deadline {
+    /// Tells the time, and whether the memory was `used` since the last call. Returns when it is to be freed; `None`:
+    /// now. That is when it was not used for `after`, rounded up to an eighth of a second, and at most an hour.
+    pub(crate) fn observe(
+        &mut self,
+        now: Timestamp,
+        after: Duration,
+        used: bool,
+    ) -> Option<Timestamp> {
         let (whole, rest) =
             (now.0.subsec_nanos() / EIGHTH_NANOS, now.0.subsec_nanos() % EIGHTH_NANOS);
         let eighths = now.0.as_secs().wrapping_mul(8).wrapping_add(whole.into()) as u16;
@@ -275,7 +280,8 @@ impl LastUse {
             self.0 = eighths.wrapping_add(u16::from(rest > 0));
         }
         let mut elapsed = eighths.wrapping_sub(self.0) as i16;
-        // The clock has gone back, or was not told for more than an hour: the time is measured anew.
+        // The clock has gone back, or the time was not told for so long that the number has gone around: the time is
+        // measured anew. The moment of use is rounded up, so that -1 is none of these.
         if elapsed < -1 {
             self.0 = eighths;
             elapsed = 0;
@@ -284,9 +290,9 @@ impl LastUse {
         match u64::try_from(left) {
             Ok(left @ 1..) => {
                 let begun = now.0 - Duration::from_nanos(rest.into());
-                Deadline::At(Timestamp(begun.saturating_add(Duration::from_millis(left * 125))))
+                Some(Timestamp(begun.saturating_add(Duration::from_millis(left * 125))))
             }
-            _ => Deadline::Passed,
+            _ => None,
         }
     }
 }
@@ -416,18 +422,18 @@ mod tests {
             let after = Duration::from_millis(after);
             for start in [0, 1, 124, 125, 65_536 * 125 - 500, 1 << 50] {
                 let mut last = LastUse::default();
-                let Deadline::At(due) = last.observe(ms(start), after, true) else {
+                let Some(due) = last.observe(ms(start), after, true) else {
                     panic!("it was used just now")
                 };
                 let wait = due.saturating_since(ms(start));
                 assert!((after..after + Duration::from_millis(250)).contains(&wait), "{wait:?}");
                 let mut now = start + step;
                 while ms(now) < due {
-                    assert_eq!(last.observe(ms(now), after, false), Deadline::At(due), "{now}");
+                    assert_eq!(last.observe(ms(now), after, false), Some(due), "{now}");
                     now += step;
                 }
-                assert_eq!(last.observe(due, after, false), Deadline::Passed);
-                assert_eq!(last.observe(ms(now), after, false), Deadline::Passed, "{now}");
+                assert_eq!(last.observe(due, after, false), None);
+                assert_eq!(last.observe(ms(now), after, false), None, "{now}");
             }
         }
     }
@@ -442,7 +448,7 @@ mod tests {
                 last.observe(ms(1 << 45), after, true);
                 let mut now = ms((1 << 45) - jump);
                 let mut ticks = 0;
-                while let Deadline::At(due) = last.observe(now, after, false) {
+                while let Some(due) = last.observe(now, after, false) {
                     assert!(
                         due > now && due.saturating_since(now) <= Duration::from_millis(3_600_125)
                     );
@@ -454,6 +460,6 @@ mod tests {
         }
         // At the end of time nothing overflows.
         let end = Timestamp(Duration::MAX);
-        assert!(matches!(LastUse::default().observe(end, Duration::MAX, true), Deadline::At(_)));
+        assert!(LastUse::default().observe(end, Duration::MAX, true).is_some());
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
             match event {
                 Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
                 Event::PlainRequest(_) => conn.respond(404)?,
+                // Messages still arrive when our side is over, and `send` would be an error.
                 Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
                 Event::Closed(closed) => end = Some(closed),
                 _ => {}
@@ -45,7 +46,7 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
             continue;
         }
         if conn.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
             conn.write_closed();
         }
         if conn.is_finished() {
@@ -56,8 +57,7 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
         if conn.wants_write() || conn.is_finished() {
             continue; // time has brought something
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| wake.saturating_since(now)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,

@@ -44,18 +44,18 @@ impl Connection {
     /// A transport that fails for writing may still deliver what the peer said last. So if our Close was not written
     /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
     /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code,
-    /// with [`CloseCause::Peer`]. A client still receives the response to its request. A server whose response cannot
-    /// be written any more is finished at once, with [`CloseCause::Aborted`].
+    /// with [`CloseCause::Peer`]. A client still receives the response to its request. A server that has not
+    /// answered its request is finished at once, with [`CloseCause::Aborted`].
     pub fn write_closed(&mut self) {
         if self.ended.note(Ended::WRITE) {
             return;
         }
-        let is_close_out = !self.outgoing.has_unwritten_end();
+        let is_close_unwritten = self.outgoing.has_unwritten_end();
         self.outgoing.abandon();
         match self.phase {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.phase = Phase::WriteClosed,
-            Phase::Closing if !is_close_out => self.phase = Phase::WriteClosed,
+            Phase::Closing if is_close_unwritten => self.phase = Phase::WriteClosed,
             Phase::Response
             | Phase::Closing
             | Phase::WriteClosed
@@ -67,7 +67,7 @@ impl Connection {
         self.refresh();
     }
 
-    /// The transport has failed for reading, or is to be given up: the connection is finished at once, and nothing
+    /// The transport cannot be read any more, or the caller gives it up. The connection is finished at once: nothing
     /// more is written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead.
     /// Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with code 1006.
     /// May be called again.
@@ -84,15 +84,20 @@ impl Connection {
         self.refresh();
     }
 
-    /// Ends the connection and its transport; `poll_event` reports it. A server's refusal tells more than what ended
-    /// the reading of its body.
+    /// Ends the connection and its transport; `poll_event` reports it. If a refusal of the server is being read, the
+    /// refusal is the cause.
     pub(super) fn end_without_close(&mut self, cause: CloseCause) {
         let cause = match self.refusal_so_far() {
             Some(error) => CloseCause::Protocol(error.into()),
             None => cause,
         };
         self.outgoing.abandon();
-        self.end(Phase::Finished);
+        self.end_pending(Phase::Finished, cause);
+    }
+
+    /// The connection is closed, without a Close of the peer; `poll_event` reports it.
+    pub(super) fn end_pending(&mut self, phase: Phase, cause: CloseCause) {
+        self.end(phase);
         self.rare().pending = Some(Closed::abnormal(cause));
     }
 

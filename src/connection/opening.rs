@@ -168,8 +168,7 @@ impl Connection {
         self.check_head(response.own_len())?;
         self.outgoing.push_head(|out| response.write(head_only, out))?;
         self.outgoing.note_end();
-        self.end(Phase::Draining);
-        self.rare().pending = Some(Closed::abnormal(CloseCause::Rejected));
+        self.end_pending(Phase::Draining, CloseCause::Rejected);
         Ok(())
     }
 
@@ -180,8 +179,7 @@ impl Connection {
         let written = self.outgoing.push_head(|out| Response::new(status).write(head_only, out));
         debug_assert!(written.is_ok(), "the response is well-formed");
         self.outgoing.note_end();
-        self.end(Phase::Draining);
-        self.rare().pending = Some(Closed::abnormal(cause));
+        self.end_pending(Phase::Draining, cause);
     }
 
     /// Whether there is room for `own` bytes that the application puts into a request or response. It is asked before

@@ -59,14 +59,16 @@ impl Connection {
     /// once. This never fails: what the peer does wrong ends in [`Event::Closed`].
     ///
     /// ```
-    /// # use websocket_proto::{Config, Connection, Event, Role};
+    /// # use websocket_proto::{Config, Connection, Event, Role, State};
     /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
     /// # let mut buf = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     /// # let n = buf.len();
     /// let mut input = &mut buf[..n];
     /// while let Some(event) = conn.receive(&mut input) {
-    ///     if let Event::Message(message) = event {
-    ///         conn.send(message)?;
+    ///     match event {
+    ///         // Messages still arrive when our side is over, and `send` would be an error.
+    ///         Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
+    ///         _ => {}
     ///     }
     /// }
     /// assert_eq!(conn.outgoing(), b"\x81\x05Hello");

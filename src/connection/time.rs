@@ -7,19 +7,21 @@ use super::{Connection, Phase};
 use crate::close::{CloseBody, CloseCode};
 #[cfg(doc)]
 use crate::config::Config;
-use crate::event::{CloseCause, Closed, Timeout};
+use crate::event::{CloseCause, Timeout};
 use crate::state::State;
 use crate::timer::{Deadline, Span, Timestamp};
 
 impl Connection {
-    /// Tells what time it is, and returns when to call again at the latest; `None` if there is nothing to wait for.
+    /// Tells what time it is, and returns when to call again at the latest: a moment later than `now`, from which
+    /// [`saturating_since`](Timestamp::saturating_since) makes the time to wait. `None`: there is nothing to wait for.
     /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
     /// hang on this call: a program that never makes it has none. It also frees memory that was not used for
     /// [`Config::release_after`].
     ///
     /// Elapsed time alone decides, not how often this is called. The first call at or past a deadline ends nothing, and
     /// asks to be called again a millisecond later: a process that was stopped can read first what has arrived
-    /// meanwhile. A later call ends the connection, unless something was received in between.
+    /// meanwhile. A later call, at least a millisecond after, ends the connection. Bytes that arrive in between defer
+    /// that; on an open connection, so do bytes that the transport takes from a backlog.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         if self.is_finished() {
             self.release_memory();
@@ -31,7 +33,7 @@ impl Connection {
             Span::Handshake => self.config.handshake_timeout,
             Span::Silence | Span::Congestion => self.config.idle_timeout,
             Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
-            Span::Idle => None,
+            Span::None => None,
         };
         let deadline = match self.timer.observe(now, span, limit) {
             Deadline::None => None,
@@ -57,14 +59,10 @@ impl Connection {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
             Phase::Open if self.is_congested() => Span::Congestion,
             Phase::Open => Span::Silence,
-            Phase::Closing | Phase::Flushing | Phase::Waiting | Phase::Draining
-                if self.outgoing.has_unwritten_end() =>
-            {
-                Span::Flush
-            }
+            _ if self.outgoing.has_unwritten_end() => Span::Flush,
             Phase::Closing | Phase::WriteClosed => Span::Closing,
             Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
-            Phase::Finished => Span::Idle,
+            Phase::Finished => Span::None,
         }
     }
 
@@ -81,7 +79,8 @@ impl Connection {
         [queue, message, codec].into_iter().flatten().min()
     }
 
-    /// Sends a ping if the silence is as long as that and none waits to be written, and returns when the next is due.
+    /// Sends a ping when an `interval` of silence has passed, unless a ping is still queued. Returns when the next is
+    /// due.
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
         let (due, next) = self.timer.ping_due(now, interval);
         if due && !self.outgoing.has_waiting_ping() {
@@ -98,13 +97,12 @@ impl Connection {
             Span::Silence | Span::Congestion => {
                 let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
                 self.queue_close(&body.expect("code and reason can be sent"));
-                self.end(Phase::Draining);
-                self.rare().pending = Some(Closed::abnormal(CloseCause::TimedOut(Timeout::Idle)));
+                self.end_pending(Phase::Draining, CloseCause::TimedOut(Timeout::Idle));
             }
             Span::Flush | Span::Closing if self.phase.state() == State::Closing => {
                 self.end_without_close(CloseCause::TimedOut(Timeout::Close));
             }
-            Span::Flush | Span::Closing | Span::Linger | Span::Idle => {
+            Span::Flush | Span::Closing | Span::Linger | Span::None => {
                 self.outgoing.abandon();
                 self.phase = Phase::Finished;
             }

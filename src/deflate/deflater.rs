@@ -102,9 +102,9 @@ impl Deflater {
         self.restart = false;
     }
 
-    /// Makes the compressor as new. A reset alone leaves the window's bytes in memory, and zlib looks at those that
-    /// stand behind the end of its input: what it emits would tell about the messages before, which no context
-    /// takeover is to prevent. So they are overwritten with what a new window is made of.
+    /// Makes the compressor as new. A reset leaves the window's bytes in memory, and zlib reads them beyond the end of
+    /// its input. Its output would then depend on earlier messages, which no context takeover is to prevent. So the
+    /// bytes are overwritten with zeros, as in a new window.
     fn renew(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let window = 1 << self.direction.window_bits;

@@ -108,8 +108,8 @@ impl Inflater {
         }
     }
 
-    /// Goes on behind a final block. That copies the window, for as few as two bytes, and so is limited. RFC 7692
-    /// 7.2.3.4: a message may be one final block and the beginning of an empty one, so that the first is free.
+    /// Goes on behind a final block. Each restart copies the window, for as few as two bytes, so restarts are limited.
+    /// The first of each message is free: RFC 7692 7.2.3.4 ends a message by a final block and an empty one.
     fn restart(&mut self) -> Result<(), DeflateFault> {
         if !self.history.is_empty() && core::mem::replace(&mut self.restarted, true) {
             self.final_blocks += 1;

@@ -38,9 +38,10 @@ pub struct Deflate {
     /// The client begins each message with an empty window. A client hints at it, a server asks for it.
     /// Default: `false`.
     pub client_no_context_takeover: bool,
-    /// What a client offers behind all that, the one that it likes best first (RFC 7692 5): a server takes the first
-    /// offer that it can keep, and one that cannot limit its window takes the plain offer, `DeflateParams::default()`
-    /// (RFC 7692 7.1.2.1). Its own window keeps to the fields above in any case. A server ignores it. Default: none.
+    /// More offers of a client, after the first, the best first (RFC 7692 5). The server takes the first offer that it
+    /// can keep: one that cannot limit its window takes the plain offer, `DeflateParams::default()` (RFC 7692 7.1.2.1).
+    /// The client's own window keeps to the fields above in any case. Windows outside of 9 to 15 bits are brought into
+    /// that range. A server ignores this. Default: none.
     ///
     /// ```
     /// use websocket_proto::{Deflate, DeflateParams};
@@ -55,11 +56,10 @@ pub struct Deflate {
     /// );
     /// ```
     pub fallbacks: Vec<DeflateParams>,
-    /// DEFLATE blocks that a peer may mark as final (RFC 7692 7.2.3.4) with more of their message behind them: so many
-    /// in the life of the connection, and one more for each 256 compressed bytes. Behind each the window is copied: up
-    /// to 32 KiB, for as few as two bytes. Not counted is the first of each message, nor any while the window is
-    /// empty. Default: 64. When it is exceeded: close code 1008,
-    /// [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
+    /// How many final DEFLATE blocks (RFC 7692 7.2.3.4) with more of their message behind them a connection may receive.
+    /// Each 256 compressed bytes allow one more. The first of each message is free, and so is any while the window is
+    /// empty. Behind each the window is copied: up to 32 KiB, for as few as two bytes. Default: 64. When it is
+    /// exceeded: close code 1008, [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
     pub max_final_blocks: u32,
     /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
     /// Default: `false`.
@@ -121,11 +121,11 @@ impl DeflateParams {
         if self.client_no_context_takeover {
             out.push_str("; client_no_context_takeover");
         }
-        if let bits @ ..15 = own_bits(self.server_max_window_bits) {
+        if let bits @ ..15 = clamp_bits(self.server_max_window_bits) {
             write!(out, "; server_max_window_bits={bits}").expect("a String takes all");
         }
         // RFC 7692 7.1.2.2: it tells the server that it may limit us.
-        match own_bits(self.client_max_window_bits) {
+        match clamp_bits(self.client_max_window_bits) {
             15 => out.push_str("; client_max_window_bits"),
             bits => write!(out, "; client_max_window_bits={bits}").expect("a String takes all"),
         }
@@ -135,7 +135,7 @@ impl DeflateParams {
     fn allows(&self, response: &Sent) -> bool {
         // RFC 7692 7.1.1.1: what was asked for must be granted; 7.1.2.1: with the same or a smaller window.
         let is_window_granted =
-            match (own_bits(self.server_max_window_bits), response.server_max_window_bits) {
+            match (clamp_bits(self.server_max_window_bits), response.server_max_window_bits) {
                 (15, _) => true,
                 (asked, granted) => granted.is_some_and(|granted| granted <= asked),
             };
@@ -216,7 +216,7 @@ impl Sent {
 }
 
 /// Window bits of ours, brought into the range that can be had: raw DEFLATE cannot be written with 8.
-fn own_bits(bits: u8) -> u8 {
+fn clamp_bits(bits: u8) -> u8 {
     bits.clamp(9, 15)
 }
 
@@ -250,11 +250,11 @@ impl Deflate {
     }
 
     fn server_bits(&self) -> u8 {
-        own_bits(self.server_max_window_bits)
+        clamp_bits(self.server_max_window_bits)
     }
 
     fn client_bits(&self) -> u8 {
-        own_bits(self.client_max_window_bits)
+        clamp_bits(self.client_max_window_bits)
     }
 
     /// What a client offers, in order.

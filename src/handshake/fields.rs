@@ -90,7 +90,9 @@ impl<'h> Fields<'h> {
     pub(super) fn check_version(&self) -> Result<(), HandshakeError> {
         match self.version {
             Single::Once(b"13") | Single::Repeated => Ok(()),
-            Single::Once(other) => Err(HandshakeError::Version { seen: parse_version(other) }),
+            Single::Once(other) => {
+                Err(HandshakeError::Version { seen: parse_websocket_version(other) })
+            }
             Single::Absent => Err(HandshakeError::Version { seen: None }),
         }
     }
@@ -111,7 +113,7 @@ impl<'h> Fields<'h> {
 }
 
 /// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
-pub(super) fn parse_version(text: &[u8]) -> Option<u8> {
+pub(super) fn parse_websocket_version(text: &[u8]) -> Option<u8> {
     if text.len() > 1 && text.starts_with(b"0") { None } else { syntax::number(text) }
 }
 
@@ -204,7 +206,7 @@ mod tests {
             ("", None),
             ("13, 8", None),
         ] {
-            assert_eq!(parse_version(text.as_bytes()), number, "{text:?}");
+            assert_eq!(parse_websocket_version(text.as_bytes()), number, "{text:?}");
         }
     }
 

@@ -96,7 +96,7 @@ pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The first line with its CR LF, and what is behind it.
-pub(super) fn divide_line(head: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_line_inclusive(head: &[u8]) -> (&[u8], &[u8]) {
     head.split_at(head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |lf| lf + 1))
 }
 
@@ -223,11 +223,11 @@ impl fmt::Debug for HeadReader {
     }
 }
 
-/// Replaces each fold by spaces, so that the lines that were folded are one (RFC 9112 5.2). The length stays. A line
-/// that begins with white space behind the first one folds nothing: it stays as it is, and is malformed.
+/// Replaces each fold by spaces, so that the lines that were folded are one (RFC 9112 5.2). The length stays. White
+/// space at the start of the first header line folds nothing: that line stays malformed.
 fn unfold(head: &mut [u8]) {
     let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let mut at = divide_line(head).0.len();
+    let mut at = split_line_inclusive(head).0.len();
     // What lies before was looked at, and is not looked at again.
     let mut begin = at;
     while let Some(found) = head[at..].iter().position(|&byte| byte == b'\n') {

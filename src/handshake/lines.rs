@@ -34,7 +34,7 @@ pub(super) fn read_request_line(line: &[u8]) -> Result<RequestLine<'_>, Handshak
         (Err(httparse::Error::Version), ..) => {
             let word =
                 line.strip_suffix(b"\r\n").and_then(|line| line.rsplit(|b| *b == b' ').next());
-            Err(match word.and_then(parse_version) {
+            Err(match word.and_then(parse_http_version) {
                 Some((1, 0 | 1)) | None => HandshakeError::RequestLine,
                 Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
             })
@@ -51,7 +51,7 @@ pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
         (Ok(_), Some(1), Some(status @ 100..)) => Ok(status),
         // RFC 6455 4.1: an upgrade is HTTP/1.1. A proxy, or a refusal, may speak HTTP/1.0, which has no 1xx.
         (Ok(_), Some(0), Some(status @ 200..)) => Ok(status),
-        _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_version) {
+        _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_http_version) {
             Some((1, 1)) | None => HandshakeError::StatusLine,
             Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
         }),
@@ -59,7 +59,7 @@ pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
 }
 
 /// The numbers of `HTTP/1.1` (RFC 9112 2.3).
-fn parse_version(word: &[u8]) -> Option<(u8, u8)> {
+fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
     match word {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
@@ -78,11 +78,11 @@ pub(super) fn read_headers(lines: &[u8], limit: usize) -> Result<Fields<'_>, Han
     let count = lines.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
     let needed = count.min(limit);
     let mut few = [EMPTY_HEADER; FEW_LINES];
-    let mut many = vec![];
+    let mut many;
     let slots = match few.get_mut(..needed) {
         Some(few) => few,
         None => {
-            many.resize(needed, EMPTY_HEADER);
+            many = vec![EMPTY_HEADER; needed];
             &mut many[..]
         }
     };

@@ -34,10 +34,11 @@ impl OriginPolicy {
     /// Allows these origins: `scheme://host`, or `scheme://host:port`, of any scheme; or `null`, which stands for any
     /// opaque origin.
     ///
-    /// Upper case, the default port of `http` and `https`, and one slash at the end are taken out, since browsers do
-    /// not send them (RFC 6454 6.2).
+    /// Upper case, the default port of `http`, `https`, `ws` and `wss`, and one slash at the end are taken out, since
+    /// browsers do not send them (RFC 6454 6.2).
     ///
     /// # Errors
+    ///
     /// The first entry that is no origin: one with a path, a query, a user, a wildcard, a host that is not ASCII.
     pub fn new<I: IntoIterator<Item: Into<String>>>(origins: I) -> Result<Self, OriginError> {
         let mut allowed = Vec::new();
@@ -54,8 +55,8 @@ impl OriginPolicy {
         self
     }
 
-    /// Whether this origin, or the absence of one, is allowed. A whole origin is compared as it was sent, but without
-    /// regard to the case of ASCII letters, which scheme and host do not have.
+    /// Whether this origin, or the absence of one, is allowed. A whole origin is compared as it was sent. ASCII case is
+    /// ignored: scheme and host are case-insensitive.
     #[must_use]
     pub fn is_allowed(&self, origin: Option<&str>) -> bool {
         match origin {
@@ -67,6 +68,7 @@ impl OriginPolicy {
     /// Checks a request. A request with several `Origin` headers, or one that is not UTF-8, is refused.
     ///
     /// # Errors
+    ///
     /// The response to reject it with: 403 (RFC 6455 10.2).
     pub fn check(&self, request: &UpgradeRequest<'_>) -> Result<(), Response> {
         let origin = request.origin();

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::fields::parse_version;
+use super::fields::parse_websocket_version;
 use super::head::Headers;
 use super::syntax;
 use crate::input::take_front;
@@ -53,7 +53,7 @@ impl Refusal {
         self.headers()
             .named("Sec-WebSocket-Version")
             .flat_map(syntax::list)
-            .filter_map(parse_version)
+            .filter_map(parse_websocket_version)
     }
 }
 

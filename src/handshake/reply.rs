@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::head::{HeadReader, HeadRules, divide_line};
+use super::head::{HeadReader, HeadRules, split_line_inclusive};
 use super::lines::{read_headers, read_status_line};
 use super::refusal::RefusalReader;
 use super::usual;
@@ -123,7 +123,7 @@ fn read_reply(
     config: &Config,
     judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
 ) -> Result<(u16, Verdict), HandshakeError> {
-    let (line, headers) = divide_line(head);
+    let (line, headers) = split_line_inclusive(head);
     let status = read_status_line(line)?;
     let fields = read_headers(headers, config.max_headers)?;
     Ok((status, judge(status, &fields, head)))

@@ -16,7 +16,7 @@ use super::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers, divide_line};
+use super::head::{HeadReader, HeadRules, Headers, split_line_inclusive};
 use super::lines::{RequestLine, read_headers, read_request_line};
 use super::request::{HttpVersion, PlainRequest, UpgradeRequest, has_resource};
 use super::response::{Accept, put_header, write_parts};
@@ -96,7 +96,7 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
 /// Judges a whole head of which the reader has judged the request line and the line ends.
 #[cold]
 fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let (line, headers) = divide_line(head);
+    let (line, headers) = split_line_inclusive(head);
     let line = read_request_line(line)?;
     judge(head, &line, &read_headers(headers, config.max_headers)?)
 }

@@ -48,7 +48,7 @@ pub(super) struct More {
 
 impl More {
     /// Whether nothing has to be remembered while the queue is empty.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(super) fn can_be_dropped(&self) -> bool {
         self.unfinished.is_none() && self.abandoned == 0
     }
 
@@ -89,7 +89,7 @@ impl More {
     pub(super) fn make_control_room(&mut self, need: usize) {
         if self.control.capacity() - self.control.len() < need {
             let live = self.control.len() - self.control_start;
-            self.move_control((live + need) / 2 * 3);
+            self.move_control((live + need) * 3 / 2);
         }
     }
 
