@@ -115,6 +115,12 @@ impl Assembler {
         Ok(Some(message))
     }
 
+    /// Makes room for `n` more bytes. Memory that had to grow is not what the caller has given back.
+    pub(crate) fn reserve(&mut self, n: usize) {
+        self.recycled &= self.buf.capacity() - self.buf.len() >= n;
+        self.buf.reserve(n);
+    }
+
     /// Uses the memory of `bytes` for a message to come, if that is more than there is.
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
@@ -158,7 +164,7 @@ impl Assembler {
                 true => arrived.saturating_mul(4).min(declared),
                 false => arrived.saturating_mul(2).max(declared.min(arrived.saturating_mul(4))),
             };
-            self.buf.reserve(target - self.buf.len());
+            self.reserve(target - self.buf.len());
         }
     }
 

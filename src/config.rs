@@ -35,7 +35,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Bytes of a request's or response's head, blank line included. Default: 16 KiB.
     pub max_head_bytes: usize,
-    /// Header lines of a request or response; they take no memory of their own. Default: 64.
+    /// Header lines of a request or response. Default: 64. While a head that comes in pieces is judged, each line that
+    /// is there takes 32 bytes: on the stack up to 16 lines, on the heap for more.
     pub max_headers: usize,
     /// Bytes that a client sent after its request, kept while the server has not decided. Default: 64 KiB.
     pub max_early_bytes: usize,
@@ -73,7 +74,8 @@ pub struct Config {
     pub close_timeout: Option<Duration>,
     /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that
     /// the transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a
-    /// sign of life too; bytes that it takes at once are none, since a kernel also takes them for a peer that is gone.
+    /// sign of life too. Bytes that it takes at once are none, since a kernel also takes them for a peer that is gone:
+    /// neither in one write, nor in several before the next [`tick`](crate::Connection::tick) that leave nothing.
     /// While the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count, since
     /// we may be the ones who do not read. A backlog of which nothing is taken for this long ends the connection then.
     pub idle_timeout: Option<Duration>,

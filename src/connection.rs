@@ -288,9 +288,11 @@ impl Connection {
     }
 
     fn advance_partly(&mut self, n: usize) {
-        self.outgoing.advance_partly(n);
-        if n > 0 {
-            self.timer.note_written(self.outgoing.len() > 0);
+        let taken = self.outgoing.advance_partly(n);
+        match self.outgoing.len() {
+            0 if n > 0 => self.timer.note_emptied(),
+            _ if n > 0 => self.timer.note_written(taken),
+            _ => {}
         }
         self.note_released();
     }
@@ -316,15 +318,16 @@ impl Connection {
     /// [`Config::max_outgoing_bytes`].
     #[inline]
     pub fn is_writable(&self) -> bool {
-        self.phase == Phase::Open && !self.is_congested()
+        self.phase == Phase::Open && !self.outgoing.blocked
     }
 
     /// Whether the peer does not take what is sent as fast as it is sent: true once there are more than
     /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A
-    /// program that answers what it receives had better not read meanwhile.
+    /// program that answers what it receives had better not read meanwhile. It is false once the connection is not open:
+    /// nothing is answered then, and the peer's Close must be read.
     #[inline]
     pub fn is_congested(&self) -> bool {
-        self.outgoing.blocked
+        self.outgoing.blocked && self.phase == Phase::Open
     }
 
     /// Whether there are outgoing bytes that are not taken.

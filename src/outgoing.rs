@@ -355,18 +355,19 @@ impl Outgoing {
         }
     }
 
-    /// Releases the first `n` bytes.
+    /// Releases the first `n` bytes, and returns whether they are not of pings and pongs alone.
     ///
     /// # Panics
     ///
     /// If there are fewer.
-    pub(crate) fn advance_partly(&mut self, mut n: usize) {
+    pub(crate) fn advance_partly(&mut self, mut n: usize) -> bool {
+        let mut is_more_than_pings = false;
         if n == 0 {
-            return;
+            return false;
         }
         if let Some(more) = self.more.as_mut().filter(|more| more.abandoned >= n as u64) {
             more.abandoned -= n as u64;
-            return;
+            return false;
         }
         assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
         // The border between frames must be known, now that a part of one is released.
@@ -383,6 +384,7 @@ impl Outgoing {
                 }
                 self.buffered -= more.release(&passed);
                 self.has_end &= !passed.close;
+                is_more_than_pings |= passed.is_more_than_pings;
                 self.more_len -= step as u64;
                 n -= step;
                 continue;
@@ -398,10 +400,12 @@ impl Outgoing {
             more.pongs = more.pongs.saturating_sub(passed.pongs);
             self.buffered -= more.release(&passed);
             self.has_end &= !passed.close;
+            is_more_than_pings |= passed.is_more_than_pings;
         }
         if self.len() == 0 {
             self.reset();
         }
+        is_more_than_pings
     }
 
     /// Drops `n` bytes off the front of what is not taken, after which `exposed` is where the rest begins.

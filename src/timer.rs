@@ -97,12 +97,18 @@ pub(crate) struct Timer {
 
 /// Bytes were received since the time was last told.
 const HEARD: u8 = 1;
-/// The transport was offered bytes and left some: there is a backlog.
-const BACKLOG: u8 = 1 << 1;
+/// The transport took bytes since the time was last told, not of pings and pongs alone.
+const TAKEN: u8 = 1 << 1;
+/// The transport was offered bytes since the time was last told, and left some.
+const LEFT: u8 = 1 << 2;
+/// After that it took more, and still has not taken all.
+const MORE: u8 = 1 << 3;
+/// There is a backlog: bytes that the transport had left were still there when the time was last told.
+const BACKLOG: u8 = 1 << 4;
 /// The transport took bytes of a backlog since the time was last told.
-const PROGRESS: u8 = 1 << 2;
+const PROGRESS: u8 = BACKLOG << 1;
 /// A tick has seen that the deadline has passed.
-const LATE: u8 = 1 << 3;
+const LATE: u8 = 1 << 6;
 
 /// After a deadline, the time until the tick that ends something: the caller reads in between.
 const GRACE: Duration = Duration::from_millis(1);
@@ -125,21 +131,20 @@ impl Timer {
         self.signs & HEARD != 0
     }
 
-    /// The transport has taken all bytes that were queued.
+    /// The transport has taken all bytes that were queued. What it takes at once, be it in several writes, is no sign
+    /// of life: a kernel also takes bytes for a peer that is gone.
     #[inline]
     pub(crate) fn note_emptied(&mut self) {
-        if self.signs & BACKLOG != 0 {
-            self.note_written(false);
-        }
+        let progress = (self.signs & BACKLOG) << 1;
+        self.signs = self.signs & !(LEFT | MORE | BACKLOG) | TAKEN | progress;
     }
 
-    /// The transport has taken bytes, and left some or none. What it takes at once is no sign of life: a kernel also
-    /// takes bytes for a peer that is gone.
-    pub(crate) fn note_written(&mut self, left: bool) {
-        if self.signs & BACKLOG != 0 {
-            self.signs |= PROGRESS;
+    /// The transport has taken bytes, and left some. `taken`: not of pings and pongs alone.
+    pub(crate) fn note_written(&mut self, taken: bool) {
+        if self.signs & LEFT != 0 {
+            self.signs |= MORE;
         }
-        self.signs = self.signs & !BACKLOG | if left { BACKLOG } else { 0 };
+        self.signs |= LEFT | (self.signs & BACKLOG) << 1 | if taken { TAKEN } else { 0 };
     }
 
     /// Tells the time in `span`, which lasts for `limit`.
@@ -153,9 +158,17 @@ impl Timer {
         span: Span,
         limit: Option<Duration>,
     ) -> Deadline {
+        // What is taken in several writes, with some left even now, is taken from a backlog.
+        if self.signs & MORE != 0 {
+            self.signs |= PROGRESS;
+        }
+        if self.signs & LEFT != 0 {
+            self.signs |= BACKLOG;
+        }
         let restarts = match span {
             Span::Silence => HEARD | PROGRESS,
-            Span::Congestion | Span::Flush => PROGRESS,
+            // The queue is known to be a backlog. A peer that makes us answer its pings does not defer the end.
+            Span::Congestion | Span::Flush => TAKEN,
             Span::None | Span::Handshake | Span::Closing | Span::Linger => 0,
         };
         if self.span != span || self.signs & restarts != 0 {
@@ -168,6 +181,7 @@ impl Timer {
             self.signs &= BACKLOG;
             return Deadline::None;
         };
+        self.signs &= HEARD | BACKLOG | LATE;
         if self.signs & LATE == 0 {
             self.signs &= BACKLOG;
             let deadline = self.deadline(now, limit);
@@ -339,41 +353,89 @@ mod tests {
 
     #[test]
     fn a_new_span_and_a_sign_of_life_restart_it() {
-        // What restarts each span: bytes received, bytes taken from a backlog.
-        for (span, received, written) in [
-            (Span::Handshake, false, false),
-            (Span::Silence, true, true),
-            (Span::Congestion, false, true),
-            (Span::Flush, false, true),
-            (Span::Closing, false, false),
-            (Span::Linger, false, false),
-        ] {
-            let mut timer = Timer::new();
-            assert_eq!(timer.observe(ms(10), span, limit(100)), at(110));
-            assert_eq!(timer.observe(ms(20), span, limit(100)), at(110), "{span:?}");
-            timer.note_received();
-            let restarted = if received { 130 } else { 110 };
-            assert_eq!(timer.observe(ms(30), span, limit(100)), at(restarted), "{span:?}");
-            // What is taken at once is no sign of life, nor is what begins a backlog.
-            timer.note_written(false);
-            timer.note_written(true);
-            assert_eq!(timer.observe(ms(40), span, limit(100)), at(restarted), "{span:?}");
-            timer.note_written(false);
-            let restarted = if written { 150 } else { restarted };
-            assert_eq!(timer.observe(ms(50), span, limit(100)), at(restarted), "{span:?}");
-            timer.note_written(false);
-            timer.note_emptied();
-            assert_eq!(timer.observe(ms(60), span, limit(100)), at(restarted), "{span:?}");
-            // The last bytes of a backlog are bytes of it.
-            timer.note_written(true);
-            timer.note_emptied();
-            let restarted = if written { 162 } else { restarted };
-            assert_eq!(timer.observe(ms(62), span, limit(100)), at(restarted), "{span:?}");
-            for other in SPANS.into_iter().filter(|other| *other != span) {
-                let mut timer = timer;
-                assert_eq!(timer.observe(ms(70), other, limit(100)), at(170), "{other:?}");
+        type Sign = fn(&mut Timer);
+        // What restarts silence; what restarts the spans of a queue that is known to be a backlog.
+        let signs: [(&str, Sign, bool, bool); 8] = [
+            ("nothing", |_| {}, false, false),
+            ("bytes received", Timer::note_received, true, false),
+            ("all taken at once", Timer::note_emptied, false, true),
+            ("the first taken of many", |timer| timer.note_written(true), false, true),
+            ("pings taken", |timer| timer.note_written(false), false, false),
+            (
+                "all taken at once in two writes",
+                |timer| {
+                    timer.note_written(true);
+                    timer.note_emptied();
+                },
+                false,
+                true,
+            ),
+            (
+                "two writes, and some left",
+                |timer| {
+                    timer.note_written(true);
+                    timer.note_written(true);
+                },
+                true,
+                true,
+            ),
+            (
+                "what was left is taken after it was seen",
+                |timer| {
+                    timer.note_written(false);
+                    timer.observe(ms(15), timer.span, limit(100));
+                    timer.note_emptied();
+                },
+                true,
+                true,
+            ),
+        ];
+        for span in SPANS {
+            for (name, sign, restarts_silence, restarts_backlog) in signs {
+                let mut timer = Timer::new();
+                assert_eq!(timer.observe(ms(10), span, limit(100)), at(110));
+                sign(&mut timer);
+                let is_restarted = match span {
+                    Span::Silence => restarts_silence,
+                    Span::Congestion | Span::Flush => restarts_backlog,
+                    Span::None | Span::Handshake | Span::Closing | Span::Linger => false,
+                };
+                let deadline = if is_restarted { 130 } else { 110 };
+                assert_eq!(
+                    timer.observe(ms(30), span, limit(100)),
+                    at(deadline),
+                    "{span:?} {name}"
+                );
+                // A sign counts once.
+                assert_eq!(
+                    timer.observe(ms(40), span, limit(100)),
+                    at(deadline),
+                    "{span:?} {name}"
+                );
+                for other in SPANS.into_iter().filter(|other| *other != span) {
+                    let mut timer = timer;
+                    assert_eq!(timer.observe(ms(70), other, limit(100)), at(170), "{other:?}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_backlog_lasts_until_all_is_taken() {
+        let mut timer = Timer::new();
+        timer.observe(ms(0), Span::Silence, limit(100));
+        timer.note_written(true);
+        for now in [10, 20, 30] {
+            timer.observe(ms(now), Span::Silence, limit(100));
+        }
+        for now in [40, 50] {
+            timer.note_written(false);
+            assert_eq!(timer.observe(ms(now), Span::Silence, limit(100)), at(now + 100));
+        }
+        timer.note_emptied();
+        assert_eq!(timer.observe(ms(60), Span::Silence, limit(100)), at(160));
+        timer.note_emptied();
+        assert_eq!(timer.observe(ms(70), Span::Silence, limit(100)), at(160));
     }
 
     #[test]

@@ -27,12 +27,14 @@ fn config_of(max_message: u64, max_outgoing: u64) -> Config {
     config
 }
 
-/// While the handshake lasts.
+/// While the handshake lasts. The parser has 32 bytes for each header line, of which the shortest is `a` and CR LF.
 fn opening_bound(config: &Config, role: Role) -> usize {
-    match role {
-        Role::Server => 11 * config.max_head_bytes + 2 * config.max_early_bytes + FIXED,
-        Role::Client => 3 * config.max_head_bytes + 2 * config.max_refusal_body_bytes + FIXED,
-    }
+    let lines = config.max_headers.min(config.max_head_bytes / 3);
+    32 * lines
+        + match role {
+            Role::Server => 11 * config.max_head_bytes + 2 * config.max_early_bytes + FIXED,
+            Role::Client => 3 * config.max_head_bytes + 2 * config.max_refusal_body_bytes + FIXED,
+        }
 }
 
 /// What is being received.
@@ -521,6 +523,39 @@ fn receiving_compressed_takes_no_more_than_the_limits_say() {
                         }
                     }
                     assert!(most <= bound, "{role:?} {delivery:?}: {most} of {bound}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_of_many_lines_take_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: as many lines as a head can have, good ones and bad ones
+    for max_headers in [0, 64, 1000, usize::MAX] {
+        for line in ["a:\r\n", "a\r\n", "\r\n"] {
+            for role in ROLES {
+                let mut config = config();
+                config.max_headers = max_headers;
+                config.max_early_bytes = 0;
+                config.max_refusal_body_bytes = 0;
+                let bound = opening_bound(&config, role);
+                let first = match role {
+                    Role::Server => "GET / HTTP/1.1\r\n",
+                    Role::Client => "HTTP/1.1 101 x\r\n",
+                };
+                let count = (config.max_head_bytes - first.len() - 2) / line.len();
+                let head = [first, &line.repeat(count), "\r\n"].concat();
+                for size in [100, 1024] {
+                    let mut conn = connecting(role, config.clone());
+                    drain(&mut conn);
+                    let (_, heap) = measure(|| {
+                        head.as_bytes().chunks(size).find_map(|piece| swallow(&mut conn, piece))
+                    });
+                    assert!(
+                        heap.peak as usize <= bound,
+                        "{role:?}, {max_headers}, {line:?}: {heap:?} of {bound}"
+                    );
                 }
             }
         }

@@ -205,4 +205,28 @@ mod inflated {
             }
         }
     }
+    #[test]
+    fn a_small_recycled_payload_makes_no_large_message() {
+        // What counts is the memory that was given back: a message that it does not hold is as any other.
+        let config = deflate_config();
+        for role in ROLES {
+            let mut peer = open_deflate(other(role), false, &config);
+            let mut conn = open_deflate(role, false, &config);
+            for len in [300, 2000, 30_000] {
+                let short = [to(role, 0x02, b"x"), to(role, 0x80, b"x")].concat();
+                peer.send("text ".repeat(len / 5)).unwrap();
+                let mut bytes = [short, drain(&mut peer)].concat();
+                let mut input = &mut bytes[..];
+                let mut kept = None;
+                while let Some(Event::Message(message)) = conn.receive(&mut input) {
+                    match message.len() {
+                        2 => conn.recycle(message),
+                        _ => kept = Some(message.into_owned()),
+                    }
+                }
+                let kept = kept.expect("it arrives");
+                assert!(capacity(&kept).unwrap() <= 2 * kept.len(), "{role:?} {len}: {kept:?}");
+            }
+        }
+    }
 }

@@ -1084,3 +1084,113 @@ fn how_often_the_time_is_told_decides_nothing() {
         }
     }
 }
+
+#[test]
+fn the_first_bytes_that_are_taken_of_a_full_queue_are_progress() {
+    // The socket is full when the Close, the response, or what congests the connection is queued: bytes are taken for
+    // the first time after 4 s, and then every 4 s.
+    type Prepare = fn() -> Connection;
+    let rows: [(&str, Prepare); 3] = [
+        ("close", || {
+            let mut conn = open(Role::Server);
+            conn.send(vec![1; MIB]).unwrap();
+            conn.close(1000, "").unwrap();
+            conn
+        }),
+        ("response", || {
+            let mut conn = connecting(Role::Server, config());
+            feed(&mut conn, REQUEST, &mut Log::default());
+            conn.reject(Response::new(403).body(vec![1; MIB])).unwrap();
+            conn
+        }),
+        ("congested", || {
+            let mut conn = open_with(Role::Client, timed(Some(5000), None));
+            conn.send(vec![1; MIB]).unwrap();
+            conn
+        }),
+    ];
+    for (name, prepare) in rows {
+        let mut conn = prepare();
+        let mut log = Log::default();
+        while let Some(event) = conn.poll_event() {
+            log.push(event);
+        }
+        let told = log.seen.len();
+        for now in 0..=12_000 {
+            if now > 0 && now % 4000 == 0 {
+                write(&mut conn, 64 * KIB);
+            }
+            conn.tick(at(now));
+            assert!(conn.wants_write() && !conn.is_finished(), "{name} at {now}");
+            assert_eq!(news(&mut conn), [], "{name} at {now}");
+        }
+        for now in 12_001..=17_001 {
+            conn.tick(at(now));
+        }
+        assert!(
+            conn.is_finished() || conn.state() == State::Closed,
+            "{name}: then nothing is taken"
+        );
+        assert_eq!(news(&mut conn).len() + told, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_given_up_however_its_bytes_are_written() {
+    // Messages of two pieces go out at once: in one write, piece by piece, taken out, byte by byte.
+    for role in ROLES {
+        for way in 0..4 {
+            let mut conn = open_with(role, timed(Some(30_000), Some(12_000)));
+            let mut end = None;
+            for second in 0..100 {
+                if second % 10 == 0 && conn.state() == State::Open {
+                    conn.send(vec![1; 8192]).unwrap();
+                }
+                // Whether the time is told before the write or behind it.
+                conn.tick(at(second * 1000));
+                conn.tick(at(second * 1000 + 1));
+                while conn.wants_write() {
+                    let n = match way {
+                        0 => conn.outgoing_len() as usize,
+                        1 => conn.outgoing().len(),
+                        2 => conn.take_outgoing().unwrap().len(),
+                        _ => 1,
+                    };
+                    conn.advance(n);
+                }
+                conn.tick(at(second * 1000 + 2));
+                if !news(&mut conn).is_empty() {
+                    end = Some(second);
+                    break;
+                }
+            }
+            assert_eq!(end, Some(30), "{role:?}, way {way}");
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_pings_cannot_keep_our_close_back_for_ever() {
+    // rfc6455-7.1.1-04: it takes as many bytes as its pings make us queue ahead of our Close
+    for role in ROLES {
+        let mut conn = open(role);
+        let pong = if role == Role::Server { 2 } else { 6 };
+        give(&mut conn, 0x89, b"");
+        give(&mut conn, 0x89, b"");
+        conn.close(1001, "").unwrap();
+        let mut end = None;
+        for second in 0..100u64 {
+            if second % 2 == 1 {
+                write(&mut conn, pong);
+                give(&mut conn, 0x89, b"");
+            }
+            conn.tick(at(second * 1000));
+            conn.tick(at(second * 1000 + 1));
+            if !news(&mut conn).is_empty() {
+                end = Some(second);
+                break;
+            }
+        }
+        assert!(end.is_some_and(|end| end <= 11), "{role:?}: {end:?}");
+    }
+}

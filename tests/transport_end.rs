@@ -635,3 +635,48 @@ fn both_roles_end_their_side_of_the_transport() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_written_is_not_waited_for() {
+    // A server whose response, or whose Close after a failure, fails to be written: there is nothing to drain for.
+    let mut endless = config();
+    endless.close_timeout = None;
+    type Prepare = fn(&mut Connection);
+    let rows: [(Role, Prepare); 4] = [
+        (Role::Server, |conn| {
+            feed(conn, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", &mut Log::default());
+            conn.respond(404).unwrap();
+        }),
+        (Role::Server, |conn| {
+            feed(conn, REQUEST, &mut Log::default());
+            conn.reject(403).unwrap();
+        }),
+        (Role::Server, |conn| {
+            feed(conn, REQUEST, &mut Log::default());
+            conn.accept(&Accept::new()).unwrap();
+            feed(conn, &to(Role::Server, 0x83, b""), &mut Log::default());
+        }),
+        (Role::Client, |conn| {
+            let response = response_to(&drain(conn));
+            feed(conn, &response, &mut Log::default());
+            feed(conn, &to(Role::Client, 0x83, b""), &mut Log::default());
+        }),
+    ];
+    for (role, prepare) in rows {
+        for is_written in [false, true] {
+            let mut conn = connecting(role, endless.clone());
+            prepare(&mut conn);
+            while conn.poll_event().is_some() {}
+            assert_eq!(conn.state(), State::Closed, "{role:?}");
+            if is_written {
+                drain(&mut conn);
+            }
+            conn.write_closed();
+            // What is out already is waited for: the peer may still have to read it.
+            assert_eq!(conn.is_finished(), !is_written, "{role:?}");
+            assert_eq!((conn.wants_read(), conn.wants_shutdown()), (is_written, false), "{role:?}");
+            conn.receive_eof();
+            assert!(conn.is_finished());
+        }
+    }
+}

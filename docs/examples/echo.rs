@@ -9,7 +9,11 @@ use websocket_proto::{Accept, Closed, Config, Connection, Event, Shared, State, 
 fn main() -> Result<()> {
     let config = Shared::new(Config::default()); // limits and timeouts, shared by all connections
     for stream in TcpListener::bind("127.0.0.1:9001")?.incoming() {
-        let (stream, config) = (stream?, config.clone());
+        let Ok(stream) = stream else {
+            std::thread::sleep(Duration::from_millis(10)); // a client is gone, or no descriptor is left
+            continue;
+        };
+        let config = config.clone();
         std::thread::spawn(move || println!("{:?}", serve(stream, config)));
     }
     Ok(())

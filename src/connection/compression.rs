@@ -235,12 +235,13 @@ impl Connection {
         let room = usize::try_from(allowed).map_or(room, |allowed| allowed.min(room));
         let codec = self.codec.as_mut().expect("only what was negotiated is inflated");
         codec.used = true;
-        let buf = &mut self.message.buf;
-        if buf.capacity() - buf.len() < room {
+        let message = &mut self.message;
+        let len = message.buf.len();
+        if message.buf.capacity() - len < room {
             // It grows by doubling, but not beyond what the limit lets come out.
-            let most = usize::try_from(allowed)
-                .map_or(usize::MAX, |allowed| allowed.saturating_add(buf.len()));
-            buf.reserve((buf.len().max(room)).min(most - buf.len()));
+            let most =
+                usize::try_from(allowed).map_or(usize::MAX, |allowed| allowed.saturating_add(len));
+            message.reserve(len.max(room).min(most - len));
         }
         let mut step = None;
         self.message.buf.fill(room, |out| step.insert(codec.inflater.step(input, out)).produced);

@@ -45,17 +45,20 @@ impl Connection {
     /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
     /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code,
     /// with [`CloseCause::Peer`]. A client still receives the response to its request. A server that has not
-    /// answered its request is finished at once, with [`CloseCause::Aborted`].
+    /// answered its request is finished at once, with [`CloseCause::Aborted`]. So is a connection that has failed, or was
+    /// answered by a response, if that could not be written; its cause was told before.
     pub fn write_closed(&mut self) {
         if self.ended.note(Ended::WRITE) {
             return;
         }
-        let is_close_unwritten = self.outgoing.has_unwritten_end();
+        let is_end_unwritten = self.outgoing.has_unwritten_end();
         self.outgoing.abandon();
         match self.phase {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.phase = Phase::WriteClosed,
-            Phase::Closing if is_close_unwritten => self.phase = Phase::WriteClosed,
+            Phase::Closing if is_end_unwritten => self.phase = Phase::WriteClosed,
+            // The peer is drained so that our last word reaches it, and it will not.
+            Phase::Draining if is_end_unwritten => self.phase = Phase::Finished,
             Phase::Response
             | Phase::Closing
             | Phase::WriteClosed

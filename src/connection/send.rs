@@ -160,7 +160,7 @@ impl Connection {
         };
         if self.outgoing.len() > 0 {
             self.note_queued();
-            self.timer.note_written(true);
+            self.timer.note_written(false);
         }
         result
     }

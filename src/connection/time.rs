@@ -57,7 +57,7 @@ impl Connection {
     fn span(&self) -> Span {
         match self.phase {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
-            Phase::Open if self.is_congested() => Span::Congestion,
+            Phase::Open if self.outgoing.blocked => Span::Congestion,
             Phase::Open => Span::Silence,
             _ if self.outgoing.has_unwritten_end() => Span::Flush,
             Phase::Closing | Phase::WriteClosed => Span::Closing,

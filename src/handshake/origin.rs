@@ -1,9 +1,11 @@
 //! Which pages may open a connection: an exact list of origins (RFC 6455 10.2).
-//! Who a client is, is left to authentication: only browsers are bound to tell the truth here (RFC 6455 10.1).
+//! Only browsers send a true Origin; who another client is, is left to authentication (RFC 6455 10.1).
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::request::UpgradeRequest;
 use super::response::Response;
@@ -106,13 +108,32 @@ fn normalize(mut origin: String) -> Option<String> {
         return None;
     }
     let (host, port) = syntax::split_authority(authority.as_bytes())?;
-    let host_end = scheme.len() + "://".len() + host.len();
+    let host = normalize_host(core::str::from_utf8(host).ok()?, default_port.is_some())?;
     let port = syntax::parse_port(port.unwrap_or(b""))?;
-    origin.truncate(host_end);
+    let mut normal = format!("{scheme}://{host}");
     if let Some(port) = port.filter(|_| port != default_port) {
-        write!(origin, ":{port}").expect("a String takes all");
+        write!(normal, ":{port}").expect("a String takes all");
     }
-    Some(origin)
+    Some(normal)
+}
+
+/// A host as browsers write it: an address of IPv6 in its shortest form, and, where the scheme `is_web`, of IPv4 in four
+/// decimal numbers. `None` for what browsers take for another address or for none, and for a list.
+fn normalize_host(host: &str, is_web: bool) -> Option<String> {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address: Ipv6Addr = address.parse().ok()?;
+        return Some(match (address.to_ipv4_mapped(), address.segments()) {
+            // Browsers write no dots here.
+            (Some(_), [.., high, low]) => format!("[::ffff:{high:x}:{low:x}]"),
+            (None, _) => format!("[{address}]"),
+        });
+    }
+    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next()?;
+    let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
+    if (is_web && is_number && host.parse::<Ipv4Addr>().is_err()) || host.contains(',') {
+        return None;
+    }
+    Some(host.into())
 }
 
 /// An entry of an [`OriginPolicy`] is no origin (RFC 6454 6.2): no request could match it.
@@ -200,6 +221,10 @@ mod tests {
             ("http://client.example:0008080/", "http://client.example:8080"),
             ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
             ("https://[::1]:443/", "https://[::1]"),
+            ("https://[0:0:0:0:0:0:0:1]", "https://[::1]"),
+            ("https://[2001:DB8::0:1]:8443", "https://[2001:db8::1]:8443"),
+            ("https://[::FFFF:1.2.3.4]", "https://[::ffff:102:304]"),
+            ("app://1.2", "app://1.2"),
             ("https://xn--mnchen-3ya.example", "https://xn--mnchen-3ya.example"),
             ("capacitor://localhost", "capacitor://localhost"),
             ("capacitor://localhost:443", "capacitor://localhost:443"),
@@ -222,6 +247,14 @@ mod tests {
     fn entries_that_are_no_origin_are_an_error() {
         // rfc6454-6.2-01
         for entry in [
+            "https://127.1",
+            "https://0x7f.1",
+            "https://0x7f000001",
+            "https://2130706433",
+            "https://1.2.3.256",
+            "https://01.2.3.4",
+            "https://1.2.3.4.",
+            "https://a.example,b.example",
             "",
             "*",
             "/",

@@ -31,6 +31,8 @@ pub(super) struct Passed {
     pub(super) pings: u32,
     /// A Close frame ended.
     pub(super) close: bool,
+    /// Some of it was neither of a ping nor of a pong.
+    pub(super) is_more_than_pings: bool,
 }
 
 impl FrameCursor {
@@ -94,6 +96,8 @@ impl FrameCursor {
             if self.is_data && !self.compressed {
                 passed.data += payload;
             }
+            let is_ping = [Opcode::Ping as u8, Opcode::Pong as u8].contains(&self.opcode);
+            passed.is_more_than_pings |= !is_ping;
             if self.at_border() {
                 passed.compressed += u32::from(self.is_data && self.compressed && self.fin);
                 passed.pongs += u32::from(self.opcode == Opcode::Pong as u8);
