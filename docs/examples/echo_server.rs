@@ -61,8 +61,7 @@ fn listen(name: &str) -> Vec<TcpListener> {
         let listener = TcpListener::bind(address)
             .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
             .ok()?;
-        let address = listener.local_addr().ok()?;
-        println!("listening on ws://{address}\nopen http://{address} in a browser");
+        println!("listening on ws://{}", listener.local_addr().ok()?);
         Some(listener)
     };
     addresses.into_iter().filter_map(bind).collect()
