@@ -9,7 +9,9 @@ use crate::Shared;
 use crate::close::{CloseBody, CloseCode};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::{CloseCause, Closed, Event, Timeout};
+#[cfg(feature = "deflate")]
+use crate::event::Closed;
+use crate::event::{CloseCause, Event, Timeout};
 use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
