@@ -768,3 +768,15 @@ fn check_leads(conn: &Connection, gone: &[u8], case: &str) {
         at += size + payload;
     }
 }
+
+#[test]
+fn a_connection_that_is_not_open_is_not_congested() {
+    // Nothing is answered any more, and the peer's Close must be read: rfc6455-7.1.4-01
+    for role in ROLES {
+        let mut conn = open(role);
+        conn.send(vec![1; 100_000]).unwrap();
+        assert!(conn.is_congested() && !conn.is_writable());
+        conn.close(1000, "").unwrap();
+        assert!(!conn.is_congested() && !conn.is_writable(), "{role:?}");
+    }
+}
