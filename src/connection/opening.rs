@@ -168,8 +168,7 @@ impl Connection {
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
         self.check_head(response.own_len())?;
-        self.outgoing.push_head(|out| response.write(head_only, out))?;
-        self.outgoing.note_end();
+        self.queue_response(response, head_only)?;
         self.end_pending(Phase::Draining, CloseCause::Rejected);
         Ok(())
     }
@@ -178,10 +177,16 @@ impl Connection {
     pub(super) fn answer_by(&mut self, status: u16, cause: CloseCause) {
         let opening = self.rare.as_ref().map(|rare| &rare.opening);
         let head_only = matches!(opening, Some(Opening::Plain { head_only: true }));
-        let written = self.outgoing.push_head(|out| Response::new(status).write(head_only, out));
-        debug_assert!(written.is_ok(), "the response is well-formed");
-        self.outgoing.note_end();
+        let queued = self.queue_response(&Response::new(status), head_only);
+        debug_assert!(queued.is_ok(), "the response is well-formed");
         self.end_pending(Phase::Draining, cause);
+    }
+
+    /// Queues a response that ends the connection: it is our last word.
+    fn queue_response(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
+        self.outgoing.push_head(|out| response.write(head_only, out))?;
+        self.outgoing.note_end();
+        Ok(())
     }
 
     /// Whether there is room for `own` bytes that the application puts into a request or response. It is asked before
@@ -316,9 +321,8 @@ impl Connection {
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
         if let Some(response) = error.refusal() {
-            let written = self.outgoing.push_head(|out| response.write(false, out));
-            debug_assert!(written.is_ok(), "the refusals of the handshake are well-formed");
-            self.outgoing.note_end();
+            let queued = self.queue_response(&response, false);
+            debug_assert!(queued.is_ok(), "the refusals of the handshake are well-formed");
         }
         self.fail(error.into())
     }
