@@ -99,11 +99,10 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-mod assembler;
 mod close;
 mod config;
 mod connection;
-#[cfg(feature = "deflate")]
+#[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
 mod entropy;
 mod error;
@@ -111,16 +110,17 @@ mod event;
 mod frame;
 pub mod handshake;
 mod input;
+mod last_use;
 mod mask;
-mod outgoing;
-mod prepared;
-mod read_buffer;
+mod receive;
+mod send;
 mod state;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timer;
+mod timestamp;
 mod utf8;
 
 /// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
@@ -144,11 +144,20 @@ pub use handshake::{
     Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
-pub use outgoing::{OutgoingChunks, Segment};
-pub use prepared::PreparedMessage;
-pub use read_buffer::ReadBuffer;
+pub use receive::ReadBuffer;
+pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
-pub use timer::Timestamp;
+pub use timestamp::Timestamp;
+
+/// A limit of bytes that are held in one buffer. On 32-bit targets no buffer may become larger than 1 GiB, since it
+/// doubles when it grows and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+#[inline]
+fn at_most_a_buffer(limit: u64) -> u64 {
+    match usize::BITS {
+        64.. => limit,
+        _ => limit.min(isize::MAX as u64 / 2),
+    }
+}
 
 /// The page's examples are run with the tests.
 #[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]

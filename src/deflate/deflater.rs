@@ -91,13 +91,13 @@ impl Deflater {
         self.restart = true;
     }
 
-    /// Whether there is something that [`release`](Deflater::release) frees.
+    /// Whether there is something that [`free_memory`](Deflater::free_memory) frees.
     pub(super) fn owns_memory(&self) -> bool {
         self.stream.is_some()
     }
 
     /// Frees the compressor, between messages; the window stays.
-    pub(super) fn release(&mut self) {
+    pub(super) fn free_memory(&mut self) {
         self.stream = None;
         self.restart = false;
     }

@@ -22,6 +22,8 @@ pub(crate) struct Inflater {
     stale: bool,
     /// The window. Without context takeover it begins anew with each message.
     history: History,
+    /// It was used since [`take_used`](Inflater::take_used) was called.
+    is_used: bool,
     /// The last block was marked as final: the stream goes on in a new one, with the same window.
     ended: bool,
     /// In the middle of a message: bytes of it were taken.
@@ -55,6 +57,7 @@ impl Inflater {
             direction,
             stream: None,
             stale: false,
+            is_used: false,
             // Old zlib that was asked for a window of 8 bits uses one of 9.
             history: History::new(direction.window_bits.max(9)),
             ended: false,
@@ -69,6 +72,7 @@ impl Inflater {
     /// Inflates from `input` into `out`, which is not empty.
     pub(crate) fn step(&mut self, input: &[u8], out: &mut [u8]) -> Step {
         let mut step = Step { used: 0, produced: 0, full: false, verdict: Ok(()) };
+        self.is_used = true;
         self.open |= !input.is_empty();
         loop {
             // RFC 7692 7.2.1: blocks that are marked as final may be anywhere, and the window survives them.
@@ -157,7 +161,12 @@ impl Inflater {
         Ok(())
     }
 
-    /// Whether there is something that [`release`](Inflater::release) frees.
+    /// Whether it was used since the last call.
+    pub(super) fn take_used(&mut self) -> bool {
+        core::mem::take(&mut self.is_used)
+    }
+
+    /// Whether there is something that [`free_memory`](Inflater::free_memory) frees.
     pub(super) fn owns_memory(&self) -> bool {
         !self.open
             && (self.stream.is_some()
@@ -165,7 +174,7 @@ impl Inflater {
     }
 
     /// Frees the codec, between messages; the window stays.
-    pub(super) fn release(&mut self) {
+    pub(super) fn free_memory(&mut self) {
         if self.open {
             return;
         }

@@ -12,7 +12,7 @@ use super::wire::{Arrival, WriteFailed};
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::handshake::Accept;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What an end does about an event, besides keeping it.
 type Reaction = Box<dyn FnMut(&mut Connection, &Event<'static>)>;

@@ -8,7 +8,7 @@ use super::invariants::holds;
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::frame::MAX_HEADER_BYTES;
-use crate::read_buffer::ReadBuffer;
+use crate::receive::ReadBuffer;
 use crate::state::State;
 
 /// Receives with [`Connection::receive`], or [`Connection::receive_from`] if there is a buffer.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::frame::Head;
 use crate::connection::Connection;
 use crate::event::{CloseCause, Event};
-use crate::outgoing::Segment;
+use crate::send::Segment;
 use crate::state::{Role, State};
 
 /// A sentence that says what was broken.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::wire::{Arrival, Wire, WriteFailed};
 use crate::state::Role;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Two [wires](Wire) and a virtual clock: the transport between a client and a server.
 ///

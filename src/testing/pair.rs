@@ -12,7 +12,7 @@ use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::handshake::ClientRequest;
 use crate::state::Role;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// See [`Pair::limit_turns`].
 const MAX_TURNS: u32 = 1_000_000;

@@ -15,9 +15,9 @@ use crate::connection::Connection;
 use crate::error::UsageError;
 use crate::event::{Event, Message, MessageKind};
 use crate::handshake::{Accept, ClientRequest};
-use crate::prepared::PreparedMessage;
+use crate::send::PreparedMessage;
 use crate::state::{Role, State};
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// A sequence of calls for one [`Connection`].
 ///

@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::random::Random;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// How a stream of bytes is cut into reads, or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
