@@ -5,7 +5,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::event::{Chunk, Marks, Message, MessageKind};
+use crate::message::{Chunk, Marks, Message, MessageKind};
 use crate::timer::{LastUse, Timestamp};
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 

@@ -5,10 +5,10 @@
 mod deflater;
 mod history;
 mod inflater;
-mod negotiation;
+mod options;
 
-pub(crate) use negotiation::DEFAULT_MIN_BYTES;
-pub use negotiation::{Deflate, DeflateParams};
+pub(crate) use options::{DEFAULT_MIN_BYTES, clamp_bits};
+pub use options::{Deflate, DeflateParams};
 
 pub(crate) use deflater::{Deflater, compress_alone};
 pub(crate) use inflater::{Inflater, Step};
@@ -16,7 +16,6 @@ pub(crate) use inflater::{Inflater, Step};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::error::ProtocolError;
 use crate::state::Role;
 use crate::timer::{LastUse, Timestamp};
 
@@ -95,15 +94,4 @@ pub(crate) enum DeflateFault {
     Invalid,
     /// Too many of their blocks are marked as final.
     TooManyFinalBlocks { limit: u64 },
-}
-
-impl From<DeflateFault> for ProtocolError {
-    fn from(fault: DeflateFault) -> Self {
-        match fault {
-            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
-            DeflateFault::TooManyFinalBlocks { limit } => {
-                ProtocolError::TooManyFinalBlocks { limit }
-            }
-        }
-    }
 }

@@ -4,7 +4,9 @@
 
 use core::fmt;
 
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
+#[cfg(feature = "deflate")]
+use crate::deflate::DeflateFault;
 use crate::entropy::EntropyError;
 use crate::handshake::{HandshakeError, UriError};
 use crate::state::State;
@@ -340,6 +342,18 @@ impl core::error::Error for ProtocolError {}
 impl From<HandshakeError> for ProtocolError {
     fn from(error: HandshakeError) -> Self {
         ProtocolError::Handshake(error)
+    }
+}
+
+#[cfg(feature = "deflate")]
+impl From<DeflateFault> for ProtocolError {
+    fn from(fault: DeflateFault) -> Self {
+        match fault {
+            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
+            DeflateFault::TooManyFinalBlocks { limit } => {
+                ProtocolError::TooManyFinalBlocks { limit }
+            }
+        }
     }
 }
 

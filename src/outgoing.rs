@@ -15,9 +15,9 @@ use core::time::Duration;
 
 use crate::Shared;
 use crate::error::UsageError;
-use crate::event::MessageKind;
 use crate::frame::{self, FIN, MAX_HEADER_BYTES, Opcode};
 use crate::mask;
+use crate::message::MessageKind;
 use crate::timer::{LastUse, Timestamp};
 use cursor::FrameCursor;
 use more::{More, pop_front};

@@ -9,10 +9,11 @@ use super::Connection;
 use super::receive::{FrameState, begun_kind};
 use crate::config::Delivery;
 use crate::error::ProtocolError;
-use crate::event::{Event, Message};
+use crate::event::Event;
 use crate::frame::{self, FIN, Header, Opcode};
 use crate::input::take_front;
 use crate::mask;
+use crate::message::Message;
 use crate::read_buffer::{Held, ReadBuffer};
 use crate::utf8;
 

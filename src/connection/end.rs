@@ -6,12 +6,14 @@ use alloc::boxed::Box;
 use super::receive::FrameState;
 use super::{Connection, Ended, Phase};
 use crate::assembler::Assembler;
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::error::{ProtocolError, UsageError};
-use crate::event::{Chunk, CloseCause, Closed, Event};
+use crate::event::{CloseCause, Closed, Event};
 use crate::frame::{FIN, Opcode};
+use crate::message::Chunk;
 use crate::state::{Role, State};
 
 impl Connection {

@@ -6,7 +6,9 @@ use alloc::boxed::Box;
 use super::{Connection, Phase, Rare, at_most_a_buffer};
 use crate::Shared;
 #[cfg(feature = "deflate")]
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+#[cfg(feature = "deflate")]
+use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::error::UsageError;
 #[cfg(feature = "deflate")]
@@ -320,7 +322,7 @@ impl Connection {
     /// RFC 6455 4.2.1, 10.7: a request that cannot be served is answered with an HTTP status.
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
-        if let Some(response) = error.refusal() {
+        if let Some(response) = error.response() {
             let queued = self.queue_response(&response, false);
             debug_assert!(queued.is_ok(), "the refusals of the handshake are well-formed");
         }

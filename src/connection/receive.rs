@@ -6,13 +6,15 @@ use alloc::string::ToString;
 use core::mem;
 
 use super::{Connection, Phase, at_most_a_buffer};
-use crate::close::{self, CloseBody, CloseCode};
+use crate::close::{self, CloseBody};
+use crate::close_code::CloseCode;
 use crate::config::Delivery;
 use crate::error::ProtocolError;
-use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
+use crate::event::{CloseCause, Closed, Event};
 use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
 use crate::input::take_front;
 use crate::mask;
+use crate::message::{Message, MessageKind};
 use crate::state::Role;
 use crate::utf8::{self, InvalidUtf8};
 

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use super::{Connection, Phase, at_most_a_buffer};
 use crate::close::CloseBody;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::UsageError;
-use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
+use crate::event::{CloseCause, Closed, Event};
 use crate::frame::{FIN, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+use crate::message::{Message, MessageKind};
 use crate::prepared::{self, PreparedMessage};
 use crate::state::Role;
 

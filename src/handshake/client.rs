@@ -9,13 +9,14 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::accept_key::accept_key;
+use super::client_request::ClientRequest;
 use super::error::HandshakeError;
+use super::extensions;
 use super::fields::{Fields, Single, check_chosen_subprotocol};
-use super::head::Headers;
-use super::offer::ClientRequest;
-use super::reply::ReplyReader;
+use super::headers::Headers;
+use super::response_reader::ResponseReader;
 use super::syntax::{self, is_in_any_case};
-use super::{accept_key, extensions};
 use crate::config::Config;
 use crate::error::UsageError;
 
@@ -74,7 +75,7 @@ impl fmt::Debug for UpgradeResponse<'_> {
 /// Sends one request and reads its response.
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
-    reader: ReplyReader,
+    reader: ResponseReader,
     expected: Expected,
 }
 
@@ -105,7 +106,7 @@ impl ClientHandshake {
         request.write(&key, &offered, extensions, out);
         let has_offered_extensions = extensions.is_some();
         Ok(ClientHandshake {
-            reader: ReplyReader::default(),
+            reader: ResponseReader::default(),
             expected: Expected { accept: accept_key(&key), has_offered_extensions, offered },
         })
     }

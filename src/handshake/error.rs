@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::refusal::Refusal;
-use super::response::Response;
 
 /// Why an opening handshake failed (RFC 6455 4.1, 4.2.1): what the peer sent that it should not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,17 +237,6 @@ impl HandshakeError {
             | E::Refused(_) => None,
         }
     }
-
-    /// The response with which a server answers this error; `None` for what only a client can meet.
-    pub(crate) fn refusal(&self) -> Option<Response> {
-        let response = Response::new(self.status()?);
-        Some(match self {
-            // RFC 9110 15.5.6: a 405 lists the methods that are allowed.
-            HandshakeError::Method => response.header("Allow", "GET"),
-            // The headers that a 426 needs are written with every 426.
-            _ => response,
-        })
-    }
 }
 
 impl fmt::Display for HandshakeError {
@@ -329,45 +317,3 @@ impl fmt::Display for HandshakeError {
 }
 
 impl core::error::Error for HandshakeError {}
-
-#[cfg(test)]
-mod tests {
-    use super::HandshakeError as E;
-    use alloc::vec::Vec;
-    use std::string::{String, ToString as _};
-
-    #[test]
-    fn each_error_has_its_status_and_its_headers() {
-        // rfc6455-4.2.2-07, rfc6455-4.4-01, rfc6455-10.7-04
-        for (error, expected) in [
-            (
-                E::RequestLine,
-                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            ),
-            (
-                E::Method,
-                "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
-            ),
-            (
-                E::Version { seen: Some(8) },
-                "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
-            ),
-            (
-                E::HttpVersion { major: 1, minor: 0 },
-                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            ),
-        ] {
-            let mut out = Vec::new();
-            let refusal = error.refusal().expect("a server's error has an answer");
-            refusal.write(false, &mut out).expect("our own answer is valid");
-            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
-        }
-        assert_eq!(E::HeadTooLong { limit: 9 }.status(), Some(431));
-        assert_eq!(E::TooManyHeaders { limit: 9 }.status(), Some(431));
-        assert_eq!(E::FirstLineTooLong { limit: 9 }.status(), Some(414));
-        assert_eq!(E::WrongAccept.status(), None);
-        assert!(E::WrongAccept.refusal().is_none());
-        assert_eq!(E::HeadTooLong { limit: 9 }.to_string(), "head is over the limit of 9 bytes");
-    }
-}

@@ -7,13 +7,14 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::client_request::ClientRequest;
 use super::error::HandshakeError;
 use super::fields::{
     Fields, Single, check_chosen_subprotocol, check_extensions, offered_subprotocols,
 };
-use super::offer::ClientRequest;
 use super::response::Accept;
-use super::{VERSION, extensions, syntax};
+use super::version::VERSION;
+use super::{extensions, syntax};
 use crate::config::Config;
 use crate::error::UsageError;
 

@@ -6,9 +6,9 @@ use core::fmt;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::reply::ReplyReader;
-use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
+use super::response_reader::ResponseReader;
 use super::uri::Uri;
+use super::write_lines::{RESERVED_IN_UPGRADE, check_header, write_header};
 use crate::config::Config;
 use crate::error::UsageError;
 
@@ -35,7 +35,7 @@ pub struct ProxyTunnel {
     request: Vec<u8>,
     /// How much of it has been written.
     sent: usize,
-    reader: ReplyReader,
+    reader: ResponseReader,
 }
 
 impl ProxyTunnel {
@@ -50,7 +50,7 @@ impl ProxyTunnel {
         }
         write_header(&mut request, "Host", target.as_bytes());
         request.extend_from_slice(b"\r\n");
-        ProxyTunnel { request, sent: 0, reader: ReplyReader::default() }
+        ProxyTunnel { request, sent: 0, reader: ResponseReader::default() }
     }
 
     /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written.

@@ -5,27 +5,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::head::{Headers, split_line};
+use super::headers::{Headers, split_line};
+use super::version::HttpVersion;
 use super::{extensions, syntax};
-
-/// The version of HTTP by which a request came (RFC 9112 2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum HttpVersion {
-    /// HTTP/1.0, as health checks and some proxies speak it. It has no upgrade, and need not have a `Host`.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
-
-impl fmt::Display for HttpVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            HttpVersion::Http10 => "HTTP/1.0",
-            HttpVersion::Http11 => "HTTP/1.1",
-        })
-    }
-}
 
 /// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
 ///

@@ -5,7 +5,11 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{VERSION, syntax};
+use super::error::HandshakeError;
+use super::version::VERSION;
+use super::write_lines::{
+    RESERVED_IN_RESPONSE, RESERVED_IN_UPGRADE, check_header, headers_len, write_header,
+};
 use crate::error::UsageError;
 
 /// How an upgrade is accepted: the subprotocol and any headers of the application (RFC 6455 4.2.2).
@@ -64,65 +68,6 @@ impl fmt::Debug for Accept<'_> {
             .field("headers", &self.headers.len())
             .finish()
     }
-}
-
-/// Headers of a 101, or of a request for one, that the handshake writes itself.
-pub(super) const RESERVED_IN_UPGRADE: &[&str] = &[
-    "Connection",
-    "Content-Length",
-    "Host",
-    "Sec-WebSocket-Accept",
-    "Sec-WebSocket-Extensions",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version",
-    "Transfer-Encoding",
-    "Upgrade",
-];
-
-/// Headers of other responses that are written without being asked for.
-const RESERVED_IN_RESPONSE: &[&str] =
-    &["Connection", "Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding", "Upgrade"];
-
-/// Checks one header that the application gave.
-pub(super) fn check_header(name: &str, value: &[u8], reserved: &[&str]) -> Result<(), UsageError> {
-    if !syntax::is_token(name.as_bytes()) {
-        Err(UsageError::InvalidHeaderName)
-    } else if reserved.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-        Err(UsageError::ReservedHeader)
-    } else if !syntax::is_field_value(value) {
-        Err(UsageError::InvalidHeaderValue)
-    } else {
-        Ok(())
-    }
-}
-
-/// Writes a text of many parts into memory that is reserved once: `parts` puts them all, and does it twice, first to be
-/// measured.
-#[inline]
-pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]))) {
-    let mut len = 0;
-    parts(&mut |part| len += part.len());
-    out.reserve_exact(len);
-    parts(&mut |part| out.extend_from_slice(part));
-}
-
-/// Bytes of these header lines. The same text may be borrowed many times, so that the sum can be more than memory.
-pub(super) fn headers_len<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> u64 {
-    let line = |(name, value): (&str, &[u8])| [name.len(), 4, value.len()].map(|part| part as u64);
-    headers.flat_map(line).fold(0, u64::saturating_add)
-}
-
-/// Puts one header line.
-pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        put(part);
-    }
-}
-
-/// Writes one header line.
-pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    put_header(&mut |part| out.extend_from_slice(part), name, value);
 }
 
 /// A final HTTP response other than 101, after which the connection is closed (RFC 6455 4.2.2).
@@ -232,6 +177,19 @@ impl fmt::Debug for Response {
             .field("headers", &self.headers.len())
             .field("body_bytes", &self.body.len())
             .finish()
+    }
+}
+
+impl HandshakeError {
+    /// The response with which a server answers this error; `None` for what only a client can meet.
+    pub(crate) fn response(&self) -> Option<Response> {
+        let response = Response::new(self.status()?);
+        Some(match self {
+            // RFC 9110 15.5.6: a 405 lists the methods that are allowed.
+            HandshakeError::Method => response.header("Allow", "GET"),
+            // The headers that a 426 needs are written with every 426.
+            _ => response,
+        })
     }
 }
 
@@ -355,5 +313,43 @@ mod tests {
                 "{name:?} {value:?}"
             );
         }
+    }
+
+    #[test]
+    fn each_error_has_its_status_and_its_headers() {
+        // rfc6455-4.2.2-07, rfc6455-4.4-01, rfc6455-10.7-04
+        for (error, expected) in [
+            (
+                HandshakeError::RequestLine,
+                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                HandshakeError::Method,
+                "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
+            ),
+            (
+                HandshakeError::Version { seen: Some(8) },
+                "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                HandshakeError::HttpVersion { major: 1, minor: 0 },
+                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            let response = error.response().expect("a server's error has an answer");
+            response.write(false, &mut out).expect("our own answer is valid");
+            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+        }
+        assert_eq!(HandshakeError::HeadTooLong { limit: 9 }.status(), Some(431));
+        assert_eq!(HandshakeError::TooManyHeaders { limit: 9 }.status(), Some(431));
+        assert_eq!(HandshakeError::FirstLineTooLong { limit: 9 }.status(), Some(414));
+        assert_eq!(HandshakeError::WrongAccept.status(), None);
+        assert!(HandshakeError::WrongAccept.response().is_none());
+        assert_eq!(
+            HandshakeError::HeadTooLong { limit: 9 }.to_string(),
+            "head is over the limit of 9 bytes"
+        );
     }
 }

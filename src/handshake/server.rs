@@ -12,15 +12,18 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::accept_key;
+use super::accept_key::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers, split_line_inclusive};
-use super::lines::{RequestLine, read_headers, read_request_line};
-use super::request::{HttpVersion, PlainRequest, UpgradeRequest, has_resource};
-use super::response::{Accept, put_header, write_parts};
-use super::{syntax, usual};
+use super::head::{HeadReader, HeadRules};
+use super::headers::{Headers, split_line_inclusive};
+use super::read_lines::{RequestLine, read_headers, read_request_line};
+use super::request::{PlainRequest, UpgradeRequest, has_resource};
+use super::response::Accept;
+use super::version::HttpVersion;
+use super::write_lines::{put_header, write_parts};
+use super::{syntax, whole_head};
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::input::take_front;
@@ -59,7 +62,7 @@ impl ServerHandshake {
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
         if self.reader.is_empty() {
             let mut fields = Fields::default();
-            if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
+            if let Some((target, len)) = whole_head::read_request(input, config, &mut fields) {
                 let line = RequestLine { method: "GET", target, version: HttpVersion::Http11 };
                 let verdict = judge(&input[..len], &line, &fields);
                 return Some(

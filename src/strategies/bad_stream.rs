@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::faults::{NotUtf8, is_decided_by_high_byte, least_len, not_deflate, not_utf8};
-use super::stream::{Cut, Fragmented, Item, Streams, Writer, cut, stored};
+use super::stream::{Cut, Fragmented, Item, Writer, cut, stored};
+use super::streams::Streams;
 use super::violation::Violation;
 use super::wire::{BINARY, CLOSE, FIN, Hex, Length, PING, PONG, RSV1, TEXT};
 use super::{Payload, Seen, close};
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
@@ -54,6 +55,24 @@ impl fmt::Debug for BadStream {
     }
 }
 
+impl Streams {
+    /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
+    pub fn violating(&self) -> BoxedStrategy<BadStream> {
+        let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
+        any_of(self, all.collect())
+    }
+
+    /// Streams that break this one rule.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be broken [in these streams](Violation::applies_to).
+    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
+        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
+        any_of(self, [violation].into())
+    }
+}
+
 /// What is drawn for a violation, whichever it is: its parts shrink each by itself.
 #[derive(Debug, Clone)]
 struct Draw {
@@ -74,7 +93,7 @@ struct Draw {
     behind: Vec<Item>,
 }
 
-pub(super) fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStrategy<BadStream> {
+fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStrategy<BadStream> {
     let streams = streams.clone();
     let short = || super::message::text(24);
     let content = (

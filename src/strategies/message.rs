@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::event::Message;
+use crate::message::Message;
 
 /// What a message says. Unlike [`Message`] it shows all of it in `Debug`, for a counterexample is there to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

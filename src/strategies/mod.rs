@@ -40,6 +40,7 @@ mod request;
 mod response;
 mod seen;
 mod stream;
+mod streams;
 mod violation;
 mod wire;
 
@@ -50,5 +51,6 @@ pub use message::{Payload, ascii, binary, message, text};
 pub use request::{BadRequest, GoodRequest, RequestFault, RequestVerdict, bad_request, request};
 pub use response::{BadResponse, GoodResponse, ResponseFault, bad_response, response};
 pub use seen::{Seen, feed};
-pub use stream::{Stream, Streams};
+pub use stream::Stream;
+pub use streams::Streams;
 pub use violation::Violation;

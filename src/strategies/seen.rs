@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use super::Payload;
 use crate::connection::Connection;
-use crate::event::{Closed, Event, MessageKind};
+use crate::event::{Closed, Event};
+use crate::message::MessageKind;
 
 /// An event, as the generated values expect it.
 #[derive(Debug, Clone, PartialEq, Eq)]

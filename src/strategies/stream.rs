@@ -10,12 +10,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::bad_stream::{self, BadStream};
-use super::violation::Violation;
+use super::streams::Streams;
 use super::wire::{BINARY, CLOSE, FIN, Hex, PING, PONG, Place, RSV1, TEXT, Wire};
 use super::{Payload, Seen, close, message};
-use crate::close::CloseCode;
-use crate::config::Config;
+use crate::close_code::CloseCode;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
@@ -41,66 +39,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Which streams are generated: for whom, how long, within which limits.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    pub(super) role: Role,
-    pub(super) max_payload_bytes: usize,
-    pub(super) max_items: usize,
-    pub(super) max_frame_bytes: u64,
-    pub(super) max_message_bytes: u64,
-    pub(super) max_fragments: u32,
-    pub(super) compressed: bool,
-}
-
 impl Streams {
-    /// Streams for a receiver of this role: those that come from its peer. They keep the limits of the default
-    /// configuration, have up to 6 messages and control frames, and messages of at most 70,000 bytes.
-    pub fn to(role: Role) -> Streams {
-        let streams = Streams {
-            role,
-            max_payload_bytes: 70_000,
-            max_items: 6,
-            max_frame_bytes: 0,
-            max_message_bytes: 0,
-            max_fragments: 0,
-            compressed: false,
-        };
-        streams.config(&Config::default())
-    }
-
-    /// The most bytes that a message has.
-    #[must_use]
-    pub fn max_payload_bytes(mut self, max: usize) -> Streams {
-        self.max_payload_bytes = max;
-        self
-    }
-
-    /// The most messages, pings and pongs in a stream, not counting those between fragments.
-    #[must_use]
-    pub fn max_items(mut self, max: usize) -> Streams {
-        self.max_items = max;
-        self
-    }
-
-    /// The receiver's limits for frames, messages and fragments: valid streams keep them, violations exceed them.
-    #[must_use]
-    pub fn config(mut self, config: &Config) -> Streams {
-        self.max_frame_bytes = config.max_frame_bytes;
-        self.max_message_bytes = config.max_message_bytes;
-        self.max_fragments = config.max_fragments.max(1);
-        self
-    }
-
-    /// Whether the receiver has negotiated permessage-deflate: some messages are compressed then (RFC 7692), and can be
-    /// wrong in ways of their own. They are stored, in DEFLATE's own word: no codec is involved.
-    #[cfg(feature = "deflate")]
-    #[must_use]
-    pub fn compressed(mut self, compressed: bool) -> Streams {
-        self.compressed = compressed;
-        self
-    }
-
     /// Valid streams: messages whole and in fragments, empty fragments, control frames between all of them, characters
     /// cut by a fragment's end, perhaps a Close at the end.
     pub fn valid(&self) -> BoxedStrategy<Stream> {
@@ -156,22 +95,6 @@ impl Streams {
                 (value, Stream { role: streams.role, bytes, expected })
             })
             .boxed()
-    }
-
-    /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
-    pub fn violating(&self) -> BoxedStrategy<BadStream> {
-        let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
-        bad_stream::any_of(self, all.collect())
-    }
-
-    /// Streams that break this one rule.
-    ///
-    /// # Panics
-    ///
-    /// If it cannot be broken [in these streams](Violation::applies_to).
-    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
-        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
-        bad_stream::any_of(self, [violation].into())
     }
 
     pub(super) fn items(&self) -> BoxedStrategy<Vec<Item>> {

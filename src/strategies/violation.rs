@@ -1,8 +1,7 @@
 //! The rules that a stream can break: where each stands, which error and which close code it must lead to. The streams
 //! that break them are built in `bad_stream.rs`.
 
-use super::stream::Streams;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 
 /// A rule that is broken.
@@ -154,48 +153,6 @@ impl Violation {
             V::TooManyFragments => 1008,
             V::FrameTooBig | V::MessageTooBig => 1009,
         })
-    }
-
-    /// Whether it can be in such streams: a limit must be near enough to be exceeded with few bytes (that of fragments,
-    /// with up to 1024 frames), and compressed messages must have been negotiated to be wrong.
-    pub fn applies_to(self, streams: &Streams) -> bool {
-        use Violation as V;
-        let (frame, message) = (streams.max_frame_bytes, streams.max_message_bytes);
-        match self {
-            V::FrameTooBig => frame < 1 << 62 && frame <= message,
-            // What lies before the frame that exceeds the limit has to be there.
-            V::MessageTooBig => {
-                message < 1 << 62
-                    && streams.max_fragments >= 2
-                    && (frame > message || message - frame < frame.min(1 << 16))
-            }
-            V::TooManyFragments => streams.max_fragments <= 1024,
-            V::DeflateBlockType | V::DeflateStoredLength | V::DeflateTruncated => {
-                // The data must fit into one frame.
-                streams.compressed && frame >= 64 && message >= 64
-            }
-            V::DeflateEmpty => streams.compressed,
-            V::Utf8Overlong
-            | V::Utf8Surrogate
-            | V::Utf8TooHigh
-            | V::Utf8Interrupted
-            | V::Utf8StrayContinuation
-            | V::Utf8Truncated => frame >= 64 && message >= 64,
-            V::Masking
-            | V::ReservedBits
-            | V::ReservedBitOnContinuation
-            | V::ReservedBitOnControl
-            | V::ReservedOpcode
-            | V::FragmentedControl
-            | V::LongControl
-            | V::UnexpectedContinuation
-            | V::UnfinishedMessage
-            | V::CloseTooShort
-            | V::CloseCode
-            | V::CloseReason => true,
-            // The form alone says that the length is 65,536 at least.
-            V::NonMinimalLength | V::LengthTopBit => frame >= 1 << 17 && message >= 1 << 17,
-        }
     }
 
     /// Whether an error is of the kind that this leads to. [`BadStream::error`](super::BadStream::error) has it to the

@@ -11,13 +11,13 @@ use arbitrary::{Arbitrary, MaxRecursionReached, Result, Unstructured, size_hint}
 use super::frame::{Length, Mask, RawFrame};
 use super::script::Script;
 use super::step::Step;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 #[cfg(feature = "deflate")]
 use crate::deflate::{Deflate, DeflateParams};
 use crate::entropy::Entropy;
-use crate::event::{Message, MessageKind};
 use crate::frame::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
+use crate::message::{Message, MessageKind};
 use crate::state::Role;
 
 /// A script has no more steps than that.

@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::response::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
 use super::uri::{Uri, UriError};
-use super::{VERSION, extensions, fields, syntax};
+use super::version::VERSION;
+use super::write_lines::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
+use super::{extensions, fields, syntax};
 use crate::error::UsageError;
 
 /// A request for WebSocket, as a client sends it (RFC 6455 4.1).

@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Request, Response, Status};
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::request::HttpVersion;
+use super::version::{HttpVersion, parse_http_version};
 
 /// Header lines for which there is room on the stack: 512 bytes.
 const FEW_LINES: usize = 16;
@@ -55,18 +55,6 @@ pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
             Some((1, 1)) | None => HandshakeError::StatusLine,
             Some((major, minor)) => HandshakeError::HttpVersion { major, minor },
         }),
-    }
-}
-
-/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
-fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Some((major - b'0', minor - b'0'))
-        }
-        _ => None,
     }
 }
 

@@ -6,10 +6,11 @@ use alloc::boxed::Box;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::head::{HeadReader, HeadRules, split_line_inclusive};
-use super::lines::{read_headers, read_status_line};
-use super::refusal::RefusalReader;
-use super::usual;
+use super::head::{HeadReader, HeadRules};
+use super::headers::split_line_inclusive;
+use super::read_lines::{read_headers, read_status_line};
+use super::refusal_body::RefusalReader;
+use super::whole_head;
 use crate::config::Config;
 use crate::input::take_front;
 
@@ -30,7 +31,7 @@ type Verdict = Option<Result<(), HandshakeError>>;
 
 /// Reads one response.
 #[derive(Debug, Default)]
-pub(super) struct ReplyReader {
+pub(super) struct ResponseReader {
     reader: HeadReader,
     /// How many interim responses there were.
     interim: u8,
@@ -38,7 +39,7 @@ pub(super) struct ReplyReader {
     refusal: Option<Box<RefusalReader>>,
 }
 
-impl ReplyReader {
+impl ResponseReader {
     /// Takes a response off the front of `input`: the head alone if `judge` finds it good, else all of it, as an error.
     /// `None`: all of `input` was used. What lies behind a good head is untouched.
     pub(super) fn receive<'a>(
@@ -90,7 +91,7 @@ impl ReplyReader {
     ) -> Option<Result<Reply<'a>, HandshakeError>> {
         if self.reader.is_empty() {
             let mut fields = Fields::default();
-            if let Some((status, len)) = usual::read_response(input, config, &mut fields) {
+            if let Some((status, len)) = whole_head::read_response(input, config, &mut fields) {
                 let verdict = judge(status, &fields, &input[..len]);
                 let head = Cow::Borrowed(take_front(input, len));
                 return Some(Ok(Reply { status, verdict, head }));
