@@ -1,5 +1,5 @@
-//! The close code (RFC 6455 7.4) as a value: the codes that have a name, and who may send which.
-//! The Close frame that carries one is left to `close.rs`, and which error is answered by which code to `error.rs`.
+//! The close code (RFC 6455 7.4) as a value: which codes have a name, and which role may send which code.
+//! The Close frame that carries a code is left to `close.rs`, and the code that answers an error to `error.rs`.
 
 use core::fmt;
 
@@ -10,38 +10,59 @@ use crate::state::Role;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
 
-impl CloseCode {
-    /// 1000: the purpose of the connection was fulfilled.
-    pub const NORMAL: CloseCode = CloseCode(1000);
-    /// 1001: a server goes down, or a browser leaves the page.
-    pub const GOING_AWAY: CloseCode = CloseCode(1001);
-    /// 1002: the peer broke the protocol.
-    pub const PROTOCOL_ERROR: CloseCode = CloseCode(1002);
-    /// 1003: a type of data that the endpoint cannot accept.
-    pub const UNSUPPORTED_DATA: CloseCode = CloseCode(1003);
-    /// 1005: reported for a Close frame without a code; never sent.
-    pub const NO_STATUS: CloseCode = CloseCode(1005);
-    /// 1006: reported for an end without a Close frame; never sent.
-    pub const ABNORMAL: CloseCode = CloseCode(1006);
-    /// 1007: data that does not fit its type, as text that is not UTF-8.
-    pub const INVALID_PAYLOAD: CloseCode = CloseCode(1007);
-    /// 1008: a message that violates a policy.
-    pub const POLICY_VIOLATION: CloseCode = CloseCode(1008);
-    /// 1009: a message too big to process.
-    pub const TOO_BIG: CloseCode = CloseCode(1009);
-    /// 1010: a client misses an extension that it needs; not for servers.
-    pub const EXTENSION_REQUIRED: CloseCode = CloseCode(1010);
-    /// 1011: an unexpected condition at a server.
-    pub const INTERNAL_ERROR: CloseCode = CloseCode(1011);
-    /// 1012: the service restarts (registered after the RFC).
-    pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
-    /// 1013: try again later (registered after the RFC).
-    pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
-    /// 1014: a gateway's upstream was invalid (registered after the RFC).
-    pub const BAD_GATEWAY: CloseCode = CloseCode(1014);
-    /// 1015: reserved for failures of the TLS handshake; never sent.
-    pub const TLS_HANDSHAKE: CloseCode = CloseCode(1015);
+/// Which role may send a code.
+#[derive(Clone, Copy)]
+enum Sender {
+    Either,
+    Client,
+    Nobody,
+}
 
+/// Makes a constant of each row, and the one place where the sender of a code is decided.
+macro_rules! close_codes {
+    ($($name:ident = $number:literal, $sender:ident, $meaning:literal;)*) => {
+        impl CloseCode {
+            $(
+                #[doc = concat!(stringify!($number), ": ", $meaning)]
+                pub const $name: CloseCode = CloseCode($number);
+            )*
+
+            /// Every code that has a name here, in ascending order.
+            pub const NAMED: &[CloseCode] = &[$(CloseCode::$name),*];
+
+            /// RFC 6455 7.4.2: 3000 to 3999 are for libraries and frameworks, 4000 to 4999 for private use.
+            const fn sender(self) -> Sender {
+                match self.0 {
+                    $($number => Sender::$sender,)*
+                    3000..=4999 => Sender::Either,
+                    _ => Sender::Nobody,
+                }
+            }
+        }
+    };
+}
+
+// RFC 6455 7.4.1, and from 1012 on the registry of IANA (RFC 6455 11.7). A new code is a row here, in ascending order;
+// the tests in tests/close_codes.rs name what else lists the codes.
+close_codes! {
+    NORMAL = 1000, Either, "the purpose of the connection was fulfilled.";
+    GOING_AWAY = 1001, Either, "a server goes down, or a browser leaves the page.";
+    PROTOCOL_ERROR = 1002, Either, "the peer broke the protocol.";
+    UNSUPPORTED_DATA = 1003, Either, "a type of data that the endpoint cannot accept.";
+    NO_STATUS = 1005, Nobody, "reported for a Close frame without a code; never sent.";
+    ABNORMAL = 1006, Nobody, "reported for an end without a Close frame; never sent.";
+    INVALID_PAYLOAD = 1007, Either, "data that does not fit its type, as text that is not UTF-8.";
+    POLICY_VIOLATION = 1008, Either, "a message that violates a policy.";
+    TOO_BIG = 1009, Either, "a message too big to process.";
+    EXTENSION_REQUIRED = 1010, Client, "a client misses an extension that it needs; not for servers.";
+    INTERNAL_ERROR = 1011, Either, "an unexpected condition at a server.";
+    SERVICE_RESTART = 1012, Either, "the service restarts (registered after the RFC).";
+    TRY_AGAIN_LATER = 1013, Either, "try again later (registered after the RFC).";
+    BAD_GATEWAY = 1014, Either, "a gateway's upstream was invalid (registered after the RFC).";
+    TLS_HANDSHAKE = 1015, Nobody, "reserved for failures of the TLS handshake; never sent.";
+}
+
+impl CloseCode {
     /// A code of any value.
     pub const fn new(code: u16) -> CloseCode {
         CloseCode(code)
@@ -57,15 +78,16 @@ impl CloseCode {
     ///
     /// [`Connection::close`](crate::Connection::close) takes the same codes.
     pub const fn is_sendable_by(self, role: Role) -> bool {
-        match role {
-            Role::Client => self.may_travel(),
-            Role::Server => self.may_travel() && self.0 != Self::EXTENSION_REQUIRED.0,
+        match self.sender() {
+            Sender::Either => true,
+            Sender::Client => matches!(role, Role::Client),
+            Sender::Nobody => false,
         }
     }
 
     /// Whether the code may be on the wire. A received 1010 is taken from either role.
     pub(crate) const fn may_travel(self) -> bool {
-        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+        !matches!(self.sender(), Sender::Nobody)
     }
 }
 
