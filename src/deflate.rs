@@ -11,7 +11,7 @@ pub(crate) use options::{DEFAULT_MIN_BYTES, clamp_bits};
 pub use options::{Deflate, DeflateParams};
 
 pub(crate) use deflater::{Deflater, compress_alone};
-pub(crate) use inflater::{Inflater, Step};
+pub(crate) use inflater::{DeflateFault, Inflater, Step};
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -85,13 +85,4 @@ pub(crate) struct Direction {
     pub(crate) window_bits: u8,
     /// Each message begins with an empty window (RFC 7692 7.1.1).
     pub(crate) no_context_takeover: bool,
-}
-
-/// What is wrong with compressed bytes that were received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeflateFault {
-    /// They are not a DEFLATE stream, or it does not end with its message.
-    Invalid,
-    /// Too many of their blocks are marked as final.
-    TooManyFinalBlocks { limit: u64 },
 }

@@ -3,8 +3,8 @@
 
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
+use super::Direction;
 use super::history::History;
-use super::{DeflateFault, Direction};
 
 /// RFC 7692 7.2.2: what the sender has left out at the end of each message, and a byte behind it.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
@@ -47,6 +47,15 @@ pub(crate) struct Step {
     pub(crate) full: bool,
     /// What follows these bytes.
     pub(crate) verdict: Result<(), DeflateFault>,
+}
+
+/// What is wrong with compressed bytes that were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeflateFault {
+    /// They are not a DEFLATE stream, or it does not end with its message.
+    Invalid,
+    /// Too many of their blocks are marked as final.
+    TooManyFinalBlocks { limit: u64 },
 }
 
 impl Inflater {

@@ -8,7 +8,8 @@ mod error;
 mod extended;
 mod extensions;
 mod fields;
-mod head;
+mod head_buffer;
+mod head_reader;
 mod headers;
 mod origin;
 #[cfg(feature = "deflate")]

@@ -1,5 +1,5 @@
 //! The lines of a head (RFC 9112 3, 4, 5): which request lines, status lines and header lines are well-formed, and
-//! their parts. `httparse` judges them; what it tolerates and RFC 9112 does not is refused by `head.rs`, which also
+//! their parts. `httparse` judges them; what it tolerates and RFC 9112 does not is refused by `head_buffer.rs`, which also
 //! finds where a head ends. What the lines mean is left to the rules of each role.
 
 use alloc::vec;

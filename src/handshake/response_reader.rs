@@ -6,24 +6,15 @@ use alloc::boxed::Box;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::head::{HeadReader, HeadRules};
-use super::headers::split_line_inclusive;
-use super::read_lines::{read_headers, read_status_line};
+use super::head_buffer::HeadRules;
+use super::head_reader::{HeadKind, HeadReader};
+use super::read_lines::read_status_line;
 use super::refusal_body::RefusalReader;
 use super::whole_head;
 use crate::config::Config;
-use crate::input::take_front;
 
 /// Interim responses (1xx) that are skipped before the final one.
 const MAX_INTERIM_RESPONSES: u8 = 16;
-
-/// The head of a response that is well-formed.
-struct Reply<'a> {
-    status: u16,
-    /// What the caller says of it.
-    verdict: Verdict,
-    head: Cow<'a, [u8]>,
-}
 
 /// What a caller says of a status, and of the headers and the head that belong to it; `None`: it is for another
 /// status.
@@ -55,8 +46,12 @@ impl ResponseReader {
                 }
                 return self.take_refusal(false).map(Err);
             }
-            let Reply { status, verdict, head } = match self.receive_head(input, config, &judge)? {
-                Ok(reply) => reply,
+            let read = |status, fields: &Fields<'_>, head: &[u8]| {
+                Ok((status, judge(status, fields, head)))
+            };
+            let result = self.reader.receive::<ResponseHead, _>(input, config, read)?;
+            let (head, (status, verdict)) = match result {
+                Ok(read) => read,
                 Err(error) => return Some(Err(error)),
             };
             if let Some(verdict) = verdict {
@@ -80,52 +75,36 @@ impl ResponseReader {
         let reader = self.refusal.take()?;
         Some(HandshakeError::Refused(reader.finish(at_eof)))
     }
+}
 
-    /// Takes one head off the front of `input`, and has it judged.
-    #[inline]
-    fn receive_head<'a>(
-        &mut self,
-        input: &mut &'a mut [u8],
-        config: &Config,
-        judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
-    ) -> Option<Result<Reply<'a>, HandshakeError>> {
-        if self.reader.is_empty() {
-            let mut fields = Fields::default();
-            if let Some((status, len)) = whole_head::read_response(input, config, &mut fields) {
-                let verdict = judge(status, &fields, &input[..len]);
-                let head = Cow::Borrowed(take_front(input, len));
-                return Some(Ok(Reply { status, verdict, head }));
-            }
-        }
-        let rules = HeadRules {
-            limit: config.max_head_bytes,
+/// How the head of a response is read.
+struct ResponseHead;
+
+impl HeadKind for ResponseHead {
+    /// The status.
+    type FirstLine<'h> = u16;
+
+    fn rules(limit: usize) -> HeadRules {
+        HeadRules {
+            limit,
             is_first_byte: |byte| byte == b'H',
             judge_line: |line| read_status_line(line).map(drop),
             skips_empty_line: false,
             // RFC 9112 5.2: a client replaces each fold by spaces.
             unfolds: true,
-        };
-        let head = match self.reader.receive(input, &rules)? {
-            Ok(head) => head,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(read_reply(&head, config, judge).map(|(status, verdict)| Reply {
-            status,
-            verdict,
-            head,
-        }))
+        }
     }
-}
 
-/// Reads a whole head, of which the reader has judged the status line and the line ends, and has it judged.
-#[cold]
-fn read_reply(
-    head: &[u8],
-    config: &Config,
-    judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
-) -> Result<(u16, Verdict), HandshakeError> {
-    let (line, headers) = split_line_inclusive(head);
-    let status = read_status_line(line)?;
-    let fields = read_headers(headers, config.max_headers)?;
-    Ok((status, judge(status, &fields, head)))
+    fn read_first_line(line: &[u8]) -> Result<u16, HandshakeError> {
+        read_status_line(line)
+    }
+
+    #[inline]
+    fn read_whole<'h>(
+        input: &'h [u8],
+        config: &Config,
+        fields: &mut Fields<'h>,
+    ) -> Option<(u16, usize)> {
+        whole_head::read_response(input, config, fields)
+    }
 }

@@ -16,9 +16,10 @@ use super::accept_key::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules};
-use super::headers::{Headers, split_line_inclusive};
-use super::read_lines::{RequestLine, read_headers, read_request_line};
+use super::head_buffer::HeadRules;
+use super::head_reader::{HeadKind, HeadReader};
+use super::headers::Headers;
+use super::read_lines::{RequestLine, read_request_line};
 use super::request::{PlainRequest, UpgradeRequest, has_resource};
 use super::response::Accept;
 use super::version::HttpVersion;
@@ -26,7 +27,6 @@ use super::write_lines::{put_header, write_parts};
 use super::{syntax, whole_head};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::input::take_front;
 
 /// Reads one request head.
 #[derive(Debug, Default)]
@@ -60,32 +60,42 @@ impl ServerHandshake {
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
-        if self.reader.is_empty() {
-            let mut fields = Fields::default();
-            if let Some((target, len)) = whole_head::read_request(input, config, &mut fields) {
-                let line = RequestLine { method: "GET", target, version: HttpVersion::Http11 };
-                let verdict = judge(&input[..len], &line, &fields);
-                return Some(
-                    verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
-                );
-            }
-        }
-        let rules = HeadRules {
-            limit: config.max_head_bytes,
+        let result = self.reader.receive::<RequestHead, _>(input, config, judge)?;
+        Some(result.map(|(head, pending)| step(head, pending)))
+    }
+}
+
+/// How the head of a request is read.
+struct RequestHead;
+
+impl HeadKind for RequestHead {
+    type FirstLine<'h> = RequestLine<'h>;
+
+    fn rules(limit: usize) -> HeadRules {
+        HeadRules {
+            limit,
             is_first_byte: syntax::is_token_byte,
-            // RFC 6455 10.7: nothing waits for a blank line that may never come.
+            // RFC 6455 10.7: a bad request line is refused before the blank line arrives, which may never come.
             judge_line: |line| read_request_line(line).map(drop),
             // RFC 9112 2.2: an empty line before the request line is ignored.
             skips_empty_line: true,
             // RFC 9112 5.2: a folded line in a request is refused.
             unfolds: false,
-        };
-        let head = match self.reader.receive(input, &rules)? {
-            Ok(head) => head,
-            Err(error) => return Some(Err(error)),
-        };
-        let verdict = judge_head(&head, config);
-        Some(verdict.map(|pending| step(head, pending)))
+        }
+    }
+
+    fn read_first_line(line: &[u8]) -> Result<RequestLine<'_>, HandshakeError> {
+        read_request_line(line)
+    }
+
+    #[inline]
+    fn read_whole<'h>(
+        input: &'h [u8],
+        config: &Config,
+        fields: &mut Fields<'h>,
+    ) -> Option<(RequestLine<'h>, usize)> {
+        let (target, len) = whole_head::read_request(input, config, fields)?;
+        Some((RequestLine { method: "GET", target, version: HttpVersion::Http11 }, len))
     }
 }
 
@@ -96,20 +106,12 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
     }
 }
 
-/// Judges a whole head of which the reader has judged the request line and the line ends.
-#[cold]
-fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let (line, headers) = split_line_inclusive(head);
-    let line = read_request_line(line)?;
-    judge(head, &line, &read_headers(headers, config.max_headers)?)
-}
-
 /// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
 #[inline]
 fn judge(
-    head: &[u8],
-    line: &RequestLine<'_>,
+    line: RequestLine<'_>,
     fields: &Fields<'_>,
+    head: &[u8],
 ) -> Result<Option<PendingUpgrade>, HandshakeError> {
     // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
     if !fields.has_upgrade_websocket {

@@ -1,6 +1,6 @@
 //! The short way through a head of the usual shape that lies whole in the input: one pass, which checks every byte and
 //! gathers the headers that matter. It takes a part of what `httparse` takes, and sees the same in it. All that it does
-//! not take is left to `head.rs` and `read_lines.rs`, with the decision what is wrong.
+//! not take is left to `head_buffer.rs` and `read_lines.rs`, with the decision what is wrong.
 
 use super::fields::Fields;
 use super::syntax::{len_from, token_len, trim};

@@ -1,5 +1,5 @@
-//! Finds the end of a request's or response's head as bytes arrive, in linear time and bounded memory, and walks
-//! the headers of one that was found good. What the lines mean is left to the server's and the client's rules.
+//! Collects a head that arrives in pieces, and finds its end, in linear time and bounded memory (RFC 9112 2.1). What the
+//! lines mean is left to `head_reader.rs`.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -29,7 +29,7 @@ const FIRST_BYTES: usize = 640;
 
 /// Collects one head. The verdict depends on the bytes, not on how they were cut.
 #[derive(Default)]
-pub(super) struct HeadReader {
+pub(super) struct HeadBuffer {
     /// What has arrived of a head that is incomplete: never more than the limit, and none of it is searched twice.
     stored: Vec<u8>,
     /// Where the line that is being read begins. Zero: it is the first line.
@@ -38,7 +38,7 @@ pub(super) struct HeadReader {
     skipped: u8,
 }
 
-impl HeadReader {
+impl HeadBuffer {
     /// Whether nothing has arrived yet.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -127,9 +127,9 @@ impl HeadReader {
     }
 }
 
-impl fmt::Debug for HeadReader {
+impl fmt::Debug for HeadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeadReader").field("stored_bytes", &self.stored.len()).finish()
+        f.debug_struct("HeadBuffer").field("stored_bytes", &self.stored.len()).finish()
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn read_by(rules: &HeadRules, pieces: &[&[u8]]) -> (Verdict, Option<Vec<u8>>) {
-        let mut reader = HeadReader::default();
+        let mut reader = HeadBuffer::default();
         for (i, piece) in pieces.iter().enumerate() {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
