@@ -1,5 +1,5 @@
-//! The proof that a server has read the request: `Sec-WebSocket-Accept`, made of `Sec-WebSocket-Key` (RFC 6455 1.3,
-//! 4.2.2). Whether a key is valid is left to the server.
+//! `Sec-WebSocket-Accept`, which proves that a server has read the request: a hash of `Sec-WebSocket-Key` (RFC 6455
+//! 1.3, 4.2.2). Whether a key is valid is judged in `server.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 
 /// The value of `Sec-WebSocket-Accept`, 28 ASCII characters, that answers a `Sec-WebSocket-Key` (RFC 6455 4.2.2).
 ///
-/// The key is hashed as the text that it is, without its surrounding white space; it is not checked here.
+/// The key is hashed as text, not decoded. The caller trims the white space around it. It is not checked here.
 ///
 /// ```
 /// assert_eq!(&websocket_proto::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -23,11 +23,11 @@ pub fn accept_key(key: &[u8]) -> [u8; 28] {
     accept
 }
 
-/// What every key is hashed with (RFC 6455 1.3).
+/// The GUID that is appended to every key before it is hashed (RFC 6455 1.3).
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The hash of a key of the right length and the GUID: 60 bytes always, so that the padding is known and both blocks
-/// are compressed at once (FIPS 180-4 5.1.1, 5.3.1, 6.1).
+/// The SHA-1 hash of a key of 24 bytes with the GUID. These are always 60 bytes, so the padding is constant and both
+/// blocks are compressed in one call (FIPS 180-4 5.1.1, 5.3.1, 6.1).
 fn hash_key(key: &[u8; 24]) -> [u8; 20] {
     let mut blocks = [[0; 64]; 2];
     blocks[0][..24].copy_from_slice(key);

@@ -1,4 +1,4 @@
-//! The header lines of a head that was found good (RFC 9110 5), in order. Whether a head is good is left to the readers.
+//! The header lines of a valid head, in order (RFC 9110 5). The readers decide whether a head is valid.
 
 use core::fmt;
 use core::iter::FusedIterator;
@@ -9,7 +9,7 @@ use super::syntax::trim;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header<'a> {
-    /// The name as it was sent; names are compared without regard to case.
+    /// The name as it was sent. Names are compared without regard to case.
     pub name: &'a str,
     /// The value without the white space around it; mostly ASCII, but any byte from 0x80 is allowed.
     pub value: &'a [u8],
@@ -36,15 +36,15 @@ impl fmt::Debug for Header<'_> {
     }
 }
 
-/// The header lines of a head, in the order in which they were sent.
+/// The header lines of a head in the order they were sent.
 #[derive(Clone)]
 pub struct Headers<'a> {
-    /// The lines that are left, each ended by CR LF, with the blank line at the end.
+    /// The remaining lines, each with its CR LF, and the blank line at the end.
     rest: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    /// The headers of a whole head, which has been found good.
+    /// The headers of a complete, valid head.
     pub(super) fn of(head: &'a [u8]) -> Self {
         Headers { rest: split_line(head).1 }
     }

@@ -1,5 +1,5 @@
-//! The opening handshake (RFC 6455 section 4) as values: heads in, verdicts and heads out, for both roles.
-//! When a verdict is asked for and what becomes of the connection is left to the connection that owns these.
+//! The opening handshake (RFC 6455 section 4) as values, for both roles: it reads heads, judges them, and writes heads.
+//! When that happens, and what it means for the connection, is decided by the connection.
 
 mod accept_key;
 mod client;
@@ -52,11 +52,12 @@ pub(crate) mod tests {
     use std::fmt::Debug;
     use std::vec::Vec;
 
-    /// What follows a head in the rows that ask whether it stays where it is: a masked frame, LFs included.
+    /// Bytes behind a head, which the head's reader must not touch: a masked frame with LFs in it.
     pub(crate) const BEHIND: &[u8] = b"\x81\x85\r\n\r\nbyte\n";
 
-    /// Runs `feed` on `bytes` whole, at every two-way cut and byte by byte, bare and with [`BEHIND`] behind them,
-    /// and wants the same answer every time: `expected`, and what was left over if the run says so.
+    /// Runs `feed` on `bytes` whole, cut in two at every place, and byte by byte; with and without [`BEHIND`] after
+    /// them. Asserts that the answer is `expected` each time, and that nothing of [`BEHIND`] was used, if `feed` says
+    /// what is left.
     pub(crate) fn every_cut<T: PartialEq + Debug>(
         bytes: &[u8],
         expected: &T,

@@ -1,4 +1,5 @@
-//! How permessage-deflate is agreed on (RFC 7692 7.1): offers and responses as text, and what comes of them.
+//! How two ends agree on permessage-deflate (RFC 7692 7.1): it writes and reads offers and responses. What they mean to
+//! the codecs is left to `deflate`.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -11,7 +12,7 @@ use crate::deflate::{Deflate, DeflateParams, clamp_bits};
 const NAME: &str = "permessage-deflate";
 
 impl DeflateParams {
-    /// Writes it as one offer of a client, with windows brought into the range that can be had.
+    /// Writes these parameters as one offer of a client, with windows clamped to 9 to 15 bits.
     fn write_offer(&self, out: &mut String) {
         out.push_str(NAME);
         if self.server_no_context_takeover {
@@ -23,16 +24,16 @@ impl DeflateParams {
         if let bits @ ..15 = clamp_bits(self.server_max_window_bits) {
             write!(out, "; server_max_window_bits={bits}").expect("a String takes all");
         }
-        // RFC 7692 7.1.2.2: it tells the server that it may limit us.
+        // RFC 7692 7.1.2.2: the parameter tells the server that it may limit the client's window.
         match clamp_bits(self.client_max_window_bits) {
             15 => out.push_str("; client_max_window_bits"),
             bits => write!(out, "; client_max_window_bits={bits}").expect("a String takes all"),
         }
     }
 
-    /// Whether a server that was offered this may answer so.
+    /// Whether `response` is a valid answer to this offer.
     fn allows(&self, response: &Sent) -> bool {
-        // RFC 7692 7.1.1.1: what was asked for must be granted; 7.1.2.1: with the same or a smaller window.
+        // RFC 7692 7.1.1.1, 7.1.2.1: the server must grant what was asked for; its window may be smaller.
         let is_window_granted =
             match (clamp_bits(self.server_max_window_bits), response.server_max_window_bits) {
                 (15, _) => true,
@@ -43,18 +44,18 @@ impl DeflateParams {
     }
 }
 
-/// The parameters of one element of the header, as they were sent.
+/// The parameters of one offer or response, as they were sent.
 #[derive(Default)]
 struct Sent {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// `Some(None)`: without a value.
+    /// `Some(None)` if it was sent without a value.
     client_max_window_bits: Option<Option<u8>>,
 }
 
 impl Sent {
-    /// `None` for a parameter that is not defined, is repeated, or has a value that it must not have (RFC 7692 7.1).
+    /// Reads the parameters. Returns `None` if one is not defined, is repeated, or has a wrong value (RFC 7692 7.1).
     fn read(extension: &Extension<'_>) -> Option<Sent> {
         let mut sent = Sent::default();
         for Param { name, value } in extension.params() {
@@ -85,14 +86,14 @@ impl Sent {
         Some(sent)
     }
 
-    /// What a server's response comes to. RFC 7692 5: it alone says so, whichever offer was taken.
+    /// The parameters that a server's response means. RFC 7692 5: they do not depend on the offer that the server took.
     fn agreed(&self) -> Option<DeflateParams> {
         Some(DeflateParams {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window_bits: self.server_max_window_bits.unwrap_or(15),
             client_max_window_bits: match self.client_max_window_bits {
-                // RFC 7692 7.1.2.2: in a response it has a value.
+                // RFC 7692 7.1.2.2: in a response the parameter has a value.
                 Some(bits) => bits?,
                 None => 15,
             },
@@ -100,7 +101,7 @@ impl Sent {
     }
 }
 
-/// RFC 7692 7.1.2: a decimal number from 8 to 15 without leading zeroes.
+/// Reads a window size: a decimal number from 8 to 15 without leading zeros (RFC 7692 7.1.2).
 fn window_bits(value: &[u8]) -> Option<u8> {
     match value {
         [digit @ b'8'..=b'9'] => Some(digit - b'0'),
@@ -110,7 +111,7 @@ fn window_bits(value: &[u8]) -> Option<u8> {
 }
 
 impl Deflate {
-    /// What a client offers, in order.
+    /// The offers of a client in order of preference.
     fn offers(&self) -> impl Iterator<Item = DeflateParams> {
         let first = DeflateParams {
             server_no_context_takeover: self.server_no_context_takeover,
@@ -122,7 +123,7 @@ impl Deflate {
     }
 
     /// A client's offers: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client)
-    /// sends it by itself; this is for a handshake done elsewhere.
+    /// sends it; call this only for a handshake that is done elsewhere.
     pub fn offer(&self) -> String {
         let mut offer = String::new();
         for params in self.offers() {
@@ -135,8 +136,9 @@ impl Deflate {
     }
 
     /// A server's choice among the offers of a client, given the values of all its `Sec-WebSocket-Extensions` lines:
-    /// what is agreed, and the value for the response. `None` if there is no offer that can be accepted, which is no
-    /// failure (RFC 7692 5). [`Connection::server`](crate::Connection::server) does it by itself.
+    /// the agreed parameters, and the value for the response. `None` if no offer is acceptable: the connection then
+    /// goes on without compression (RFC 7692 5). [`Connection::server`](crate::Connection::server) does this; call it
+    /// only for a handshake that is done elsewhere.
     pub fn accept<'h>(
         &self,
         offers: impl Iterator<Item = &'h [u8]>,
@@ -150,18 +152,18 @@ impl Deflate {
 
     fn accept_one(&self, offer: &Sent) -> Option<(DeflateParams, String)> {
         let server_bits = offer.server_max_window_bits.unwrap_or(15).min(self.server_bits());
-        // RFC 7692 7.1.2.1: an offer that asks for a window we cannot have is declined.
+        // RFC 7692 7.1.2.1: an offer that asks for 8 bits is declined, since the compressor cannot have them.
         if server_bits < 9 {
             return None;
         }
         let params = DeflateParams {
             server_no_context_takeover: offer.server_no_context_takeover
                 || self.server_no_context_takeover,
-            // RFC 7692 7.1.1.2: the client's hint is taken, as it saves us the window.
+            // RFC 7692 7.1.1.2: the client's hint is followed, since it saves memory for the window.
             client_no_context_takeover: offer.client_no_context_takeover
                 || self.client_no_context_takeover,
             server_max_window_bits: server_bits,
-            // RFC 7692 7.1.2.2: only a client that said so can be limited.
+            // RFC 7692 7.1.2.2: only a client that sent the parameter can be limited.
             client_max_window_bits: match offer.client_max_window_bits {
                 Some(bits) => bits.unwrap_or(15).min(self.client_bits()),
                 None => 15,
@@ -184,9 +186,10 @@ impl Deflate {
         Some((params, response))
     }
 
-    /// A client's judgement of the server's response to [`offer`](Deflate::offer), which must fit one of the offers,
-    /// given the values of all its `Sec-WebSocket-Extensions` lines; `None` if the extension was declined.
-    /// [`Connection::client`](crate::Connection::client) does it by itself.
+    /// Checks the server's response to [`offer`](Deflate::offer), given the values of all its
+    /// `Sec-WebSocket-Extensions` lines. Returns the agreed parameters, or `None` if the server declined the extension.
+    /// The response must fit one of the offers. [`Connection::client`](crate::Connection::client) does this; call it
+    /// only for a handshake that is done elsewhere.
     ///
     /// # Errors
     ///
@@ -199,7 +202,7 @@ impl Deflate {
         let mut agreed = None;
         for extension in response.flat_map(extensions::parse) {
             let extension = extension.map_err(|_| HandshakeError::InvalidExtensions)?;
-            // RFC 6455 4.1: nothing that was not offered; once is what was offered.
+            // RFC 6455 4.1: the response lists only what was offered, and the extension was offered for one use.
             if extension.name != NAME.as_bytes() || agreed.is_some() {
                 return Err(HandshakeError::ExtensionNotOffered);
             }

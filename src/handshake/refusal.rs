@@ -1,5 +1,5 @@
-//! A final response that refuses what was asked for, as the application sees it. Its body is read in `refusal_body.rs`;
-//! which responses are refusals is left to the reader of responses.
+//! A refusal: a final response other than the requested one, as the application sees it. `refusal_body.rs` reads its
+//! body; `response_reader.rs` decides which responses are refusals.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,8 +9,8 @@ use super::headers::Headers;
 use super::syntax;
 use super::version::parse_websocket_version;
 
-/// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a request to
-/// log in, an error. The connection is of no further use.
+/// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a demand for
+/// authentication, an error. The connection cannot be used any more.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) status: u16,
@@ -20,7 +20,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The status: `401`.
+    /// The status, such as 401.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -30,24 +30,24 @@ impl Refusal {
         Headers::of(&self.head)
     }
 
-    /// The value of the first header of this name, in any case: `Location` or `WWW-Authenticate`.
+    /// The value of the first header of this name, in any case, such as `Location` or `WWW-Authenticate`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers().get(name)
     }
 
-    /// The body as far as it arrived and
-    /// [`Config::max_refusal_body_bytes`](crate::Config::max_refusal_body_bytes) allows, without the chunked coding.
+    /// The body that has arrived, at most [`Config::max_refusal_body_bytes`](crate::Config::max_refusal_body_bytes) of
+    /// it, with the chunked coding removed.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Whether [`body`](Refusal::body) is all of it.
+    /// Whether [`body`](Refusal::body) is the whole body.
     pub fn is_body_complete(&self) -> bool {
         self.is_body_complete
     }
 
-    /// The versions of the protocol that the server speaks, over all lines of `Sec-WebSocket-Version`, as a 426 has
-    /// them (RFC 6455 4.4); what is no version is left out.
+    /// The protocol versions that the server supports, as a 426 lists them in all its `Sec-WebSocket-Version` lines
+    /// (RFC 6455 4.4). Invalid ones are skipped.
     pub fn supported_versions(&self) -> impl Iterator<Item = u8> {
         self.headers()
             .named("Sec-WebSocket-Version")

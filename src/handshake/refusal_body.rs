@@ -1,4 +1,4 @@
-//! Reads the body of a refusal as it arrives (RFC 9112 6): where it ends, and how much of it is kept.
+//! Reads the body of a refusal as it arrives (RFC 9112 6): finds its end, and stores it up to a limit.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,13 +13,13 @@ use crate::input::take_front;
 pub(super) struct RefusalReader {
     refusal: Box<Refusal>,
     framing: Framing,
-    /// Bytes of chunk extensions and trailers, which are passed over.
+    /// The number of bytes of chunk extensions and trailers that were skipped.
     passed_over: usize,
 }
 
-/// How the end of the body is known (RFC 9112 6.3).
+/// How the end of the body is found (RFC 9112 6.3).
 enum Framing {
-    /// This many bytes are left.
+    /// The number of bytes that are left.
     Length(u64),
     Chunked(Chunked),
     UntilEof,
@@ -28,12 +28,12 @@ enum Framing {
 /// Where in the chunked coding the next byte is (RFC 9112 7.1).
 #[derive(Clone, Copy)]
 enum Chunked {
-    /// Among the digits of a chunk's size, of which there were this many.
+    /// In the digits of a chunk's size; `digits` were read.
     Size {
         size: u64,
         digits: u8,
     },
-    /// Behind the size: an extension, which is passed over.
+    /// Behind the size, in an extension, which is skipped.
     Extension {
         size: u64,
     },
@@ -41,23 +41,23 @@ enum Chunked {
     SizeEnd {
         size: u64,
     },
-    /// In the data, of which this much is left.
+    /// In the data; `left` bytes are left.
     Data {
         left: u64,
     },
-    /// Before the CR, and then the LF, behind the data.
+    /// Before the CR behind the data, and then before the LF.
     DataCr,
     DataLf,
     /// Behind the last chunk, at the beginning of a line.
     TrailerStart,
-    /// In a trailer's line, which is passed over.
+    /// In the line of a trailer, which is skipped.
     Trailer,
     /// Before the LF that ends the body.
     End,
 }
 
 impl RefusalReader {
-    /// For a response of this status with this head, which was found good.
+    /// A reader for the response with this status and valid head.
     pub(super) fn new(status: u16, head: Vec<u8>) -> Self {
         let framing = framing(status, &head);
         let head = head.into_boxed_slice();
@@ -68,8 +68,8 @@ impl RefusalReader {
         }
     }
 
-    /// Takes what belongs to the body off the front of `input`. True: nothing more is wanted, as the body is complete,
-    /// over the limit, or malformed. The limit is for what is passed over too.
+    /// Takes bytes of the body off the front of `input`. Returns `true` if the body is finished: complete, over the
+    /// limit, or malformed. The limit holds for skipped bytes too.
     pub(super) fn receive(&mut self, input: &mut &mut [u8], limit: usize) -> bool {
         loop {
             let room = limit.saturating_sub(self.refusal.body.len());
@@ -79,7 +79,7 @@ impl RefusalReader {
                     self.refusal.is_body_complete = true;
                     return true;
                 }
-                // The rest is left out, and need not be waited for.
+                // The rest is not stored, so it is not waited for.
                 Framing::Length(_) if room == 0 => return true,
                 Framing::Length(left) | Framing::Chunked(Chunked::Data { left }) => left,
                 Framing::Chunked(state) => {
@@ -117,7 +117,8 @@ impl RefusalReader {
         }
     }
 
-    /// What was read. `is_eof`: the transport ended, which is the proper end of a body without a length.
+    /// The refusal with the body that was read. `is_eof` tells that the transport ended, which completes a body without
+    /// a length.
     pub(super) fn finish(mut self, is_eof: bool) -> Box<Refusal> {
         self.refusal.is_body_complete |= is_eof && matches!(self.framing, Framing::UntilEof);
         self.refusal
@@ -130,7 +131,7 @@ impl fmt::Debug for RefusalReader {
     }
 }
 
-/// RFC 9112 6.3, for a response to GET or to a refused CONNECT.
+/// How the body of a response to GET or CONNECT is framed (RFC 9112 6.3).
 fn framing(status: u16, head: &[u8]) -> Framing {
     if matches!(status, 100..=199 | 204 | 304) {
         return Framing::Length(0);
@@ -143,7 +144,7 @@ fn framing(status: u16, head: &[u8]) -> Framing {
     }
     let mut lengths = Headers::of(head).named("Content-Length").map(syntax::number);
     match lengths.next() {
-        // Lengths that contradict each other are no length.
+        // Contradicting lengths count as no length.
         Some(Some(length)) if lengths.all(|other| other == Some(length)) => Framing::Length(length),
         _ => Framing::UntilEof,
     }
@@ -152,7 +153,8 @@ fn framing(status: u16, head: &[u8]) -> Framing {
 impl Chunked {
     const START: Chunked = Chunked::Size { size: 0, digits: 0 };
 
-    /// Goes one byte on, outside of data. `Some(true)`: the body has ended; `None`: this is not the chunked coding.
+    /// Reads one byte outside of data. Returns `Some(true)` at the end of the body, and `None` if the byte breaks the
+    /// chunked coding.
     fn step(&mut self, byte: u8) -> Option<bool> {
         let behind_size =
             |size| if size == 0 { Chunked::TrailerStart } else { Chunked::Data { left: size } };

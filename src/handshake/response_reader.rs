@@ -1,5 +1,5 @@
-//! Reads the final response to a client's request: skips interim ones, has the one that was asked for judged, hands its
-//! head over, and makes a refusal of any other. What a good head must say is left to the caller.
+//! Reads the final response to a client's request. It skips interim responses, has the caller judge the requested one,
+//! and makes a refusal of any other.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -13,26 +13,26 @@ use super::refusal_body::RefusalReader;
 use super::whole_head;
 use crate::config::Config;
 
-/// Interim responses (1xx) that are skipped before the final one.
+/// The most interim responses (1xx) that are skipped before the final one.
 const MAX_INTERIM_RESPONSES: u8 = 16;
 
-/// What a caller says of a status, and of the headers and the head that belong to it; `None`: it is for another
-/// status.
+/// The caller's judgement of a response; `None` if it has another status than the requested one.
 type Verdict = Option<Result<(), HandshakeError>>;
 
 /// Reads one response.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
     reader: HeadReader,
-    /// How many interim responses there were.
+    /// The number of interim responses that were skipped.
     interim: u8,
     /// The refusal whose body is being read.
     refusal: Option<Box<RefusalReader>>,
 }
 
 impl ResponseReader {
-    /// Takes a response off the front of `input`: the head alone if `judge` finds it good, else all of it, as an error.
-    /// `None`: all of `input` was used. What lies behind a good head is untouched.
+    /// Takes a response off the front of `input`. Returns its head if `judge` accepts it; any other response is read
+    /// with its body and returned as an error. Returns `None` if all of `input` was used and more is needed. Bytes
+    /// behind an accepted head stay in `input`, unchanged.
     pub(super) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -70,7 +70,8 @@ impl ResponseReader {
         }
     }
 
-    /// The refusal whose body is being read, as far as it is here; one without a length is complete `at_eof`.
+    /// Stops reading. Returns the refusal if its body was being read. `at_eof` tells that the transport ended, which
+    /// completes a body without a length.
     pub(super) fn take_refusal(&mut self, at_eof: bool) -> Option<HandshakeError> {
         let reader = self.refusal.take()?;
         Some(HandshakeError::Refused(reader.finish(at_eof)))

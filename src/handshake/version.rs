@@ -1,4 +1,4 @@
-//! Versions: those of HTTP in a first line, and those of the WebSocket protocol in a header.
+//! Version numbers: of HTTP in a first line, and of the WebSocket protocol in `Sec-WebSocket-Version`.
 
 use core::fmt;
 
@@ -7,16 +7,16 @@ use super::syntax;
 /// The version of the WebSocket protocol that this crate speaks (RFC 6455 4.1).
 pub(super) const VERSION: &str = "13";
 
-/// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
+/// Reads a version of the WebSocket protocol: 0 to 255 without leading zeros (RFC 6455 4.3).
 pub(super) fn parse_websocket_version(text: &[u8]) -> Option<u8> {
     if text.len() > 1 && text.starts_with(b"0") { None } else { syntax::number(text) }
 }
 
-/// The version of HTTP by which a request came (RFC 9112 2.3).
+/// The HTTP version of a request (RFC 9112 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HttpVersion {
-    /// HTTP/1.0, as health checks and some proxies speak it. It has no upgrade, and need not have a `Host`.
+    /// HTTP/1.0, which health checks and some proxies use. It has no upgrade, and may lack a `Host`.
     Http10,
     /// HTTP/1.1.
     Http11,
@@ -31,7 +31,7 @@ impl fmt::Display for HttpVersion {
     }
 }
 
-/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
+/// Reads the two numbers of a version such as `HTTP/1.1` (RFC 9112 2.3).
 pub(super) fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
     match word {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
