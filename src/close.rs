@@ -1,15 +1,15 @@
-//! The body of a Close frame: how code and reason are laid out, and what a received one must be (RFC 6455 5.5.1). Which
-//! codes exist is left to `close_code.rs`.
+//! The body of a Close frame: the layout of code and reason, and the check of a received body (RFC 6455 5.5.1).
+//! `close_code.rs` knows the codes.
 
 use crate::close_code::CloseCode;
 use crate::error::{ProtocolError, UsageError};
 use crate::frame::MAX_CONTROL_BYTES;
 
-/// The longest close reason in bytes: 125 less the code (RFC 6455 5.5).
+/// The longest close reason in bytes: 125, less 2 for the code (RFC 6455 5.5).
 pub const MAX_CLOSE_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
-/// The longest front of a reason that a Close frame can carry: [`MAX_CLOSE_REASON_BYTES`] at most, cut between two
-/// characters (RFC 6455 5.5, 5.5.1). [`Connection::close`](crate::Connection::close) refuses a longer one.
+/// Cuts a reason to at most [`MAX_CLOSE_REASON_BYTES`], between two characters (RFC 6455 5.5, 5.5.1).
+/// [`Connection::close`](crate::Connection::close) returns an error for a longer one.
 ///
 /// ```
 /// use websocket_proto::cut_close_reason;
@@ -22,7 +22,7 @@ pub fn cut_close_reason(reason: &str) -> &str {
     if reason.len() <= MAX_CLOSE_REASON_BYTES {
         return reason;
     }
-    // A character has 4 bytes at most.
+    // At most 3 steps, since a character has at most 4 bytes.
     let mut len = MAX_CLOSE_REASON_BYTES;
     while !reason.is_char_boundary(len) {
         len -= 1;
@@ -30,7 +30,7 @@ pub fn cut_close_reason(reason: &str) -> &str {
     &reason[..len]
 }
 
-/// The body of a Close frame to be sent, in place.
+/// The body of a Close frame to be sent, without an allocation.
 #[derive(Clone, Copy)]
 pub(crate) struct CloseBody {
     bytes: [u8; MAX_CONTROL_BYTES],
@@ -38,10 +38,10 @@ pub(crate) struct CloseBody {
 }
 
 impl CloseBody {
-    /// RFC 6455 5.5.1: a Close frame may have no body.
+    /// The body of a Close frame without a code (RFC 6455 5.5.1).
     pub(crate) const EMPTY: CloseBody = CloseBody { bytes: [0; MAX_CONTROL_BYTES], len: 0 };
 
-    /// Code and reason, checked as a caller's.
+    /// Lays out the caller's code and reason. Which role may send the code is not checked here.
     pub(crate) fn new(code: CloseCode, reason: &str) -> Result<CloseBody, UsageError> {
         if !code.may_travel() {
             return Err(UsageError::CloseCodeNotSendable(code));
@@ -61,10 +61,10 @@ impl CloseBody {
     }
 }
 
-/// Checks what has arrived of a received Close frame's payload of `len` bytes: fails at the first byte that
-/// decides (RFC 6455 5.5.1).
+/// Checks `payload`, the received beginning of a Close body of `len` bytes. Fails as soon as a byte decides that the
+/// body is invalid (RFC 6455 5.5.1).
 pub(crate) fn check_received(payload: &[u8], len: usize) -> Result<(), ProtocolError> {
-    // RFC 6455 5.5.1: if there is a body, its first two bytes are the code.
+    // RFC 6455 5.5.1: a body begins with a code of two bytes.
     if len == 1 {
         return Err(ProtocolError::CloseTooShort);
     }
@@ -80,7 +80,7 @@ pub(crate) fn check_received(payload: &[u8], len: usize) -> Result<(), ProtocolE
         [high, low, ref reason @ ..] => {
             let code = u16::from_be_bytes([high, low]);
             if !CloseCode::new(code).may_travel() {
-                // The verdict and its text are those of the first byte, if that had decided.
+                // If the first byte decides, the error must be the same as when it arrived alone.
                 check_received(&[high], len)?;
                 return Err(ProtocolError::InvalidCloseCode { code });
             }
@@ -93,7 +93,7 @@ pub(crate) fn check_received(payload: &[u8], len: usize) -> Result<(), ProtocolE
     }
 }
 
-/// Code and reason of a payload that [`check_received`] has passed; no body is reported as 1005 (RFC 6455 7.1.5).
+/// Code and reason of a body that [`check_received`] has accepted. An empty body is reported as 1005 (RFC 6455 7.1.5).
 pub(crate) fn parse(payload: &[u8]) -> (CloseCode, &str) {
     match payload {
         [high, low, reason @ ..] => {

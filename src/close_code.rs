@@ -1,11 +1,11 @@
-//! The close code (RFC 6455 7.4) as a value: which codes have a name, and which role may send which code.
-//! The Close frame that carries a code is left to `close.rs`, and the code that answers an error to `error.rs`.
+//! Close codes (RFC 6455 7.4): their names, and which role may send them. `close.rs` puts a code into a Close frame;
+//! `error.rs` says which code answers an error.
 
 use core::fmt;
 
 use crate::state::Role;
 
-/// A close code (RFC 6455 7.4). Any number can be held; [`is_sendable_by`](CloseCode::is_sendable_by) says which may be
+/// A close code (RFC 6455 7.4). It can be any number; [`is_sendable_by`](CloseCode::is_sendable_by) says which may be
 /// sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloseCode(u16);
@@ -18,7 +18,7 @@ enum Sender {
     Nobody,
 }
 
-/// Makes a constant of each row, and the one place where the sender of a code is decided.
+/// Makes a constant of each row, and the function that says who may send a code.
 macro_rules! close_codes {
     ($($name:ident = $number:literal, $sender:ident, $meaning:literal;)*) => {
         impl CloseCode {
@@ -85,7 +85,7 @@ impl CloseCode {
         }
     }
 
-    /// Whether the code may be on the wire. A received 1010 is taken from either role.
+    /// Whether the code may be on the wire. A received 1010 is accepted from either role.
     pub(crate) const fn may_travel(self) -> bool {
         !matches!(self.sender(), Sender::Nobody)
     }

@@ -1,6 +1,6 @@
-//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those
-//! of another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits
-//! hold, is decided by the connection.
+//! permessage-deflate (RFC 7692): its options, and the codecs of a connection, which share nothing with those of
+//! another. The crate `zlib-rs` does DEFLATE itself. The handshake negotiates the parameters; the connection decides
+//! when a message is compressed, and which limits hold.
 
 mod deflater;
 mod history;
@@ -24,11 +24,11 @@ pub(crate) struct Codec {
     pub(crate) params: DeflateParams,
     pub(crate) inflater: Inflater,
     pub(crate) deflater: Deflater,
-    /// Where a message is compressed to.
+    /// The buffer for a compressed message.
     pub(crate) compressed: Vec<u8>,
-    /// The fragmented message that is being sent is compressed; this many bytes of it are.
+    /// The uncompressed bytes so far of the compressed message that is being sent in fragments; `None` without one.
     pub(crate) sending: Option<u64>,
-    /// Used since [`free_unused`](Codec::free_unused) last looked.
+    /// Whether a codec was used since the last call of [`free_unused`](Codec::free_unused).
     pub(crate) used: bool,
     last_use: LastUse,
 }
@@ -39,7 +39,7 @@ impl Codec {
             Role::Server => (params.server(), params.client()),
             Role::Client => (params.client(), params.server()),
         };
-        // Less than what was agreed is always allowed (RFC 7692 7.2.1).
+        // A smaller window than the agreed one is always allowed (RFC 7692 7.2.1).
         ours.window_bits = ours.window_bits.min(options.own_bits(role));
         ours.no_context_takeover |= options.own_no_context_takeover(role);
         Codec {
@@ -53,14 +53,14 @@ impl Codec {
         }
     }
 
-    /// Gives back what is not needed between messages: all but the windows.
+    /// Frees what is not needed between messages: all but the windows.
     pub(crate) fn release_memory(&mut self) {
-        self.inflater.release();
-        self.deflater.release();
+        self.inflater.free();
+        self.deflater.free();
         self.compressed = Vec::new();
     }
 
-    /// The same, if nothing was done for the time `after`; otherwise returns when that may be.
+    /// Frees the same if no codec was used for the time `after`; otherwise returns when it may be due.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         let used = core::mem::take(&mut self.used);
         match self.last_use.observe(now, after, used) {
@@ -72,16 +72,16 @@ impl Codec {
         }
     }
 
-    /// Whether there is something that [`release_memory`](Codec::release_memory) frees.
+    /// Whether [`release_memory`](Codec::release_memory) would free anything.
     fn owns_memory(&self) -> bool {
         self.inflater.owns_memory() || self.deflater.owns_memory() || self.compressed.capacity() > 0
     }
 }
 
-/// One direction's share of the agreed parameters.
+/// The agreed parameters of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Direction {
-    /// The window of the sender is at most 2 to this power (RFC 7692 7.1.2).
+    /// The base-2 logarithm of the sender's largest window in bytes (RFC 7692 7.1.2).
     pub(crate) window_bits: u8,
     /// Each message begins with an empty window (RFC 7692 7.1.1).
     pub(crate) no_context_takeover: bool,

@@ -1,5 +1,5 @@
-//! What a connection reports: the events, and the messages in them. Payloads borrow from the caller's own read
-//! buffer where they lie whole in it, and are owned otherwise; nothing borrows from the connection.
+//! The events that a connection reports, and how it ended. Payloads borrow from the caller's read buffer if they lie
+//! whole in it, and are owned otherwise. Nothing borrows from the connection.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -12,36 +12,36 @@ use crate::error::ProtocolError;
 use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, UpgradeResponse};
 use crate::message::{Chunk, Message};
 
-/// Something that happened. [`Event::Closed`] is the last.
+/// An event of a connection. [`Event::Closed`] is the last one.
 #[non_exhaustive]
 #[must_use = "an event is reported once"]
 pub enum Event<'a> {
-    /// Server: a valid request for a WebSocket. Nothing more is read until
-    /// [`accept`](crate::Connection::accept) or [`reject`](crate::Connection::reject) (RFC 6455 4.2.2).
+    /// Server: a valid request for a WebSocket. No further input is used until [`accept`](crate::Connection::accept) or
+    /// [`reject`](crate::Connection::reject) (RFC 6455 4.2.2).
     UpgradeRequest(UpgradeRequest<'a>),
     /// Server: an HTTP request that does not ask for a WebSocket. Answer it with
-    /// [`respond`](crate::Connection::respond), or take [its bytes](PlainRequest::as_bytes) and the rest of the input
-    /// elsewhere.
+    /// [`respond`](crate::Connection::respond), or hand [its bytes](PlainRequest::as_bytes) and the rest of the input
+    /// to another HTTP server.
     PlainRequest(PlainRequest<'a>),
-    /// Client: the server has accepted, the connection is open (RFC 6455 4.1).
+    /// Client: the server has accepted, and the connection is open (RFC 6455 4.1).
     Open(UpgradeResponse<'a>),
     /// A whole message, with [`Delivery::Messages`](crate::Delivery::Messages).
     Message(Message<'a>),
     /// A piece of a message, with [`Delivery::Chunks`](crate::Delivery::Chunks).
     Chunk(Chunk<'a>),
-    /// A ping of at most 125 bytes; its pong is queued already (RFC 6455 5.5.2).
+    /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2).
     Ping(Cow<'a, [u8]>),
-    /// A pong of at most 125 bytes, solicited or not (RFC 6455 5.5.3).
+    /// A pong of at most 125 bytes, an answer or unsolicited (RFC 6455 5.5.3).
     Pong(Cow<'a, [u8]>),
-    /// The end: how the connection closed. Reported exactly once. The transport is done with when
-    /// [`is_finished`](crate::Connection::is_finished) says so.
+    /// How the connection ended. It is reported exactly once. The transport can be dropped once
+    /// [`is_finished`](crate::Connection::is_finished) returns `true`.
     Closed(Box<Closed>),
 }
 
 const _: () = assert!(size_of::<Option<Event<'_>>>() <= 32 || size_of::<usize>() != 8);
 
 impl Event<'_> {
-    /// The same event without a borrow; copies what was borrowed.
+    /// Makes the event owned; copies what was borrowed.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Event::UpgradeRequest(request) => Event::UpgradeRequest(request.into_owned()),
@@ -56,7 +56,7 @@ impl Event<'_> {
     }
 }
 
-/// What the peer or the caller may want to keep to itself, payloads and headers, is told by its size alone.
+/// Payloads and headers may be confidential, so only their sizes are shown.
 impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,20 +76,20 @@ impl fmt::Debug for Event<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code of the first Close frame received; 1005 if it had none, 1006 if there was no Close frame
-    /// (RFC 6455 7.1.5). It is never the code that we have sent: what that was follows from `cause`.
+    /// The code of the first Close frame received; 1005 if it had none, 1006 if there was no Close frame (RFC 6455
+    /// 7.1.5). It is never the code that we have sent, which follows from `cause`.
     pub code: CloseCode,
-    /// The reason in the first Close frame received, at most 123 bytes; not for end users (RFC 6455 7.1.6).
+    /// The reason in the first Close frame received, at most 123 bytes. It is not meant for end users (RFC 6455 7.1.6).
     pub reason: String,
-    /// Whether the peer's Close has arrived, after ours or before it (RFC 6455 7.1.4). Our answer is lost if the write
-    /// side of the transport [has ended](crate::Connection::write_closed).
+    /// Whether the peer's Close has arrived, before ours or after it (RFC 6455 7.1.4). Our Close may still be lost, if
+    /// the write side of the transport [has ended](crate::Connection::write_closed).
     pub clean: bool,
     /// Who ended the connection, and why.
     pub cause: CloseCause,
 }
 
 impl Closed {
-    /// The server's answer, if it refused the opening handshake: a redirect, a request to log in, an error.
+    /// The server's response if it refused the opening handshake: a redirect, a demand for authentication, an error.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.cause {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {
@@ -99,7 +99,7 @@ impl Closed {
         }
     }
 
-    /// An end without a Close frame from the peer.
+    /// The end of a connection without a Close frame from the peer.
     pub(crate) fn abnormal(cause: CloseCause) -> Box<Closed> {
         Box::new(Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, cause })
     }
@@ -111,20 +111,20 @@ impl Closed {
 pub enum CloseCause {
     /// The peer's Close came first. It was answered, unless the write side of the transport had ended.
     Peer,
-    /// Our own Close came first, and the peer has sent its own.
+    /// Our Close came first, and the peer has answered it.
     Local,
     /// The peer broke the protocol, or the server refused the opening handshake: see [`Closed::refusal`].
     Protocol(ProtocolError),
-    /// The server's caller answered the request with a response of its own.
+    /// Server: the application answered the request with another response than 101.
     Rejected,
     /// The transport ended without a Close frame.
     TransportEnded,
-    /// The caller gave up, by [`abort`](crate::Connection::abort) or by closing before the connection was open; or the
-    /// write side of the transport ended before a server had answered its request.
+    /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. Server: also
+    /// if the write side of the transport ended before the request was answered.
     Aborted,
-    /// The peer was too slow.
+    /// A timeout has passed.
     TimedOut(Timeout),
-    /// No masking key could be had for an automatic reply.
+    /// The source of entropy failed to give a masking key for an automatic reply.
     Entropy(EntropyError),
 }
 

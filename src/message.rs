@@ -1,5 +1,5 @@
-//! Messages, and the pieces of those that are received in chunks (RFC 6455 5.6). A payload borrows from the caller's own
-//! read buffer where it lies whole in it, and is owned otherwise; nothing borrows from the connection.
+//! Messages (RFC 6455 5.6), and the chunks in which they can be received. A payload borrows from the caller's read
+//! buffer if it lies whole in it, and is owned otherwise. Nothing borrows from the connection.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -22,11 +22,11 @@ pub enum MessageKind {
     Binary,
 }
 
-/// A whole message (RFC 6455 5.6), received or to be sent.
+/// A whole message, received or to be sent (RFC 6455 5.6).
 ///
-/// It is made from `&str`, `String`, `&[u8]`, `Vec<u8>`, their `Cow`s, and from a reference to another message: a
-/// received one can be sent on while it borrows the read buffer. An owned payload is moved into the queue if it
-/// is large.
+/// It converts from `&str`, `String`, `&[u8]`, `Vec<u8>`, their `Cow`s, and from a reference to another message, so
+/// that a received message can be sent while it borrows the read buffer. A large owned payload is moved into the queue,
+/// not copied.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,
@@ -89,7 +89,7 @@ impl<'a> Message<'a> {
         self.len() == 0
     }
 
-    /// The same message without a borrow; copies a payload that was borrowed.
+    /// Makes the message owned; copies a borrowed payload.
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
@@ -170,8 +170,8 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
     }
 }
 
-/// A piece of a message, as it arrived. The pieces of a message follow each other with only pings and pongs
-/// between; their concatenation is the message. A piece of text ends on a character's border.
+/// A piece of a message, as it arrived. Between the pieces of a message only pings and pongs are reported; their
+/// concatenation is the message. A piece of text ends between two characters.
 #[derive(Clone)]
 pub struct Chunk<'a>(Piece<'a>);
 
@@ -184,7 +184,7 @@ enum Piece<'a> {
     OwnedBinary(Marks, Box<[u8]>),
 }
 
-/// Where in its message a chunk stands.
+/// Whether a chunk is the first or the last one of its message.
 #[derive(Clone, Copy)]
 pub(crate) struct Marks {
     pub(crate) first: bool,
@@ -204,7 +204,7 @@ impl<'a> Chunk<'a> {
         Chunk(Piece::Character(marks, character))
     }
 
-    /// Text or binary: the same for all pieces of a message.
+    /// Text or binary; the same for all pieces of a message.
     pub fn kind(&self) -> MessageKind {
         match self.0 {
             Piece::Text(..) | Piece::Character(..) | Piece::OwnedText(..) => MessageKind::Text,
@@ -243,7 +243,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The same piece without a borrow; copies what was borrowed.
+    /// Makes the piece owned; copies what was borrowed.
     pub fn into_owned(self) -> Chunk<'static> {
         Chunk(match self.0 {
             Piece::Text(marks, text) => Piece::OwnedText(marks, text.into()),

@@ -1,41 +1,41 @@
-//! What an application chooses about compression, and what two ends have agreed on (RFC 7692 7.1): values. How they are
-//! agreed on is left to the opening handshake.
+//! The options of compression that an application chooses, and the parameters that two ends agree on (RFC 7692 7.1).
+//! The opening handshake negotiates them.
 
 use alloc::vec::Vec;
 
 use super::Direction;
 use crate::state::Role;
 
-/// How a connection compresses, and what it offers, accepts and insists on (RFC 7692).
+/// How a connection compresses, and what it offers, accepts and requires (RFC 7692).
 ///
 /// Compression costs memory while a connection is busy: 372 KiB to send with the largest window, 246 KiB with the
-/// smallest, and 47 KiB to receive, beside the windows. Idle, it is down to the windows (32 KiB for each direction at
-/// most), or to nothing without context takeover. Codecs belong to one connection and are never shared.
+/// smallest, and 47 KiB to receive, in addition to the windows. An idle connection keeps only the windows (at most 32
+/// KiB for each direction), or nothing without context takeover. Codecs belong to one connection and are never shared.
 ///
-/// Do not compress secrets together with what an attacker can choose: the sizes tell (RFC 7692 8). Such a message can
-/// be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
+/// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
+/// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// Effort of compression, 1 to 9; what lies outside is brought into it. Default: 6.
+    /// Effort of compression, clamped to 1 to 9. Default: 6.
     pub level: u8,
-    /// Shorter messages are sent as they are. Default: 64 bytes.
+    /// The least message length in bytes that is compressed. Default: 64.
     pub min_bytes: usize,
-    /// The server's window is at most 2 to this power, 9 to 15. A client asks for it, a server keeps to it.
+    /// The server's largest window in bits, 9 to 15: 2 to this power in bytes. A client asks for it, a server keeps it.
     /// Default: 15.
     pub server_max_window_bits: u8,
-    /// The client's window is at most 2 to this power, 9 to 15. A client keeps to it, a server asks for it if the
-    /// client lets it. Default: 15.
+    /// The client's largest window in bits, 9 to 15: 2 to this power in bytes. A client keeps it, a server asks for it
+    /// if the client allows that. Default: 15.
     pub client_max_window_bits: u8,
-    /// The server begins each message with an empty window. A client asks for it, a server does it. Default: `false`.
+    /// The server begins each message with an empty window. A client asks for this, a server does it. Default: `false`.
     pub server_no_context_takeover: bool,
-    /// The client begins each message with an empty window. A client hints at it, a server asks for it.
-    /// Default: `false`.
+    /// The client begins each message with an empty window. A client hints at this, a server asks for it. Default:
+    /// `false`.
     pub client_no_context_takeover: bool,
-    /// More offers of a client, after the first, the best first (RFC 7692 5). The server takes the first offer that it
-    /// can keep: one that cannot limit its window takes the plain offer, `DeflateParams::default()` (RFC 7692 7.1.2.1).
-    /// The client's own window keeps to the fields above in any case. Windows outside of 9 to 15 bits are brought into
-    /// that range. A server ignores this. Default: none.
+    /// Further offers of a client behind the first, in order of preference (RFC 7692 5). The server takes the first
+    /// offer that it can keep. A server that cannot limit its window can take the plain offer,
+    /// `DeflateParams::default()` (RFC 7692 7.1.2.1). The client's own window keeps the fields above in any case.
+    /// Windows are clamped to 9 to 15 bits. A server ignores this field. Default: none.
     ///
     /// ```
     /// use websocket_proto::{Deflate, DeflateParams};
@@ -50,17 +50,18 @@ pub struct Deflate {
     /// );
     /// ```
     pub fallbacks: Vec<DeflateParams>,
-    /// How many final DEFLATE blocks (RFC 7692 7.2.3.4) with more of their message behind them a connection may receive.
-    /// Each 256 compressed bytes allow one more. The first of each message is free, and so is any while the window is
-    /// empty. Behind each the window is copied: up to 32 KiB, for as few as two bytes. Default: 64. When it is
-    /// exceeded: close code 1008, [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
+    /// The number of final DEFLATE blocks (RFC 7692 7.2.3.4) that a connection may receive in the middle of messages.
+    /// Each 256 compressed bytes allow one more. The first of each message does not count, nor does any while the
+    /// window is empty. Behind a final block the window is copied: up to 32 KiB, for a block of two bytes. Default: 64.
+    /// If it is exceeded, the connection fails with close code 1008 and
+    /// [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
     pub max_final_blocks: u32,
-    /// A client that does not get the extension ends the connection with close code 1010 (RFC 6455 7.4.1).
-    /// Default: `false`.
+    /// Whether a client closes with code 1010 if the server does not accept the extension (RFC 6455 7.4.1). Default:
+    /// `false`.
     pub required: bool,
 }
 
-/// Smaller messages are not compressed, if nothing else is said.
+/// The default of [`Deflate::min_bytes`].
 pub(crate) const DEFAULT_MIN_BYTES: usize = 64;
 
 impl Default for Deflate {
@@ -79,7 +80,7 @@ impl Default for Deflate {
     }
 }
 
-/// What the two ends have agreed on, or what a client offers (RFC 7692 7.1).
+/// The parameters that two ends have agreed on, or that a client offers (RFC 7692 7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
 pub struct DeflateParams {
@@ -87,13 +88,13 @@ pub struct DeflateParams {
     pub server_no_context_takeover: bool,
     /// The client begins each message with an empty window.
     pub client_no_context_takeover: bool,
-    /// The server's window is at most 2 to this power, 8 to 15.
+    /// The server's largest window in bits, 8 to 15: 2 to this power in bytes.
     pub server_max_window_bits: u8,
-    /// The client's window is at most 2 to this power, 8 to 15.
+    /// The client's largest window in bits, 8 to 15: 2 to this power in bytes.
     pub client_max_window_bits: u8,
 }
 
-/// What is agreed on where nothing is asked for: the largest windows, kept from message to message.
+/// The parameters if neither end asks for any: the largest windows, kept from message to message.
 impl Default for DeflateParams {
     fn default() -> Self {
         DeflateParams {
@@ -121,13 +122,13 @@ impl DeflateParams {
     }
 }
 
-/// Window bits of ours, brought into the range that can be had: raw DEFLATE cannot be written with 8.
+/// Clamps our window bits to what zlib can write: it has no raw DEFLATE with 8 bits.
 pub(crate) fn clamp_bits(bits: u8) -> u8 {
     bits.clamp(9, 15)
 }
 
 impl Deflate {
-    /// The level, brought into its range.
+    /// The level, clamped to 1 to 9.
     pub(crate) fn allowed_level(&self) -> u8 {
         self.level.clamp(1, 9)
     }

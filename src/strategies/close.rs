@@ -1,4 +1,4 @@
-//! Close codes by what may be done with them, and reasons (RFC 6455 5.5.1, 7.4).
+//! Close codes that may be sent, may be received, or are forbidden; and close reasons (RFC 6455 5.5.1, 7.4).
 
 use alloc::string::String;
 use core::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use super::message;
 use crate::close_code::CloseCode;
 use crate::state::Role;
 
-/// A code that the application of this role may send: 1010 is a client's alone (RFC 6455 7.4.1).
+/// A code that an application of this role may send. Only a client sends 1010 (RFC 6455 7.4.1).
 pub fn sendable_code(role: Role) -> BoxedStrategy<CloseCode> {
     received_code()
         .prop_filter_map("1010 is not for servers", move |code| {
@@ -24,13 +24,13 @@ pub fn received_code() -> BoxedStrategy<CloseCode> {
     any_of(ON_THE_WIRE)
 }
 
-/// A code that must not be on the wire: those that are only reported, those that nobody has registered, and those out
-/// of range (RFC 6455 7.4).
+/// A code that must not be on the wire: one that is only reported, is not registered, or is out of range (RFC 6455
+/// 7.4).
 pub fn forbidden_code() -> BoxedStrategy<CloseCode> {
     any_of(NOT_ON_THE_WIRE)
 }
 
-/// RFC 6455 7.4 and the registry, by hand: the library's own table is what these codes are to test.
+/// The ranges of RFC 6455 7.4 and the registry, written by hand: they test the library's own table.
 const ON_THE_WIRE: &[RangeInclusive<u16>] = &[1000..=1003, 1007..=1014, 3000..=4999];
 const NOT_ON_THE_WIRE: &[RangeInclusive<u16>] =
     &[1004..=1006, 1015..=2999, 0..=999, 5000..=u16::MAX];
@@ -46,7 +46,7 @@ fn any_of(ranges: &'static [RangeInclusive<u16>]) -> BoxedStrategy<CloseCode> {
         .boxed()
 }
 
-/// A reason of at most 123 bytes, often empty, often as long as it can be (RFC 6455 5.5).
+/// A reason of at most 123 bytes, often empty, sometimes of exactly 123 bytes (RFC 6455 5.5).
 pub fn close_reason() -> BoxedStrategy<String> {
     prop_oneof![
         2 => Just(String::new()),

@@ -1,11 +1,11 @@
-//! Which streams are generated: for which receiver, how long, within which limits, and which rules can be broken within
-//! them. The streams themselves are built in `stream.rs` and `bad_stream.rs`.
+//! Settings of the generated streams: the receiver's role, their length, the limits, and which rules can be broken
+//! within these. `stream.rs` and `bad_stream.rs` build the streams.
 
 use super::violation::Violation;
 use crate::config::Config;
 use crate::state::Role;
 
-/// Which streams are generated: for whom, how long, within which limits.
+/// Settings of the generated streams: the receiver's role, their length, the limits.
 #[derive(Debug, Clone)]
 pub struct Streams {
     pub(super) role: Role,
@@ -18,8 +18,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Streams for a receiver of this role: those that come from its peer. They keep the limits of the default
-    /// configuration, have up to 6 messages and control frames, and messages of at most 70,000 bytes.
+    /// Streams for a receiver of this role, as its peer sends them. They keep the limits of the default configuration,
+    /// and have up to 6 messages and control frames; a message has at most 70,000 bytes.
     pub fn to(role: Role) -> Streams {
         let streams = Streams {
             role,
@@ -33,7 +33,7 @@ impl Streams {
         streams.config(&Config::default())
     }
 
-    /// The most bytes that a message has.
+    /// The most bytes of a message.
     #[must_use]
     pub fn max_payload_bytes(mut self, max: usize) -> Streams {
         self.max_payload_bytes = max;
@@ -47,7 +47,7 @@ impl Streams {
         self
     }
 
-    /// The receiver's limits for frames, messages and fragments: valid streams keep them, violations exceed them.
+    /// The receiver's limits for frames, messages and fragments. Valid streams keep them, violations exceed them.
     #[must_use]
     pub fn config(mut self, config: &Config) -> Streams {
         self.max_frame_bytes = config.max_frame_bytes;
@@ -56,8 +56,8 @@ impl Streams {
         self
     }
 
-    /// Whether the receiver has negotiated permessage-deflate: some messages are compressed then (RFC 7692), and can be
-    /// wrong in ways of their own. They are stored, in DEFLATE's own word: no codec is involved.
+    /// Whether the receiver has negotiated permessage-deflate: some messages are then compressed, and have violations
+    /// of their own (RFC 7692). They use stored blocks of DEFLATE, so no codec is needed.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn compressed(mut self, compressed: bool) -> Streams {
@@ -67,14 +67,14 @@ impl Streams {
 }
 
 impl Violation {
-    /// Whether it can be in such streams: a limit must be near enough to be exceeded with few bytes (that of fragments,
-    /// with up to 1024 frames), and compressed messages must have been negotiated to be wrong.
+    /// Whether the violation is possible in such streams. A limit must be low enough to be exceeded with few bytes, or
+    /// with at most 1024 frames; violations in compressed messages need compression.
     pub fn applies_to(self, streams: &Streams) -> bool {
         use Violation as V;
         let (frame, message) = (streams.max_frame_bytes, streams.max_message_bytes);
         match self {
             V::FrameTooBig => frame < 1 << 62 && frame <= message,
-            // What lies before the frame that exceeds the limit has to be there.
+            // The frames before the one that exceeds the limit must be written.
             V::MessageTooBig => {
                 message < 1 << 62
                     && streams.max_fragments >= 2
@@ -104,7 +104,7 @@ impl Violation {
             | V::CloseTooShort
             | V::CloseCode
             | V::CloseReason => true,
-            // The form alone says that the length is 65,536 at least.
+            // The form of the length already means at least 65,536 bytes, which the limits must allow.
             V::NonMinimalLength | V::LengthTopBit => frame >= 1 << 17 && message >= 1 << 17,
         }
     }
