@@ -429,7 +429,7 @@ mod tests {
         for (error, section) in rows {
             assert_eq!(error.rfc_section(), section, "{error:?}");
         }
-        // A refusal can only be had from a handshake.
+        // Only a handshake makes a refusal.
         let config = crate::Config { entropy: crate::Entropy::Seed(1), ..crate::Config::default() };
         let request = crate::ClientRequest::new("ws://example.com/").expect("a good URI");
         let mut conn = crate::Connection::client(&request, config).expect("a seed cannot fail");

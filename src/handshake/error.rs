@@ -99,7 +99,7 @@ pub enum HandshakeError {
     SeveralSubprotocols,
     /// The server chose a subprotocol that was not offered (RFC 6455 4.1).
     SubprotocolNotOffered,
-    /// The server chose none of the subprotocols that were offered, and
+    /// The server chose no subprotocol although some were offered, and
     /// [`Config::require_subprotocol`](crate::Config::require_subprotocol) is set.
     SubprotocolMissing,
     /// The server chose an extension that was not offered (RFC 6455 4.1).

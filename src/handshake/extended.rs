@@ -31,7 +31,7 @@ impl ClientRequest {
     /// Send them only after the peer has sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` (RFC 8441 3, RFC 9220 3).
     ///
     /// # Errors
-    /// What is wrong with the request's origin, subprotocols or headers.
+    /// The error of the request's origin, subprotocols or headers.
     pub fn extended_connect(&self, config: &Config) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
         self.check()?;
         self.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
@@ -217,7 +217,7 @@ impl<'h> ExtendedConnect<'h> {
     /// (RFC 8441 5).
     ///
     /// # Errors
-    /// [`UsageError::SubprotocolNotOffered`], or what is wrong with the headers of `accept`.
+    /// [`UsageError::SubprotocolNotOffered`], or the error of a header of `accept`.
     pub fn accept(
         &self,
         accept: &Accept<'_>,

@@ -37,7 +37,7 @@ pub(super) struct HeadReader {
     buffer: HeadBuffer,
 }
 
-/// A head that was found good, and what was found out about it.
+/// A valid head, and the result of its judgement.
 pub(super) type Judged<'a, V> = (Cow<'a, [u8]>, V);
 
 impl HeadReader {

@@ -21,8 +21,8 @@ use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
-/// Frames for an open connection, the first [`decided_at`](BadStream::decided_at) bytes of which break one rule, and
-/// the events that it must report. The bytes behind them must be ignored.
+/// Frames for an open connection, and the events that it must report. The first [`decided_at`](BadStream::decided_at)
+/// bytes break one rule. The receiver must ignore the bytes behind them.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadStream {
@@ -74,7 +74,7 @@ impl Streams {
     }
 }
 
-/// The random values of which any violation is made. Each shrinks independently.
+/// The random values from which a violation is made. Each shrinks independently.
 #[derive(Debug, Clone)]
 struct Draw {
     seed: u32,
