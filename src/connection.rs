@@ -47,6 +47,16 @@ pub struct Connection {
 const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8);
 
 impl Connection {
+    fn new(role: Role, phase: Phase, config: Shared<Config>) -> Connection {
+        Connection {
+            recv: Receiver::default(),
+            send: Sender::new(role),
+            life: Life::new(phase),
+            config,
+            codec: None,
+        }
+    }
+
     /// Which side this is.
     pub fn role(&self) -> Role {
         self.send.role()

@@ -1,22 +1,22 @@
-//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those
-//! of another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits
-//! hold, is decided by the connection.
+//! permessage-deflate (RFC 7692): its options, and the codecs of a connection, which share nothing with those of
+//! another. The crate `zlib-rs` does DEFLATE itself. The handshake negotiates the parameters; the connection decides
+//! when a message is compressed, and which limits hold.
 
 mod compressor;
 mod deflater;
 mod history;
 mod inflater;
-mod negotiation;
+mod options;
 
-pub use negotiation::{Deflate, DeflateParams};
+pub(crate) use options::clamp_bits;
+pub use options::{Deflate, DeflateParams};
 
 pub(crate) use compressor::Compressor;
 pub(crate) use deflater::compress_alone;
-pub(crate) use inflater::{Inflater, Step};
+pub(crate) use inflater::{DeflateFault, Inflater, Step};
 
 use core::time::Duration;
 
-use crate::error::ProtocolError;
 use crate::last_use::LastUse;
 use crate::state::Role;
 use crate::timestamp::Timestamp;
@@ -36,7 +36,7 @@ impl Codec {
             Role::Server => (params.server(), params.client()),
             Role::Client => (params.client(), params.server()),
         };
-        // Less than what was agreed is always allowed (RFC 7692 7.2.1).
+        // A smaller window than the agreed one is always allowed (RFC 7692 7.2.1).
         ours.window_bits = ours.window_bits.min(options.own_bits(role));
         ours.no_context_takeover |= options.own_no_context_takeover(role);
         Codec {
@@ -86,31 +86,11 @@ impl Codec {
     }
 }
 
-/// One direction's share of the agreed parameters.
+/// The agreed parameters of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Direction {
-    /// The window of the sender is at most 2 to this power (RFC 7692 7.1.2).
+    /// The base-2 logarithm of the sender's largest window in bytes (RFC 7692 7.1.2).
     pub(crate) window_bits: u8,
     /// Each message begins with an empty window (RFC 7692 7.1.1).
     pub(crate) no_context_takeover: bool,
-}
-
-/// What is wrong with compressed bytes that were received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeflateFault {
-    /// They are not a DEFLATE stream, or it does not end with its message.
-    Invalid,
-    /// Too many of their blocks are marked as final.
-    TooManyFinalBlocks { limit: u64 },
-}
-
-impl From<DeflateFault> for ProtocolError {
-    fn from(fault: DeflateFault) -> Self {
-        match fault {
-            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
-            DeflateFault::TooManyFinalBlocks { limit } => {
-                ProtocolError::TooManyFinalBlocks { limit }
-            }
-        }
-    }
 }

@@ -100,6 +100,7 @@ extern crate alloc;
 extern crate std;
 
 mod close;
+mod close_code;
 mod config;
 mod connection;
 #[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
@@ -112,6 +113,7 @@ pub mod handshake;
 mod input;
 mod last_use;
 mod mask;
+mod message;
 mod receive;
 mod send;
 mod state;
@@ -130,20 +132,22 @@ pub use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
-pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES, cut_close_reason};
+pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
+pub use close_code::CloseCode;
 pub use config::{Config, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
-pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
+pub use event::{CloseCause, Closed, Event, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
     Accept, ClientRequest, HandshakeError, HttpVersion, OriginError, OriginPolicy, PlainRequest,
     Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
+pub use message::{Chunk, Message, MessageKind};
 pub use receive::ReadBuffer;
 pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};

@@ -17,16 +17,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::at_most_a_buffer;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 use crate::deflate::Codec;
 use crate::error::ProtocolError;
-use crate::event::{Chunk, Message};
 use crate::frame::{
     self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
 };
 use crate::input::take_front;
 use crate::mask;
+use crate::message::{Chunk, Message};
 use crate::state::Role;
 use crate::timestamp::Timestamp;
 use crate::utf8::InvalidUtf8;

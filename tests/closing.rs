@@ -157,6 +157,11 @@ fn named_codes_have_their_numbers() {
         assert!(code == number && code != number + 1);
         assert_eq!(code.is_sendable_by(Role::Client), may_travel(number), "{code}");
     }
+    assert_eq!(
+        rows.map(|(code, _)| code)[..],
+        *CloseCode::NAMED,
+        "a row for each code with a name"
+    );
 }
 
 #[test]

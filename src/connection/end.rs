@@ -2,11 +2,13 @@
 //! transport. What a Close frame may say is the business of [`crate::close`]; when time ends it, of `time`.
 
 use super::{Connection, Phase, compressor};
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::{Chunk, CloseCause, Closed, Event};
+use crate::event::{CloseCause, Closed, Event};
+use crate::message::Chunk;
 use crate::state::State;
 
 impl Connection {

@@ -4,10 +4,11 @@
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
 
-use super::life::Life;
 use super::{Connection, Phase};
 #[cfg(feature = "deflate")]
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+#[cfg(feature = "deflate")]
+use crate::close_code::CloseCode;
 use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Codec, Deflate, DeflateParams};
@@ -17,7 +18,6 @@ use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
-use crate::receive::Receiver;
 use crate::send::Sender;
 use crate::state::Role;
 use crate::{Shared, at_most_a_buffer};
@@ -71,16 +71,6 @@ impl Extensions {
 }
 
 impl Connection {
-    fn new(role: Role, phase: Phase, config: Shared<Config>) -> Connection {
-        Connection {
-            recv: Receiver::default(),
-            send: Sender::new(role),
-            life: Life::new(phase),
-            config,
-            codec: None,
-        }
-    }
-
     /// An open connection, whose opening handshake was done elsewhere: by another HTTP/1.1 stack, or by an extended
     /// CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). Masking is the same there.
     ///
@@ -352,7 +342,7 @@ impl Connection {
     /// RFC 6455 4.2.1, 10.7: a request that cannot be served is answered with an HTTP status.
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
-        if let Some(response) = error.refusal() {
+        if let Some(response) = error.response() {
             let queued = self.queue_response(&response, false);
             debug_assert!(queued.is_ok(), "the refusals of the handshake are well-formed");
         }

@@ -5,11 +5,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Connection, Phase};
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::event::{CloseCause, Closed, Event, Message};
+use crate::event::{CloseCause, Closed, Event};
 use crate::frame::Header;
 use crate::input::take_front;
+use crate::message::Message;
 use crate::receive::{Front, Outlook, ReadBuffer, Reading, Received, Terms};
 use crate::state::Role;
 use crate::utf8::InvalidUtf8;

@@ -4,8 +4,8 @@ use super::{Connection, Phase, compressor};
 use crate::error::UsageError;
 #[cfg(doc)]
 use crate::event::Event;
-use crate::event::{Message, MessageKind};
 use crate::frame::{MAX_CONTROL_BYTES, Opcode};
+use crate::message::{Message, MessageKind};
 use crate::send::PreparedMessage;
 #[cfg(feature = "deflate")]
 use crate::send::most_compressed;

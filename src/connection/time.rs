@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use super::{Connection, Phase};
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::event::{CloseCause, Timeout};

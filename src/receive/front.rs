@@ -7,10 +7,10 @@ use alloc::boxed::Box;
 
 use super::{DataFrame, Fault, Place, Received, Receiver, Result, Terms};
 use crate::config::Delivery;
-use crate::event::Message;
 use crate::frame::Header;
 use crate::input::take_front;
 use crate::mask;
+use crate::message::Message;
 use crate::utf8::{self, InvalidUtf8};
 
 /// The front of an unfragmented message, at the beginning of the bytes of a [`ReadBuffer`](super::ReadBuffer).

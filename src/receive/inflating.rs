@@ -8,9 +8,9 @@ use super::{DataFrame, Fault, Received, Receiver, Reception, Result, Terms};
 use crate::config::Delivery;
 use crate::deflate::{Codec, Inflater, Step};
 use crate::error::ProtocolError;
-use crate::event::{Chunk, Message, MessageKind};
 use crate::input::take_front;
 use crate::mask;
+use crate::message::{Chunk, Message, MessageKind};
 use crate::utf8::InvalidUtf8;
 
 /// Compressed bytes that are unmasked at a time in chunk delivery.

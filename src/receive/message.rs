@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::DataFrame;
-use crate::event::{Chunk, Marks, Message, MessageKind};
 use crate::frame::{FirstByte, Sequence};
 use crate::last_use::LastUse;
 use crate::mask;
+use crate::message::{Chunk, Marks, Message, MessageKind};
 use crate::timestamp::Timestamp;
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 

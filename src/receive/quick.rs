@@ -5,10 +5,10 @@ use alloc::borrow::Cow;
 
 use super::{Place, Receiver};
 use crate::config::Config;
-use crate::event::Message;
 use crate::frame::{FirstByte, MAX_CONTROL_BYTES};
 use crate::input::take_front;
 use crate::mask;
+use crate::message::Message;
 use crate::utf8::{self, InvalidUtf8};
 
 /// The payload length and the mask bit of a header whose length is in the two bytes that follow.

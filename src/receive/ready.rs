@@ -3,8 +3,8 @@
 
 use super::{Front, Place, Receiver, Terms};
 use crate::config::Delivery;
-use crate::event::MessageKind;
 use crate::frame::{self, Header, MAX_HEADER_BYTES};
+use crate::message::MessageKind;
 
 /// Bytes of a piece of text in which at least one character ends, or is wrong.
 const MAX_CHAR_BYTES: usize = 4;

@@ -6,8 +6,8 @@ use super::prepared::{PreparedMessage, first_byte};
 use super::{Compressor, Sender};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::Message;
 use crate::frame::FirstByte;
+use crate::message::Message;
 
 impl Sender {
     pub(crate) fn send_compressed(

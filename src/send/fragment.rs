@@ -3,8 +3,8 @@
 use super::{Compressor, Sender};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::MessageKind;
 use crate::frame::{FirstByte, Opcode};
+use crate::message::MessageKind;
 use crate::utf8::Utf8Carry;
 
 /// A message of which some fragments are sent, but not the last.

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Shared;
-use crate::event::{Message, MessageKind};
 use crate::frame::{self, FirstByte};
+use crate::message::{Message, MessageKind};
 
 /// A message encoded once, to be sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
 /// connections. Servers share its bytes; a client must copy and mask them, as each frame has its own key

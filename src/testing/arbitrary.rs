@@ -11,13 +11,13 @@ use arbitrary::{Arbitrary, MaxRecursionReached, Result, Unstructured, size_hint}
 use super::frame::{Length, Mask, RawFrame};
 use super::script::Script;
 use super::step::Step;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 #[cfg(feature = "deflate")]
 use crate::deflate::{Deflate, DeflateParams};
 use crate::entropy::Entropy;
-use crate::event::{Message, MessageKind};
 use crate::frame::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
+use crate::message::{Message, MessageKind};
 use crate::state::Role;
 
 /// A script has no more steps than that.
@@ -68,11 +68,14 @@ impl<'a> Arbitrary<'a> for Opcode {
 /// Any number; those that mean something are likely.
 impl<'a> Arbitrary<'a> for CloseCode {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(CloseCode::new(match u.arbitrary::<u8>()? {
-            n @ 0..=15 => 1000 + u16::from(n),
-            n @ 16..=21 => [0, 999, 2999, 3000, 4999, 5000][usize::from(n) - 16],
-            _ => u.arbitrary()?,
-        }))
+        // Those that have no name, at the borders of what may be sent.
+        const NEAR: [u16; 7] = [0, 999, 1004, 2999, 3000, 4999, 5000];
+        let pick = usize::from(u.arbitrary::<u8>()?);
+        let near = NEAR.iter().map(|&code| CloseCode::new(code));
+        match CloseCode::NAMED.iter().copied().chain(near).nth(pick) {
+            Some(code) => Ok(code),
+            None => Ok(CloseCode::new(u.arbitrary()?)),
+        }
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {

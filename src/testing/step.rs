@@ -7,10 +7,10 @@ use core::fmt;
 use core::time::Duration;
 
 use super::frame::RawFrame;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::connection::Connection;
-use crate::event::{Message, MessageKind};
+use crate::message::{Message, MessageKind};
 
 /// One call, or one thing that happens to a connection.
 #[derive(Clone, PartialEq, Eq)]
