@@ -124,7 +124,7 @@ impl Assembler {
     /// Uses the memory of `bytes` for a message to come, if that is more than there is.
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
-            self.buf.adopt(bytes);
+            self.buf.replace_memory(bytes);
             self.recycled = true;
         }
     }
@@ -148,7 +148,7 @@ impl Assembler {
     /// Gives memory back, between messages.
     pub(crate) fn release(&mut self) {
         if !self.is_open() {
-            self.buf.adopt(Vec::new());
+            self.buf.replace_memory(Vec::new());
             self.recycled = false;
         }
     }

@@ -186,7 +186,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(role, Phase::Open, config.into());
         if role == Role::Client {
-            connection.config.entropy.begin();
+            connection.config.entropy.drop_inherited_batch();
             connection.draw_close_key()?;
         }
         connection.refresh();

@@ -244,7 +244,9 @@ impl Connection {
             message.reserve(len.max(room).min(most - len));
         }
         let mut step = None;
-        self.message.buf.fill(room, |out| step.insert(codec.inflater.step(input, out)).produced);
+        self.message
+            .buf
+            .append_with(room, |out| step.insert(codec.inflater.step(input, out)).produced);
         let step = step.expect("the step was made");
         self.message.bytes += step.produced as u64;
         step

@@ -87,7 +87,7 @@ impl Connection {
     ) -> Result<Connection, UsageError> {
         let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
         connection.check_head(request.own_len())?;
-        connection.config.entropy.begin();
+        connection.config.entropy.drop_inherited_batch();
         // RFC 6455 4.1: the nonce is random for each connection.
         let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
         connection.draw_close_key()?;
