@@ -144,7 +144,7 @@ mod os {
         };
     }
 
-    /// Drops the rest of the batch if another process has read it, of which this process is a fork.
+    /// Drops the rest of the batch if it was read before a fork, by a parent process.
     #[cfg(unix)]
     pub(super) fn drop_inherited_batch() {
         let process = (std::process::id(), std::os::unix::process::parent_id());
