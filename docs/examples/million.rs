@@ -22,15 +22,14 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 enum Way {
     /// Each frame arrives in one read. After the echo, [`Connection::release_memory`] frees the buffer of the queue.
     /// `tick` would do so after `Config::release_after`.
-    Released,
+    Freed,
     /// Each frame arrives in two reads, with reads of all other connections between them.
     Cut,
     /// Each frame arrives in one read. The connection keeps the buffer of its queue, which makes the next echo faster.
     Kept,
 }
 
-const WAYS: [(Way, &str); 3] =
-    [(Way::Released, "released"), (Way::Cut, "cut"), (Way::Kept, "kept")];
+const WAYS: [(Way, &str); 3] = [(Way::Freed, "freed"), (Way::Cut, "cut"), (Way::Kept, "kept")];
 
 /// The results for a number of connections. Bytes are resident bytes per connection, the connection itself included.
 struct Row {
@@ -83,7 +82,7 @@ fn run(most: usize, json: Option<&str>) -> Result<(), Box<dyn Error>> {
     println!(
         "if the buffer is freed after each echo, if each frame arrives in two reads, if the buffer is kept:\n"
     );
-    println!("{:>12} {:>8} {:>20} {:>20} {:>20}", "connections", "open", "released", "cut", "kept");
+    println!("{:>12} {:>8} {:>20} {:>20} {:>20}", "connections", "open", "freed", "cut", "kept");
     let mut lines = String::new();
     for row in &rows {
         print!("{:>12} {:>8.0}", row.connections, row.open);

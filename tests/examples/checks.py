@@ -289,7 +289,7 @@ def send_40_mib(peer):
 README_ADDRESS = "127.0.0.1:9001"
 
 
-@check("echo: both ends send 40 MiB at once, and its write timeout ends it")
+@check("echo: both ends send 40 MiB at once, and the write timeout ends the connection")
 def both_ends_send_to_the_readmes_program():
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -324,7 +324,7 @@ def both_ends_send_to_the_readmes_program():
         process.stdout.close()
 
 
-@check("a peer that does not answer the Close is waited for, but not for ever", "echo_poll", "chat_tokio")
+@check("a peer that does not answer the Close is dropped after a timeout", "echo_poll", "chat_tokio")
 def signal_with_a_mute_peer(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -339,7 +339,7 @@ def signal_with_a_mute_peer(name):
             raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("both ends send 40 MiB at once, and all comes back", "echo_threads")
+@check("both ends send 40 MiB at once, and all of it is echoed", "echo_threads")
 def both_ends_send(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -350,7 +350,7 @@ def both_ends_send(name):
         expect(server.said(), "")
 
 
-@check("a peer that reads late gets all that it has sent", *ECHO_SERVERS)
+@check("a peer that reads late gets all its echoes", *ECHO_SERVERS)
 def late_reader(name):
     with Server(name) as server, ThreadPoolExecutor(1) as thread:
         peer = Peer.open(server.address)
@@ -364,7 +364,7 @@ def late_reader(name):
         expect(server.said(), "")
 
 
-@check("clients that wait for a descriptor are served as soon as there are some", *SERVERS)
+@check("clients that wait for a descriptor are served when descriptors are free", *SERVERS)
 def few_descriptors(name):
     with Server(name, prefix=("sh", "-c", 'ulimit -n "$0" && exec "$@"', "24")) as server:
         waiting = [Peer.request(server.address) for _ in range(60)]
@@ -401,7 +401,7 @@ def idle_memory(name):
             raise AssertionError(f"of {busy} bytes {freed} are freed")
 
 
-@check("SIGINT and SIGTERM close all connections with 1001, and end it with status 0", "echo_poll", "chat_tokio")
+@check("SIGINT and SIGTERM close all connections with 1001, and the exit status is 0", "echo_poll", "chat_tokio")
 def signals(name):
     for number in (signal.SIGINT, signal.SIGTERM):
         with Server(name) as server:
@@ -418,7 +418,7 @@ def signals(name):
             half.close()
 
 
-@check("a peer that says 1009 and resets is heard, whatever could not be written", *SERVERS)
+@check("a Close with 1009 before a reset is received, even if a write fails", *SERVERS)
 def last_word(name):
     # The echoes are more than the socket buffers hold.
     count, size = (110, 60_000) if name == "chat_tokio" else (1, 12 * MIB)
@@ -444,7 +444,7 @@ def last_word(name):
         within(PATIENCE, lambda: "not closed cleanly: TransportEnded" in server.said(), "it says so")
 
 
-@check("an end that comes together with bytes is seen", *SERVERS)
+@check("the end of the stream is seen when it arrives together with bytes", *SERVERS)
 def end_with_bytes(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -457,7 +457,7 @@ def end_with_bytes(name):
             pass
 
 
-@check("what is more than one turn reads is read in the next, though nothing new comes", "echo_poll")
+@check("bytes that one turn does not read are read in the next turn, without a new event", "echo_poll")
 def many_turns(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -471,14 +471,14 @@ def many_turns(name):
         expect(len(peer.receive()[1]), MIB // 2)
 
 
-@check("a message comes back", *SERVERS)
+@check("a message is echoed", *SERVERS)
 def comes_back(name):
     with Server(name) as server:
         status, out, error, _ = run("client", f"ws://{server.address}/", "--once", "Hellö")
         expect((status, out, error), (0, "Hellö\n", "open\nclosed: 1000 \n"))
 
 
-@check("what is no upgrade has its status", *SERVERS)
+@check("a plain request gets the right status", *SERVERS)
 def plain_requests(name):
     with Server(name) as server:
         expect(http(server.address, "GET /nothing HTTP/1.1")[0], 404)
@@ -486,7 +486,7 @@ def plain_requests(name):
         expect(http(server.address, old)[0], 426)
 
 
-@check("the page, also for a target that is a whole URI", "echo_server")
+@check("the page, also for an absolute URI as the target", "echo_server")
 def page(name):
     with Server(name) as server:
         title = b"<title>WebSocket echo</title>"
@@ -505,7 +505,7 @@ def ipv6(name):
         expect((status, out), (0, "Hello\n"))
 
 
-@check("localhost is its address of IPv4 and that of IPv6", *SERVERS)
+@check("localhost stands for its IPv4 and its IPv6 address", *SERVERS)
 def localhost(name):
     found = {info[0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
     with tempfile.NamedTemporaryFile("w") as hosts:
@@ -523,7 +523,7 @@ def localhost(name):
                 expect((status, out), (0, "Hello\n"), address)
 
 
-@check("a port in use is named", *SERVERS)
+@check("the error names a port in use", *SERVERS)
 def port_in_use(name):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -548,7 +548,7 @@ WRONG_ARGUMENTS = {
 }
 
 
-@check("wrong arguments come before all else", *WRONG_ARGUMENTS)
+@check("wrong arguments are reported before anything else", *WRONG_ARGUMENTS)
 def wrong_arguments(name):
     for arguments in WRONG_ARGUMENTS[name]:
         status, out, error, _ = run(name, *arguments)
@@ -556,7 +556,7 @@ def wrong_arguments(name):
         expect(error.startswith(f"usage: {name}"), True, error)
 
 
-@check("pages of its own address and port may connect, others may not", "127.0.0.1:0", "[::1]:0")
+@check("only pages from the server's own address and port may connect", "127.0.0.1:0", "[::1]:0")
 def origins(address):
     with Server("chat_tokio", address) as server:
         port = split(server.address)[1]
@@ -570,7 +570,7 @@ def origins(address):
             expect(Peer.request(server.address, origin).status(), status, origin)
 
 
-@check("chat_tokio: what one says is sent to all")
+@check("chat_tokio: a message is sent to all clients")
 def chat():
     with Server("chat_tokio") as server:
         peers = [Peer.open(server.address) for _ in range(3)]
@@ -580,7 +580,7 @@ def chat():
                 expect(other.receive(), (TEXT, b"Hello"))
 
 
-@check("client: piped lines are sent, and what comes back is waited for")
+@check("client: piped lines are sent, and the echoes are received")
 def piped_lines():
     with Server("echo_server") as server:
         for lines in (b"hello\n", b"hello"):
@@ -590,7 +590,7 @@ def piped_lines():
                 raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("client: it waits until the server closes, and no longer")
+@check("client: it waits for the server to close, and then ends at once")
 def late_answer():
     def answer_late(listener):
         peer = Peer.accept(listener)
@@ -609,7 +609,7 @@ def late_answer():
         raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("client: a line that is not UTF-8 is told, and does not end the input")
+@check("client: a line that is not UTF-8 is reported, and the next line is sent")
 def bad_line():
     with Server("echo_server") as server:
         status, out, error, _ = run("client", f"ws://{server.address}/", stdin=b"a\n\xff\nb\n")
@@ -617,7 +617,7 @@ def bad_line():
         expect("not sent: a line that is not UTF-8\n" in error, True, error)
 
 
-@check("client: a server that says 1009 and resets is heard")
+@check("client: a Close with 1009 before a reset is received")
 def last_word_of_a_server():
     def refuse_upload(listener):
         peer = Peer.accept(listener)
@@ -642,7 +642,7 @@ def client_signals():
             expect((client.communicate(timeout=PATIENCE)[1], client.returncode), (b"closed: 1001 \n", 0))
 
 
-@check("client: what fails has status 1, and a name")
+@check("client: a failure is named, and the exit status is 1")
 def failures():
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -669,7 +669,7 @@ def failures():
     expect("not closed cleanly: " in error, True, error)
 
 
-@check("autobahn_client: it asks how many cases there are, echoes in each, and asks for the report")
+@check("autobahn_client: asks for the number of cases, echoes in each case, and asks for the report")
 def autobahn_client():
     def fuzzing_server(listener):
         peer = Peer.accept(listener)
