@@ -77,10 +77,10 @@ const ALIGN: usize = 32;
 const _: () = assert!(BLOCK % ALIGN == 0 && ALIGN % 4 == 0);
 
 /// Masks `len` bytes from `src` into `dst`. For more than `BLOCK` bytes it returns the OR of all words stored, which
-/// tells whether they are ASCII: this costs next to nothing while they are in registers. For fewer it returns
-/// `HIGH_BITS` ("may not be ASCII"): checking a short payload separately is cheaper than gathering its bits.
+/// tells whether they are ASCII: this costs next to nothing while they are in registers. For up to `BLOCK` bytes it
+/// returns `HIGH_BITS` ("may not be ASCII"): checking a short payload separately is cheaper than gathering its bits.
 ///
-/// Up to 32 bytes are masked here, inlined and without a loop: two loads and two stores that overlap in the middle.
+/// Up to 32 bytes are masked here, inlined and without a loop, by loads and stores that may overlap in the middle.
 ///
 /// # Safety
 ///

@@ -4,7 +4,7 @@
 //! `cargo run --release --example client URL [--once TEXT]`. With `--once` it sends `TEXT`, and closes after the first
 //! message that it receives.
 //!
-//! After the last line it closes with 1000: at a terminal at once, in a pipe after 2 seconds of receiving.
+//! After the last line it closes with 1000: at a terminal at once, otherwise 2 seconds later, to receive answers.
 //! SIGINT or SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not, and 2 for
 //! wrong arguments.
 
