@@ -1,6 +1,6 @@
 //! A small application over WebSocket messages, and a complete fuzz target for it. As `fuzz/fuzz_targets/store.rs` it
-//! runs with `cargo fuzz run store`. Here, `cargo test` runs it on random bytes. `cfg(fuzzing)` selects between the two;
-//! a fuzz crate needs neither the attribute nor the test.
+//! runs with `cargo fuzz run store`. Here, `cargo test` runs it on random bytes. `cfg(fuzzing)` selects between the
+//! two; a fuzz crate needs neither this condition nor the test.
 
 #![allow(unexpected_cfgs, reason = "cargo-fuzz sets `cfg(fuzzing)`")]
 #![cfg_attr(fuzzing, no_main)]
