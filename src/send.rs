@@ -80,7 +80,7 @@ impl Sender {
 
     /// Makes a new client ready to mask. The source of entropy notices here if the process has forked.
     pub(crate) fn begin_masking(&mut self, config: &Config) -> Result<(), EntropyError> {
-        config.entropy.begin();
+        config.entropy.drop_inherited_batch();
         self.close_key = config.entropy.mask_key(&mut self.seed_place)?;
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Sender {
     /// Makes a new client ready to mask, and draws the nonce of its request, which is random for each connection
     /// (RFC 6455 4.1).
     pub(crate) fn begin_request(&mut self, config: &Config) -> Result<[u8; 16], EntropyError> {
-        config.entropy.begin();
+        config.entropy.drop_inherited_batch();
         let nonce = config.entropy.nonce(&mut self.seed_place)?;
         self.close_key = config.entropy.mask_key(&mut self.seed_place)?;
         Ok(nonce)

@@ -111,8 +111,8 @@ impl Receiver {
             message.reserve(len.max(room).min(most - len));
         }
         let mut step = None;
-        message.buf.fill(room, |out| step.insert(inflater.step(input, out)).produced);
-        let step = step.expect("`fill` calls its closure");
+        message.buf.append_with(room, |out| step.insert(inflater.step(input, out)).produced);
+        let step = step.expect("`append_with` calls its closure");
         message.bytes += step.produced as u64;
         step
     }

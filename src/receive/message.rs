@@ -168,7 +168,7 @@ impl OpenMessage {
     /// Uses the memory of `bytes` for a message to come, if that is more than there is.
     pub(super) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
-            self.buf.adopt(bytes);
+            self.buf.replace_memory(bytes);
             self.memory = Memory::Recycled;
         }
     }
@@ -192,7 +192,7 @@ impl OpenMessage {
     /// Frees the memory, unless a message is open.
     pub(super) fn free_memory(&mut self) {
         if !self.is_open() {
-            self.buf.adopt(Vec::new());
+            self.buf.replace_memory(Vec::new());
             self.memory = Memory::Own;
         }
     }

@@ -33,7 +33,7 @@ struct Curve {
 const CURVES: [Curve; 3] = [
     Curve {
         name: "message",
-        about: "a message of so many bytes, received in reads of 16 KiB",
+        about: "a message of this many bytes, received in reads of 16 KiB",
         unit: "byte",
         counts: &[
             16,
@@ -52,14 +52,14 @@ const CURVES: [Curve; 3] = [
     },
     Curve {
         name: "fragments",
-        about: "a message in so many fragments of 16 bytes, received",
+        about: "a message in this many fragments of 16 bytes, received",
         unit: "fragment",
         counts: &[1, 4, 16, 64, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16],
         run: received_fragment,
     },
     Curve {
         name: "queue",
-        about: "so many messages of 100 bytes, queued, and released 1000 bytes at a time",
+        about: "this many messages of 100 bytes, queued, and written 1000 bytes at a time",
         unit: "message",
         counts: &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
         run: queued_message,
