@@ -1,5 +1,5 @@
-//! Whose bytes are in a `ReadBuffer`: what a connection left there when it ended, and what happens to who mistakes one
-//! buffer for another. That a buffer changes nothing about the events is tested with each kind of input.
+//! Bytes of an unfinished message in a `ReadBuffer`: what happens to them when the connection ends, and what happens to
+//! a caller who passes another buffer. All tests that feed cut input test that a buffer does not change the events.
 
 mod util;
 
@@ -27,7 +27,7 @@ fn receive_from(conn: &mut Connection, buffer: &mut ReadBuffer) -> Vec<Seen> {
     log.seen
 }
 
-/// A connection, and a buffer in which the front of its message waits: a frame, to who takes it for one.
+/// A connection, and the buffer that holds the front of its unfinished message. The front looks like a whole frame.
 fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
     let mut conn = open(role);
     let mut buffer = ReadBuffer::with_capacity(capacity);
@@ -39,7 +39,7 @@ fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
 }
 
 #[test]
-fn front_of_a_message_is_nothing_to_the_next_connection() {
+fn next_connection_does_not_receive_the_front_of_a_message() {
     for role in ROLES {
         for ends in [true, false] {
             let (mut conn, mut buffer) = cut(role, 100);
@@ -48,7 +48,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
                 assert_eq!(
                     receive_from(&mut conn, &mut buffer).len(),
                     1,
-                    "the end, and no message"
+                    "only the end is reported"
                 );
             }
             drop(conn);
@@ -66,7 +66,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
 }
 
 #[test]
-fn front_of_a_message_is_no_request() {
+fn front_of_a_message_is_not_parsed_as_a_request() {
     let mut conn = open(Role::Client);
     let mut buffer = ReadBuffer::with_capacity(200);
     fill(&mut buffer, b"\x82\x7dGET / HTTP/1.1\r\n\r\n");
@@ -76,7 +76,7 @@ fn front_of_a_message_is_no_request() {
 }
 
 #[test]
-fn rest_of_a_message_is_not_taken_from_elsewhere() {
+fn rest_of_a_message_from_another_buffer_panics() {
     for role in ROLES {
         let elsewhere: [fn(&mut Connection); 2] = [
             |conn| drop(conn.receive(&mut &mut [0; 4][..])),
@@ -87,13 +87,17 @@ fn rest_of_a_message_is_not_taken_from_elsewhere() {
             let result = catch_unwind(AssertUnwindSafe(|| receive(&mut conn)));
             assert!(result.is_err(), "{role:?}");
             fill(&mut buffer, &[0; 4]);
-            assert_eq!(receive_from(&mut conn, &mut buffer).len(), 1, "and nothing is lost");
+            assert_eq!(
+                receive_from(&mut conn, &mut buffer).len(),
+                1,
+                "the message does not arrive after the panic"
+            );
         }
     }
 }
 
 #[test]
-fn message_that_was_begun_needs_a_buffer_that_it_fits_into() {
+fn unfinished_message_needs_a_buffer_that_it_fits_into() {
     for role in ROLES {
         let message = to(role, 0x82, &[0; 50]);
         let (header, payload) = message.split_at(message.len() - 50);
@@ -101,14 +105,14 @@ fn message_that_was_begun_needs_a_buffer_that_it_fits_into() {
         assert_eq!(receive_from(&mut conn, &mut filled(100, header)), []);
         let mut small = ReadBuffer::with_capacity(49);
         let result = catch_unwind(AssertUnwindSafe(|| drop(conn.receive_from(&mut small))));
-        assert!(result.is_err(), "it would be full before the message was complete");
+        assert!(result.is_err(), "a buffer too small for the message is accepted");
         let seen = receive_from(&mut conn, &mut filled(50, payload));
         assert_eq!(seen.len(), 1, "{role:?}");
     }
 }
 
 #[test]
-fn header_that_is_cut_is_the_connections_and_goes_on_from_anywhere() {
+fn cut_header_is_held_by_the_connection_and_continues_from_any_input() {
     // rfc6455-5.2-01
     for role in ROLES {
         for len in [5, 200, 70_000] {
