@@ -388,7 +388,9 @@ impl Walk {
                     Sizes::Known(sizes) => match sizes.get(self.frames) {
                         Some(size) => *size,
                         None => {
-                            return Err("a data frame is queued that the caller has not sent".into());
+                            return Err(
+                                "a data frame is queued that the caller has not sent".into()
+                            );
                         }
                     },
                     Sizes::Learned(sizes) => {
