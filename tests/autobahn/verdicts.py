@@ -1,7 +1,7 @@
-"""Judges one report of the Autobahn TestSuite: prints its verdicts by group of cases and each one that is not
-good, and as its last line how many passed and failed. A case that should be there and is not has failed.
+"""Evaluates one report of the Autobahn TestSuite. Prints the results by group of cases, each case that has not passed,
+and as the last line how many passed and failed. An expected case that is missing has failed.
 
-    verdicts.py INDEX.JSON EXPECTED     EXPECTED names the cases, one a line
+    verdicts.py INDEX.JSON EXPECTED     EXPECTED names the cases, one per line
 """
 
 import collections
@@ -16,7 +16,7 @@ AGENT = "websocket-proto"
 
 
 def read_report(path):
-    """The verdicts by case id; none if the suite left no report, or one about somebody else."""
+    """The results by case id; empty if there is no report, or one about another program."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -28,7 +28,7 @@ def read_report(path):
 
 
 def verdict_of(entry):
-    """One word for a case: the worse of its two behaviours, as the suite names it."""
+    """The worse of the two results of a case, in the suite's word."""
     if entry is None:
         return MISSING
     behaviour, at_close = entry["behavior"], entry["behaviorClose"]

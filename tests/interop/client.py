@@ -113,7 +113,7 @@ def ping():
     with open_at("/echo") as ws:
         for size in (0, 1, 125):
             with check(f"{size} bytes"):
-                # The payload finds its ping again: one that came back changed would never be answered.
+                # The library matches a pong to its ping by the payload, so a changed pong would time out.
                 expect(ws.ping(binary_of(size)).wait(SECONDS), True)
 
 
@@ -164,7 +164,7 @@ def subprotocol():
         ("one of two", ["other.example", "echo.example"], "echo.example"),
         ("none of two", ["other.example", "Echo.Example"], None),
         ("none offered", None, None),
-        # It sends the header, with nothing in it.
+        # The client sends an empty header.
         ("empty list", [], None),
     ):
         with check(name), open_at("/echo", subprotocols=offer) as ws:

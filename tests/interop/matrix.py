@@ -1,10 +1,10 @@
-"""Runs every client against every server that it should understand and prints what came out; README.md says what
-the programs do. The last line tells how many checks passed and failed; a check that was not reported has failed.
+"""Runs clients against servers and prints the results. README.md describes the programs. The last line is the number of
+checks that passed and failed; a check without a report has failed.
 
     matrix.py --examples DIR [--deflate]    our programs against the other libraries
     matrix.py --peers [--deflate]           the other libraries against each other
 
-With --deflate all of it once for each way in which the other libraries are told to compress.
+With --deflate everything runs once for each setting of compression in the other libraries.
 """
 
 import argparse
@@ -24,7 +24,7 @@ START_SECONDS = 15
 SCENARIO_SECONDS = 120
 SIZES = (0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20)
 
-# What each scenario checks, by the names that the clients report.
+# The checks of each scenario, by the names that the clients report.
 CHECKS = {
     "echo": [f"{kind} {size}" for size in SIZES for kind in ("text", "binary")],
     "fragments": [
@@ -42,7 +42,7 @@ CHECKS = {
     "subprotocol": ["one of two", "none of two", "none offered", "empty list"],
     "reject": ["403"],
 }
-# Where there is compression, what was echoed is looked at on the wire.
+# With compression, the echoed frames are also checked on the wire.
 WIRE = "wire"
 ECHOED_BYTES = 2 * sum(SIZES)
 ECHO = ("echo", "fragments", "ping", "close")
@@ -80,10 +80,10 @@ def matrix(examples, peer_options, our_options):
             yield name, [*peer["server"]], peer_options, clients
         return
     ours = ("echo_check", [examples / "echo_check"], our_options, ECHO + SCRIPTED)
-    # How the transport is polled has nothing to do with compression: echo_poll does not offer it.
+    # echo_poll has no compression, so it is tested without it only.
     polled = () if our_options else (("echo_poll", ECHO),)
     if window_bits(peer_options):
-        # Their size matters to messages alone, and it is the other library that asks for it.
+        # A window size concerns only messages, and only the other library requests it.
         rows = (("echo_server", ("echo", "fragments")),)
         ours = (*ours[:3], ("echo", "fragments"))
     else:
@@ -191,7 +191,7 @@ def judge_wire(tap, options):
         begun = [(first, length) for first, length in frames(bytes(stream)) if first & 0x0F in (1, 2)]
         marked = sum(first & 0x40 != 0 for first, _ in begun)
         carried = sum(length for _, length in begun)
-        # Messages of a few bytes may go as they are; the binary ones repeat too late for a window of 9 bits.
+        # Short messages may be sent uncompressed, and the binary ones repeat too late for a window of 9 bits.
         if marked < len(begun) / 3 or carried > ECHOED_BYTES * 0.6:
             return f"{direction}: {marked} of {len(begun)} messages have RSV1, {carried} bytes for {ECHOED_BYTES}"
     return None

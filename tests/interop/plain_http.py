@@ -32,7 +32,7 @@ frontend front
     bind 127.0.0.1:{front}
     default_backend ours
 """
-# `proxy_pass` with nothing else is HTTP/1.0; `/old/` adds what is needed for an upgrade, but for the version.
+# `proxy_pass` alone sends HTTP/1.0. `/old/` adds the headers of an upgrade, but not the version HTTP/1.1.
 NGINX = """
 worker_processes 1;
 pid {dir}/nginx.pid;

@@ -1,5 +1,5 @@
-"""Reads `cargo metadata` on stdin: fails if a package that the root package needs (not only its tests) asks for
-a newer Rust than the version given. A package that states none is listed; the build is its proof."""
+"""Reads `cargo metadata` from stdin. Fails if a dependency of the root package (dev-dependencies excluded) requires a
+newer Rust than the given version. Lists dependencies that state no version; for these only the build is a proof."""
 
 import json
 import sys
