@@ -318,7 +318,7 @@ fn wait_in_silence(conn: &mut Connection, now: u64) -> Duration {
 }
 
 #[test]
-fn memory_is_freed_after_a_second_without_use_however_often_the_time_is_told() {
+fn memory_is_freed_after_a_second_without_use_whatever_the_number_of_ticks() {
     // Messages that need the queue and an assembly buffer, every 10 ms, with 0 to 10 ticks after each.
     let config = Shared::new(config());
     for role in ROLES {

@@ -50,7 +50,7 @@ fn read(conn: &mut Connection, bytes: &[u8], found: &mut Vec<(MessageKind, Vec<u
 
 // rfc6455-5.4-05, -18, 5.6-01, 6.2-03
 #[test]
-fn chunks_are_what_the_reads_bring_and_end_on_characters() {
+fn chunks_are_the_bytes_of_each_read_up_to_a_whole_character() {
     // Frames, each with the reads that its payload arrives in; the expected chunks.
     type Row<'a> = (&'a [(u8, &'a [&'a [u8]])], &'a [Piece<'a>]);
     let rows: &[Row<'_>] = &[

@@ -317,7 +317,7 @@ fn close_before_the_connection_is_open_ends_it_without_a_frame() {
 }
 
 #[test]
-fn close_goes_behind_everything_that_was_queued() {
+fn close_is_queued_after_everything_else() {
     // whatwg-close-09, rfc6455-5.5.1-08, rfc6455-7.3-03
     let large = vec![0x55; 70_000];
     for role in ROLES {
@@ -507,7 +507,7 @@ fn nothing_after_a_received_close_is_interpreted() {
 }
 
 #[test]
-fn answer_to_a_close_goes_behind_what_is_queued_and_ahead_of_anything_new() {
+fn answer_to_a_close_is_queued_after_everything_else() {
     // rfc6455-5.5.1-09, rfc6455-5.5.1-11
     for role in ROLES {
         let mut conn = open(role);
@@ -890,7 +890,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn states_never_go_back_and_the_end_is_told_once(
+    fn states_never_go_back_and_the_end_is_reported_once(
         client in any::<bool>(), from_upgrade in any::<bool>(), in_chunks in any::<bool>(),
         ops in prop::collection::vec(op(), 1..40),
     ) {

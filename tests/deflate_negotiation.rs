@@ -611,7 +611,7 @@ fn client_agrees_to_every_answer_of_a_server() {
 }
 
 #[test]
-fn client_judges_every_response_by_its_offer() {
+fn client_validates_every_response_against_its_offer() {
     // rfc7692-7-02, rfc7692-7.1.1.1-02, rfc7692-7.1.1.1-04, rfc7692-7.1.1.2-03, rfc7692-7.1.1.2-04,
     // rfc7692-7.1.2.1-05, rfc7692-7.1.2.1-07, rfc7692-7.1.2.2-04, rfc7692-7.2.1-15
     let elements: Vec<(Read, String)> =

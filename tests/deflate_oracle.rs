@@ -1188,7 +1188,7 @@ const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const HELLO_FROM_THE_WINDOW: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
 #[test]
-fn message_after_a_final_block_starts_a_new_stream() {
+fn messages_after_final_blocks_are_received_as_the_strict_inflater_reads_them() {
     // rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-13, rfc7692-7.2.3.4-01
     let final_hello = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     let with_00 = [&final_hello[..], &[0x00]].concat();
@@ -1468,7 +1468,7 @@ fn empty_blocks_cost_linear_work() {
 }
 
 #[test]
-fn text_and_limits_are_judged_in_the_order_of_the_bytes() {
+fn text_and_limits_are_checked_in_the_order_of_the_bytes() {
     // rfc7692-6.1-06, rfc7692-8-02: invalid UTF-8, invalid DEFLATE and the limit, in different orders, in every cut.
     let mut config = config_of(6, Delivery::Messages);
     config.max_message_bytes = 6;

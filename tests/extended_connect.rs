@@ -81,7 +81,7 @@ fn client_and_server_agree_without_key_and_accept() {
 }
 
 #[test]
-fn server_refuses_with_a_status_that_the_client_surfaces() {
+fn server_refuses_with_a_status_that_the_client_reports() {
     // rfc8441-5-01, rfc8441-5-04, rfc9220-3-03, rfc6455-4.4-01
     let request = request();
     for (name, value, status, headers) in [

@@ -205,7 +205,7 @@ fn request_is_reported_with_its_last_byte_and_no_later_byte_is_consumed() {
 }
 
 #[test]
-fn frames_after_the_request_are_delivered_once_it_is_accepted() {
+fn frames_after_the_request_are_delivered_once_after_it_is_accepted() {
     // rfc6455-4.2.2-22, rfc6455-4.2.2-23, rfc6455-6.2-01
     let (behind, messages, answers) = frames_behind();
     let bytes = [HEAD.as_bytes(), &behind].concat();

@@ -158,7 +158,7 @@ fn a_client_reports_why_a_server_drops_its_upload() {
             theirs.write_all(piece).unwrap();
         }
         drop(theirs);
-        let closed = client.join().unwrap().unwrap().expect("the end is told");
+        let closed = client.join().unwrap().unwrap().expect("the end is reported");
         assert_last_word(&closed, 1009, "too big", &format!("by {piece}"));
     }
 }
@@ -220,7 +220,7 @@ fn the_server_ends_cleanly_whichever_end_closes() {
     theirs.write_all(b"\x88\x02\x03\xe8").unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     assert_eq!(theirs.read(&mut [0; 10]).unwrap(), 0, "the client shuts down after the server");
-    let closed = client.join().unwrap().unwrap().expect("the end is told");
+    let closed = client.join().unwrap().unwrap().expect("the end is reported");
     assert_eq!((closed.clean, closed.cause), (true, CloseCause::Local));
 }
 

@@ -795,7 +795,7 @@ fn full_queue_refuses_messages_and_does_not_change() {
 }
 
 #[test]
-fn check_send_accepts_any_length() {
+fn check_send_of_any_length_does_not_overflow() {
     for role in ROLES {
         let refused = open(role).check_send(usize::MAX);
         assert!(matches!(refused, Err(UsageError::BufferFull { .. })), "{role:?}");

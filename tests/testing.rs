@@ -320,7 +320,7 @@ fn full_wire_accepts_no_more_bytes() {
 }
 
 #[test]
-fn time_brings_timeouts_and_pings() {
+fn advancing_time_causes_timeouts_and_pings() {
     // The server does not answer the request.
     let mut pair = Pair::new(1);
     pair.on_event(Role::Server, |_, _| {});
@@ -401,7 +401,7 @@ fn pings_more_often_than_the_latency_panic_instead_of_hanging() {
 
 #[cfg(feature = "std")]
 #[test]
-fn own_loop_talks_with_an_endpoint_over_io() {
+fn users_loop_exchanges_bytes_with_an_endpoint_over_io() {
     use std::io::{ErrorKind, Read, Write};
 
     let mut link = Link::new(2);
@@ -438,7 +438,7 @@ fn own_loop_talks_with_an_endpoint_over_io() {
 
 #[test]
 #[should_panic(expected = "after a half-close")]
-fn loop_that_writes_after_its_half_close_is_caught() {
+fn write_after_a_half_close_panics() {
     let mut link = Link::new(1);
     link.end(Role::Client).shut_down();
     link.end(Role::Client).try_write(b"late").expect("the wire is not broken");

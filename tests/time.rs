@@ -789,7 +789,7 @@ fn pass(conn: &mut Connection, until: u64, log: &mut Log) {
 }
 
 #[test]
-fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
+fn bytes_written_from_a_backlog_are_a_sign_of_life() {
     // The peer sends nothing while it reads 10 MiB, 100 KiB each second. The idle timeout is 30 s.
     for role in ROLES {
         for keepalive in [None, Some(10_000)] {
@@ -818,7 +818,7 @@ fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
 }
 
 #[test]
-fn bytes_that_are_taken_at_once_are_no_sign_of_life() {
+fn bytes_written_at_once_are_no_sign_of_life() {
     // A kernel accepts bytes even if the peer is gone.
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(30_000), None));

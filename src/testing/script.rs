@@ -254,21 +254,23 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 conn.write_closed();
                 self.out.dropped();
                 let wants = conn.wants_write() || conn.wants_shutdown() || conn.is_writable();
-                holds(!wants, || "it wants to write after write_closed".into())?;
+                holds(!wants, || {
+                    "wants_write, wants_shutdown or is_writable is true after write_closed".into()
+                })?;
                 Ok(())
             }
             Step::Tick(passed) => {
                 self.now = self.now + *passed;
                 let (now, next) = (self.now, conn.tick(self.now));
                 holds(next.is_none_or(|next| next > now), || {
-                    format!("at {now:?} it wants to be called at {next:?}")
+                    format!("tick at {now:?} returned {next:?}")
                 })?;
                 Ok(())
             }
             Step::Abort => {
                 conn.abort();
                 let is_finished = conn.is_finished();
-                holds(is_finished, || "it is not finished after abort".into())?;
+                holds(is_finished, || "is_finished is false after abort".into())?;
                 Ok(())
             }
             Step::ReleaseMemory => {
