@@ -1,5 +1,5 @@
-//! Choices that the RFCs leave open, as described in `tests/conformance/choices.md`. They concern the byte at which an
-//! error is reported, so each test feeds single bytes.
+//! Choices that the RFCs leave open, as described in `tests/conformance/choices.md`. Most of them concern the byte at
+//! which an error is reported; their tests feed single bytes.
 
 mod util;
 

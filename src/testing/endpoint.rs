@@ -49,7 +49,7 @@ pub struct Endpoint {
     reaction: Reaction,
     life: Life,
     deadline: Option<Timestamp>,
-    /// The loop has ended.
+    /// Whether the loop has ended.
     is_done: bool,
     buf: Vec<u8>,
 }
@@ -77,7 +77,7 @@ impl Endpoint {
         self.reaction = Box::new(reaction);
     }
 
-    /// The connection, to send, ping, close.
+    /// The connection, for calls such as `send`, `ping` and `close`.
     pub fn conn(&mut self) -> &mut Connection {
         &mut self.conn
     }

@@ -59,7 +59,7 @@ impl Life {
         }
     }
 
-    /// After every call.
+    /// Checks the state. To be called after every call.
     pub(super) fn check(&mut self, conn: &Connection) -> Checked {
         let (state, is_finished) = (conn.state(), conn.is_finished());
         holds(state >= self.state, || {
@@ -187,7 +187,7 @@ impl Output {
         self.released.feed(bytes, &mut Sizes::Known(&self.sizes))
     }
 
-    /// After every call.
+    /// Checks the output. To be called after every call.
     pub(super) fn check(&mut self, conn: &Connection) -> Checked {
         if (conn.is_finished() || self.is_dropped) && conn.outgoing_len() == 0 {
             // The connection no longer counts the taken pieces.

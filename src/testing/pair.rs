@@ -99,12 +99,12 @@ impl Pair {
         self.max_turns = turns;
     }
 
-    /// The client's connection, to send, ping, close.
+    /// The client's connection, for calls such as `send`, `ping` and `close`.
     pub fn client(&mut self) -> &mut Connection {
         self.client.conn()
     }
 
-    /// The server's connection, to send, ping, close.
+    /// The server's connection, for calls such as `send`, `ping` and `close`.
     pub fn server(&mut self) -> &mut Connection {
         self.server.conn()
     }
