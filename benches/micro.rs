@@ -19,7 +19,7 @@ const KEY: [u8; 4] = [1, 2, 3, 4];
 struct Table(Vec<String>);
 
 impl Table {
-    /// Times `round`, which does and asserts `operations` operations on `bytes` bytes each.
+    /// Times `round`, which must do `operations` operations on `bytes` bytes each, and assert their results.
     fn case(&self, name: &str, bytes: usize, operations: usize, mut round: impl FnMut()) {
         if !self.0.is_empty() && !self.0.iter().any(|wanted| name.contains(wanted.as_str())) {
             return;

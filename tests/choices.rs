@@ -94,7 +94,7 @@ mod deflate {
             (&b"\x06xx"[..], 1, 1),
             // A distance of 1 with nothing before it.
             (b"\x03\x02xx", 2, 2),
-            // A stored block's length has a wrong complement: in its first byte, in its second.
+            // The complement of a stored block's length is wrong: in its first byte, then in its second byte.
             (b"\x00\x05\x00\x00\xffx", 4, 5),
             (b"\x00\x05\x00\xfa\x00x", 5, 5),
             // HLIT says 287 lengths, HDIST says 31: both are too many. HLIT, HDIST and HCLEN are read at once.

@@ -361,7 +361,8 @@ fn close_is_queued_after_everything_else() {
 
 #[test]
 fn close_cuts_off_a_fragmented_message() {
-    // rfc6455-5.5.1-12, rfc6455-6.1-03: the rest of the message is not sent, and the output stays whole frames
+    // rfc6455-5.5.1-12, rfc6455-6.1-03: the rest of the message is not sent, and the output still consists of whole
+    // frames
     for role in ROLES {
         let begun = || {
             let mut conn = open(role);
@@ -960,7 +961,8 @@ proptest! {
             abandoned |= !is_write && conn.outgoing_len() < queued;
             prop_assert!(conn.state() >= before.0, "{:?} after {:?}", conn.state(), before.0);
             if before.0 == State::Closed {
-                // `is_finished` and `wants_shutdown` stay true, `wants_read` stays false, and the queue does not grow.
+                // Once true, `is_finished` and `wants_shutdown` stay true. Once false, `wants_read` stays false. The
+                // queue does not grow.
                 let wants_shutdown = conn.wants_shutdown() || has_write_closed;
                 prop_assert!(conn.is_finished() >= before.1 && wants_shutdown >= before.2);
                 prop_assert!(conn.wants_read() <= before.3);

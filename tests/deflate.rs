@@ -442,7 +442,7 @@ fn idle_codecs_are_freed_and_the_windows_stay() {
             conn.release_memory();
             peer.release_memory();
         }
-        // Within a message the codec is not freed.
+        // Within a message `release_memory` does not free the codec.
         let bytes = to(other(role), 0x41, &hex("f248cd"));
         let _ = run(&mut peer, &[&bytes]);
         peer.release_memory();

@@ -240,7 +240,7 @@ fn final_blocks_over_their_limit_fail_with_1008() {
         (0, vec![vec![256; 10]]),
         (0, vec![vec![254, 2]]),
         (0, vec![vec![253, 2]]),
-        // The counts of bytes and of final blocks go on over all messages.
+        // Both counts, of bytes and of final blocks, continue over all messages.
         (0, vec![vec![1000], vec![2; 4], vec![2; 2]]),
         (0, vec![vec![1000], vec![2; 5], vec![2; 2]]),
         (64, vec![vec![30], vec![2; 33], vec![2; 33], vec![2; 33]]),

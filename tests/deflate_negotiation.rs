@@ -256,7 +256,7 @@ fn server_asks_for_what_it_is_configured_to() {
     }
 }
 
-/// Values that are not numbers from 8 to 15 in their only valid spelling.
+/// Invalid values: other numbers, and invalid spellings of the numbers from 8 to 15.
 const BAD_BITS: [&str; 22] = [
     "7",
     "16",

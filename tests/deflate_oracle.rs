@@ -320,7 +320,7 @@ impl Miniz {
     }
 }
 
-/// Both inflaters for what one end sends.
+/// Two inflaters that check what one end sends.
 struct Oracle {
     strict: Strict,
     miniz: Miniz,
@@ -1442,7 +1442,7 @@ fn smaller_agreed_window_never_gives_wrong_bytes() {
 
 #[test]
 fn empty_blocks_cost_linear_work() {
-    // With quadratic work this test would not end.
+    // With quadratic work this test would take far too long.
     let n = 100_000usize;
     let mut fixed = Writer::default();
     (0..n).for_each(|_| fixed.fixed(&[], false));

@@ -98,7 +98,7 @@ fn expected(place: Place, first: u8, second: u8) -> Result<(), ProtocolError> {
     }
 }
 
-/// Whether the first byte alone cannot show this error.
+/// Whether only the second byte shows this error.
 fn by_the_second(error: &ProtocolError) -> bool {
     matches!(
         error,

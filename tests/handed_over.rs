@@ -1,5 +1,5 @@
 //! The memory of messages that are moved to the caller. Their capacity is bounded by their length, so a program that
-//! keeps messages pays for their bytes. Only memory that the caller recycles is used again.
+//! keeps messages does not keep large buffers. Only memory that the caller recycles is used again.
 
 #[cfg(feature = "deflate")]
 #[path = "util/alloc.rs"]

@@ -483,7 +483,7 @@ fn memory_of_control_frames_is_bounded() {
         let ((), heap) = measure(|| {
             for size in [131, 1, 50] {
                 for _ in 0..500 {
-                    // The payload is not masked; its bytes do not matter.
+                    // `receive` unmasks its input in place, so it gets a copy on the stack.
                     for piece in ping.chunks_mut(size) {
                         let mut copy = [0; 131];
                         copy[..piece.len()].copy_from_slice(piece);

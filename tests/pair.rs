@@ -477,7 +477,7 @@ proptest! {
         acts in prop::collection::vec((any::<bool>(), act()), 0..100),
         chunks in any::<[bool; 2]>(), accepts_late in any::<bool>(),
     ) {
-        // rfc6455-7.1.4-01, rfc6455-7.1.5-03, rfc6455-7.2.1-02: the first of the sent messages arrive unchanged
+        // rfc6455-7.1.4-01, rfc6455-7.1.5-03, rfc6455-7.2.1-02: the messages that arrive are the first sent ones
         let acts: Vec<_> = acts.into_iter().filter(|(_, act)| !matches!(act, Act::Close(_))).collect();
         let mut pair = Pair::new(chunks, accepts_late);
         pair.run(&acts);

@@ -1,5 +1,6 @@
 //! Bytes of an unfinished message in a `ReadBuffer`: what happens to them when the connection ends, and what happens to
-//! a caller who passes another buffer. All tests that feed cut input test that a buffer does not change the events.
+//! a caller who passes another buffer. `util::in_every_cut` tests for all kinds of input that a buffer does not change
+//! the events.
 
 mod util;
 

@@ -141,7 +141,7 @@ fn end_of_the_stream_at_every_byte_is_reported_once_after_earlier_events() {
             expected.push(Seen::lost(CloseCause::TransportEnded));
         }
         assert_eq!(log.seen, expected, "{name}");
-        // After a closing handshake the queue can still be written. In any other case it is dropped.
+        // After a closing handshake the queue can still be written. After any other end in this test it is dropped.
         assert_eq!(conn.outgoing_len(), if is_whole { queued } else { 0 }, "{name}");
         assert_eq!(conn.is_finished(), conn.outgoing_len() == 0, "{name}");
         assert_over(&mut conn, &log, &name);

@@ -109,7 +109,7 @@ fn has_odd_length(mut wire: &[u8]) -> bool {
             _ => (0, 0),
         };
         let Some(extended) = rest.get(..width) else {
-            // The extended length is cut off: it may still become either.
+            // The extended length is cut off, so it may still be out of range or not minimal.
             return true;
         };
         let extended = extended.iter().fold(0u64, |len, byte| len << 8 | u64::from(*byte));

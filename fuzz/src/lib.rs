@@ -1,5 +1,5 @@
 //! The fuzz targets: functions of bytes that panic if an invariant does not hold. The targets in `targets` need only
-//! this library, and its tests run them too. `differential` and `differential_request` have another library as their
+//! websocket-proto, and its tests run them too. `differential` and `differential_request` have another library as their
 //! oracle.
 
 mod differential;

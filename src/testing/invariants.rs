@@ -38,7 +38,7 @@ impl Life {
         self.is_closed
     }
 
-    /// Checks an event. To be called for each.
+    /// Checks an event. To be called for every event.
     pub(super) fn note(&mut self, event: &Event<'_>) -> Checked {
         holds(!self.is_closed, || format!("{event:?} came after the terminal event"))?;
         match event {

@@ -33,7 +33,7 @@ pub enum RequestFlaw {
     NoConnection,
     /// It has no `Sec-WebSocket-Key`.
     NoKey,
-    /// Its `Sec-WebSocket-Key` is 15 bytes long.
+    /// Its `Sec-WebSocket-Key` encodes 15 bytes.
     ShortKey,
     /// Its version is 8.
     OldVersion,

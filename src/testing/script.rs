@@ -27,8 +27,9 @@ use crate::timer::Timestamp;
 ///   not become false again;
 /// - `None` from [`receive`](Connection::receive) means that the input is used up; from
 ///   [`receive_from`](Connection::receive_from) it means that there is room to read more;
-/// - all output consists of frames that are valid for the role, with at most one Close and no data frame after it;
-///   [`outgoing_len`](Connection::outgoing_len) is their length;
+/// - all output is well-formed: the head of the opening handshake if there is one, then frames that are valid for the
+///   role, with at most one Close and no data frame after it;
+/// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes;
 /// - [`buffered_amount`](Connection::buffered_amount) is the number of bytes sent less those written, exactly (with
 ///   permessage-deflate: less those of messages written whole);
 /// - [`send_through`](Connection::send_through) passes its frame to the closure if nothing else is outgoing, and stops

@@ -98,8 +98,8 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
     for middle in 0..=0xffff_u16 {
         let [second, third] = middle.to_be_bytes();
         let prefix = [first, second, third];
-        // `begin` feeds the bytes before the last cut, once for each cut. The bytes after that cut are fed with the
-        // fourth byte below. If `begin` finds an error, so would every string with this prefix.
+        // For each set of cuts, `begin` feeds the bytes before the last cut. The bytes after it are fed with the fourth
+        // byte below. If `begin` finds an error, every string with this prefix is invalid.
         let mut begun = [const { None::<Begun> }; 8];
         for (cuts, slot) in begun.iter_mut().enumerate() {
             *slot = begin(&prefix, cuts, counts);

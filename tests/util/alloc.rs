@@ -61,9 +61,9 @@ pub struct Heap {
     pub allocations: u64,
     /// Bytes requested by these calls. A block that grows counts with its whole new size, because it may be copied.
     pub bytes: u64,
-    /// Bytes that are still allocated at the end, less those at the begin.
+    /// Bytes allocated at the end, less those allocated at the start.
     pub kept: i64,
-    /// The largest number of bytes allocated at one time, less those at the begin.
+    /// The largest number of bytes allocated at one time, less those allocated at the start.
     pub peak: i64,
 }
 

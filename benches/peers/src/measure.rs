@@ -7,7 +7,8 @@ use crate::alloc;
 use crate::peer::Peer;
 use crate::transport::STATS;
 
-/// Measures the CPU time of this thread, which excludes other programs. Wall-clock time if the system is not Linux.
+/// Measures the CPU time of this thread, which excludes other programs. On systems other than Linux it measures
+/// wall-clock time.
 pub struct Stopwatch(u64);
 
 impl Stopwatch {

@@ -363,8 +363,8 @@ impl tokio::io::AsyncRead for Transport {
             }
             return Poll::Pending;
         }
-        // Like a socket, this writes to uninitialized memory. SAFETY: bytes are only written to the slice, and `n` of
-        // them were.
+        // Like a socket, this writes to uninitialized memory.
+        // SAFETY: bytes are only written to the slice, and `n` of them were.
         let n = unsafe {
             let room = buf.unfilled_mut();
             let room = std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), room.len());

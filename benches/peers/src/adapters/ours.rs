@@ -1,5 +1,5 @@
-//! This crate: with a read buffer for each connection, with one read buffer for all, with payloads that are encoded
-//! once, and with `send_through`.
+//! websocket-proto: with a read buffer for each connection, with one read buffer for all, with payloads that are
+//! encoded once, and with `send_through`.
 
 use std::cell::RefCell;
 use std::hint::black_box;
