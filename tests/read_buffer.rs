@@ -1,5 +1,6 @@
-//! Whose bytes are in a `ReadBuffer`: what a connection left there when it ended, and what happens to who mistakes one
-//! buffer for another. That a buffer changes nothing about the events is tested with each kind of input.
+//! Bytes of an unfinished message in a `ReadBuffer`: what happens to them when the connection ends, and what happens to
+//! a caller who passes another buffer. `util::in_every_cut` tests for all kinds of input that a buffer does not change
+//! the events.
 
 mod util;
 
@@ -25,7 +26,7 @@ fn receive_from(conn: &mut Connection, buffer: &mut ReadBuffer) -> Vec<Seen> {
     log.seen
 }
 
-/// A connection, and a buffer in which the front of its message waits: a frame, to who takes it for one.
+/// A connection, and the buffer that holds the front of its unfinished message. The front looks like a whole frame.
 fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
     let mut conn = open(role);
     let mut buffer = ReadBuffer::with_capacity(capacity);
@@ -37,7 +38,7 @@ fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
 }
 
 #[test]
-fn front_of_a_message_is_nothing_to_the_next_connection() {
+fn next_connection_does_not_receive_the_front_of_a_message() {
     for role in ROLES {
         for ends in [true, false] {
             let (mut conn, mut buffer) = cut(role, 100);
@@ -46,7 +47,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
                 assert_eq!(
                     receive_from(&mut conn, &mut buffer).len(),
                     1,
-                    "the end, and no message"
+                    "only the end is reported"
                 );
             }
             drop(conn);
@@ -64,7 +65,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
 }
 
 #[test]
-fn front_of_a_message_is_no_request() {
+fn front_of_a_message_is_not_parsed_as_a_request() {
     let mut conn = open(Role::Client);
     let mut buffer = ReadBuffer::with_capacity(200);
     fill(&mut buffer, b"\x82\x7dGET / HTTP/1.1\r\n\r\n");
@@ -131,7 +132,7 @@ fn a_front_that_the_caller_has_dropped_ends_the_connection_with_the_next_bytes()
 }
 
 #[test]
-fn header_that_is_cut_is_the_connections_and_goes_on_from_anywhere() {
+fn cut_header_is_held_by_the_connection_and_continues_from_any_input() {
     // rfc6455-5.2-01
     for role in ROLES {
         for len in [5, 200, 70_000] {
