@@ -4,6 +4,7 @@
 mod end;
 mod life;
 mod opening;
+mod phase;
 mod receive;
 mod send;
 mod time;
@@ -19,7 +20,8 @@ use crate::event::Event;
 use crate::receive::{Receiver, Terms};
 use crate::send::{Advanced, OutgoingChunks, Segment, Sender};
 use crate::state::{Role, State};
-use life::{Life, Phase};
+use life::Life;
+use phase::Phase;
 
 /// One end of a WebSocket connection, as a value: bytes from the peer go in by [`receive`](Connection::receive),
 /// events come out; messages go in by [`send`](Connection::send), bytes for the peer come out by

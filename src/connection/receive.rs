@@ -189,7 +189,7 @@ impl Connection {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn take_quick<'a>(&mut self, message: Result<Message<'a>, InvalidUtf8>) -> Event<'a> {
         self.life.timer.note_received();
         match message {

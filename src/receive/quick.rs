@@ -78,7 +78,8 @@ fn receive_longer<'a, const MASKED: bool>(input: &mut &'a mut [u8], config: &Con
 }
 
 /// Takes a frame whose header keeps all rules off the front of `input`, where it lies whole.
-#[inline(always)]
+// Without optimization, to inline costs nothing but stack.
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn take_frame<'a, const MASKED: bool>(
     input: &mut &'a mut [u8],
     first: u8,
