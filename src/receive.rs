@@ -60,7 +60,7 @@ enum Place {
     QuickUnmasked,
     /// Between frames, or behind the first `len` bytes of a header. These bytes keep the rules.
     Header { bytes: [u8; MAX_HEADER_BYTES], len: u8 },
-    /// In the payload of a data frame.
+    /// In the payload of a data frame, or behind its header if it has no payload.
     Payload(DataFrame),
     /// In the payload of a control frame that was cut.
     Control(Box<PartialControl>),
@@ -87,10 +87,6 @@ struct DataFrame {
 }
 
 impl DataFrame {
-    fn new(header: &Header) -> DataFrame {
-        DataFrame { first: header.first, key: header.key, left: header.len }
-    }
-
     /// How much of the payload `available` bytes have.
     fn available(self, available: usize) -> usize {
         usize::try_from(self.left).map_or(available, |left| left.min(available))
@@ -217,12 +213,11 @@ impl Receiver {
         self.message.free_unused(now, after, received)
     }
 
-    /// Takes bytes off the front of `input`, up to the first of them of which something comes. `header` was taken from
-    /// there before.
-    #[inline(always)]
+    /// Takes bytes off the front of `input`, up to the first of them of which something comes.
+    // Without optimization, to inline costs nothing but stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn receive<'a>(
         &mut self,
-        mut header: Option<Header>,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
         codec: &mut Option<Box<Codec>>,
@@ -234,36 +229,28 @@ impl Receiver {
                     return Ok(Some(Received::Chunk(chunk)));
                 }
             }
-            if header.is_none() {
-                if input.is_empty() {
-                    return Ok(None);
-                }
-                match &self.place {
-                    Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
-                        header = self.receive_header(input, terms, codec.is_some())?;
-                        if header.is_none() {
-                            return Ok(None);
+            let frame = match &self.place {
+                Place::Payload(frame) if !input.is_empty() || frame.left == 0 => *frame,
+                _ if input.is_empty() => return Ok(None),
+                Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
+                    match self.receive_header(input, terms, codec.is_some())? {
+                        None => return Ok(None),
+                        Some(header) if header.first.is_control() => {
+                            match self.receive_control(Some(header), input, terms)? {
+                                None => continue,
+                                received => return Ok(received),
+                            }
                         }
-                    }
-                    Place::Payload(_) | Place::Control(_) => {}
-                    Place::Stopped | Place::Front => {
-                        *input = &mut [];
-                        return Ok(None);
+                        Some(header) => self.begin_frame(&header),
                     }
                 }
-            }
-            let frame = match (header.take(), &self.place) {
-                (Some(header), _) if !header.first.is_control() => {
-                    self.message.begin_frame(header.first, header.len);
-                    DataFrame::new(&header)
-                }
-                (None, Place::Payload(frame)) => *frame,
-                (header, _) => {
-                    let received = self.receive_control(header, input, terms)?;
-                    if received.is_some() {
-                        return Ok(received);
-                    }
-                    continue;
+                Place::Control(_) => match self.receive_control(None, input, terms)? {
+                    None => continue,
+                    received => return Ok(received),
+                },
+                Place::Payload(_) | Place::Stopped | Place::Front => {
+                    *input = &mut [];
+                    return Ok(None);
                 }
             };
             let received = self.receive_data(frame, input, terms, codec)?;
@@ -271,6 +258,12 @@ impl Receiver {
                 return Ok(received);
             }
         }
+    }
+
+    #[inline]
+    fn begin_frame(&mut self, header: &Header) -> DataFrame {
+        self.message.begin_frame(header.first, header.len);
+        DataFrame { first: header.first, key: header.key, left: header.len }
     }
 
     /// Takes a header off the front of `input`; `None` if `input` ends before the header does.
@@ -349,9 +342,15 @@ impl Receiver {
         match terms.config.delivery {
             Delivery::Messages => {
                 let piece = take_front(input, n);
-                let message = self.message.assemble(piece, frame)?;
-                self.pass(frame, n, terms);
-                Ok(message.map(Received::Message))
+                let Some(message) = self.message.assemble(piece, frame)? else {
+                    self.place = match frame.left == n as u64 {
+                        true => Place::BETWEEN_FRAMES,
+                        false => Place::Payload(frame.behind(n)),
+                    };
+                    return Ok(None);
+                };
+                self.place = terms.between_messages();
+                Ok(Some(Received::Message(message)))
             }
             Delivery::Chunks => {
                 let n = self.message.chunk_len(n);
@@ -374,9 +373,9 @@ impl Receiver {
     /// The next `n` bytes of the frame were received.
     #[inline]
     fn pass(&mut self, frame: DataFrame, n: usize, terms: Terms<'_>) {
-        self.place = match frame.behind(n) {
-            DataFrame { left: 0, .. } => self.behind_frame(terms),
-            frame => Place::Payload(frame),
+        self.place = match frame.left == n as u64 {
+            true => self.behind_frame(terms),
+            false => Place::Payload(frame.behind(n)),
         };
     }
 

@@ -170,7 +170,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends a message past the queue, which must be empty.
+    /// Sends a message past the queue, which must be empty. If it is not afterwards,
+    /// [`note_longer`](Sender::note_longer) is to be called.
     #[inline]
     pub(crate) fn send_through<E: From<UsageError>>(
         &mut self,
@@ -181,12 +182,10 @@ impl Sender {
         let first = first_byte(message.kind());
         let payload = message.into_payload();
         self.check_message_behind(0, payload.len(), config)?;
-        let result = match self.next_key(config).map_err(UsageError::from)? {
+        match self.next_key(config).map_err(UsageError::from)? {
             None => self.queue.push_through(first, payload, write),
             Some(key) => self.queue.push_through_masked(first, &payload, key, write),
-        };
-        self.note_longer(config);
-        result
+        }
     }
 
     pub(crate) fn send_prepared(
@@ -364,11 +363,13 @@ impl Sender {
         self.queue.free_unused(now, after, &mut self.last_use)
     }
 
+    /// Compares the length of the queue with the high mark.
     #[inline]
-    fn note_longer(&mut self, config: &Config) {
+    pub(crate) fn note_longer(&mut self, config: &Config) {
         self.queue.note_longer(config.high_water_bytes);
     }
 
+    /// Compares the length of the queue with the low mark.
     #[inline]
     fn note_shorter(&mut self, config: &Config) {
         self.queue.note_shorter(config.low_water_bytes);

@@ -9,7 +9,6 @@ use crate::close::CloseBody;
 use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
-use crate::frame::Header;
 use crate::input::take_front;
 use crate::message::Message;
 use crate::receive::{Front, Outlook, ReadBuffer, Reading, Received, Terms};
@@ -49,15 +48,6 @@ impl Connection {
         }
     }
 
-    /// Everything but short messages that take the quick way.
-    #[inline(never)]
-    fn receive_longer<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        match self.recv.receive_longer(input, &self.config) {
-            Some(message) => Some(self.take_quick(message)),
-            None => self.receive_any(input),
-        }
-    }
-
     /// As [`receive`](Connection::receive), out of a buffer that remembers which bytes were received, and in which the
     /// front of a message that was cut waits for the rest: a message that fits into the buffer is borrowed from it, in
     /// however many reads it came. `None` means that more must be read.
@@ -67,27 +57,16 @@ impl Connection {
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
         buffer.take_front(|input, front, capacity| {
-            if front.is_some() {
-                return self.receive_any_from(input, front, capacity);
-            }
-            match self.recv.receive_short(input) {
+            let message = match front {
+                None => self.recv.receive_short(input),
+                // The input begins with bytes that are received.
+                Some(_) => None,
+            };
+            match message {
                 Some(message) => Some(self.take_quick(message)),
-                None => self.receive_longer_from(input, front, capacity),
+                None => self.receive_any_from(input, front, capacity),
             }
         })
-    }
-
-    #[inline(never)]
-    fn receive_longer_from<'a>(
-        &mut self,
-        input: &mut &'a mut [u8],
-        front: &mut Option<Front>,
-        capacity: usize,
-    ) -> Option<Event<'a>> {
-        match self.recv.receive_longer(input, &self.config) {
-            Some(message) => Some(self.take_quick(message)),
-            None => self.receive_any_from(input, front, capacity),
-        }
     }
 
     /// Whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that more must be read,
@@ -189,7 +168,16 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn receive_longer<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        match self.recv.receive_longer(input, &self.config) {
+            Some(message) => Some(self.take_quick(message)),
+            None => self.receive_frames(input),
+        }
+    }
+
+    // Without optimization, to inline costs nothing but stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_quick<'a>(&mut self, message: Result<Message<'a>, InvalidUtf8>) -> Event<'a> {
         self.life.timer.note_received();
         match message {
@@ -198,23 +186,45 @@ impl Connection {
         }
     }
 
-    /// Everything that does not take the quick way.
+    /// Receives frames that do not take the quick way.
     #[inline(never)]
-    pub(super) fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        if self.life.has_extra() {
-            if let Some(event) = self.poll_event() {
-                return Some(event);
-            }
+    fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if !self.receives_frames_next() {
+            return self.receive_otherwise(input);
         }
         if !input.is_empty() {
             self.life.timer.note_received();
-            if self.recv.has_front() {
-                return self.lose_front();
-            }
+        }
+        let terms = Terms { role: self.send.role(), config: &self.config };
+        match self.recv.receive(input, terms, &mut self.codec) {
+            Ok(None) => None,
+            Ok(Some(received)) => Some(self.react(received)),
+            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+        }
+    }
+
+    /// Whether the next bytes are frames, and nothing comes before them.
+    #[inline]
+    fn receives_frames_next(&self) -> bool {
+        self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
+    }
+
+    /// Receives what is not a frame, or comes before the frames.
+    #[inline(never)]
+    fn receive_otherwise<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if let Some(event) = self.poll_event() {
+            return Some(event);
+        }
+        if input.is_empty() {
+            return None;
+        }
+        self.life.timer.note_received();
+        if self.recv.has_front() {
+            return self.lose_front();
         }
         match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
-            Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(None, input),
+            Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(input),
             // RFC 6455 1.4, 7.1.7: what comes after the end is dropped.
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
                 *input = &mut [];
@@ -223,7 +233,7 @@ impl Connection {
         }
     }
 
-    /// The same out of a [`ReadBuffer`].
+    /// Receives out of a [`ReadBuffer`] what is not a short message on the quick way.
     #[inline(never)]
     fn receive_any_from<'a>(
         &mut self,
@@ -231,15 +241,18 @@ impl Connection {
         front: &mut Option<Front>,
         capacity: usize,
     ) -> Option<Event<'a>> {
+        if front.is_none() {
+            if let Some(message) = self.recv.receive_longer(input, &self.config) {
+                return Some(self.take_quick(message));
+            }
+        }
         if let Some(stale) = front.take_if(|_| !self.recv.has_front()) {
             // The message is of a connection that has ended.
             take_front(input, stale.len());
         }
-        if self.life.has_extra()
-            || !self.life.phase().receives_frames()
-            || (front.is_none() && self.recv.has_front())
-        {
-            return self.receive_any(input);
+        let is_front_here = front.is_some() || !self.recv.has_front();
+        if !self.life.phase().receives_frames() || self.life.has_extra() || !is_front_here {
+            return self.receive_otherwise(input);
         }
         if input.len() > front.as_ref().map_or(0, Front::len) {
             self.life.timer.note_received();
@@ -249,22 +262,7 @@ impl Connection {
         match self.recv.receive_from(input, front, capacity, terms, inflates) {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
-            Ok(Reading::Frames(header)) => self.receive_frames(header, input),
-            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
-        }
-    }
-
-    /// Receives frames, behind a header that was taken from `input`, if there is one.
-    #[inline(never)]
-    fn receive_frames<'a>(
-        &mut self,
-        header: Option<Header>,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        let terms = Terms { role: self.send.role(), config: &self.config };
-        match self.recv.receive(header, input, terms, &mut self.codec) {
-            Ok(None) => None,
-            Ok(Some(received)) => Some(self.react(received)),
+            Ok(Reading::Frames) => self.receive_frames(input),
             Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
         }
     }
@@ -319,7 +317,7 @@ impl Connection {
         }
         let (mut bytes, start) = self.life.take_early_bytes()?;
         let mut input = &mut bytes[start..];
-        let event = self.receive_frames(None, &mut input).map(Event::into_owned);
+        let event = self.receive_frames(&mut input).map(Event::into_owned);
         let left = input.len();
         if self.life.phase().receives_frames() {
             if event.is_some() {

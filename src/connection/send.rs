@@ -119,6 +119,7 @@ impl Connection {
         }
         let result = self.send.send_through(message, &self.config, write);
         if self.send.len() > 0 {
+            self.send.note_longer(&self.config);
             self.life.timer.note_written(false);
         }
         result

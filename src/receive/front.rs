@@ -38,8 +38,8 @@ pub(crate) enum Reading<'a> {
     Received(Received<'a>),
     /// All of them are received, and nothing came of them yet.
     Nothing,
-    /// They are frames that do not wait in the buffer, and go to [`receive`](Receiver::receive), behind this header.
-    Frames(Option<Header>),
+    /// The rest of them go to [`receive`](Receiver::receive).
+    Frames,
 }
 
 impl Receiver {
@@ -65,15 +65,23 @@ impl Receiver {
                     Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. }
                 );
             if !is_between_messages || input.is_empty() {
-                return Ok(Reading::Frames(None));
+                return Ok(Reading::Frames);
             }
             let Some(header) = self.receive_header(input, terms, inflates)? else {
                 return Ok(Reading::Nothing);
             };
-            if !can_wait(&header, input.len(), capacity, terms) {
-                return Ok(Reading::Frames(Some(header)));
+            if header.first.is_control() {
+                return Ok(match self.receive_control(Some(header), input, terms)? {
+                    Some(received) => Reading::Received(received),
+                    None => Reading::Frames,
+                });
             }
-            *waiting = Some(Front { frame: DataFrame::new(&header), len: 0, checked: 0 });
+            if !can_wait(&header, input.len(), capacity, terms) {
+                self.place = Place::Payload(self.begin_frame(&header));
+                return Ok(Reading::Frames);
+            }
+            let frame = DataFrame { first: header.first, key: header.key, left: header.len };
+            *waiting = Some(Front { frame, len: 0, checked: 0 });
             self.place = Place::Front;
         }
         Ok(match self.receive_behind_front(input, waiting, terms)? {

@@ -95,19 +95,19 @@ impl OpenMessage {
     #[inline]
     pub(super) fn begin_frame(&mut self, first: FirstByte, len: u64) {
         debug_assert!(first.begins_message() != self.is_open(), "the rules for frames hold");
-        if first.begins_message() {
-            self.open = Some(Open {
-                kind: if first.is_text() { MessageKind::Text } else { MessageKind::Binary },
-                coding: match first.is_compressed() {
-                    #[cfg(feature = "deflate")]
-                    true => Coding::Compressed,
-                    _ => Coding::Plain,
-                },
-                chunks: Chunks::None,
-            });
-        }
         self.fragments += 1;
-        if matches!(self.open, Some(Open { coding: Coding::Plain, .. })) {
+        if first.begins_message() {
+            let coding = match first.is_compressed() {
+                #[cfg(feature = "deflate")]
+                true => Coding::Compressed,
+                _ => Coding::Plain,
+            };
+            let kind = if first.is_text() { MessageKind::Text } else { MessageKind::Binary };
+            self.open = Some(Open { kind, coding, chunks: Chunks::None });
+            if coding == Coding::Plain {
+                self.bytes = len;
+            }
+        } else if matches!(self.open, Some(Open { coding: Coding::Plain, .. })) {
             self.bytes += len;
         }
     }
