@@ -65,12 +65,14 @@ fn receive_longer<'a, const MASKED: bool>(input: &mut &'a mut [u8], config: &Con
     let [first @ (FINAL_TEXT | FINAL_BINARY), second, high, low, ..] = **input else {
         return None;
     };
+    if second != LENGTH_IN_16_BITS | if MASKED { MASK } else { 0 } {
+        return None;
+    }
     let len = usize::from(u16::from_be_bytes([high, low]));
-    let is_minimal = len >= usize::from(LENGTH_IN_16_BITS);
-    if second != LENGTH_IN_16_BITS | if MASKED { MASK } else { 0 }
-        || !is_minimal
+    if len <= MAX_CONTROL_BYTES
         || input.len() < header + len
-        || len as u64 > config.max_frame_bytes.min(config.max_message_bytes)
+        || len as u64 > config.max_frame_bytes
+        || len as u64 > config.max_message_bytes
     {
         return None;
     }
