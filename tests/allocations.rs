@@ -408,3 +408,27 @@ fn moving_payloads_into_a_warm_queue_allocates_nothing() {
         }
     }
 }
+
+#[test]
+fn of_the_memory_that_is_given_back_the_larger_stays_until_a_tick_frees_it() {
+    for role in ROLES {
+        let mut conn = open(role);
+        let at = Timestamp::from_millis;
+        assert_eq!(conn.tick(at(0)), None, "there is nothing to wait for");
+        let ((), heap) = measure(|| {
+            for len in [1000, 5000, 200] {
+                conn.recycle(Message::Binary(vec![7; len].into()));
+            }
+        });
+        assert_eq!(heap.kept, 5000, "{role:?}");
+        let due = conn.tick(at(1)).expect("memory is to be freed");
+        // What a message is put together in is not to be freed.
+        let front = to(role, 0x02, b"front");
+        assert!(conn.receive(&mut &mut front.clone()[..]).is_none());
+        assert_eq!(conn.tick(at(2)), None, "{role:?}");
+        let rest = to(role, 0x80, b"end");
+        assert!(matches!(conn.receive(&mut &mut rest.clone()[..]), Some(Event::Message(_))));
+        assert_eq!(conn.tick(at(3)), None, "{role:?}: the message has taken it along");
+        assert!(due > at(1));
+    }
+}

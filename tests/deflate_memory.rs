@@ -543,3 +543,20 @@ fn codecs_stay_while_they_are_used_and_are_freed_by_the_clock() {
         }
     }
 }
+
+#[test]
+fn a_large_message_leaves_no_large_buffer_behind() {
+    // What compresses well needs much room while it is compressed, and little in the queue.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let busy_after = |len: usize| {
+            let mut conn = open_deflate(role, params(false, 15), config.clone());
+            conn.send(vec![0; len]).unwrap();
+            write_all(&mut conn);
+            owned(conn)
+        };
+        let (small, large) = (busy_after(1000), busy_after(MIB));
+        // A window, and a buffer that serves the next message.
+        assert!(large <= small + 2 * 32 * 1024, "{role:?}: {large}, not {small}");
+    }
+}

@@ -5,7 +5,7 @@ mod util;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use util::{Log, ROLES, Seen, open, run, to};
+use util::{Log, ROLES, Seen, feed, open, run, to};
 use websocket_proto::{Config, Connection, ReadBuffer, Role};
 
 fn fill(buffer: &mut ReadBuffer, bytes: &[u8]) {
@@ -119,6 +119,40 @@ fn header_that_is_cut_is_the_connections_and_goes_on_from_anywhere() {
                 assert_eq!(receive_from(&mut conn, &mut filled(300, &message[..at])), []);
                 let seen = run(&mut conn, &[&message[at..]]).seen;
                 assert_eq!(seen, [Seen::Binary(vec![7; len])], "{role:?}, {len} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn text_in_a_buffer_is_judged_at_each_read_as_without_one() {
+    // rfc6455-8.1-01: what is held is judged once, and no later than what is not.
+    let good = "aé€😀bc d".as_bytes();
+    let mut texts = vec![good.to_vec(), "plain text, é and more of it".as_bytes().to_vec()];
+    for (at, wrong) in (0..good.len()).flat_map(|at| [(at, b'x'), (at, 0xe2), (at, 0x80)]) {
+        let mut text = good.to_vec();
+        text[at] = wrong;
+        texts.push(text);
+    }
+    for role in ROLES {
+        for text in &texts {
+            let message = to(role, 0x81, text);
+            let begin = message.len() - text.len();
+            for first in 0..text.len() {
+                for second in first..text.len() {
+                    let (mut plain, mut buffered) = (open(role), open(role));
+                    let mut buffer = ReadBuffer::with_capacity(100);
+                    let (mut seen, mut seen_from) = (Log::default(), Log::default());
+                    let cuts = [0, begin + first, begin + second, message.len()];
+                    for piece in cuts.windows(2).map(|cut| &message[cut[0]..cut[1]]) {
+                        feed(&mut plain, piece, &mut seen);
+                        fill(&mut buffer, piece);
+                        while let Some(event) = buffered.receive_from(&mut buffer) {
+                            seen_from.push(event);
+                        }
+                        assert_eq!(seen_from, seen, "{role:?}, {text:02x?} in {cuts:?}");
+                    }
+                }
             }
         }
     }

@@ -1194,3 +1194,28 @@ fn a_peer_that_pings_cannot_keep_our_close_back_for_ever() {
         assert!(end.is_some_and(|end| end <= 11), "{role:?}: {end:?}");
     }
 }
+
+#[test]
+fn a_write_of_nothing_is_no_sign_of_life() {
+    // A transport that would block takes 0 bytes; a caller may tell that, too.
+    for role in ROLES {
+        for high_water in [1, 1000] {
+            let mut config = timed(Some(500), None);
+            config.high_water_bytes = high_water;
+            config.low_water_bytes = high_water;
+            let mut conn = open_with(role, config);
+            conn.send("some of it is left").unwrap();
+            conn.tick(at(0));
+            conn.advance(1);
+            assert_eq!(conn.tick(at(100)), Some(at(if high_water == 1 { 600 } else { 500 })));
+            let deadline = conn.tick(at(200)).expect("silence has an end").since_epoch();
+            for now in [300, 400, 499] {
+                conn.advance(0);
+                let next = conn.tick(at(now)).expect("silence has an end");
+                assert_eq!(next.since_epoch(), deadline, "{role:?}, {high_water}, at {now}");
+            }
+            expire(&mut conn, deadline.as_millis() as u64);
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}, {high_water}");
+        }
+    }
+}

@@ -20,20 +20,22 @@ use plain::Plain;
 use table::{Results, Verdict};
 use trial::Test;
 
-/// Tests that take longer by themselves are left out: they try what others try, with more cases.
-const SLOWEST: Duration = Duration::from_secs(20);
+/// Tests that take longer by themselves are left out, unless they are asked for: they try what others try, with more cases.
+const SLOW: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
     let root =
         PathBuf::from(output_of(Command::new("git").args(["rev-parse", "--show-toplevel"])).trim());
     let work = root.join("tests/.work/mutants");
     fs::create_dir_all(&work).unwrap();
-    let (mut files, mut page, mut again, mut is_plain) = (Vec::new(), None, false, false);
+    let (mut files, mut page) = (Vec::new(), None);
+    let (mut again, mut with_slow, mut is_plain) = (false, false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
             "--page" => page = arguments.next(),
             "--again" => again = true,
+            "--slow" => (with_slow, again) = (true, true),
             "--plain" => is_plain = true,
             _ => files.push(argument),
         }
@@ -43,24 +45,26 @@ fn main() -> ExitCode {
     };
 
     let changes = change::list(&root);
-    let (tests, unviable, viable) = prepare(&root, &work, &changes);
-    for test in tests.iter().filter(|test| !test.passes || test.time > SLOWEST) {
-        let why = if test.passes { "is slow" } else { "fails without a change" };
-        eprintln!(
-            "left out: {} {} {why}, {:.1} s",
-            test.program,
-            test.name,
-            test.time.as_secs_f64()
-        );
-    }
-    let tests: Vec<Test> =
-        tests.into_iter().filter(|test| test.passes && test.time <= SLOWEST).collect();
-
     let results = Results::open(
         &work.join("results.tsv"),
         &digest(&root, &["src"]),
         &digest(&root, &["tests"]),
     );
+    let (tests, unviable, viable) = prepare(&root, &work, &changes);
+    let mut taking_part: Vec<Test> = Vec::new();
+    for test in tests {
+        let why = match (test.passes, test.time > SLOW && !with_slow) {
+            (false, _) => "fails without a change",
+            (true, true) => "is slow",
+            (true, false) => {
+                taking_part.push(test);
+                continue;
+            }
+        };
+        let (program, name, seconds) = (&test.program, &test.name, test.time.as_secs_f64());
+        eprintln!("left out: {program} {name} {why}, {seconds:.1} s");
+    }
+
     let todo: Vec<&Change> = changes
         .iter()
         .filter(|change| is_meant(change) && !change.explained && viable.contains(&change.id))
@@ -68,9 +72,14 @@ fn main() -> ExitCode {
         .collect();
     eprintln!("{} changes to try", todo.len());
     let results = Mutex::new(results);
-    trial::try_all(&root.join("tests/.work/mutants/tree"), &todo, &tests, |change, outcome| {
-        results.lock().unwrap().add(&change.name, outcome);
-    });
+    trial::try_all(
+        &root.join("tests/.work/mutants/tree"),
+        &todo,
+        &taking_part,
+        |change, outcome| {
+            results.lock().unwrap().add(&change.name, outcome);
+        },
+    );
 
     let mut results = results.into_inner().unwrap();
 

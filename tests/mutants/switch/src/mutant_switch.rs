@@ -61,10 +61,10 @@ pub(crate) enum Either<A, B> {
     Usual(B),
 }
 
-impl<A: Iterator, B: Iterator<Item = A::Item>> Iterator for Either<A, B> {
-    type Item = A::Item;
+impl<A: Iterator<Item = B::Item>, B: Iterator> Iterator for Either<A, B> {
+    type Item = B::Item;
 
-    fn next(&mut self) -> Option<A::Item> {
+    fn next(&mut self) -> Option<B::Item> {
         match self {
             Either::Changed(changed) => changed.next(),
             Either::Usual(usual) => usual.next(),

@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Arm, BinOp, Block, Expr, ExprIf, ExprLit, ExprMatch, Lit, ReturnType, Signature, Type,
+    Arm, BinOp, Block, Expr, ExprIf, ExprLit, ExprMatch, Lit, ReturnType, Signature, Stmt, Type,
     parse_quote, parse_str,
 };
 
@@ -195,6 +195,8 @@ pub struct Map {
     switches: Vec<Switch>,
     /// What is matched on, and the arms that can be left out and had no guard.
     matches: Vec<(Place, Vec<u32>)>,
+    /// Return types that are `impl Trait`, and the first change of the value.
+    opaque: Vec<(Place, u32)>,
 }
 
 struct Switch {
@@ -228,12 +230,26 @@ impl Map {
         found.map_or(&[], |(_, arms)| arms)
     }
 
+    /// A change of the value of the function whose return type is at a place.
+    pub fn value(&self, place: Place) -> Option<u32> {
+        self.opaque.iter().find(|(output, _)| *output == place).map(|(_, id)| *id)
+    }
+
     fn innermost(&self, place: Place, range: impl Fn(&Switch) -> (Place, Place)) -> Option<u32> {
         self.switches
             .iter()
             .filter(|switch| range(switch).0 <= place && place < range(switch).1)
             .max_by_key(|switch| range(switch).0)
             .map(|switch| switch.id)
+    }
+
+    fn function(&mut self, signature: &Signature, block: &Block) {
+        let ReturnType::Type(_, output) = &signature.output else { return };
+        if let Some(Stmt::Expr(Expr::If(first), _)) = block.stmts.first()
+            && let Some(id) = asked(&first.cond)
+        {
+            self.opaque.push((place(output.span()), id));
+        }
     }
 
     fn add(&mut self, id: u32, changed: Span, whole: Span) {
@@ -243,6 +259,16 @@ impl Map {
 }
 
 impl<'ast> Visit<'ast> for Map {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.function(&item.sig, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.function(&item.sig, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
+
     fn visit_expr_if(&mut self, expr: &'ast ExprIf) {
         if let Some(id) = asked(&expr.cond) {
             self.add(id, expr.then_branch.span(), expr.span());

@@ -175,5 +175,5 @@ fn culprits(error: &Value, maps: &BTreeMap<&str, Map>) -> Vec<u32> {
             return found;
         }
     }
-    places(true).filter_map(|(map, place)| map.beside(place)).collect()
+    places(true).filter_map(|(map, place)| map.beside(place).or(map.value(place))).collect()
 }
