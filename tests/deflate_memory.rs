@@ -560,3 +560,63 @@ fn a_large_message_leaves_no_large_buffer_behind() {
         assert!(large <= small + 2 * 32 * 1024, "{role:?}: {large}, not {small}");
     }
 }
+
+#[test]
+fn messages_of_some_tens_of_kilobytes_are_compressed_where_the_last_one_was() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for len in [8000, 20_000, 40_000, 60_000] {
+            let mut conn = open_deflate(role, params(false, 11), config.clone());
+            let payload = vec![0; len];
+            let mut send = || {
+                conn.send(&payload[..]).unwrap();
+                write_all(&mut conn);
+            };
+            (0..3).for_each(|_| send());
+            let ((), heap) = measure(|| (0..20).for_each(|_| send()));
+            assert_eq!(heap.allocations, 0, "{role:?} {len}: {heap:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_was_inflated_is_one_allocation_and_large_memory_goes_with_its_message() {
+    let mut config = deflate_config();
+    config.delivery = Delivery::Chunks;
+    let config = Shared::new(config);
+    for role in ROLES {
+        let mut wires = wires(role, params(false, 11), MessageKind::Binary, 3000, 40);
+        let mut conn = open_deflate(role, params(false, 11), config.clone());
+        let mut receive = |wire: &mut Vec<u8>| {
+            let mut chunks = 0;
+            for piece in wire.chunks_mut(200) {
+                let mut input = piece;
+                while let Some(event) = conn.receive(&mut input) {
+                    let Event::Chunk(chunk) = event else { panic!("{event:?}") };
+                    chunks += u64::from(!chunk.as_bytes().is_empty());
+                }
+            }
+            chunks
+        };
+        for wire in &mut wires[..20] {
+            receive(wire);
+        }
+        for wire in &mut wires[20..] {
+            let (chunks, heap) = measure(|| receive(wire));
+            assert_eq!(heap.allocations, chunks, "{role:?}: {heap:?}");
+        }
+        // What was given back serves one message.
+        conn.recycle(vec![7; 100_000].into());
+        let mut last = stored(role);
+        let ((), heap) = measure(|| {
+            let mut input = &mut last[..];
+            while conn.receive(&mut input).is_some() {}
+        });
+        assert!(heap.kept <= -100_000, "{role:?}: {heap:?}");
+    }
+}
+
+/// A compressed message that needs no window: a stored block.
+fn stored(role: Role) -> Vec<u8> {
+    to(role, 0xc2, &[0x00, 0x03, 0x00, 0xfc, 0xff, b'e', b'n', b'd', 0x00])
+}

@@ -250,6 +250,9 @@ mod inflated {
                             found = capacity(&message);
                         });
                         let (found, most) = (found.expect("it is owned"), (2 * len).max(256));
+                        // At least this much room is wanted for what comes out next.
+                        let fits = len + 256 <= given_back;
+                        assert!(!fits || found == given_back, "{role:?} {len} by {piece}: {found}");
                         assert!(
                             found == given_back || found <= most,
                             "{role:?} {len} by {piece}: {found}, and {given_back} were given back"

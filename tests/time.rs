@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
     Accept, CloseCause, CloseCode, Config, Connection, MessageKind, ReadBuffer, Response, Role,
-    State, Timeout, Timestamp,
+    State, Timeout, Timestamp, UsageError,
 };
 
 fn at(ms: u64) -> Timestamp {
@@ -1216,6 +1216,40 @@ fn a_write_of_nothing_is_no_sign_of_life() {
             }
             expire(&mut conn, deadline.as_millis() as u64);
             assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}, {high_water}");
+        }
+    }
+}
+
+/// Sends 10 bytes past the queue, of which the transport takes so many.
+fn send_past_the_queue(conn: &mut Connection, room: usize) {
+    let mut left = room;
+    conn.send_through("0123456789", |header, payload| {
+        let n = left.min(header.len() + payload.len());
+        left -= n;
+        Ok::<usize, UsageError>(n)
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_the_transport_takes_of_a_message_past_the_queue_is_a_sign_of_life_if_it_was_a_backlog() {
+    for role in ROLES {
+        // Taken at once: a kernel takes it for a peer that is gone.
+        let mut conn = open_with(role, timed(Some(500), None));
+        for now in [0, 100, 200, 300, 499] {
+            send_past_the_queue(&mut conn, usize::MAX);
+            assert_eq!((conn.outgoing_len(), conn.tick(at(now))), (0, Some(at(500))), "{role:?}");
+        }
+        expire(&mut conn, 500);
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}");
+        // Left by one write, and taken by a later one.
+        for room in [0, 1, 5] {
+            let mut conn = open_with(role, timed(Some(500), None));
+            conn.tick(at(0));
+            send_past_the_queue(&mut conn, room);
+            assert_eq!(conn.tick(at(100)), Some(at(500)), "{role:?}, {room}");
+            drain(&mut conn);
+            assert_eq!(conn.tick(at(200)), Some(at(700)), "{role:?}, {room}");
         }
     }
 }

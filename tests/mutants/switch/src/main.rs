@@ -29,13 +29,14 @@ fn main() -> ExitCode {
     let work = root.join("tests/.work/mutants");
     fs::create_dir_all(&work).unwrap();
     let (mut files, mut page) = (Vec::new(), None);
-    let (mut again, mut with_slow, mut is_plain) = (false, false, false);
+    let (mut again, mut with_slow, mut is_plain, mut explained) = (false, false, false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
             "--page" => page = arguments.next(),
             "--again" => again = true,
             "--slow" => (with_slow, again) = (true, true),
+            "--explained" => explained = true,
             "--plain" => is_plain = true,
             _ => files.push(argument),
         }
@@ -67,7 +68,8 @@ fn main() -> ExitCode {
 
     let todo: Vec<&Change> = changes
         .iter()
-        .filter(|change| is_meant(change) && !change.explained && viable.contains(&change.id))
+        .filter(|change| is_meant(change) && change.explained == explained)
+        .filter(|change| viable.contains(&change.id))
         .filter(|change| results.is_open(&change.name, again))
         .collect();
     eprintln!("{} changes to try", todo.len());
@@ -82,6 +84,13 @@ fn main() -> ExitCode {
     );
 
     let mut results = results.into_inner().unwrap();
+    if explained {
+        let is_caught = |change: &&Change| results.verdict(&change.name) == Verdict::Caught;
+        for change in changes.iter().filter(|change| change.explained).filter(is_caught) {
+            println!("explained, and yet caught: {}", change.name);
+        }
+        return ExitCode::SUCCESS;
+    }
 
     if is_plain {
         let todo: Vec<&Change> = changes
