@@ -432,3 +432,25 @@ fn of_the_memory_that_is_given_back_the_larger_stays_until_a_tick_frees_it() {
         assert!(due > at(1));
     }
 }
+
+#[test]
+fn a_queue_that_was_long_keeps_at_most_80_kib() {
+    for role in ROLES {
+        for sizes in [&[100_000][..], &[300_000], &[60_000, 60_000, 60_000], &[10_000; 30]] {
+            let mut conn = open(role);
+            for len in sizes {
+                conn.send(&vec![7; *len][..]).unwrap();
+            }
+            while conn.wants_write() {
+                conn.advance(conn.outgoing().len());
+            }
+            let ((), heap) = measure(|| drop(conn));
+            assert!(heap.kept >= -82 * 1024, "{role:?}, {sizes:?}: {heap:?}");
+            let mut conn = open(role);
+            conn.send(&vec![7; sizes[0]][..]).unwrap();
+            conn.advance(conn.outgoing_len() as usize);
+            let ((), heap) = measure(|| drop(conn));
+            assert!(heap.kept >= -82 * 1024, "{role:?}, {sizes:?}, written at once: {heap:?}");
+        }
+    }
+}

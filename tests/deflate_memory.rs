@@ -620,3 +620,21 @@ fn a_chunk_that_was_inflated_is_one_allocation_and_large_memory_goes_with_its_me
 fn stored(role: Role) -> Vec<u8> {
     to(role, 0xc2, &[0x00, 0x03, 0x00, 0xfc, 0xff, b'e', b'n', b'd', 0x00])
 }
+
+#[test]
+fn a_tick_says_when_a_codec_is_to_be_freed_and_nothing_where_there_is_none() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            let params = params(no_takeover, 10);
+            let mut conn = open_deflate(role, params, config.clone());
+            assert_eq!(conn.tick(Timestamp::from_millis(0)), None, "no codec was made");
+            // One that only receives owns nothing else.
+            let mut bytes = stored(role);
+            assert_eq!(swallow(&mut conn, &mut bytes, 100), (3, None));
+            let due = conn.tick(Timestamp::from_millis(100)).expect("its codec is to be freed");
+            assert!(due.since_epoch().as_millis() >= 1100, "{due:?}");
+            assert_eq!(conn.tick(due), None, "{role:?}, no takeover {no_takeover}");
+        }
+    }
+}

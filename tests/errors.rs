@@ -1,0 +1,73 @@
+//! What a program makes of an error: its text, and the `std::io::Error` that it becomes behind a `?`.
+#![cfg(feature = "std")]
+
+use std::collections::BTreeSet;
+use std::io::{Error, ErrorKind};
+
+use websocket_proto::{
+    CloseCode, EntropyError, HandshakeError, Message, State, UriError, UsageError,
+};
+
+/// Each error of a call, and the kind that it becomes.
+fn usage_errors() -> Vec<(UsageError, ErrorKind)> {
+    vec![
+        (UsageError::NotOpen(State::Closing), ErrorKind::NotConnected),
+        (UsageError::NoRequestPending, ErrorKind::InvalidInput),
+        (UsageError::ControlTooLong { len: 126 }, ErrorKind::InvalidInput),
+        (UsageError::CloseReasonTooLong { len: 124 }, ErrorKind::InvalidInput),
+        (UsageError::CloseCodeNotSendable(CloseCode::ABNORMAL), ErrorKind::InvalidInput),
+        (UsageError::BufferFull { needed: 5, limit: 4 }, ErrorKind::QuotaExceeded),
+        (UsageError::MessageUnfinished, ErrorKind::InvalidInput),
+        (UsageError::FragmentKindChanged, ErrorKind::InvalidInput),
+        (UsageError::InvalidUtf8, ErrorKind::InvalidInput),
+        (UsageError::Uri(UriError::Scheme), ErrorKind::InvalidInput),
+        (UsageError::InvalidHeaderName, ErrorKind::InvalidInput),
+        (UsageError::InvalidHeaderValue, ErrorKind::InvalidInput),
+        (UsageError::ReservedHeader, ErrorKind::InvalidInput),
+        (UsageError::InvalidSubprotocol, ErrorKind::InvalidInput),
+        (UsageError::DuplicateSubprotocol, ErrorKind::InvalidInput),
+        (UsageError::SubprotocolNotOffered, ErrorKind::InvalidInput),
+        (UsageError::InvalidStatus(199), ErrorKind::InvalidInput),
+        (UsageError::Entropy(EntropyError), ErrorKind::Other),
+    ]
+}
+
+#[test]
+fn usage_error_has_a_text_of_its_own_and_becomes_an_io_error_of_its_kind() {
+    let mut texts = BTreeSet::new();
+    for (error, kind) in usage_errors() {
+        let text = error.to_string();
+        assert!(!text.is_empty() && texts.insert(text.clone()), "{error:?}: {text}");
+        let io = Error::from(error);
+        assert_eq!((io.kind(), io.to_string()), (kind, text), "{error:?}");
+    }
+}
+
+#[test]
+fn other_errors_become_io_errors_with_their_text() {
+    let rows = [
+        (Error::from(UriError::Scheme), ErrorKind::InvalidInput, UriError::Scheme.to_string()),
+        (Error::from(EntropyError), ErrorKind::Other, EntropyError.to_string()),
+        (
+            Error::from(HandshakeError::MissingHost),
+            ErrorKind::InvalidData,
+            HandshakeError::MissingHost.to_string(),
+        ),
+    ];
+    for (io, kind, text) in rows {
+        assert!(!text.is_empty());
+        assert_eq!((io.kind(), io.to_string()), (kind, text));
+    }
+}
+
+#[test]
+fn message_is_empty_if_its_payload_is() {
+    for (message, is_empty) in [
+        (Message::from(""), true),
+        (Message::from(&b""[..]), true),
+        (Message::from("x"), false),
+        (Message::from(&b"\0"[..]), false),
+    ] {
+        assert_eq!((message.is_empty(), message.len() == 0), (is_empty, is_empty), "{message:?}");
+    }
+}
