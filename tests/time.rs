@@ -1253,3 +1253,29 @@ fn what_the_transport_takes_of_a_message_past_the_queue_is_a_sign_of_life_if_it_
         }
     }
 }
+
+#[test]
+fn bytes_written_of_pieces_that_were_taken_out_are_a_sign_of_life_where_others_are() {
+    // The connection is congested, or closing; pieces are written by a thread or kernel, a part each 20 s.
+    for role in ROLES {
+        for closes in [false, true] {
+            let mut config = timed(Some(30_000), None);
+            config.close_timeout = ms(30_000);
+            let mut conn = open_with(role, config);
+            for _ in 0..100 {
+                conn.send(vec![1; KIB]).unwrap();
+            }
+            if closes {
+                conn.close(1000, "").unwrap();
+            }
+            let mut pieces = Vec::new();
+            pieces.extend(std::iter::from_fn(|| conn.take_outgoing()));
+            assert!(!pieces.is_empty() && !conn.wants_write());
+            for turn in 0..8 {
+                assert_eq!(conn.tick(at(20_000 * turn)), Some(at(20_000 * turn + 30_000)));
+                write(&mut conn, KIB);
+            }
+            assert_eq!(news(&mut conn), [], "{role:?}, closing: {closes}");
+        }
+    }
+}
