@@ -454,3 +454,15 @@ fn a_queue_that_was_long_keeps_at_most_80_kib() {
         }
     }
 }
+
+#[test]
+fn a_server_to_which_nothing_was_said_owns_no_heap() {
+    let config = Shared::new(config());
+    let (conn, heap) = measure(|| {
+        let mut conn = Connection::server(config.clone());
+        assert!(conn.receive(&mut &mut [][..]).is_none());
+        conn
+    });
+    assert_eq!((heap.allocations, heap.kept), (0, 0));
+    drop(conn);
+}

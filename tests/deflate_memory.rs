@@ -638,3 +638,34 @@ fn a_tick_says_when_a_codec_is_to_be_freed_and_nothing_where_there_is_none() {
         }
     }
 }
+
+#[test]
+fn the_memory_that_is_to_be_freed_first_says_when() {
+    // A codec that compressed at 0 s, and a queue that was used at 0.9 s.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        // It does not compress, and is moved into the queue as it is.
+        let noise: Vec<u8> =
+            (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut conn = open_deflate(role, params(false, 15), config.clone());
+        conn.send(noise).unwrap();
+        write_all(&mut conn);
+        conn.tick(Timestamp::from_millis(0));
+        conn.send_uncompressed("short").unwrap();
+        write_all(&mut conn);
+        let due = conn.tick(Timestamp::from_millis(900)).expect("memory is to be freed");
+        assert!((1000..=1250).contains(&due.since_epoch().as_millis()), "{role:?}: {due:?}");
+    }
+}
+
+#[test]
+fn a_window_grows_by_doubling() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let mut wires = wires(role, params(false, 15), MessageKind::Binary, 20, 2000);
+        let mut conn = open_deflate(role, params(false, 15), config.clone());
+        let ((), heap) = measure(|| wires.iter_mut().for_each(|wire| echo(&mut conn, wire)));
+        // 2,000 messages in two windows of 32 KiB: a dozen steps for each, and what is made once.
+        assert!(heap.allocations < 100, "{role:?}: {heap:?}");
+    }
+}

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind};
 
 use websocket_proto::{
-    CloseCode, EntropyError, HandshakeError, Message, State, UriError, UsageError,
+    CloseCode, EntropyError, HandshakeError, Message, OriginPolicy, State, Uri, UriError,
+    UsageError,
 };
 
 /// Each error of a call, and the kind that it becomes.
@@ -58,6 +59,19 @@ fn other_errors_become_io_errors_with_their_text() {
         assert!(!text.is_empty());
         assert_eq!((io.kind(), io.to_string()), (kind, text));
     }
+}
+
+#[test]
+fn states_and_errors_of_arguments_have_texts_of_their_own() {
+    let states = [State::Connecting, State::Open, State::Closing, State::Closed];
+    let mut texts: BTreeSet<String> = states.iter().map(State::to_string).collect();
+    let uris = ["", "ws:///", "ws://h:x", "ws://u@h", "ws://h#", "ws://h ", "ws://h/%"];
+    texts.extend(uris.map(|uri| Uri::parse(uri).expect_err("it is no URI").to_string()));
+    let error = OriginPolicy::new(["https://h", "no origin"]).expect_err("the second is none");
+    assert!(error.to_string().contains('1'), "{error}: it is counted from 0");
+    texts.insert(error.to_string());
+    assert_eq!(texts.len(), states.len() + uris.len() + 1, "{texts:?}");
+    assert!(!texts.contains(""));
 }
 
 #[test]
