@@ -23,99 +23,91 @@ use trial::Test;
 /// Tests that take longer by themselves are left out, unless they are asked for: they try what others try, with more cases.
 const SLOW: Duration = Duration::from_secs(4);
 
+/// What the command line asks for.
+#[derive(Default)]
+struct Options {
+    /// Files and directories; none: all.
+    paths: Vec<String>,
+    /// Those that were missed are tried once more.
+    again: bool,
+    /// Slow tests take part.
+    with_slow: bool,
+    /// Changes without a switch are tried.
+    plain: bool,
+    /// Those that are explained are tried, and no others.
+    explained: bool,
+    /// Where the table goes.
+    page: Option<String>,
+}
+
+impl Options {
+    fn read() -> Options {
+        let mut options = Options::default();
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match &*argument {
+                "--again" => options.again = true,
+                "--slow" => (options.with_slow, options.again) = (true, true),
+                "--plain" => options.plain = true,
+                "--explained" => options.explained = true,
+                "--page" => options.page = arguments.next(),
+                _ => options.paths.push(argument),
+            }
+        }
+        options
+    }
+
+    fn is_meant(&self, change: &Change) -> bool {
+        let file = Path::new(&change.file);
+        self.paths.is_empty() || self.paths.iter().any(|path| file.starts_with(path))
+    }
+}
+
 fn main() -> ExitCode {
-    let root =
-        PathBuf::from(output_of(Command::new("git").args(["rev-parse", "--show-toplevel"])).trim());
+    let options = Options::read();
+    let root = output_of(Command::new("git").args(["rev-parse", "--show-toplevel"]));
+    let root = PathBuf::from(root.trim());
     let work = root.join("tests/.work/mutants");
     fs::create_dir_all(&work).unwrap();
-    let (mut files, mut page) = (Vec::new(), None);
-    let (mut again, mut with_slow, mut is_plain, mut explained) = (false, false, false, false);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match &*argument {
-            "--page" => page = arguments.next(),
-            "--again" => again = true,
-            "--slow" => (with_slow, again) = (true, true),
-            "--explained" => explained = true,
-            "--plain" => is_plain = true,
-            _ => files.push(argument),
-        }
-    }
-    let is_meant = |change: &Change| {
-        files.is_empty() || files.iter().any(|file| Path::new(&change.file).starts_with(file))
-    };
 
     let changes = change::list(&root);
-    let results = Results::open(
-        &work.join("results.tsv"),
-        &digest(&root, &["src"]),
-        &digest(&root, &["tests"]),
-    );
+    // What other processes change meanwhile is for the next run.
+    let (library, tests) = (digest(&root, &["src"]), digest(&root, &["tests"]));
+    let results = Results::open(&work.join("results.tsv"), &library, &tests);
     let (tests, unviable, viable) = prepare(&root, &work, &changes);
-    let mut taking_part: Vec<Test> = Vec::new();
-    for test in tests {
-        let why = match (test.passes, test.time > SLOW && !with_slow) {
-            (false, _) => "fails without a change",
-            (true, true) => "is slow",
-            (true, false) => {
-                taking_part.push(test);
-                continue;
-            }
-        };
-        let (program, name, seconds) = (&test.program, &test.name, test.time.as_secs_f64());
-        eprintln!("left out: {program} {name} {why}, {seconds:.1} s");
-    }
+    let tests = taking_part(tests, options.with_slow);
 
-    let todo: Vec<&Change> = changes
-        .iter()
-        .filter(|change| is_meant(change) && change.explained == explained)
-        .filter(|change| viable.contains(&change.id))
-        .filter(|change| results.is_open(&change.name, again))
-        .collect();
-    eprintln!("{} changes to try", todo.len());
+    let meant = changes.iter().filter(|change| options.is_meant(change));
+    let (todo, plain): (Vec<&Change>, Vec<&Change>) = meant
+        .clone()
+        .filter(|change| change.explained == options.explained && !unviable.contains(&change.id))
+        .filter(|change| results.is_open(&change.name, options.again))
+        .partition(|change| viable.contains(&change.id));
+    eprintln!("{} changes to try, and {} without a switch", todo.len(), plain.len());
     let results = Mutex::new(results);
-    trial::try_all(
-        &root.join("tests/.work/mutants/tree"),
-        &todo,
-        &taking_part,
-        |change, outcome| {
-            results.lock().unwrap().add(&change.name, outcome);
-        },
-    );
-
+    trial::try_all(&work.join("tree"), &todo, &tests, |change, outcome| {
+        results.lock().unwrap().add(&change.name, outcome);
+    });
     let mut results = results.into_inner().unwrap();
-    if explained {
-        let is_caught = |change: &&Change| results.verdict(&change.name) == Verdict::Caught;
-        for change in changes.iter().filter(|change| change.explained).filter(is_caught) {
-            println!("explained, and yet caught: {}", change.name);
-        }
-        return ExitCode::SUCCESS;
-    }
-
-    if is_plain {
-        let todo: Vec<&Change> = changes
-            .iter()
-            .filter(|change| is_meant(change) && !change.explained)
-            .filter(|change| !viable.contains(&change.id) && !unviable.contains(&change.id))
-            .filter(|change| results.is_open(&change.name, again))
-            .collect();
-        plain::try_all(&root, &work, &todo, |change, plain| match plain {
+    if options.plain {
+        plain::try_all(&root, &work, &plain, |change, plain| match plain {
             Plain::Tried(outcome) => results.add(&change.name, outcome),
             Plain::Unviable => results.add_unviable(&change.name),
         });
     }
-    let verdicts: Vec<(&Change, Verdict)> = changes
-        .iter()
-        .filter(|change| is_meant(change))
-        .map(|change| {
-            let verdict = if change.explained {
-                Verdict::Explained
-            } else if unviable.contains(&change.id) {
-                Verdict::Unviable
-            } else {
-                results.verdict(&change.name)
-            };
-            (change, verdict)
+
+    if options.explained {
+        let is_caught = |change: &&Change| results.verdict(&change.name) == Verdict::Caught;
+        for change in meant.filter(|change| change.explained).filter(is_caught) {
+            println!("explained, and yet caught: {}", change.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let verdicts: Vec<(&Change, Verdict)> = meant
+        .map(|change| match () {
+            () if change.explained => (change, Verdict::Explained),
+            () if unviable.contains(&change.id) => (change, Verdict::Unviable),
+            () => (change, results.verdict(&change.name)),
         })
         .collect();
     let commit =
@@ -124,12 +116,27 @@ fn main() -> ExitCode {
     let text = table::text(&rows, commit.trim());
     print!("{text}");
     table::name_open(&verdicts);
-    if let Some(page) = page {
+    if let Some(page) = options.page {
         table::write_page(&root.join(page), &text);
     }
     let failed = rows.iter().filter(|row| !row.passes()).count();
     println!("{} passed, {failed} failed", rows.len() - failed);
     if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The tests that pass without a change, and are not too slow; the others are named.
+fn taking_part(mut tests: Vec<Test>, with_slow: bool) -> Vec<Test> {
+    tests.retain(|test| {
+        let why = match (test.passes, test.time > SLOW && !with_slow) {
+            (true, false) => return true,
+            (true, true) => "is slow",
+            (false, _) => "fails without a change",
+        };
+        let (program, name, seconds) = (&test.program, &test.name, test.time.as_secs_f64());
+        eprintln!("left out: {program} {name} {why}, {seconds:.1} s");
+        false
+    });
+    tests
 }
 
 /// Builds and records, unless that was done for the same sources. Returns the tests, and which changes do not and do

@@ -35,7 +35,7 @@ pub fn rewrite(source: &str, changes: &[&Change], not: &Not) -> (String, Vec<u32
 }
 
 struct Rewriter<'a> {
-    /// The changes that were not come across yet.
+    /// The changes whose place was not found yet.
     open: HashMap<(Genre, Place), Vec<&'a Change>>,
     not: &'a Not,
     put: Vec<u32>,
@@ -64,7 +64,10 @@ impl<'a> Rewriter<'a> {
     fn function(&mut self, whole: Span, signature: &mut Signature, block: &mut Block) {
         signature.constness = None;
         let changes = self.take(Genre::FnValue, whole);
-        let is_opaque = matches!(&signature.output, ReturnType::Type(_, of) if matches!(**of, Type::ImplTrait(_)));
+        let is_opaque = match &signature.output {
+            ReturnType::Type(_, output) => matches!(**output, Type::ImplTrait(_)),
+            ReturnType::Default => false,
+        };
         if !is_opaque {
             for change in changes.iter().rev() {
                 let (id, value) = (change.id, expression(&change.replacement));

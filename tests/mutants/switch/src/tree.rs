@@ -13,7 +13,11 @@ use crate::rewrite::{self, Map, Not};
 
 /// The module that the copy gets, and what brings it in.
 const SWITCH: &str = include_str!("mutant_switch.rs");
+const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
+
+/// Not under version control, and yet it says what the tests are built with.
+const LOCK: &str = "Cargo.lock";
 
 /// A test program: what it is called and where it is.
 pub struct Program {
@@ -41,16 +45,18 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     for change in changes {
         by_file.entry(&change.file).or_default().push(change);
     }
-    for file in files.lines().chain(["Cargo.lock"]) {
-        if !by_file.contains_key(file) {
-            let Ok(mut bytes) = fs::read(root.join(file)) else { continue };
-            if file == "src/lib.rs" {
-                bytes.extend_from_slice(USE_SWITCH.as_bytes());
-            }
+    let files: BTreeSet<&str> = files.lines().chain([LOCK, SWITCH_PATH]).collect();
+    remove_others(tree, tree, &files);
+    for file in files.iter().filter(|file| **file != "src/lib.rs" && !by_file.contains_key(**file))
+    {
+        if let Ok(bytes) = fs::read(root.join(file)) {
             write(&tree.join(file), &bytes);
         }
     }
-    write(&tree.join("src/mutant_switch.rs"), SWITCH.as_bytes());
+    write(&tree.join(SWITCH_PATH), SWITCH.as_bytes());
+    let library = fs::read_to_string(root.join("src/lib.rs")).expect("the crate is a library");
+    assert!(!by_file.contains_key("src/lib.rs"), "src/lib.rs has modules, and no code");
+    write(&tree.join("src/lib.rs"), (library + USE_SWITCH).as_bytes());
 
     let mut not = Not::default();
     loop {
@@ -75,6 +81,19 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
         }
         let programs = messages.iter().filter_map(program).collect();
         return Built { programs, viable, unviable: not.changes.into_iter().collect() };
+    }
+}
+
+/// Removes what earlier copies had.
+fn remove_others(tree: &Path, directory: &Path, files: &BTreeSet<&str>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let name = path.strip_prefix(tree).expect("it is below").to_str().expect("it is UTF-8");
+        if path.is_dir() {
+            remove_others(tree, &path, files);
+        } else if !files.contains(name) {
+            fs::remove_file(&path).unwrap();
+        }
     }
 }
 
