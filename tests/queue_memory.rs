@@ -117,19 +117,20 @@ fn many_control_frames_are_freed_in_few_steps_while_they_are_written() {
 #[test]
 fn control_frames_that_are_taken_out_have_memory_of_their_size() {
     for role in ROLES {
-        let (mut conn, frame) = pings(role, 1000);
-        // Most are written, and a large buffer is left of them; or none is.
-        for written in [0, 600] {
-            if written > 0 {
-                conn.advance(written * frame);
-            }
+        for n in (300..1000).step_by(50) {
+            let (mut conn, frame) = pings(role, n);
             let left = conn.outgoing_len() as i64;
             let segment = conn.take_outgoing().expect("there are some");
             assert_eq!(segment.len() as i64, left);
             drop(segment);
             let ((), heap) = measure(|| drop(conn));
-            assert!(heap.kept >= -(left + left / 2 + 6 * KIB), "{role:?}, {written}: {heap:?}");
-            conn = pings(role, 1000).0;
+            assert!(heap.kept >= -(left + 6 * KIB), "{role:?}, {n}: {heap:?}, {left} are left");
+            // Most are written before.
+            let (mut conn, _) = pings(role, n);
+            conn.advance((n - 10) * frame);
+            drop(conn.take_outgoing().expect("there are some"));
+            let ((), heap) = measure(|| drop(conn));
+            assert!(heap.kept >= -(3 * left / 2 + 6 * KIB), "{role:?}, {n}: {heap:?}");
         }
     }
 }
@@ -145,5 +146,49 @@ fn control_frames_that_never_run_out_take_no_more_and_more_memory() {
             }
         });
         assert!(heap.kept <= 5 * KIB && heap.allocations <= 700, "{role:?}: {heap:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_is_neither_empty_nor_long_stays_small() {
+    for role in ROLES {
+        for ahead in [1, 3] {
+            let mut conn = open(role);
+            let ((), heap) = measure(|| {
+                (0..ahead).for_each(|_| conn.send(&[7; 100]).unwrap());
+                let frame = conn.outgoing_len() as usize / ahead;
+                for _ in 0..10_000 {
+                    conn.send(&[7; 100]).unwrap();
+                    conn.advance(frame);
+                }
+            });
+            assert!(heap.kept <= 3 * KIB && heap.allocations < 12, "{role:?}, {ahead}: {heap:?}");
+        }
+    }
+}
+
+#[test]
+fn a_queue_takes_at_most_twice_its_bytes_and_a_large_message_its_own_size() {
+    for role in ROLES {
+        let mut conn = open(role);
+        let mut kept = 0;
+        for n in 1..=60 {
+            let ((), heap) = measure(|| conn.send(&[7; 1000]).unwrap());
+            kept += heap.kept;
+            assert!(kept <= 2 * 1100 * n, "{role:?}, {n}: {kept}");
+        }
+        for len in [70_000, 100_000, 1_000_000] {
+            for before in [0, 10] {
+                let (payload, mut conn) = (vec![7; len], open(role));
+                let ((), heap) = measure(|| {
+                    if before > 0 {
+                        conn.send(&[7; 10]).unwrap();
+                    }
+                    conn.send(&payload[..]).unwrap();
+                });
+                let most = len as i64 + 4 * KIB;
+                assert!(heap.kept <= most, "{role:?}, {len} behind {before}: {heap:?}");
+            }
+        }
     }
 }
