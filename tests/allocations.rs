@@ -418,3 +418,61 @@ fn moving_payloads_into_a_warm_queue_allocates_nothing() {
         }
     }
 }
+
+#[test]
+fn of_the_memory_that_is_given_back_the_larger_stays_until_a_tick_frees_it() {
+    for role in ROLES {
+        let mut conn = open(role);
+        let at = Timestamp::from_millis;
+        assert_eq!(conn.tick(at(0)), None, "there is nothing to wait for");
+        let ((), heap) = measure(|| {
+            for len in [1000, 5000, 200] {
+                conn.recycle(Message::Binary(vec![7; len].into()));
+            }
+        });
+        assert_eq!(heap.kept, 5000, "{role:?}");
+        let due = conn.tick(at(1)).expect("memory is to be freed");
+        // What a message is put together in is not to be freed.
+        let front = to(role, 0x02, b"front");
+        assert!(conn.receive(&mut &mut front.clone()[..]).is_none());
+        assert_eq!(conn.tick(at(2)), None, "{role:?}");
+        let rest = to(role, 0x80, b"end");
+        assert!(matches!(conn.receive(&mut &mut rest.clone()[..]), Some(Event::Message(_))));
+        assert_eq!(conn.tick(at(3)), None, "{role:?}: the message has taken it along");
+        assert!(due > at(1));
+    }
+}
+
+#[test]
+fn a_queue_that_was_long_keeps_at_most_80_kib() {
+    for role in ROLES {
+        for sizes in [&[100_000][..], &[300_000], &[60_000, 60_000, 60_000], &[10_000; 30]] {
+            let mut conn = open(role);
+            for len in sizes {
+                conn.send(&vec![7; *len][..]).unwrap();
+            }
+            while conn.wants_write() {
+                conn.advance(conn.outgoing().len());
+            }
+            let ((), heap) = measure(|| drop(conn));
+            assert!(heap.kept >= -82 * 1024, "{role:?}, {sizes:?}: {heap:?}");
+            let mut conn = open(role);
+            conn.send(&vec![7; sizes[0]][..]).unwrap();
+            conn.advance(conn.outgoing_len() as usize);
+            let ((), heap) = measure(|| drop(conn));
+            assert!(heap.kept >= -82 * 1024, "{role:?}, {sizes:?}, written at once: {heap:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_to_which_nothing_was_said_owns_no_heap() {
+    let config = Shared::new(config());
+    let (conn, heap) = measure(|| {
+        let mut conn = Connection::server(config.clone());
+        assert!(conn.receive(&mut &mut [][..]).is_none());
+        conn
+    });
+    assert_eq!((heap.allocations, heap.kept), (0, 0));
+    drop(conn);
+}

@@ -629,3 +629,26 @@ fn without_a_configuration_the_defaults_hold() {
         assert_eq!(drain(&mut conn)[0], first, "{len}");
     }
 }
+
+#[test]
+fn buffered_amount_of_a_compressed_message_falls_with_its_last_fragment() {
+    // whatwg-bufferedAmount-02: fragments count whole, with a message behind them, too.
+    for role in ROLES {
+        for fragments in [&[500][..], &[500, 600], &[0, 500, 600], &[1, 1, 1, 0]] {
+            let mut conn = deflate(role);
+            for (n, len) in fragments.iter().enumerate() {
+                let last = n + 1 == fragments.len();
+                conn.send_fragment(MessageKind::Binary, &vec![2; *len], last).unwrap();
+            }
+            let message: u64 = fragments.iter().map(|len| *len as u64).sum();
+            let wire = conn.outgoing_len() as usize;
+            conn.send_uncompressed(&[1; 10]).unwrap();
+            for n in 1..wire {
+                conn.advance(1);
+                assert_eq!(conn.buffered_amount(), message + 10, "{role:?}, {fragments:?} at {n}");
+            }
+            conn.advance(1);
+            assert_eq!(conn.buffered_amount(), 10, "{role:?}, {fragments:?}");
+        }
+    }
+}

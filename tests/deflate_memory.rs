@@ -555,3 +555,129 @@ fn codecs_stay_while_they_are_used_and_are_freed_by_the_clock() {
         }
     }
 }
+
+#[test]
+fn a_large_message_leaves_no_large_buffer_behind() {
+    // What compresses well needs much room while it is compressed, and little in the queue.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let busy_after = |len: usize| {
+            let mut conn = open_deflate(role, params(false, 15), config.clone());
+            conn.send(vec![0; len]).unwrap();
+            write_all(&mut conn);
+            owned(conn)
+        };
+        let (small, large) = (busy_after(1000), busy_after(MIB));
+        // A window, and a buffer that serves the next message.
+        assert!(large <= small + 2 * 32 * 1024, "{role:?}: {large}, not {small}");
+    }
+}
+
+#[test]
+fn messages_of_some_tens_of_kilobytes_are_compressed_where_the_last_one_was() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for len in [8000, 20_000, 40_000, 60_000] {
+            let mut conn = open_deflate(role, params(false, 11), config.clone());
+            let payload = vec![0; len];
+            let mut send = || {
+                conn.send(&payload[..]).unwrap();
+                write_all(&mut conn);
+            };
+            (0..3).for_each(|_| send());
+            let ((), heap) = measure(|| (0..20).for_each(|_| send()));
+            assert_eq!(heap.allocations, 0, "{role:?} {len}: {heap:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_that_was_inflated_is_one_allocation_and_large_memory_goes_with_its_message() {
+    let mut config = deflate_config();
+    config.delivery = Delivery::Chunks;
+    let config = Shared::new(config);
+    for role in ROLES {
+        let mut wires = wires(role, params(false, 11), MessageKind::Binary, 3000, 40);
+        let mut conn = open_deflate(role, params(false, 11), config.clone());
+        let mut receive = |wire: &mut Vec<u8>| {
+            let mut chunks = 0;
+            for piece in wire.chunks_mut(200) {
+                let mut input = piece;
+                while let Some(event) = conn.receive(&mut input) {
+                    let Event::Chunk(chunk) = event else { panic!("{event:?}") };
+                    chunks += u64::from(!chunk.as_bytes().is_empty());
+                }
+            }
+            chunks
+        };
+        for wire in &mut wires[..20] {
+            receive(wire);
+        }
+        for wire in &mut wires[20..] {
+            let (chunks, heap) = measure(|| receive(wire));
+            assert_eq!(heap.allocations, chunks, "{role:?}: {heap:?}");
+        }
+        // What was given back serves one message.
+        conn.recycle(vec![7; 100_000].into());
+        let mut last = stored(role);
+        let ((), heap) = measure(|| {
+            let mut input = &mut last[..];
+            while conn.receive(&mut input).is_some() {}
+        });
+        assert!(heap.kept <= -100_000, "{role:?}: {heap:?}");
+    }
+}
+
+/// A compressed message that needs no window: a stored block.
+fn stored(role: Role) -> Vec<u8> {
+    to(role, 0xc2, &[0x00, 0x03, 0x00, 0xfc, 0xff, b'e', b'n', b'd', 0x00])
+}
+
+#[test]
+fn a_tick_says_when_a_codec_is_to_be_freed_and_nothing_where_there_is_none() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            let params = params(no_takeover, 10);
+            let mut conn = open_deflate(role, params, config.clone());
+            assert_eq!(conn.tick(Timestamp::from_millis(0)), None, "no codec was made");
+            // One that only receives owns nothing else.
+            let mut bytes = stored(role);
+            assert_eq!(swallow(&mut conn, &mut bytes, 100), (3, None));
+            let due = conn.tick(Timestamp::from_millis(100)).expect("its codec is to be freed");
+            assert!(due.since_epoch().as_millis() >= 1100, "{due:?}");
+            assert_eq!(conn.tick(due), None, "{role:?}, no takeover {no_takeover}");
+        }
+    }
+}
+
+#[test]
+fn the_memory_that_is_to_be_freed_first_says_when() {
+    // A codec that compressed at 0 s, and a queue that was used at 0.9 s.
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        // It does not compress, and is moved into the queue as it is.
+        let noise: Vec<u8> =
+            (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let mut conn = open_deflate(role, params(false, 15), config.clone());
+        conn.send(noise).unwrap();
+        write_all(&mut conn);
+        conn.tick(Timestamp::from_millis(0));
+        conn.send_uncompressed("short").unwrap();
+        write_all(&mut conn);
+        let due = conn.tick(Timestamp::from_millis(900)).expect("memory is to be freed");
+        assert!((1000..=1250).contains(&due.since_epoch().as_millis()), "{role:?}: {due:?}");
+    }
+}
+
+#[test]
+fn a_window_grows_by_doubling() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let mut wires = wires(role, params(false, 15), MessageKind::Binary, 20, 2000);
+        let mut conn = open_deflate(role, params(false, 15), config.clone());
+        let ((), heap) = measure(|| wires.iter_mut().for_each(|wire| echo(&mut conn, wire)));
+        // 2,000 messages in two windows of 32 KiB: a dozen steps for each, and what is made once.
+        assert!(heap.allocations < 100, "{role:?}: {heap:?}");
+    }
+}

@@ -210,3 +210,32 @@ fn prepared_message_is_compressed_at_a_level_of_its_own() {
         }
     }
 }
+
+#[test]
+fn behind_a_prepared_message_one_is_compressed_as_if_it_were_the_first() {
+    // rfc7692-8-01: what was prepared was compressed with an empty window, whatever the codec holds of earlier messages.
+    for level in LEVELS {
+        for bits in WINDOWS {
+            for len in (1..=120u32).chain([511, 1024, 4097]) {
+                let open = || open_deflate(Role::Server, level, bits, false);
+                let send = |conn: &mut Connection, payload: Vec<u8>| {
+                    let (front, back) = payload.split_at(payload.len() / 2);
+                    conn.send_fragment(MessageKind::Binary, front, false).unwrap();
+                    conn.send_fragment(MessageKind::Binary, back, true).unwrap();
+                    drain(conn)
+                };
+                let mut conn = open();
+                // A codec that is made anew has the window of the one before.
+                send(&mut conn, text(len as usize + 20, 2, !len));
+                conn.release_memory();
+                send(&mut conn, text(3, 2, len + 1));
+                let prepared = PreparedMessage::with_level(text(5, 2, len), level);
+                conn.send_prepared(&prepared).unwrap();
+                drain(&mut conn);
+                let payload = || text(len as usize, 2 + len % 2, len);
+                let alone = send(&mut open(), payload());
+                assert!(send(&mut conn, payload()) == alone, "level {level}, {bits}: {len}");
+            }
+        }
+    }
+}

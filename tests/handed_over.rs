@@ -229,4 +229,54 @@ mod inflated {
             }
         }
     }
+
+    #[test]
+    fn inflated_message_has_memory_that_was_given_back_or_no_more_than_any_other() {
+        // rfc6455-10.4-01: memory that had to grow is not what was given back.
+        let config = deflate_config();
+        for role in ROLES {
+            for len in [60, 105, 300, 900, 5500] {
+                let content = &contents(len)[2];
+                for given_back in [1, 100, 300, 1000, 6000] {
+                    for piece in [1, 100, 1000, usize::MAX] {
+                        let mut peer = open_deflate(other(role), false, &config);
+                        peer.send(&content[..]).unwrap();
+                        let wire = drain(&mut peer);
+                        let mut conn = open_deflate(role, false, &config);
+                        conn.recycle(Message::Binary(Vec::with_capacity(given_back).into()));
+                        let mut found = None;
+                        each_message(&mut conn, &wire, piece.min(wire.len()), |_, message| {
+                            assert_eq!(message.as_bytes(), content.as_bytes());
+                            found = capacity(&message);
+                        });
+                        let (found, most) = (found.expect("it is owned"), (2 * len).max(256));
+                        // At least this much room is wanted for what comes out next.
+                        let fits = len + 256 <= given_back;
+                        assert!(!fits || found == given_back, "{role:?} {len} by {piece}: {found}");
+                        assert!(
+                            found == given_back || found <= most,
+                            "{role:?} {len} by {piece}: {found}, and {given_back} were given back"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_that_is_given_back_in_the_middle_of_a_message_changes_nothing_of_it() {
+    for role in ROLES {
+        for first in [&b""[..], b"front "] {
+            for given_back in [1, 10_000] {
+                let mut conn = open(role);
+                let mut log = Log::default();
+                feed(&mut conn, &to(role, 0x02, first), &mut log);
+                conn.recycle(Message::Binary(vec![7; given_back].into()));
+                feed(&mut conn, &to(role, 0x80, b"end"), &mut log);
+                let whole = [first, b"end"].concat();
+                assert_eq!(log.seen, [Seen::Binary(whole)], "{role:?}, {given_back}");
+            }
+        }
+    }
 }

@@ -641,3 +641,54 @@ fn length_or_coding_of_a_101_is_ignored() {
         }
     }
 }
+
+#[test]
+fn scheme_is_one_of_four_in_any_case() {
+    // rfc6455-4.1-03, rfc6455-4.1-04
+    for scheme in ["ws", "wss", "http", "https"] {
+        assert_eq!(Uri::parse(&format!("{scheme}://h")).map(|uri| uri.is_secure()), {
+            Ok(scheme.ends_with("s") && scheme != "ws")
+        });
+        assert!(Uri::parse(&format!("{}://h", scheme.to_ascii_uppercase())).is_ok());
+        for at in 0..scheme.len() {
+            let mut other = scheme.as_bytes().to_vec();
+            other[at] = b'x';
+            let other = String::from_utf8(other).expect("ASCII");
+            let error = Uri::parse(&format!("{other}://h")).err();
+            assert_eq!(error, Some(UriError::Scheme), "{other}");
+        }
+    }
+}
+
+#[test]
+fn header_of_a_response_with_almost_the_name_of_one_that_matters_is_any_other() {
+    // rfc6455-4.1-43, 4.1-45, 4.1-47, 4.1-51, 4.1-52
+    let almost = |name: &str| -> Vec<String> {
+        let changed = |at: usize| {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes[at] = if bytes[at] == b'x' { b'y' } else { b'x' };
+            String::from_utf8(bytes).expect("ASCII")
+        };
+        (0..name.len()).map(changed).collect()
+    };
+    let seen = |response: &str| run(&mut client(), &[response.as_bytes()]).seen;
+    for name in ["Upgrade", "Connection", "Sec-WebSocket-Accept"] {
+        let whole = response();
+        let line = whole.split("\r\n").find(|line| line.starts_with(name)).expect("it is there");
+        let value = line.split_once(": ").expect("it has a value").1;
+        let missing = seen(&with(name, ""));
+        for other in almost(name) {
+            assert_eq!(seen(&with(name, &format!("{other}: {value}"))), missing, "{other}");
+        }
+    }
+    for (name, value) in [
+        ("Sec-WebSocket-Accept", "x"),
+        ("Sec-WebSocket-Protocol", "other"),
+        ("Sec-WebSocket-Extensions", "other"),
+    ] {
+        assert_ne!(seen(&plus(&format!("{name}: {value}"))), [Seen::Open], "{name}");
+        for other in almost(name) {
+            assert_eq!(seen(&plus(&format!("{other}: {value}"))), [Seen::Open], "{other}");
+        }
+    }
+}

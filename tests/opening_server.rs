@@ -1025,3 +1025,170 @@ fn expectation_of_an_upgrade_is_passed_over() {
         assert_eq!((&seen[..], &output[..]), (&[upgrade()][..], ACCEPTED), "{lines}");
     }
 }
+
+/// Names that differ from `name` in one character, and in two by the same bit.
+fn almost(name: &str) -> Vec<String> {
+    let changed = |places: &[usize], bit: u8| {
+        let mut bytes = name.as_bytes().to_vec();
+        places.iter().for_each(|at| bytes[*at] ^= bit);
+        String::from_utf8(bytes).ok()
+    };
+    let is_token = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let one = (0..name.len()).flat_map(|at| [1, 2, 4, 8, 16].map(|bit| changed(&[at], bit)));
+    let two = (1..name.len()).flat_map(|at| [1, 2, 4, 8].map(|bit| changed(&[0, at], bit)));
+    one.chain(two).flatten().filter(is_token).collect()
+}
+
+#[test]
+fn header_with_almost_the_name_of_one_that_matters_is_any_other() {
+    // rfc6455-4.2.1-06, 4.2.1-07, 4.2.1-08, 4.2.1-09, 4.2.1-10, 4.2.1-14
+    let seen = |request: &str| run(&mut Connection::server(config()), &[request.as_bytes()]).seen;
+    for name in ["Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"] {
+        let line = HEAD.split("\r\n").find(|line| line.starts_with(name)).expect("it is there");
+        let value = line.split_once(": ").expect("it has a value").1;
+        let missing = seen(&with(name, ""));
+        for other in almost(name) {
+            assert_eq!(seen(&with(name, &format!("{other}: {value}"))), missing, "{other}");
+        }
+    }
+    for (name, value) in [
+        ("Host", "example.com"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+        ("Content-Length", "5"),
+        ("Transfer-Encoding", "chunked"),
+        ("Sec-WebSocket-Protocol", "chat"),
+        ("Sec-WebSocket-Extensions", "="),
+    ] {
+        assert_ne!(seen(&plus(&format!("{name}: {value}"))), [upgrade()], "{name}");
+        for other in almost(name) {
+            assert_eq!(seen(&plus(&format!("{other}: {value}"))), [upgrade()], "{other}");
+        }
+    }
+}
+
+#[test]
+fn escapes_of_a_host_have_two_hexadecimal_digits() {
+    // rfc6455-4.2.1-06
+    for (host, is_good) in [
+        ("h%41", true),
+        ("%aFx", true),
+        ("h%", false),
+        ("h%4", false),
+        ("h%4g", false),
+        ("h%g4", false),
+        ("h%zz", false),
+        ("h%%41", false),
+        ("h%41%4", false),
+    ] {
+        let request = with("Host", &format!("Host: {host}"));
+        let seen = run(&mut Connection::server(config()), &[request.as_bytes()]).seen;
+        let expected = if is_good { upgrade() } else { refused(HandshakeError::InvalidHost) };
+        assert_eq!(seen, [expected], "{host}");
+    }
+}
+
+#[test]
+fn line_over_the_limit_of_headers_is_not_judged_and_those_before_it_are() {
+    // rfc6455-10.4-01
+    let mut config = config();
+    config.max_headers = 4;
+    for bad in 0..7 {
+        let lines: String = (0..7)
+            .map(|n| if n == bad { "b\0d: x\r\n".into() } else { format!("n{n}: x\r\n") })
+            .collect();
+        let request = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+        let error = match bad {
+            0..4 => HandshakeError::InvalidHeaderName,
+            _ => HandshakeError::TooManyHeaders { limit: 4 },
+        };
+        for pieces in cuts(request.as_bytes()) {
+            let mut conn = Connection::server(config.clone());
+            assert_eq!(run(&mut conn, &pieces).seen, [refused(error.clone())], "line {bad}");
+        }
+    }
+}
+
+#[test]
+fn headers_are_shown_as_text_if_they_are() {
+    let mut bytes = plus("A: text \u{e9}\r\nB:").into_bytes();
+    bytes.truncate(bytes.len() - 4);
+    bytes.extend_from_slice(b" \xff\r\n\r\n");
+    let mut conn = Connection::server(config());
+    let Some(Event::UpgradeRequest(request)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    let text = |name: &str| {
+        let header = request.headers().find(|header| header.is(name)).expect("it is there");
+        header.value_str().map(str::to_string)
+    };
+    assert_eq!(text("host").as_deref(), Some("example.com"));
+    assert_eq!((text("a").as_deref(), text("B")), (Some("text \u{e9}"), None));
+}
+
+#[test]
+fn status_has_the_phrase_of_its_registry() {
+    let phrases = [
+        (200, "OK"),
+        (201, "Created"),
+        (202, "Accepted"),
+        (204, "No Content"),
+        (205, "Reset Content"),
+        (300, "Multiple Choices"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (406, "Not Acceptable"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (421, "Misdirected Request"),
+        (425, "Too Early"),
+        (426, "Upgrade Required"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        (511, "Network Authentication Required"),
+    ];
+    for status in 200..600u16 {
+        let mut conn = Connection::server(config());
+        feed(&mut conn, b"GET / HTTP/1.1\r\n\r\n", &mut Log::default());
+        conn.respond(status).expect("it is a status");
+        let response = String::from_utf8(drain(&mut conn)).expect("ASCII");
+        let phrase = phrases.iter().find(|(known, _)| *known == status).map_or("", |row| row.1);
+        let line = response.split("\r\n").next().expect("it has a line");
+        // One of which the phrase is not known has none (RFC 9112 4).
+        assert_eq!(line, format!("HTTP/1.1 {status} {phrase}"));
+    }
+}
+
+#[test]
+fn entry_of_an_origin_policy_is_an_origin_whatever_its_scheme() {
+    for (entry, is_origin) in [
+        ("app://page", true),
+        ("app://page:80", true),
+        ("file://", true),
+        ("app://pa%67e", false),
+        ("app://*", false),
+        ("app://user@page", false),
+        ("app://page/path", false),
+        ("app://page:x", false),
+    ] {
+        assert_eq!(OriginPolicy::new([entry]).is_ok(), is_origin, "{entry}");
+    }
+    let policy = OriginPolicy::new(["app://Page"]).expect("an origin");
+    assert!(policy.is_allowed(Some("APP://page")) && !policy.is_allowed(Some("app://page:80")));
+}

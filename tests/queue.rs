@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
     Connection, Entropy, EntropyError, FrameHeader, MessageKind, PreparedMessage, Role, Segment,
-    UsageError,
+    Shared, UsageError,
 };
 
 #[cfg(feature = "deflate")]
@@ -782,5 +782,28 @@ fn a_connection_that_is_not_open_is_not_congested() {
         assert!(conn.is_congested() && !conn.is_writable());
         conn.close(1000, "").unwrap();
         assert!(!conn.is_congested() && !conn.is_writable(), "{role:?}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_message_past_the_queue_counts_for_congestion() {
+    for role in ROLES {
+        let mut config = config();
+        config.high_water_bytes = 100;
+        config.low_water_bytes = 50;
+        let config = Shared::new(config);
+        let header = if role == Role::Client { 8 } else { 4 };
+        for left in [0, 1, 99, 100, 101, 200] {
+            let mut conn = open_with(role, config.clone());
+            let mut room = header + 200 - left;
+            conn.send_through(&[7; 200], |header, payload| {
+                let n = room.min(header.len() + payload.len());
+                room -= n;
+                Ok::<usize, UsageError>(n)
+            })
+            .unwrap();
+            assert_eq!(conn.outgoing_len(), left as u64);
+            assert_eq!(conn.is_congested(), left > 100, "{role:?}, {left}");
+        }
     }
 }

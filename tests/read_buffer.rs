@@ -4,7 +4,7 @@
 
 mod util;
 
-use util::{Log, ROLES, Seen, open, run, to};
+use util::{Log, ROLES, Seen, feed, open, run, to};
 use websocket_proto::{CloseCause, CloseCode, Config, Connection, ReadBuffer, Role};
 
 fn fill(buffer: &mut ReadBuffer, bytes: &[u8]) {
@@ -145,5 +145,115 @@ fn cut_header_is_held_by_the_connection_and_continues_from_any_input() {
                 assert_eq!(seen, [Seen::Binary(vec![7; len])], "{role:?}, {len} at {at}");
             }
         }
+    }
+}
+
+#[test]
+fn text_in_a_buffer_is_judged_at_each_read_as_without_one() {
+    // rfc6455-8.1-01: what is held is judged once, and no later than what is not.
+    let good = "aé€😀bc d".as_bytes();
+    let mut texts = vec![good.to_vec(), "plain text, é and more of it".as_bytes().to_vec()];
+    for (at, wrong) in (0..good.len()).flat_map(|at| [(at, b'x'), (at, 0xe2), (at, 0x80)]) {
+        let mut text = good.to_vec();
+        text[at] = wrong;
+        texts.push(text);
+    }
+    for role in ROLES {
+        for text in &texts {
+            let message = to(role, 0x81, text);
+            let begin = message.len() - text.len();
+            for first in 0..text.len() {
+                for second in first..text.len() {
+                    let (mut plain, mut buffered) = (open(role), open(role));
+                    let mut buffer = ReadBuffer::with_capacity(100);
+                    let (mut seen, mut seen_from) = (Log::default(), Log::default());
+                    let cuts = [0, begin + first, begin + second, message.len()];
+                    for piece in cuts.windows(2).map(|cut| &message[cut[0]..cut[1]]) {
+                        feed(&mut plain, piece, &mut seen);
+                        fill(&mut buffer, piece);
+                        while let Some(event) = buffered.receive_from(&mut buffer) {
+                            seen_from.push(event);
+                        }
+                        assert_eq!(seen_from, seen, "{role:?}, {text:02x?} in {cuts:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_text_in_a_buffer_is_judged_at_each_read_as_without_one() {
+    // rfc6455-8.1-01: long pieces that are ASCII are not looked at again, unless a character before them is unfinished.
+    let ascii = "a".repeat(200);
+    let pieces =
+        [&ascii[..], "\u{e9}b", "\u{20ac}"].map(|text| text.as_bytes().to_vec()).into_iter();
+    let cut = [[ascii.as_bytes(), b"\xc3"].concat(), [b"\xa9", ascii.as_bytes()].concat()];
+    let pieces: Vec<Vec<u8>> = pieces.chain(cut).collect();
+    for role in ROLES {
+        for n in 0..pieces.len().pow(3) {
+            let at = |place: u32| &pieces[n / pieces.len().pow(place) % pieces.len()];
+            let reads = [at(0), at(1), at(2)];
+            let text = [&reads[0][..], reads[1], reads[2], b"end"].concat();
+            let message = to(role, 0x81, &text);
+            let begin = message.len() - text.len();
+            let (mut plain, mut buffered) = (open(role), open(role));
+            let mut buffer = ReadBuffer::with_capacity(1000);
+            let (mut seen, mut seen_from) = (Log::default(), Log::default());
+            let mut from = 0;
+            for len in reads.map(Vec::len).into_iter().chain([b"end".len()]) {
+                let to = if from == 0 { begin + len } else { from + len };
+                feed(&mut plain, &message[from..to], &mut seen);
+                fill(&mut buffer, &message[from..to]);
+                while let Some(event) = buffered.receive_from(&mut buffer) {
+                    seen_from.push(event);
+                }
+                assert_eq!(seen_from, seen, "{role:?}, {reads:02x?}");
+                from = to;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_in_a_buffer_is_moved_when_little_room_is_left_and_not_more_often() {
+    // No more is moved than was taken since the last time, unless there is no room at all.
+    for role in ROLES {
+        let header = if role == Role::Server { 8 } else { 4 };
+        // Bytes of the message that is taken, and of the one behind it; whether that is moved.
+        for (taken, waiting, is_moved) in [
+            (150, 150, false),
+            (370, 380, false),
+            (400, 360, true),
+            (300, 500, false),
+            (500, 500, true),
+            (300, 700, true),
+        ] {
+            let frame = |len: usize| to(role, 0x82, &vec![7; len - header]);
+            let mut conn = open(role);
+            let mut buffer = filled(1000, &[frame(taken), frame(waiting)].concat());
+            assert!(conn.receive_from(&mut buffer).is_some());
+            assert_eq!(buffer.unreceived(), frame(waiting), "{role:?}");
+            let room = 1000 - waiting - if is_moved { 0 } else { taken };
+            assert_eq!(buffer.spare().len(), room, "{role:?}, {taken} and {waiting}");
+            assert_eq!(buffer.unreceived(), frame(waiting), "{role:?}");
+            assert!(conn.receive_from(&mut buffer).is_some());
+            assert_eq!((buffer.unreceived().len(), buffer.spare().len()), (0, 1000));
+        }
+    }
+}
+
+#[test]
+fn a_buffer_that_was_cleared_is_as_new() {
+    for role in ROLES {
+        let (conn, mut buffer) = cut(role, 100);
+        drop(conn);
+        fill(&mut buffer, b"more");
+        assert_eq!(buffer.unreceived(), b"more");
+        buffer.clear();
+        assert_eq!((buffer.unreceived().len(), buffer.spare().len()), (0, 100));
+        fill(&mut buffer, &to(role, 0x81, b"next"));
+        let seen = receive_from(&mut open(role), &mut buffer);
+        assert_eq!(seen, [Seen::Text("next".into())], "{role:?}");
     }
 }

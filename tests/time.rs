@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
     Accept, CloseCause, CloseCode, Config, Connection, MessageKind, ReadBuffer, Response, Role,
-    State, Timeout, Timestamp,
+    State, Timeout, Timestamp, UsageError,
 };
 
 fn at(ms: u64) -> Timestamp {
@@ -1207,5 +1207,91 @@ fn a_peer_that_pings_cannot_delay_our_close_for_ever() {
             }
         }
         assert!(end.is_some_and(|end| end <= 11), "{role:?}: {end:?}");
+    }
+}
+
+#[test]
+fn a_write_of_nothing_is_no_sign_of_life() {
+    // A transport that would block takes 0 bytes; a caller may tell that, too.
+    for role in ROLES {
+        for high_water in [1, 1000] {
+            let mut config = timed(Some(500), None);
+            config.high_water_bytes = high_water;
+            config.low_water_bytes = high_water;
+            let mut conn = open_with(role, config);
+            conn.send("some of it is left").unwrap();
+            conn.tick(at(0));
+            conn.advance(1);
+            assert_eq!(conn.tick(at(100)), Some(at(if high_water == 1 { 600 } else { 500 })));
+            let deadline = conn.tick(at(200)).expect("silence has an end").since_epoch();
+            for now in [300, 400, 499] {
+                conn.advance(0);
+                let next = conn.tick(at(now)).expect("silence has an end");
+                assert_eq!(next.since_epoch(), deadline, "{role:?}, {high_water}, at {now}");
+            }
+            expire(&mut conn, deadline.as_millis() as u64);
+            assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}, {high_water}");
+        }
+    }
+}
+
+/// Sends 10 bytes past the queue, of which the transport takes so many.
+fn send_past_the_queue(conn: &mut Connection, room: usize) {
+    let mut left = room;
+    conn.send_through("0123456789", |header, payload| {
+        let n = left.min(header.len() + payload.len());
+        left -= n;
+        Ok::<usize, UsageError>(n)
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_the_transport_takes_of_a_message_past_the_queue_is_a_sign_of_life_if_it_was_a_backlog() {
+    for role in ROLES {
+        // Taken at once: a kernel takes it for a peer that is gone.
+        let mut conn = open_with(role, timed(Some(500), None));
+        for now in [0, 100, 200, 300, 499] {
+            send_past_the_queue(&mut conn, usize::MAX);
+            assert_eq!((conn.outgoing_len(), conn.tick(at(now))), (0, Some(at(500))), "{role:?}");
+        }
+        expire(&mut conn, 500);
+        assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)], "{role:?}");
+        // Left by one write, and taken by later ones.
+        for (room, later) in [(0, 0), (1, 0), (5, 0), (0, 1), (5, 2)] {
+            let mut conn = open_with(role, timed(Some(500), None));
+            conn.tick(at(0));
+            send_past_the_queue(&mut conn, room);
+            assert_eq!(conn.tick(at(100)), Some(at(500)), "{role:?}, {room}");
+            conn.advance(later);
+            drain(&mut conn);
+            assert_eq!(conn.tick(at(200)), Some(at(700)), "{role:?}, {room}, {later}");
+        }
+    }
+}
+
+#[test]
+fn bytes_written_of_pieces_that_were_taken_out_are_a_sign_of_life_where_others_are() {
+    // The connection is congested, or closing; pieces are written by a thread or kernel, a part each 20 s.
+    for role in ROLES {
+        for closes in [false, true] {
+            let mut config = timed(Some(30_000), None);
+            config.close_timeout = ms(30_000);
+            let mut conn = open_with(role, config);
+            for _ in 0..100 {
+                conn.send(vec![1; KIB]).unwrap();
+            }
+            if closes {
+                conn.close(1000, "").unwrap();
+            }
+            let mut pieces = Vec::new();
+            pieces.extend(std::iter::from_fn(|| conn.take_outgoing()));
+            assert!(!pieces.is_empty() && !conn.wants_write());
+            for turn in 0..8 {
+                assert_eq!(conn.tick(at(20_000 * turn)), Some(at(20_000 * turn + 30_000)));
+                write(&mut conn, KIB);
+            }
+            assert_eq!(news(&mut conn), [], "{role:?}, closing: {closes}");
+        }
     }
 }
