@@ -267,3 +267,61 @@ fn is_above(parent: &str, child: &str) -> bool {
     let (parent, child) = (module_of(parent), module_of(child));
     parent.len() < child.len() && child.starts_with(&parent)
 }
+
+/// The fields of a struct without type parameters, in order.
+fn fields_of(source: &str, name: &str) -> Vec<String> {
+    let words = words::words(source);
+    let head = ["struct", name, "{"];
+    let begin = words.windows(3).position(|words| words == head).expect("the struct") + 2;
+    let end = words::close_of(&words, begin);
+    let (mut depth, mut fields) = (0, Vec::new());
+    for i in begin + 1..end {
+        match words[i].as_str() {
+            "(" | "[" | "<" | "{" => depth += 1,
+            ")" | "]" | ">" | "}" => depth -= 1,
+            ":" if depth == 0 && words[i + 1] != ":" && words[i - 1] != ":" => {
+                fields.push(words[i - 1].clone());
+            }
+            _ => {}
+        }
+    }
+    fields
+}
+
+#[test]
+fn the_design_page_lists_each_field_of_a_connection() {
+    let page = fs::read_to_string(root().join("docs/design.md")).expect("the page");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| type | field |")).skip(2);
+    let mut listed = BTreeMap::<String, Vec<String>>::new();
+    let mut owner = String::new();
+    for row in rows.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if !cells[1].is_empty() {
+            owner = cells[1].trim_matches('`').to_owned();
+        }
+        let fields = cells[2].split(", ").map(|field| field.trim_matches('`').to_owned());
+        listed.entry(owner.clone()).or_default().extend(fields);
+    }
+    let sources = sources();
+    for (name, file) in [
+        ("Connection", "connection.rs"),
+        ("Receiver", "receive.rs"),
+        ("Sender", "send.rs"),
+        ("Life", "connection/life.rs"),
+    ] {
+        assert_eq!(listed.remove(name), Some(fields_of(&sources[file], name)), "src/{file}");
+    }
+    assert_eq!(listed, BTreeMap::new(), "types that are not parts of a connection");
+}
+
+#[test]
+fn one_function_changes_the_phase_and_one_calls_it() {
+    let count = |what: &[&str]| -> usize {
+        let of = |source: &String| {
+            words::words(source).windows(what.len()).filter(|w| *w == what).count()
+        };
+        sources().values().map(of).sum()
+    };
+    assert_eq!(count(&["self", ".", "phase", "="]), 1 + count(&["self", ".", "phase", "=", "="]));
+    assert_eq!(count(&["life", ".", "go", "("]), 1);
+}
