@@ -53,11 +53,13 @@ impl Codec {
     }
 
     /// The sender's half.
+    #[inline]
     pub(crate) fn compressor(&self) -> &Compressor {
         &self.compressor
     }
 
     /// The sender's half.
+    #[inline]
     pub(crate) fn compressor_mut(&mut self) -> &mut Compressor {
         &mut self.compressor
     }

@@ -136,6 +136,7 @@ impl FirstByte {
     }
 
     /// The byte as it is on the wire.
+    #[inline]
     pub(crate) const fn get(self) -> u8 {
         self.0
     }

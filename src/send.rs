@@ -72,6 +72,7 @@ impl Sender {
         }
     }
 
+    #[inline]
     pub(crate) fn role(&self) -> Role {
         self.role
     }
@@ -172,7 +173,7 @@ impl Sender {
 
     /// Sends a message past the queue, which must be empty. If it is not afterwards,
     /// [`note_longer`](Sender::note_longer) is to be called.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_through<E: From<UsageError>>(
         &mut self,
         message: Message<'_>,
