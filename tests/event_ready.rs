@@ -23,6 +23,7 @@ use websocket_proto::strategies::{
     Chunking, Streams, bad_request, bad_response, chunking, request, response,
 };
 
+use websocket_proto::testing::{RawFrame, Script, Step};
 use websocket_proto::{
     Accept, CloseCause, Config, Connection, Event, Message, ReadBuffer, Role, State, Timeout,
     Timestamp,
@@ -1115,6 +1116,47 @@ fn chunk_is_borrowed() {
                 });
                 let allocates = first == 0x81 && at < 4;
                 assert_eq!(heap.allocations > 0, allocates, "{role:?} {first:x} at {at}");
+            }
+        }
+    }
+}
+
+// ---- Scripts ----
+
+#[test]
+fn script_that_asks_first_has_the_same_outcome() {
+    for (role, config) in ROLES.into_iter().flat_map(|role| deliveries().map(|c| (role, c))) {
+        for handshake in [false, true] {
+            let mut script = Script::new(role);
+            script.handshake = handshake;
+            script.steps = vec![
+                Step::ReleaseMemory,
+                Step::Handshake,
+                Step::Frame(RawFrame::text("aé€😀"), 1),
+                Step::Frame(RawFrame::ping("?"), 2),
+                Step::Accept,
+                Step::Frame(RawFrame::binary(vec![7; 300]), 100),
+                Step::Frame(RawFrame::text("cut").unfinished(), 3),
+                Step::Frame(RawFrame::pong(""), usize::MAX),
+                Step::Frame(RawFrame::continuation("!"), 1),
+                Step::Close(1000.into(), "over".into()),
+                Step::Frame(RawFrame::close(1000, ""), 1),
+                Step::Eof,
+            ];
+            if !handshake {
+                script.steps.remove(1);
+            }
+            let told = |script: &Script| {
+                let run = script.run(config.clone()).unwrap_or_else(|broken| panic!("{broken}"));
+                let told = run.events.iter().map(|(step, event)| (*step, Told::of(event)));
+                (told.collect::<Vec<_>>(), run.output, run.results)
+            };
+            for capacity in CAPACITIES {
+                script.read_buffer = Some(capacity);
+                let plain = told(&script);
+                let mut asking = script.clone();
+                asking.steps[0] = Step::AskFirst;
+                assert_eq!(told(&asking), plain, "{role:?} by {capacity}");
             }
         }
     }
