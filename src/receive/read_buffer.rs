@@ -119,7 +119,9 @@ impl ReadBuffer {
 
     /// Drops the front that waits in it.
     pub(crate) fn drop_front(&mut self) {
-        self.start += self.front.take().map_or(0, |front| front.len());
+        if let Some(front) = self.front.take() {
+            self.take_front_of(front.len(), |input, _, _| *input = &mut []);
+        }
     }
 
     /// All bytes, and the front that waits at their beginning.

@@ -4,7 +4,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::invariants::holds;
+use super::invariants::{Checked, Shown, holds};
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::frame::MAX_HEADER_BYTES;
@@ -13,12 +13,21 @@ use crate::state::State;
 
 /// Receives with [`Connection::receive`], or [`Connection::receive_from`] if there is a buffer.
 #[derive(Debug)]
-pub(super) struct Inbox(Option<ReadBuffer>);
+pub(super) struct Inbox {
+    buffer: Option<ReadBuffer>,
+    /// Whether [`Connection::is_event_ready`] is called before each `receive_from`.
+    asks: bool,
+}
 
 impl Inbox {
     /// Creates an inbox with a read buffer of this many bytes, or without one.
     pub(super) fn new(capacity: Option<usize>) -> Inbox {
-        Inbox(capacity.map(ReadBuffer::with_capacity))
+        Inbox { buffer: capacity.map(ReadBuffer::with_capacity), asks: false }
+    }
+
+    /// From now on, [`Connection::is_event_ready`] is called before each `receive_from`.
+    pub(super) fn ask_first(&mut self) {
+        self.asks = true;
     }
 
     /// Returns the next event, and removes the received bytes from the front of `input`. Returns `None` when all bytes
@@ -28,7 +37,7 @@ impl Inbox {
         conn: &mut Connection,
         input: &mut &mut [u8],
     ) -> Result<Option<Event<'static>>, String> {
-        let Some(buffer) = &mut self.0 else {
+        let Some(buffer) = &mut self.buffer else {
             let before = input.len();
             let event = conn.receive(input);
             let left = input.len();
@@ -39,8 +48,12 @@ impl Inbox {
             return Ok(event.map(Event::into_owned));
         };
         loop {
-            if let Some(event) = conn.receive_from(buffer) {
-                return Ok(Some(event.into_owned()));
+            let event = match self.asks {
+                true => ask_and_receive(conn, buffer)?,
+                false => conn.receive_from(buffer).map(Event::into_owned),
+            };
+            if event.is_some() {
+                return Ok(event);
             }
             // The buffer may hold the first bytes of a header.
             let waiting = buffer.unreceived().len();
@@ -58,4 +71,28 @@ impl Inbox {
             *input = rest;
         }
     }
+}
+
+/// Receives after [`Connection::is_event_ready`], and checks what that promises.
+fn ask_and_receive(
+    conn: &mut Connection,
+    buffer: &mut ReadBuffer,
+) -> Result<Option<Event<'static>>, String> {
+    let is_ready = conn.is_event_ready(buffer);
+    let before = Shown::of(conn, buffer);
+    let unchanged = |conn: &Connection, buffer: &ReadBuffer, call: &str| -> Checked {
+        let after = Shown::of(conn, buffer);
+        holds(after == before, || format!("{call} has changed {before:?} to {after:?}"))
+    };
+    let again = conn.is_event_ready(buffer);
+    holds(again == is_ready, || format!("is_event_ready is {is_ready}, and then {again}"))?;
+    unchanged(conn, buffer, "a second is_event_ready")?;
+    let event = conn.receive_from(buffer).map(Event::into_owned);
+    holds(event.is_some() == is_ready, || {
+        format!("is_event_ready is {is_ready}, but receive_from returns {event:?}")
+    })?;
+    if event.is_none() {
+        unchanged(conn, buffer, "receive_from after is_event_ready was false")?;
+    }
+    Ok(event)
 }

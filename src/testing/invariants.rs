@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::frame::Head;
 use crate::connection::Connection;
 use crate::event::{CloseCause, Event};
+use crate::receive::ReadBuffer;
 use crate::send::Segment;
 use crate::state::{Role, State};
 
@@ -87,6 +88,34 @@ impl Life {
         holds(state == State::Open || !conn.is_writable(), || {
             format!("is_writable is true, but the state is {state}")
         })
+    }
+}
+
+/// What the public interface shows of a connection and its buffer, without their bytes. A call that promises to change
+/// nothing leaves it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    state: State,
+    is_finished: bool,
+    wants_read: bool,
+    wants_shutdown: bool,
+    outgoing: u64,
+    buffered: u64,
+    /// Bytes in the read buffer that are not received.
+    unreceived: usize,
+}
+
+impl Shown {
+    pub(super) fn of(conn: &Connection, buffer: &ReadBuffer) -> Shown {
+        Shown {
+            state: conn.state(),
+            is_finished: conn.is_finished(),
+            wants_read: conn.wants_read(),
+            wants_shutdown: conn.wants_shutdown(),
+            outgoing: conn.outgoing_len(),
+            buffered: conn.buffered_amount(),
+            unreceived: buffer.unreceived().len(),
+        }
     }
 }
 

@@ -71,6 +71,9 @@ pub enum Step {
     Abort,
     /// [`Connection::release_memory`].
     ReleaseMemory,
+    /// From here on, [`Connection::is_event_ready`] is called before each [`Connection::receive_from`]. Without a read
+    /// buffer nothing changes.
+    AskFirst,
 }
 
 impl Step {
@@ -100,7 +103,8 @@ impl Step {
             | Step::WriteClosed
             | Step::Tick(_)
             | Step::Abort
-            | Step::ReleaseMemory => false,
+            | Step::ReleaseMemory
+            | Step::AskFirst => false,
         }
     }
 }
@@ -136,6 +140,7 @@ impl fmt::Debug for Step {
             Step::Tick(passed) => write!(f, "Tick({passed:?})"),
             Step::Abort => f.write_str("Abort"),
             Step::ReleaseMemory => f.write_str("ReleaseMemory"),
+            Step::AskFirst => f.write_str("AskFirst"),
         }
     }
 }

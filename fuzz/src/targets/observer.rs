@@ -180,8 +180,9 @@ impl Observer {
         self.check();
     }
 
-    /// Feeds one piece through a buffer, which may hold the front of a message afterwards.
-    pub fn feed_from(&mut self, buffer: &mut ReadBuffer, mut piece: &[u8]) {
+    /// Feeds one piece through a buffer, which may hold the front of a message afterwards. If `asks`, `is_event_ready` is
+    /// called before each `receive_from`.
+    pub fn feed_from(&mut self, buffer: &mut ReadBuffer, mut piece: &[u8], asks: bool) {
         while !piece.is_empty() {
             let spare = buffer.spare();
             let n = spare.len().min(piece.len());
@@ -189,7 +190,15 @@ impl Observer {
             spare[..n].copy_from_slice(&piece[..n]);
             buffer.filled(n);
             piece = &piece[n..];
-            while let Some(event) = self.conn.receive_from(buffer) {
+            loop {
+                let is_ready = asks.then(|| self.conn.is_event_ready(buffer));
+                if asks {
+                    self.check();
+                    assert_eq!(Some(self.conn.is_event_ready(buffer)), is_ready);
+                }
+                let event = self.conn.receive_from(buffer);
+                assert!(is_ready.is_none_or(|is_ready| is_ready == event.is_some()));
+                let Some(event) = event else { break };
                 self.note(event);
                 self.check();
             }

@@ -55,11 +55,11 @@ impl Setup {
         self.run_with(|observer| pieces.iter().for_each(|piece| observer.feed(piece)))
     }
 
-    /// Like `run`, but with a `ReadBuffer` of `capacity` bytes.
-    fn run_from(&self, pieces: &[&[u8]], capacity: usize) -> Outcome {
+    /// Like `run`, but with a `ReadBuffer` of `capacity` bytes. If `asks`, `is_event_ready` is called first.
+    fn run_from(&self, pieces: &[&[u8]], capacity: usize, asks: bool) -> Outcome {
         let mut buffer = ReadBuffer::with_capacity(capacity);
         self.run_with(|observer| {
-            pieces.iter().for_each(|piece| observer.feed_from(&mut buffer, piece));
+            pieces.iter().for_each(|piece| observer.feed_from(&mut buffer, piece, asks));
         })
     }
 
@@ -178,11 +178,13 @@ pub fn receive(data: &[u8]) {
     for pieces in cuts(wire, setup.cut) {
         assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
         for capacity in [usize::from(setup.cut[0]), 64, 8192] {
-            assert_eq!(
-                setup.run_from(&pieces, capacity),
-                whole,
-                "a buffer of {capacity} bytes changes the outcome"
-            );
+            for asks in [false, true] {
+                assert_eq!(
+                    setup.run_from(&pieces, capacity, asks),
+                    whole,
+                    "a buffer of {capacity} bytes changes the outcome, is_event_ready called: {asks}"
+                );
+            }
         }
     }
     if setup.config.delivery == Delivery::Messages {

@@ -1,5 +1,5 @@
 //! The public `testing::Script`, as users fuzz with it. Its promises hold for any configuration. The outcome of a
-//! script depends neither on the cut of its frames, nor on a read buffer, nor on recycling.
+//! script depends neither on the cut of its frames, nor on a read buffer, nor on recycling, nor on `is_event_ready`.
 
 use arbitrary::{Arbitrary, Unstructured};
 use websocket_proto::testing::{Run, Script, Step};
@@ -8,10 +8,13 @@ use websocket_proto::{Config, Delivery, Event};
 /// The input is the configuration, then the script.
 pub fn user_script(data: &[u8]) {
     let mut source = Unstructured::new(data);
-    let (Ok(config), Ok(script)) = (Config::arbitrary(&mut source), Script::arbitrary(&mut source))
+    let (Ok(config), Ok(mut script)) =
+        (Config::arbitrary(&mut source), Script::arbitrary(&mut source))
     else {
         return;
     };
+    // A step without effect, in whose place others come.
+    script.steps.insert(0, Step::Receive(Vec::new()));
     let run = run(&script, &config);
     let mut whole = script.clone();
     for step in &mut whole.steps {
@@ -20,6 +23,12 @@ pub fn user_script(data: &[u8]) {
         }
     }
     same(&run, &whole, &config);
+    for capacity in [13, 16 * 1024] {
+        let mut asking = script.clone();
+        asking.read_buffer = Some(capacity);
+        asking.steps[0] = Step::AskFirst;
+        same(&run, &asking, &config);
+    }
     let mut other = script;
     other.read_buffer = match other.read_buffer {
         Some(_) => None,
