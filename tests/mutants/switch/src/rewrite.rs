@@ -22,14 +22,59 @@ pub struct Not {
     pub compile_time: HashSet<String>,
 }
 
+/// What changes make of the constants, by their names. A constant itself cannot be switched: where it is used at run time,
+/// the changed expression stands beside it.
+pub type Constants = HashMap<String, Vec<(u32, Expr)>>;
+
+/// Adds the constants of a file that have changes.
+pub fn add_constants(source: &str, changes: &[&Change], constants: &mut Constants) {
+    let file = syn::parse_file(source).expect("the crate's files are Rust");
+    for item in &file.items {
+        let syn::Item::Const(item) = item else { continue };
+        let mut all = Vec::new();
+        for change in changes.iter().filter(|change| change.genre == Genre::BinaryOperator) {
+            let mut expr = (*item.expr).clone();
+            let mut changer = Changer { change, is_found: false };
+            changer.visit_expr_mut(&mut expr);
+            if changer.is_found {
+                all.push((change.id, expr));
+            }
+        }
+        if !all.is_empty() {
+            let before = constants.insert(item.ident.to_string(), all);
+            assert!(before.is_none(), "{}: one name for two constants", item.ident);
+        }
+    }
+}
+
+/// Changes the operator at the place of a change.
+struct Changer<'a> {
+    change: &'a Change,
+    is_found: bool,
+}
+
+impl VisitMut for Changer<'_> {
+    fn visit_bin_op_mut(&mut self, op: &mut BinOp) {
+        if place(op.span()) == self.change.place {
+            *op = parse_str(&self.change.replacement).expect("an operator");
+            self.is_found = true;
+        }
+    }
+}
+
 /// Returns the text of a file with `changes` behind switches, and the numbers of those that are in it.
-pub fn rewrite(source: &str, changes: &[&Change], not: &Not) -> (String, Vec<u32>) {
+pub fn rewrite(
+    source: &str,
+    changes: &[&Change],
+    constants: &Constants,
+    not: &Not,
+) -> (String, Vec<u32>) {
     let mut file = syn::parse_file(source).expect("the crate's files are Rust");
     let mut open: HashMap<_, Vec<&Change>> = HashMap::new();
     for change in changes.iter().filter(|change| !not.changes.contains(&change.id)) {
         open.entry((change.genre, change.place)).or_default().push(change);
     }
-    let mut rewriter = Rewriter { open, not, put: Vec::new() };
+    let mut rewriter = Rewriter { open, constants, not, put: Vec::new() };
     rewriter.visit_file_mut(&mut file);
     (prettyplease::unparse(&file), rewriter.put)
 }
@@ -37,6 +82,7 @@ pub fn rewrite(source: &str, changes: &[&Change], not: &Not) -> (String, Vec<u32
 struct Rewriter<'a> {
     /// The changes whose place was not found yet.
     open: HashMap<(Genre, Place), Vec<&'a Change>>,
+    constants: &'a Constants,
     not: &'a Not,
     put: Vec<u32>,
 }
@@ -152,6 +198,15 @@ impl VisitMut for Rewriter<'_> {
                 }
                 if let Some(rest) = &mut made.rest {
                     self.visit_expr_mut(rest);
+                }
+            }
+            Expr::Path(path) => {
+                let name = path.path.segments.last().expect("it is not empty").ident.to_string();
+                for (id, changed) in self.constants.get(&name).into_iter().flatten() {
+                    if !self.not.changes.contains(id) {
+                        self.put.push(*id);
+                        *expr = parse_quote!((if crate::mutant(#id) { #changed } else { #expr }));
+                    }
                 }
             }
             // The length is known at compile time.

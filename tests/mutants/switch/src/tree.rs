@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::change::Change;
 use crate::output_of;
-use crate::rewrite::{self, Map, Not};
+use crate::rewrite::{self, Constants, Map, Not};
 
 /// The module that the copy gets, and what brings it in.
 const SWITCH: &str = include_str!("mutant_switch.rs");
@@ -58,13 +58,17 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     assert!(!by_file.contains_key("src/lib.rs"), "src/lib.rs has modules, and no code");
     write(&tree.join("src/lib.rs"), (library + USE_SWITCH).as_bytes());
 
+    let source = |file: &str| fs::read_to_string(root.join(file)).expect("a listed file is there");
+    let mut constants = Constants::default();
+    for (&file, changes) in &by_file {
+        rewrite::add_constants(&source(file), changes, &mut constants);
+    }
     let mut not = Not::default();
     loop {
         let mut viable = BTreeSet::new();
         let mut maps = BTreeMap::new();
         for (&file, changes) in &by_file {
-            let source = fs::read_to_string(root.join(file)).expect("a listed file is there");
-            let (text, put) = rewrite::rewrite(&source, changes, &not);
+            let (text, put) = rewrite::rewrite(&source(file), changes, &constants, &not);
             viable.extend(put);
             maps.insert(file, Map::of(&text));
             write(&tree.join(file), text.as_bytes());
