@@ -1,7 +1,8 @@
-//! The leaves and the short ways, one by one: nanoseconds per operation. `cargo bench --bench micro [NAME]...`
+//! Nanoseconds per operation of single functions and of fast paths. `cargo bench --bench micro [NAME]...`
 //!
-//! Each case checks what it has done, so that a run that ends well has done the work. The figure is that of the fastest
-//! of many short rounds: what disturbs one makes it slower. `benches/instructions/run` counts instructions instead.
+//! Each case asserts its result, so a run without an error has done the work. The figure is the time of the fastest of
+//! many short rounds, because a disturbance only makes a round slower. `benches/instructions/run` counts instructions
+//! instead.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -14,11 +15,11 @@ use websocket_proto::{
 const ROUNDS: usize = 101;
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
-/// Prints a line for each case, if its name has one of the arguments in it.
+/// Prints a line for each case whose name contains one of the arguments, or for all.
 struct Table(Vec<String>);
 
 impl Table {
-    /// Times `round`, which does so many operations on so many bytes each, and checks them.
+    /// Times `round`, which must do `operations` operations on `bytes` bytes each, and assert their results.
     fn case(&self, name: &str, bytes: usize, operations: usize, mut round: impl FnMut()) {
         if !self.0.is_empty() && !self.0.iter().any(|wanted| name.contains(wanted.as_str())) {
             return;
@@ -56,7 +57,7 @@ fn masks(table: &Table) {
                 for _ in 0..operations {
                     apply_mask(black_box(&mut *payload), black_box(KEY));
                 }
-                // An even number of times has undone itself.
+                // An even number of maskings restores the payload.
                 assert!(payload.ends_with(&[7]) && payload.starts_with(&[7]));
                 apply_mask(payload, KEY);
                 assert!(payload == masked);
@@ -93,10 +94,10 @@ fn headers(table: &Table) {
 }
 
 fn open(role: Role) -> Connection {
-    Connection::from_upgrade(role, Shared::new(Config::default())).expect("there is entropy")
+    Connection::from_upgrade(role, Shared::new(Config::default())).expect("the OS has entropy")
 }
 
-/// "Writes" all that is outgoing, and returns how much that was.
+/// Calls `advance` for all outgoing bytes, and returns their number.
 fn flush(conn: &mut Connection) -> usize {
     let mut written = 0;
     while conn.wants_write() {
@@ -158,12 +159,13 @@ fn queue(table: &Table) {
     });
 }
 
-/// A frame to a server. Its payload is ASCII, masked or not: what has been unmasked in place can be received again.
+/// A frame to a server. Its payload is ASCII both masked and unmasked, so it can be received again after it was
+/// unmasked in place.
 fn frame(first: u8, len: usize) -> Vec<u8> {
     let header = FrameHeader {
         fin: first & 0x80 != 0,
         rsv: 0,
-        opcode: Opcode::from_first_byte(first).expect("an opcode that is there"),
+        opcode: Opcode::from_first_byte(first).expect("a valid opcode"),
         mask: Some(KEY),
         payload_len: len as u64,
     };
@@ -181,7 +183,7 @@ fn receive(table: &Table) {
         ("text, 128 B", 0x81, 128),
         ("text, 1024 B", 0x81, 1024),
     ] {
-        // As many as fill a read.
+        // The even number of frames that nearly fills a read.
         let count = (16 * 1024 / (len + 8)) & !1;
         let mut read = frame(first, len).repeat(count);
         let mut conn = open(Role::Server);

@@ -1,11 +1,11 @@
-//! What a connection is told once: limits, timeouts, the way to receive, the source of entropy. One value is
-//! shared by any number of connections; nothing in it changes while they live.
+//! The configuration of a connection: limits, timeouts, how messages are delivered, the source of entropy. Any number
+//! of connections share one value, which never changes.
 
 use core::time::Duration;
 
 use crate::entropy::Entropy;
 
-/// Limits and choices of a connection, usually one [`Shared`](crate::Shared) value for all of them.
+/// Limits and choices of a connection. Usually all connections share one value in a [`Shared`](crate::Shared).
 ///
 /// ```
 /// use websocket_proto::{Config, Connection, Shared};
@@ -31,69 +31,69 @@ use crate::entropy::Entropy;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// How received messages are handed over. Default: [`Delivery::Messages`].
+    /// How received messages are delivered. Default: [`Delivery::Messages`].
     pub delivery: Delivery,
-    /// Bytes of a request's or response's head, blank line included. Default: 16 KiB.
+    /// The most bytes of the head of a request or response, blank line included. Default: 16 KiB.
     pub max_head_bytes: usize,
-    /// Header lines of a request or response. Default: 64. While a head that comes in pieces is judged, each line that
-    /// is there takes 32 bytes: on the stack up to 16 lines, on the heap for more.
+    /// The most header lines of a request or response. Default: 64. While a head that came in pieces is judged, each of
+    /// its lines takes 32 bytes: on the stack for up to 16 lines, on the heap for more.
     pub max_headers: usize,
-    /// Bytes that a client sent after its request, kept while the server has not decided. Default: 64 KiB.
+    /// The most bytes behind a request that are buffered until the server has accepted or rejected it. Default: 64 KiB.
     pub max_early_bytes: usize,
-    /// Bytes of the body of a refusal that a client keeps. Default: 16 KiB.
+    /// The most bytes of a refusal's body that a client stores. Default: 16 KiB.
     pub max_refusal_body_bytes: usize,
-    /// Payload bytes of one received frame. Default: 16 MiB. A frame of a compressed message may have an eighth of this
-    /// and 1 KiB more, since what does not compress grows; what it inflates to is limited as a message.
+    /// The most payload bytes of one received frame. Default: 16 MiB. For a frame of a compressed message the limit is
+    /// an eighth and 1 KiB higher, since compressing can make bytes longer. What it inflates to is limited by
+    /// `max_message_bytes`.
     pub max_frame_bytes: u64,
-    /// Payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. A single frame over it
-    /// fails, too, at its header. In [`Delivery::Chunks`]
-    /// nothing is stored, so that `u64::MAX` is a fair choice. In [`Delivery::Messages`] it is 1 GiB at most on 32-bit
-    /// targets.
+    /// The most payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. A single frame
+    /// that exceeds it fails at its header. With [`Delivery::Chunks`] nothing is stored, so `u64::MAX` is possible.
+    /// With [`Delivery::Messages`] it is at most 1 GiB on 32-bit targets.
     pub max_message_bytes: u64,
-    /// Frames of one received message: it bounds the work spent on empty ones. Default: 131,072.
+    /// The most frames of one received message, which bounds the work for empty frames. Default: 131,072.
     pub max_fragments: u32,
-    /// Bytes in the outgoing queue; a send that would exceed it is refused. So are headers and a body of the
-    /// application in a request or response; the lines of the handshake itself do not count. A message that is to be
-    /// compressed needs room for an eighth and 64 bytes more than its length. Each piece that is
-    /// [taken out](crate::Connection::take_outgoing) counts 128 bytes more than it has. Default: 64 MiB. On 32-bit
-    /// targets at most 1 GiB. Automatic pongs and the Close frame have limits of their own, so they are always
-    /// queued.
+    /// The most bytes in the outgoing queue. A send that would exceed it returns an error. The application's headers
+    /// and body in a request or response count, the lines of the handshake itself do not. A message to be compressed
+    /// needs room for an eighth and 64 bytes more than its length. Each piece that is [taken
+    /// out](crate::Connection::take_outgoing) counts 128 bytes more than its length. Default: 64 MiB. On 32-bit targets
+    /// it is at most 1 GiB. Automatic pongs and the Close frame have limits of their own, so they are always queued.
     pub max_outgoing_bytes: u64,
-    /// [`is_writable`](crate::Connection::is_writable) turns false when the queue holds more. Default: 64 KiB.
+    /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false. Default: 64 KiB.
     pub high_water_bytes: u64,
-    /// [`is_writable`](crate::Connection::is_writable) turns true again at or below it. Default: 16 KiB.
+    /// If the queue holds at most this many bytes, [`is_writable`](crate::Connection::is_writable) becomes true again.
+    /// Default: 16 KiB.
     pub low_water_bytes: u64,
-    /// Pongs waiting to be written or taken, those of [`pong`](crate::Connection::pong) included, from which on only
-    /// the latest ping is answered (RFC 6455 5.5.3). Default: 16; at least 1.
+    /// If this many pongs wait to be written or taken, those of [`pong`](crate::Connection::pong) included, only the
+    /// latest of further pings is answered (RFC 6455 5.5.3). Default: 16; at least 1.
     pub max_queued_pongs: u8,
-    /// From the first [`tick`](crate::Connection::tick) to an open connection; `None`: no limit. Default: 10 s.
+    /// The longest time from the first [`tick`](crate::Connection::tick) until the connection is open; `None` for no
+    /// limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,
-    /// How long to wait for the peer's Close once ours is written, and then as long again for the end of the transport;
-    /// `None`: no limit. Default: 5 s. Before our Close, or the HTTP response that ends the connection, is written, it
-    /// is the longest time in which the transport takes nothing of what is queued: a slow peer gets all of it.
+    /// The longest wait for the peer's Close once ours is written, and then again for the end of the transport; `None`
+    /// for no limit. Default: 5 s. Until our Close, or the HTTP response that ends the connection, is written, it is
+    /// the longest time in which the transport takes no bytes, so that a slow peer gets all that is queued.
     pub close_timeout: Option<Duration>,
-    /// Silence of the peer after which an open connection is given up; `None`: no limit. Default: `None`. Bytes that
-    /// the transport takes from a backlog (an [`advance`](crate::Connection::advance) after one that left bytes) are a
-    /// sign of life too. Bytes that it takes at once are none, since a kernel also takes them for a peer that is gone:
-    /// neither in one write, nor in several before the next [`tick`](crate::Connection::tick) that leave nothing.
-    /// While the connection [`is_congested`](crate::Connection::is_congested), the peer's silence does not count, since
-    /// we may be the ones who do not read. A backlog of which nothing is taken for this long ends the connection then.
+    /// The longest silence of the peer before an open connection ends; `None` for no limit. Default: `None`. Silence
+    /// also ends when the transport takes bytes from a backlog: an [`advance`](crate::Connection::advance) after one
+    /// that left bytes. It does not end if all bytes are taken at once, in one write or in several before the next
+    /// [`tick`](crate::Connection::tick), since a kernel takes those even if the peer is gone. While the connection
+    /// [`is_congested`](crate::Connection::is_congested), silence does not count, since it may be us who do not read;
+    /// then the connection ends if the transport takes nothing from the backlog for this long.
     pub idle_timeout: Option<Duration>,
-    /// Silence of the peer after which a ping is sent, unless one waits to be written; `None`: never. Default: `None`.
-    /// While the connection is congested, the time counts since the transport last took bytes of the backlog.
-    /// With an [`idle_timeout`](Config::idle_timeout) above it, a peer that answers stays.
+    /// The silence of the peer after which a ping is sent, unless one waits to be written; `None` for no pings.
+    /// Default: `None`. While the connection is congested, the time counts from when the transport last took bytes from
+    /// the backlog. If [`idle_timeout`](Config::idle_timeout) is longer, a peer that answers is not disconnected.
     pub keepalive_interval: Option<Duration>,
-    /// Memory that a connection keeps for what comes next (buffers, codecs) is freed when it was not used for so long,
-    /// as [`tick`](crate::Connection::tick) tells the time: rounded up to 1/8 s, and an hour at the most. Default: 1
-    /// s.
+    /// The time after which [`tick`](crate::Connection::tick) frees memory that was not used: buffers and codecs that a
+    /// connection keeps for further messages. It is rounded up to 1/8 s, and is at most an hour. Default: 1 s.
     pub release_after: Duration,
-    /// A client fails the handshake if it offered subprotocols and the server chose none, as browsers do; RFC 6455
-    /// lets it go on. Default: `false`.
+    /// Whether a client fails the handshake if it offered subprotocols and the server chose none. Browsers do; RFC 6455
+    /// allows the connection to go on. Default: `false`.
     pub require_subprotocol: bool,
-    /// Offers and accepts permessage-deflate (RFC 7692); `None`: it is neither offered nor accepted. Default: `None`.
+    /// The options of permessage-deflate (RFC 7692); `None` if it is neither offered nor accepted. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Deflate>,
-    /// Where masking keys and nonces come from; used by clients only. Default: [`Entropy::default`].
+    /// The source of masking keys and nonces; only clients use it. Default: [`Entropy::default`].
     pub entropy: Entropy,
 }
 
@@ -125,14 +125,14 @@ impl Default for Config {
     }
 }
 
-/// How received messages are handed over.
+/// How received messages are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Each message whole, as [`Event::Message`](crate::Event::Message).
+    /// Whole messages, as [`Event::Message`](crate::Event::Message).
     #[default]
     Messages,
-    /// Each message in pieces as they arrive, as [`Event::Chunk`](crate::Event::Chunk): constant memory for a
-    /// message of any size.
+    /// Pieces of messages as they arrive, as [`Event::Chunk`](crate::Event::Chunk). The memory does not depend on the
+    /// size of a message.
     Chunks,
 }

@@ -1,36 +1,32 @@
-//! permessage-deflate (RFC 7692): what is negotiated, and the codecs of a connection, which share nothing with those
-//! of another. DEFLATE itself is the business of the crate `zlib-rs`; when a message is compressed, and what limits
-//! hold, is decided by the connection.
+//! permessage-deflate (RFC 7692): its options, and the codecs of a connection, which share nothing with those of
+//! another. The crate `zlib-rs` does DEFLATE itself. The handshake negotiates the parameters; the connection decides
+//! when a message is compressed, and which limits hold.
 
+mod compressor;
 mod deflater;
 mod history;
 mod inflater;
-mod negotiation;
+mod options;
 
-pub(crate) use negotiation::DEFAULT_MIN_BYTES;
-pub use negotiation::{Deflate, DeflateParams};
+pub(crate) use options::clamp_bits;
+pub use options::{Deflate, DeflateParams};
 
-pub(crate) use deflater::{Deflater, compress_alone};
-pub(crate) use inflater::{Inflater, Step};
+pub(crate) use compressor::Compressor;
+pub(crate) use deflater::compress_alone;
+pub(crate) use inflater::{DeflateFault, Inflater, Step};
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::error::ProtocolError;
+use crate::last_use::LastUse;
 use crate::state::Role;
-use crate::timer::{LastUse, Timestamp};
+use crate::timestamp::Timestamp;
 
-/// The codecs of one connection, and the buffers that they use while it is busy.
+/// The codecs of one connection: a half for each direction.
 pub(crate) struct Codec {
     pub(crate) params: DeflateParams,
-    pub(crate) inflater: Inflater,
-    pub(crate) deflater: Deflater,
-    /// Where a message is compressed to.
-    pub(crate) compressed: Vec<u8>,
-    /// The fragmented message that is being sent is compressed; this many bytes of it are.
-    pub(crate) sending: Option<u64>,
-    /// Used since [`free_unused`](Codec::free_unused) last looked.
-    pub(crate) used: bool,
+    inflater: Inflater,
+    compressor: Compressor,
+    /// When one of them was used last.
     last_use: LastUse,
 }
 
@@ -40,70 +36,61 @@ impl Codec {
             Role::Server => (params.server(), params.client()),
             Role::Client => (params.client(), params.server()),
         };
-        // Less than what was agreed is always allowed (RFC 7692 7.2.1).
+        // A smaller window than the agreed one is always allowed (RFC 7692 7.2.1).
         ours.window_bits = ours.window_bits.min(options.own_bits(role));
         ours.no_context_takeover |= options.own_no_context_takeover(role);
         Codec {
             params,
             inflater: Inflater::new(theirs, options.max_final_blocks),
-            deflater: Deflater::new(ours, options.allowed_level()),
-            compressed: Vec::new(),
-            sending: None,
-            used: false,
+            compressor: Compressor::new(ours, options),
             last_use: LastUse::default(),
         }
     }
 
-    /// Gives back what is not needed between messages: all but the windows.
-    pub(crate) fn release_memory(&mut self) {
-        self.inflater.release();
-        self.deflater.release();
-        self.compressed = Vec::new();
+    /// The receiver's half.
+    pub(crate) fn inflater(&mut self) -> &mut Inflater {
+        &mut self.inflater
     }
 
-    /// The same, if nothing was done for the time `after`; otherwise returns when that may be.
+    /// The sender's half.
+    pub(crate) fn compressor(&self) -> &Compressor {
+        &self.compressor
+    }
+
+    /// The sender's half.
+    pub(crate) fn compressor_mut(&mut self) -> &mut Compressor {
+        &mut self.compressor
+    }
+
+    /// Frees all memory but the windows.
+    pub(crate) fn free_memory(&mut self) {
+        self.inflater.free_memory();
+        self.compressor.free_memory();
+    }
+
+    /// The same, if neither half was used for the time `after`; otherwise returns when that will be.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
-        let used = core::mem::take(&mut self.used);
-        match self.last_use.observe(now, after, used) {
+        let was_used = self.inflater.take_used() | self.compressor.take_used();
+        match self.last_use.observe(now, after, was_used) {
             Some(due) => self.owns_memory().then_some(due),
             None => {
-                self.release_memory();
+                self.free_memory();
                 None
             }
         }
     }
 
-    /// Whether there is something that [`release_memory`](Codec::release_memory) frees.
+    /// Whether there is memory that [`free_memory`](Codec::free_memory) frees.
     fn owns_memory(&self) -> bool {
-        self.inflater.owns_memory() || self.deflater.owns_memory() || self.compressed.capacity() > 0
+        self.inflater.owns_memory() || self.compressor.owns_memory()
     }
 }
 
-/// One direction's share of the agreed parameters.
+/// The agreed parameters of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Direction {
-    /// The window of the sender is at most 2 to this power (RFC 7692 7.1.2).
+    /// The base-2 logarithm of the sender's largest window in bytes (RFC 7692 7.1.2).
     pub(crate) window_bits: u8,
     /// Each message begins with an empty window (RFC 7692 7.1.1).
     pub(crate) no_context_takeover: bool,
-}
-
-/// What is wrong with compressed bytes that were received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeflateFault {
-    /// They are not a DEFLATE stream, or it does not end with its message.
-    Invalid,
-    /// Too many of their blocks are marked as final.
-    TooManyFinalBlocks { limit: u64 },
-}
-
-impl From<DeflateFault> for ProtocolError {
-    fn from(fault: DeflateFault) -> Self {
-        match fault {
-            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
-            DeflateFault::TooManyFinalBlocks { limit } => {
-                ProtocolError::TooManyFinalBlocks { limit }
-            }
-        }
-    }
 }

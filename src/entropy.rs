@@ -1,5 +1,5 @@
-//! Where masking keys and nonces come from: an input of the machine, drawn by clients only. The default reads the
-//! operating system's CSPRNG in batches per thread; a fixed seed makes a run reproducible to the byte.
+//! The source of masking keys and handshake nonces. Only clients draw from it. The default is the operating system's
+//! CSPRNG, read in batches per thread. A fixed seed makes a run reproducible to the byte.
 
 use core::fmt;
 
@@ -7,20 +7,20 @@ use core::fmt;
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Entropy {
-    /// No source: a client cannot be made. The default without the feature `os-entropy`.
+    /// No source: creating a client fails. The default without the feature `os-entropy`.
     None,
-    /// The operating system's CSPRNG, in batches that each thread keeps for itself. The default.
+    /// The operating system's CSPRNG, read in batches per thread. The default.
     ///
-    /// A connection that a process makes after a fork draws nothing that its parent drew: a new connection drops a
-    /// batch that another process began (on Unix, told by the ids of the process and its parent, which cost a system
-    /// call each). A connection that was open before the fork does not look: parent and child, if both send on theirs,
-    /// may mask with the same keys. Use such a connection in one of them.
+    /// A connection that is created after a fork shares no keys with the parent process: on Unix, creating a
+    /// client compares the ids of the process and of its parent (two system calls), and drops a batch that another
+    /// process has read. A connection that was created before the fork does not compare them. If parent and child both
+    /// send on such a connection, they may mask with the same keys, so use it in only one of the two processes.
     #[cfg(feature = "os-entropy")]
     Os,
-    /// A function that fills a buffer with unpredictable bytes. It must be cryptographically strong.
+    /// A function that fills a buffer with unpredictable, cryptographically strong bytes.
     Function(fn(&mut [u8]) -> Result<(), EntropyError>),
-    /// A reproducible sequence, for tests and simulations only: anyone can predict it. Each connection starts it
-    /// from the beginning.
+    /// A reproducible sequence that starts anew for each connection. It is predictable: use it in tests and
+    /// simulations only.
     Seed(u64),
 }
 
@@ -50,27 +50,27 @@ impl fmt::Debug for Entropy {
 }
 
 impl Entropy {
-    /// A connection begins, in a process that may be the child of the one that drew before.
-    pub(crate) fn begin(self) {
+    /// Drops a batch that this process has inherited by a fork. Called when a client's connection is created.
+    pub(crate) fn drop_inherited_batch(self) {
         #[cfg(all(feature = "os-entropy", unix))]
         if let Entropy::Os = self {
-            os::drop_batch_of_parent();
+            os::drop_inherited_batch();
         }
     }
 
-    /// One masking key: RFC 6455 5.3: fresh and unpredictable for every frame.
+    /// Draws a masking key. RFC 6455 5.3: every frame has a new, unpredictable key.
     #[inline]
     pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
         self.draw(state)
     }
 
-    /// The nonce of an opening handshake: RFC 6455 4.1: chosen at random for each connection.
+    /// Draws the nonce of an opening handshake. RFC 6455 4.1: it is random for each connection.
     #[inline]
     pub(crate) fn nonce(self, state: &mut u32) -> Result<[u8; 16], EntropyError> {
         self.draw(state)
     }
 
-    /// The next bytes. `state` is the connection's own place in the sequence of [`Entropy::Seed`].
+    /// Draws the next `N` bytes. `state` counts the words that this connection has drawn from [`Entropy::Seed`].
     #[inline]
     fn draw<const N: usize>(self, state: &mut u32) -> Result<[u8; N], EntropyError> {
         let mut bytes = [0; N];
@@ -92,14 +92,14 @@ impl Entropy {
     }
 }
 
-/// The finalizer of SplitMix64: it spreads neighbouring states over all bits.
+/// The finalizer of SplitMix64: similar inputs give unrelated outputs.
 pub(crate) fn split_mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// The source of entropy failed; no key was made up instead.
+/// The source of entropy failed. No key or nonce was drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EntropyError;
 
@@ -111,8 +111,8 @@ impl fmt::Display for EntropyError {
 
 impl core::error::Error for EntropyError {}
 
-/// The operating system's CSPRNG behind a batch per thread: no lock, and one system call for a thousand keys. It gives
-/// 256 bits for each batch, which ChaCha expands: the kernel takes several times as long for as many bytes.
+/// Batches of entropy, one per thread: there is no lock, and one system call for 1,024 keys. The operating system's
+/// CSPRNG gives a seed of 256 bits for each batch. ChaCha12 expands it, several times faster than the kernel would.
 #[cfg(feature = "os-entropy")]
 mod os {
     use std::cell::RefCell;
@@ -127,8 +127,8 @@ mod os {
     struct Batch {
         bytes: [u8; BATCH],
         used: usize,
-        /// The ids of the process and its parent when a connection began last. The id alone may come again, in a
-        /// grandchild or in a PID namespace.
+        /// The ids of the process and of its parent when the last connection was created. The process id alone is not
+        /// enough: it may occur again in a grandchild or in another PID namespace.
         #[cfg(unix)]
         process: (u32, u32),
     }
@@ -144,9 +144,9 @@ mod os {
         };
     }
 
-    /// Drops the rest of the batch if another process began it, of which a fork has made this one a copy.
+    /// Drops the rest of the batch if it was read before a fork, by a parent process.
     #[cfg(unix)]
-    pub(super) fn drop_batch_of_parent() {
+    pub(super) fn drop_inherited_batch() {
         let process = (std::process::id(), std::os::unix::process::parent_id());
         UNUSED.with_borrow_mut(|batch| {
             if batch.process != process {
@@ -156,7 +156,7 @@ mod os {
         });
     }
 
-    /// The next bytes of the batch, a masking key or a nonce.
+    /// Draws the next `N` bytes of the batch.
     #[inline]
     pub(super) fn draw<const N: usize>() -> Result<[u8; N], EntropyError> {
         const { assert!(N <= BATCH) };

@@ -1,48 +1,50 @@
-//! Errors, split by whose mistake they are: [`UsageError`] is the caller's, [`ProtocolError`] the peer's.
-//! A usage error is returned and changes nothing; a protocol error ends the connection and arrives in its
-//! terminal event. Which Close code or HTTP status answers a protocol error is decided here, in one match.
+//! Errors, by who made the mistake: [`UsageError`] is the caller's, [`ProtocolError`] the peer's. A usage error is
+//! returned and changes nothing. A protocol error ends the connection and is reported in its last event. The close code
+//! that answers it is decided here, in one match.
 
 use core::fmt;
 
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
+#[cfg(feature = "deflate")]
+use crate::deflate::DeflateFault;
 use crate::entropy::EntropyError;
 use crate::handshake::{HandshakeError, UriError};
 use crate::state::State;
 
-/// A call that the caller should not have made, or that cannot be carried out. Nothing was queued.
+/// A call that is wrong at this moment, or that cannot be carried out. It has changed nothing.
 ///
-/// Small, `Copy` and `'static`, so that `?` works while a message is borrowed; with the feature `std` it
-/// converts into [`std::io::Error`].
+/// It is small, `Copy` and `'static`, so that `?` works while a message is borrowed. With the feature `std` it converts
+/// into [`std::io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageError {
-    /// Messages and pings may be sent in the open state only (RFC 6455 6.1).
+    /// Messages and pings can be sent in the open state only (RFC 6455 6.1).
     NotOpen(State),
-    /// There is no request waiting for this answer.
+    /// No request waits for this answer.
     NoRequestPending,
     /// The payload of a ping or pong is at most 125 bytes (RFC 6455 5.5).
     ControlTooLong {
         /// Payload length in bytes.
         len: usize,
     },
-    /// A close reason is at most 123 bytes of UTF-8 (RFC 6455 5.5). [`cut_close_reason`](crate::cut_close_reason) cuts
-    /// a longer one.
+    /// A close reason is at most 123 bytes of UTF-8 (RFC 6455 5.5). [`cut_close_reason`](crate::cut_close_reason)
+    /// shortens one.
     CloseReasonTooLong {
         /// Length in bytes.
         len: usize,
     },
-    /// This close code must not be sent (RFC 6455 7.4), or not by this role.
+    /// This close code must not be sent, or not by this role (RFC 6455 7.4).
     CloseCodeNotSendable(CloseCode),
-    /// The message would take the queue over [`Config::max_outgoing_bytes`](crate::Config::max_outgoing_bytes).
+    /// The queue would exceed [`Config::max_outgoing_bytes`](crate::Config::max_outgoing_bytes).
     BufferFull {
         /// Bytes that the queue would hold.
         needed: u64,
         /// The limit.
         limit: u64,
     },
-    /// A fragmented message is open: finish it before another one is started (RFC 6455 5.4).
+    /// A fragmented message is unfinished. It must be finished before another one is started (RFC 6455 5.4).
     MessageUnfinished,
-    /// The fragments of one message are all of the kind of the first (RFC 6455 5.4).
+    /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4).
     FragmentKindChanged,
     /// Text must be UTF-8 (RFC 6455 5.6).
     InvalidUtf8,
@@ -50,9 +52,9 @@ pub enum UsageError {
     Uri(UriError),
     /// A header's name is not a token (RFC 9110 5.6.2).
     InvalidHeaderName,
-    /// A header's value has a control character, or bytes at its ends that would be trimmed away.
+    /// A header's value has a control character, or white space at its ends (RFC 9110 5.5).
     InvalidHeaderValue,
-    /// This header belongs to the handshake, which writes it itself.
+    /// The handshake writes this header itself, or it would break the handshake.
     ReservedHeader,
     /// A subprotocol's name is not a token (RFC 6455 4.1).
     InvalidSubprotocol,
@@ -60,7 +62,7 @@ pub enum UsageError {
     DuplicateSubprotocol,
     /// The client did not offer this subprotocol (RFC 6455 4.2.2).
     SubprotocolNotOffered,
-    /// Not a status that a final response can have: 200 to 599.
+    /// The status is not that of a final response, 200 to 599.
     InvalidStatus(u16),
     /// The source of masking keys and nonces failed.
     Entropy(EntropyError),
@@ -152,7 +154,7 @@ impl From<HandshakeError> for std::io::Error {
     }
 }
 
-/// What a peer did wrong. It has ended the connection, and is found in [`Closed`](crate::Closed).
+/// What the peer did wrong. It ends the connection, and is reported in [`Closed`](crate::Closed).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -180,7 +182,7 @@ pub enum ProtocolError {
         /// The opcode, 8 to 10.
         opcode: u8,
     },
-    /// A length in more bytes than it needs (RFC 6455 5.2).
+    /// A length that is not in the fewest bytes (RFC 6455 5.2).
     NonMinimalLength,
     /// A 64-bit length with its top bit set (RFC 6455 5.2).
     LengthOutOfRange,
@@ -188,17 +190,17 @@ pub enum ProtocolError {
     UnexpectedContinuation,
     /// A new message inside an unfinished one (RFC 6455 5.4).
     UnfinishedMessage,
-    /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes); a compressed one may have an eighth of
-    /// that and 1 KiB more.
+    /// A frame over [`Config::max_frame_bytes`](crate::Config::max_frame_bytes); the limit of a compressed frame is an
+    /// eighth and 1 KiB higher.
     FrameTooBig {
-        /// What is known of its length: at least this many bytes.
+        /// The least length in bytes that it can have, by what has arrived.
         len: u64,
         /// The limit in bytes.
         limit: u64,
     },
     /// A message over [`Config::max_message_bytes`](crate::Config::max_message_bytes).
     MessageTooBig {
-        /// What is known of its length: at least this many bytes.
+        /// The least length in bytes that it can have, by what has arrived.
         len: u64,
         /// The limit in bytes.
         limit: u64,
@@ -208,21 +210,21 @@ pub enum ProtocolError {
         /// The limit in frames.
         limit: u32,
     },
-    /// More DEFLATE blocks marked as final than `Deflate::max_final_blocks` and the bytes so far allow
-    /// (RFC 7692 7.2.3.4).
+    /// More final DEFLATE blocks than `Deflate::max_final_blocks` allows, plus one for every 256 compressed bytes (RFC
+    /// 7692 7.2.3.4).
     TooManyFinalBlocks {
-        /// The limit in blocks, at this place of the connection.
+        /// The limit in blocks when it was exceeded.
         limit: u64,
     },
     /// A text message that is not UTF-8 (RFC 6455 8.1).
     InvalidUtf8,
-    /// A compressed message that is no DEFLATE stream, or breaks off in the middle of a block (RFC 7692 7.2.2).
+    /// A compressed message that is not a DEFLATE stream, or ends in the middle of a block (RFC 7692 7.2.2).
     InvalidDeflate,
     /// A Close frame of one byte (RFC 6455 5.5.1).
     CloseTooShort,
     /// A close code that must not be on the wire (RFC 6455 7.4).
     InvalidCloseCode {
-        /// The code; only its high byte, with a low byte of zero, if that alone decided.
+        /// The code. If its high byte already decided, the low byte is 0.
         code: u16,
     },
     /// A close reason that is not UTF-8 (RFC 6455 5.5.1).
@@ -232,8 +234,8 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code of the Close frame that answers this error; `None` where the connection was not established,
-    /// as a handshake fails without one (RFC 6455 7.1.7, 7.2.2).
+    /// The code of the Close frame that answers this error; `None` for a failed handshake, which has no Close frame
+    /// (RFC 6455 7.1.7, 7.2.2).
     pub fn close_code(&self) -> Option<CloseCode> {
         Some(match self {
             ProtocolError::ReservedBits { .. }
@@ -261,8 +263,8 @@ impl ProtocolError {
         })
     }
 
-    /// The section that has the rule which was broken: `RFC 6455 5.1`; for a limit of ours, that which allows limits.
-    /// For logs and error pages: what it says is no part of the protocol.
+    /// The section with the rule that was broken, such as `RFC 6455 5.1`; for a limit, the section that allows limits.
+    /// It is meant for logs and error pages.
     #[must_use]
     pub fn rfc_section(&self) -> &'static str {
         match self {
@@ -343,6 +345,18 @@ impl From<HandshakeError> for ProtocolError {
     }
 }
 
+#[cfg(feature = "deflate")]
+impl From<DeflateFault> for ProtocolError {
+    fn from(fault: DeflateFault) -> Self {
+        match fault {
+            DeflateFault::Invalid => ProtocolError::InvalidDeflate,
+            DeflateFault::TooManyFinalBlocks { limit } => {
+                ProtocolError::TooManyFinalBlocks { limit }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,7 +429,7 @@ mod tests {
         for (error, section) in rows {
             assert_eq!(error.rfc_section(), section, "{error:?}");
         }
-        // A response of the server's own comes out of a handshake only.
+        // Only a handshake makes a refusal.
         let config = crate::Config { entropy: crate::Entropy::Seed(1), ..crate::Config::default() };
         let request = crate::ClientRequest::new("ws://example.com/").expect("a good URI");
         let mut conn = crate::Connection::client(&request, config).expect("a seed cannot fail");

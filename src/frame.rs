@@ -1,5 +1,5 @@
-//! The frame header (RFC 6455 5.2): its codec, and the rules that a received one must keep. Payloads, and what a
-//! frame means for the connection, are others' business.
+//! The frame header (RFC 6455 5.2): how it is written and read, and the rules that a received header must keep. Payloads,
+//! and what a frame means for the connection, belong to other files.
 
 use alloc::vec::Vec;
 
@@ -10,8 +10,8 @@ pub const MAX_HEADER_BYTES: usize = 14;
 /// The longest payload of a control frame (RFC 6455 5.5).
 pub const MAX_CONTROL_BYTES: usize = 125;
 
-pub(crate) const FIN: u8 = 0x80;
-pub(crate) const RSV1: u8 = 0x40;
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;
@@ -48,7 +48,7 @@ impl Opcode {
         })
     }
 
-    /// Whether frames of this kind are control frames (RFC 6455 5.5).
+    /// Whether frames with this opcode are control frames (RFC 6455 5.5).
     pub const fn is_control(self) -> bool {
         self as u8 & CONTROL != 0
     }
@@ -87,12 +87,11 @@ impl FrameHeader {
     /// reserved bits are not checked.
     pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(header) = parse(bytes, &Rules::STRUCTURE)? else { return Ok(None) };
-        let opcode = Opcode::from_first_byte(header.first).expect("a reserved opcode was refused");
         Ok(Some((
             FrameHeader {
-                fin: header.first & FIN != 0,
-                rsv: (header.first & RSV) >> 4,
-                opcode,
+                fin: header.first.is_final(),
+                rsv: (header.first.0 & RSV) >> 4,
+                opcode: header.first.opcode(),
                 mask: (bytes[1] & MASK != 0).then_some(header.key),
                 payload_len: header.len,
             },
@@ -108,18 +107,80 @@ impl FrameHeader {
     pub fn encode(&self, out: &mut [u8; MAX_HEADER_BYTES]) -> usize {
         assert!(self.rsv <= 7, "{} is no three bits", self.rsv);
         assert!(self.payload_len < 1 << 63, "{} bytes are too many", self.payload_len);
-        let first = u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode as u8;
+        let first = FirstByte(u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode as u8);
         let (header, size) = encode(first, self.payload_len, self.mask);
         *out = header;
         size
     }
 }
 
+/// A frame's first byte (RFC 6455 5.2): FIN, the reserved bits, the opcode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstByte(u8);
+
+impl FirstByte {
+    /// The last or only frame of a text message.
+    pub(crate) const FINAL_TEXT: FirstByte = FirstByte(FIN | Opcode::Text as u8);
+    /// The last or only frame of a binary message.
+    pub(crate) const FINAL_BINARY: FirstByte = FirstByte(FIN | Opcode::Binary as u8);
+
+    #[inline]
+    pub(crate) const fn new(opcode: Opcode, is_final: bool) -> FirstByte {
+        FirstByte(if is_final { FIN } else { 0 } | opcode as u8)
+    }
+
+    /// The same for a message that is compressed (RFC 7692 6).
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn with_rsv1(self) -> FirstByte {
+        FirstByte(self.0 | RSV1)
+    }
+
+    /// The byte as it is on the wire.
+    pub(crate) const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The opcode of a byte that [`parse`] has accepted or that we wrote.
+    pub(crate) fn opcode(self) -> Opcode {
+        Opcode::from_first_byte(self.0).expect("a reserved opcode is refused before")
+    }
+
+    /// Whether the frame ends its message.
+    #[inline]
+    pub(crate) const fn is_final(self) -> bool {
+        self.0 & FIN != 0
+    }
+
+    /// Whether this is the first frame of a compressed message (RFC 7692 6).
+    #[inline]
+    pub(crate) const fn is_compressed(self) -> bool {
+        self.0 & RSV1 != 0
+    }
+
+    /// Whether this is a control frame (RFC 6455 5.5).
+    #[inline]
+    pub(crate) const fn is_control(self) -> bool {
+        self.0 & CONTROL != 0
+    }
+
+    /// Whether this is the first frame of a message, and not a continuation or a control frame.
+    #[inline]
+    pub(crate) const fn begins_message(self) -> bool {
+        let opcode = self.0 & 0x0f;
+        opcode == Opcode::Text as u8 || opcode == Opcode::Binary as u8
+    }
+
+    /// Whether this is the first frame of a text message.
+    #[inline]
+    pub(crate) const fn is_text(self) -> bool {
+        self.0 & 0x0f == Opcode::Text as u8
+    }
+}
+
 /// A received header that keeps the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// FIN, reserved bits and opcode.
-    pub(crate) first: u8,
+    pub(crate) first: FirstByte,
     /// The masking key; zero if there is none, which masks nothing.
     pub(crate) key: [u8; 4],
     /// Payload length.
@@ -128,50 +189,78 @@ pub(crate) struct Header {
     pub(crate) size: usize,
 }
 
+/// Which mask bit a frame must have (RFC 6455 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Masking {
+    /// The frames of a client.
+    Required,
+    /// The frames of a server.
+    Forbidden,
+    /// The sender is not known.
+    Any,
+}
+
+/// Which reserved bits a frame may have (RFC 6455 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReservedBits {
+    /// None: no extension was negotiated.
+    None,
+    /// RSV1 on the first frame of a message: permessage-deflate was negotiated (RFC 7692 6).
+    Rsv1,
+    /// All: the extensions are not known.
+    Any,
+}
+
+/// The message to which a data frame would belong (RFC 6455 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sequence {
+    /// No message is open: a data frame must begin one.
+    Between,
+    /// A message is open, and its frames have declared this many bytes: a data frame must continue it.
+    Within { bytes: u64 },
+    /// The same for a compressed message. Its limit is for the bytes that it inflates to.
+    #[cfg(feature = "deflate")]
+    WithinCompressed,
+    /// The frames before are not known.
+    Any,
+}
+
 /// What the receiving connection allows at this moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
-    /// The mask bit that the sender's role must set; `None` to take either.
-    pub(crate) masked: Option<bool>,
-    /// Reserved bits that may be set on a message's first frame.
-    pub(crate) rsv_allowed: u8,
-    /// Whether a fragmented message is open; `None` to take either.
-    pub(crate) message_open: Option<bool>,
-    /// The limit of frames per message, if the message that is open has reached it.
-    pub(crate) fragments_exhausted: Option<u32>,
-    /// The largest payload of a frame; a compressed one may have more.
+    pub(crate) masking: Masking,
+    pub(crate) reserved_bits: ReservedBits,
+    pub(crate) sequence: Sequence,
+    /// The limit of frames in a message, if the open message has reached it.
+    pub(crate) exhausted_fragments: Option<u32>,
+    /// The largest payload of a frame that is not compressed.
     pub(crate) max_frame_bytes: u64,
-    /// The largest message, and what the open one has of it.
+    /// The largest message.
     pub(crate) max_message_bytes: u64,
-    pub(crate) message_bytes: u64,
-    /// The open message is compressed: its limit is for what it inflates to.
-    pub(crate) message_compressed: bool,
 }
 
 impl Rules {
-    /// What holds for any frame of any connection.
+    /// What holds for every frame of every connection.
     const STRUCTURE: Rules = Rules {
-        masked: None,
-        rsv_allowed: RSV,
-        message_open: None,
-        fragments_exhausted: None,
+        masking: Masking::Any,
+        reserved_bits: ReservedBits::Any,
+        sequence: Sequence::Any,
+        exhausted_fragments: None,
         max_frame_bytes: u64::MAX,
         max_message_bytes: u64::MAX,
-        message_bytes: 0,
-        message_compressed: false,
     };
 
     /// The rules that the first byte decides.
     #[inline]
     fn check_first(&self, first: u8) -> Result<(), ProtocolError> {
-        let rsv = first & RSV;
-        // RFC 6455 5.2, RFC 7692 6.1: an extension's bit is for the first frame of a message alone.
-        let rsv_allowed = match first & 0x0f {
-            1 | 2 => self.rsv_allowed,
-            _ if self.masked.is_none() => RSV,
-            _ => 0,
+        // RFC 6455 5.2, RFC 7692 6: only the first frame of a message has the bit of an extension.
+        let allowed = match self.reserved_bits {
+            ReservedBits::None => 0,
+            ReservedBits::Rsv1 if FirstByte(first).begins_message() => RSV1,
+            ReservedBits::Rsv1 => 0,
+            ReservedBits::Any => RSV,
         };
-        if rsv & !rsv_allowed != 0 {
+        if first & RSV & !allowed != 0 {
             return Err(ProtocolError::ReservedBits { first_byte: first });
         }
         let Some(opcode) = Opcode::from_first_byte(first) else {
@@ -185,16 +274,14 @@ impl Rules {
             return Ok(());
         }
         // RFC 6455 5.4: a message's fragments are not interleaved with another's.
-        match (self.message_open, opcode) {
-            (Some(false), Opcode::Continuation) => {
+        match (self.sequence, opcode) {
+            (Sequence::Between, Opcode::Continuation) => {
                 return Err(ProtocolError::UnexpectedContinuation);
             }
-            (Some(true), Opcode::Text | Opcode::Binary) => {
-                return Err(ProtocolError::UnfinishedMessage);
-            }
-            _ => {}
+            (Sequence::Between | Sequence::Any, _) | (_, Opcode::Continuation) => {}
+            _ => return Err(ProtocolError::UnfinishedMessage),
         }
-        match self.fragments_exhausted {
+        match self.exhausted_fragments {
             Some(limit) => Err(ProtocolError::TooManyFragments { limit }),
             None => Ok(()),
         }
@@ -203,11 +290,11 @@ impl Rules {
     /// The rules that the second byte decides, less those on the length's value.
     #[inline]
     fn check_second(&self, first: u8, second: u8) -> Result<(), ProtocolError> {
-        match (self.masked, second & MASK != 0) {
+        match (self.masking, second & MASK != 0) {
             // RFC 6455 5.1: a client masks every frame, a server none.
-            (Some(true), false) => return Err(ProtocolError::UnmaskedFrame),
-            (Some(false), true) => return Err(ProtocolError::MaskedFrame),
-            _ => {}
+            (Masking::Required, false) => return Err(ProtocolError::UnmaskedFrame),
+            (Masking::Forbidden, true) => return Err(ProtocolError::MaskedFrame),
+            (Masking::Required, true) | (Masking::Forbidden, false) | (Masking::Any, _) => {}
         }
         if first & CONTROL != 0 {
             let opcode = first & 0x0f;
@@ -228,8 +315,12 @@ impl Rules {
         if first & CONTROL != 0 {
             return Ok(());
         }
-        let continues = first & 0x0f == Opcode::Continuation as u8;
-        let compressed = is_compressed(first) || (continues && self.message_compressed);
+        let (before, compressed) = match self.sequence {
+            Sequence::Between | Sequence::Any => (0, FirstByte(first).is_compressed()),
+            Sequence::Within { bytes } => (bytes, false),
+            #[cfg(feature = "deflate")]
+            Sequence::WithinCompressed => (0, true),
+        };
         if len > self.max_frame_bytes {
             let limit = match compressed {
                 true => max_compressed_bytes(self.max_frame_bytes),
@@ -242,7 +333,7 @@ impl Rules {
         if compressed {
             return Ok(());
         }
-        match self.message_bytes.checked_add(len) {
+        match before.checked_add(len) {
             Some(total) if total <= self.max_message_bytes => Ok(()),
             total => Err(ProtocolError::MessageTooBig {
                 len: total.unwrap_or(u64::MAX),
@@ -252,15 +343,15 @@ impl Rules {
     }
 }
 
-/// The largest payload of a compressed frame: what does not compress grows, by a few bytes for each stored block of a
-/// size that its sender chooses. An eighth is nine bits for each byte, the most that a fixed Huffman block takes.
+/// The largest payload of a compressed frame. Data that does not compress grows: by a few bytes for each stored block,
+/// whose size the sender chooses, or by an eighth in a fixed Huffman block, which takes at most nine bits for a byte.
 fn max_compressed_bytes(max_frame_bytes: u64) -> u64 {
     max_frame_bytes.saturating_add(max_frame_bytes / 8).saturating_add(1024)
 }
 
-/// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails if the bytes that are there
-/// cannot begin a frame that keeps the rules, with the error of the earliest byte that decides it: the verdict is
-/// the same however the bytes arrive.
+/// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails as soon as no frame that keeps the
+/// rules can begin with `bytes`, with the error of the earliest byte that decides it: so the verdict is the same however
+/// the bytes arrive.
 #[inline]
 pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
     if let [first, second, ..] = *bytes {
@@ -289,13 +380,13 @@ pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Proto
                 true => bytes[at..at + 4].try_into().expect("4 bytes were sliced"),
                 false => [0; 4],
             };
-            return Ok(Some(Header { first, key, len, size }));
+            return Ok(Some(Header { first: FirstByte(first), key, len, size }));
         }
     }
     parse_partial(bytes, rules)
 }
 
-/// A header that is cut off or wrong: judged one byte after the other.
+/// Judges a header that is cut or wrong, one byte after the other.
 #[cold]
 fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
     for end in 1..=bytes.len().min(MAX_HEADER_BYTES) {
@@ -336,14 +427,18 @@ fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
 
 /// A header with the shortest length (RFC 6455 5.2), and its size.
 #[inline]
-pub(crate) fn encode(first: u8, len: u64, key: Option<[u8; 4]>) -> ([u8; MAX_HEADER_BYTES], usize) {
+pub(crate) fn encode(
+    first: FirstByte,
+    len: u64,
+    key: Option<[u8; 4]>,
+) -> ([u8; MAX_HEADER_BYTES], usize) {
     let mut header = [0; MAX_HEADER_BYTES];
     if let Ok(len) = u16::try_from(len) {
         let (word, size) = encode_short(first, len, key);
         header[..8].copy_from_slice(&word.to_le_bytes());
         return (header, size);
     }
-    header[0] = first;
+    header[0] = first.0;
     header[1] = 127;
     header[2..10].copy_from_slice(&len.to_be_bytes());
     match key {
@@ -356,12 +451,12 @@ pub(crate) fn encode(first: u8, len: u64, key: Option<[u8; 4]>) -> ([u8; MAX_HEA
     }
 }
 
-/// The same of a payload of up to 65,535 bytes, as a number: its first byte is the lowest.
+/// The same for a payload of up to 65,535 bytes, as a number whose lowest byte is the header's first.
 #[inline]
-fn encode_short(first: u8, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
+fn encode_short(first: FirstByte, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
     let (word, size) = match len {
-        0..=125 => (u64::from(first) | u64::from(len) << 8, 2),
-        _ => (u64::from(first) | 126 << 8 | u64::from(len.swap_bytes()) << 16, 4),
+        0..=125 => (u64::from(first.0) | u64::from(len) << 8, 2),
+        _ => (u64::from(first.0) | 126 << 8 | u64::from(len.swap_bytes()) << 16, 4),
     };
     match key {
         Some(key) => {
@@ -372,11 +467,11 @@ fn encode_short(first: u8, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
     }
 }
 
-/// Appends what [`encode`] returns.
+/// Appends a header to `out`, as [`encode`] makes it.
 #[inline]
-pub(crate) fn append_header(out: &mut Vec<u8>, first: u8, len: u64, key: Option<[u8; 4]>) {
+pub(crate) fn append_header(out: &mut Vec<u8>, first: FirstByte, len: u64, key: Option<[u8; 4]>) {
     if let Ok(len) = u16::try_from(len) {
-        // Eight bytes, and back to the end of the header: that is cheaper than to copy just as many as it has.
+        // To append eight bytes and cut off the surplus is cheaper than to append a number of bytes that is not constant.
         let (word, size) = encode_short(first, len, key);
         let end = out.len() + size;
         out.extend_from_slice(&word.to_le_bytes());
@@ -387,20 +482,9 @@ pub(crate) fn append_header(out: &mut Vec<u8>, first: u8, len: u64, key: Option<
     }
 }
 
-/// First byte, payload length and size of a header that [`encode`] wrote.
-pub(crate) fn decode_own(bytes: &[u8]) -> (u8, u64, usize) {
-    let header = parse(bytes, &Rules::STRUCTURE)
-        .expect("a header of our own is well-formed")
-        .expect("a header of our own is never cut");
-    (header.first, header.len, header.size)
-}
-
-/// Whether the first byte is that of a compressed message (RFC 7692 6).
-pub(crate) fn is_compressed(first: u8) -> bool {
-    first & RSV1 != 0
-}
-
-/// Whether the first byte is that of a data frame, whose payload the application sent.
-pub(crate) fn is_data(first: u8) -> bool {
-    first & CONTROL == 0
+/// Reads a header that [`encode`] wrote.
+pub(crate) fn decode_own(bytes: &[u8]) -> Header {
+    parse(bytes, &Rules::STRUCTURE)
+        .expect("our own header is well-formed")
+        .expect("our own header is never cut")
 }

@@ -99,11 +99,11 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-mod assembler;
 mod close;
+mod close_code;
 mod config;
 mod connection;
-#[cfg(feature = "deflate")]
+#[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
 mod entropy;
 mod error;
@@ -111,16 +111,18 @@ mod event;
 mod frame;
 pub mod handshake;
 mod input;
+mod last_use;
 mod mask;
-mod outgoing;
-mod prepared;
-mod read_buffer;
+mod message;
+mod receive;
+mod send;
 mod state;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timer;
+mod timestamp;
 mod utf8;
 
 /// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
@@ -130,25 +132,36 @@ pub use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
-pub use close::{CloseCode, MAX_CLOSE_REASON_BYTES, cut_close_reason};
+pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
+pub use close_code::CloseCode;
 pub use config::{Config, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
-pub use event::{Chunk, CloseCause, Closed, Event, Message, MessageKind, Timeout};
+pub use event::{CloseCause, Closed, Event, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
 pub use handshake::{
     Accept, ClientRequest, HandshakeError, HttpVersion, OriginError, OriginPolicy, PlainRequest,
     Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
 };
 pub use mask::apply_mask;
-pub use outgoing::{OutgoingChunks, Segment};
-pub use prepared::PreparedMessage;
-pub use read_buffer::ReadBuffer;
+pub use message::{Chunk, Message, MessageKind};
+pub use receive::ReadBuffer;
+pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
-pub use timer::Timestamp;
+pub use timestamp::Timestamp;
+
+/// A limit of bytes that are held in one buffer. On 32-bit targets no buffer may become larger than 1 GiB, since it
+/// doubles when it grows and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+#[inline]
+fn at_most_a_buffer(limit: u64) -> u64 {
+    match usize::BITS {
+        64.. => limit,
+        _ => limit.min(isize::MAX as u64 / 2),
+    }
+}
 
 /// The page's examples are run with the tests.
 #[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]

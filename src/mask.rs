@@ -1,17 +1,16 @@
-//! Masking (RFC 6455 5.3): XORs a payload with its four-byte key, in place or while copying it behind other bytes, and
-//! tells on the way whether it is ASCII.
-//! Which frames are masked and where keys come from is decided elsewhere.
+//! Masking (RFC 6455 5.3): XORs a payload with its four-byte key, in place or while copying it, and tells whether the
+//! result is ASCII. Which frames are masked, and where keys come from, is decided elsewhere.
 #![allow(
     unsafe_code,
-    reason = "one pass into memory not yet initialised, AVX2 chosen at run time; a plain loop is the oracle"
+    reason = "one pass into uninitialised memory, and AVX2 chosen at run time; a plain loop is the oracle"
 )]
 
 use alloc::vec::Vec;
 
-/// XORs `payload` with the masking key, in place (RFC 6455 5.3). Masking twice gives the bytes back.
+/// XORs `payload` with the masking key, in place (RFC 6455 5.3). Masking twice restores the bytes.
 ///
-/// The first byte of `payload` meets the first byte of `key`: pass the whole payload of a frame, or turn the key for
-/// what comes later (`key.rotate_left(bytes_before % 4)`).
+/// The first byte of `payload` is masked with the first byte of `key`. So pass the whole payload of a frame, or rotate
+/// the key for a later part of it: `key.rotate_left(offset % 4)`, where `offset` is the part's place in the payload.
 ///
 /// ```
 /// let mut payload = *b"Hello";
@@ -23,7 +22,8 @@ pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
     mask_in_place(payload, key);
 }
 
-/// [`apply_mask`]; returns whether all bytes are known to be ASCII now. Of short payloads it is not known.
+/// Does what [`apply_mask`] does, and returns whether the masked bytes are known to be ASCII. For payloads of up to
+/// `BLOCK` bytes it returns `false`.
 #[inline]
 pub(crate) fn mask_in_place(payload: &mut [u8], key: [u8; 4]) -> bool {
     let at = payload.as_mut_ptr();
@@ -31,10 +31,10 @@ pub(crate) fn mask_in_place(payload: &mut [u8], key: [u8; 4]) -> bool {
     unsafe { mask(at, at, payload.len(), key) & HIGH_BITS == 0 }
 }
 
-/// Appends `payload`, masked, to `out`: copied and masked in one pass. The key 00000000 copies.
+/// Appends the masked `payload` to `out`, in one pass. The key 0x00000000 copies it unchanged.
 #[inline]
 pub(crate) fn append_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
-    // Short payloads are copied here as well: a call to the C library costs more than the bytes.
+    // A short payload is not worth a call of the C library's copy.
     if key == [0; 4] && payload.len() > BLOCK {
         out.extend_from_slice(payload);
     } else {
@@ -42,14 +42,15 @@ pub(crate) fn append_masked(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
     }
 }
 
-/// [`append_masked`]; returns whether all bytes that were appended are known to be ASCII.
+/// Does what [`append_masked`] does, and returns whether the appended bytes are known to be ASCII. For payloads of up
+/// to `BLOCK` bytes it returns `false`.
 #[inline]
 pub(crate) fn append_masked_ascii(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) -> bool {
     out.reserve(payload.len());
     let spare = out.spare_capacity_mut();
     debug_assert!(spare.len() >= payload.len());
-    // SAFETY: `reserve` made room for `payload.len()` more bytes, and `out`, borrowed exclusively, cannot overlap
-    // `payload`; `mask` has initialised all of them when the length is set.
+    // SAFETY: `reserve` made room for `payload.len()` more bytes. `out` is borrowed exclusively, so it cannot overlap
+    // `payload`. `mask` initialises all these bytes before the length is set.
     unsafe {
         let bits = mask(payload.as_ptr(), spare.as_mut_ptr().cast(), payload.len(), key);
         out.set_len(out.len() + payload.len());
@@ -57,35 +58,36 @@ pub(crate) fn append_masked_ascii(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4
     }
 }
 
-/// The key as it stands after `offset` bytes of payload.
+/// The key for the payload from `offset` on.
 #[inline]
 pub(crate) fn rotate_key(key: [u8; 4], offset: usize) -> [u8; 4] {
     let bits = 8 * (offset % 4) as u32;
     u32::from_le_bytes(key).rotate_right(bits).to_le_bytes()
 }
 
-/// What a byte of a word has set if it is not ASCII.
+/// The highest bit of each byte of a word: set in a byte that is not ASCII.
 const HIGH_BITS: u32 = 0x8080_8080;
 
-/// Bytes that the long loop takes at once: four AVX2 or eight SSE2 registers.
+/// Bytes per turn of the loop in `mask_blocks`: four AVX2 or eight SSE2 registers.
 const BLOCK: usize = 128;
 
-/// Where the long loop stores: one AVX2 register.
+/// Alignment of the stores in `mask_blocks`: one AVX2 register.
 const ALIGN: usize = 32;
 
 const _: () = assert!(BLOCK % ALIGN == 0 && ALIGN % 4 == 0);
 
-/// Writes `len` bytes from `src`, masked, to `dst`, and returns a word that has the bits of all words written: while
-/// those of a long payload are in registers, to know whether they are ASCII costs next to nothing. Short payloads are
-/// done here, inlined: two loads and two stores, which overlap in the middle, and no loop. Their bits are not gathered,
-/// as to look at them again is cheaper: the word then says that they may not be ASCII.
+/// Masks `len` bytes from `src` into `dst`. For more than `BLOCK` bytes it returns the OR of all words stored, which
+/// tells whether they are ASCII: this costs next to nothing while they are in registers. For up to `BLOCK` bytes it
+/// returns `HIGH_BITS` ("may not be ASCII"): checking a short payload separately is cheaper than gathering its bits.
+///
+/// Up to 32 bytes are masked here, inlined and without a loop, by loads and stores that may overlap in the middle.
 ///
 /// # Safety
 ///
-/// `len` bytes are readable at `src` and writable at `dst`; the two are the same place or do not overlap.
+/// `len` bytes are readable at `src` and writable at `dst`. The two ranges are the same or do not overlap.
 #[inline(always)]
 unsafe fn mask(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
-    // SAFETY: the caller's promise, and each arm's range is what its callee asks for.
+    // SAFETY: the caller guarantees the pointers, and each arm's range of `len` is the one its callee requires.
     unsafe {
         match len {
             0 => {}
@@ -100,14 +102,14 @@ unsafe fn mask(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     HIGH_BITS
 }
 
-/// As `mask`, out of line: 33 to 128 bytes.
+/// Masks 33 to 128 bytes, out of line.
 ///
 /// # Safety
 ///
-/// As `mask`, with `len` from 33 to 128.
+/// As for `mask`; `len` is from 33 to 128.
 #[inline(never)]
 unsafe fn mask_medium(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
-    // SAFETY: the caller's promise, and each branch's range is what its callee asks for.
+    // SAFETY: the caller guarantees the pointers, and each branch's range of `len` is the one its callee requires.
     unsafe {
         if len <= 64 {
             mask_ends::<8>(src, dst, len, key);
@@ -117,32 +119,32 @@ unsafe fn mask_medium(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
     }
 }
 
-/// As `mask`, out of line: more than a block, with the widest registers there are.
+/// Masks at least `BLOCK` bytes, out of line, with AVX2 where the CPU has it.
 ///
 /// # Safety
 ///
-/// As `mask`, with `len` of at least `BLOCK`.
+/// As for `mask`; `len` is at least `BLOCK`.
 #[inline(never)]
 unsafe fn mask_long(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: the caller's promise, and AVX2 was detected.
+        // SAFETY: the caller guarantees the pointers and `len`, and AVX2 was detected.
         return unsafe { mask_blocks_avx2(src, dst, len, key) };
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees the pointers and `len`.
     unsafe { mask_blocks(src, dst, len, key) }
 }
 
-/// One to three bytes: the first, the middle, the last.
+/// Masks one to three bytes: the first, the middle and the last, which may be the same byte.
 ///
 /// # Safety
 ///
-/// As `mask`, with `len` from 1 to 3.
+/// As for `mask`; `len` is from 1 to 3.
 #[inline(always)]
 unsafe fn mask_bytes(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
     debug_assert!(matches!(len, 1..=3));
     let (middle, last) = (len / 2, len - 1);
-    // SAFETY: 0, `middle` and `last` are below `len`; all is read before anything is written.
+    // SAFETY: 0, `middle` and `last` are below `len`. All bytes are read before the first is written.
     unsafe {
         let bytes = [*src, *src.add(middle), *src.add(last)];
         *dst = bytes[0] ^ key[0];
@@ -151,30 +153,30 @@ unsafe fn mask_bytes(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
     }
 }
 
-/// From `N` to 2 * `N` words: the first `N` and the last `N`, whatever they have in common.
+/// Masks 4 * `N` to 8 * `N` bytes: the first `N` words and the last `N` words, which may overlap.
 ///
 /// # Safety
 ///
-/// As `mask`, with `len` from 4 * `N` to 8 * `N`.
+/// As for `mask`; `len` is from 4 * `N` to 8 * `N`.
 #[inline(always)]
 unsafe fn mask_ends<const N: usize>(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) {
     debug_assert!((4 * N..=8 * N).contains(&len));
     let last = len - 4 * N;
-    // SAFETY: 4 * `N` bytes from 0 and from `last` lie within `len`; all is read before anything is written.
+    // SAFETY: 4 * `N` bytes from 0 and from `last` lie within `len`. All bytes are read before the first is written.
     unsafe {
-        let head = masked::<N>(src, key);
-        let tail = masked::<N>(src.add(last), rotate_key(key, last));
-        write(dst, head);
-        write(dst.add(last), tail);
+        let head = load_masked::<N>(src, key);
+        let tail = load_masked::<N>(src.add(last), rotate_key(key, last));
+        store(dst, head);
+        store(dst.add(last), tail);
     }
 }
 
-/// At least a block: block by block from the first aligned place of the destination (a store that straddles two
-/// cache lines costs twice); what lies before and behind is done by a unit and a block that overlap them.
+/// Masks at least `BLOCK` bytes. Whole blocks are stored at aligned addresses of `dst`, since a store across two cache
+/// lines costs twice. The first `ALIGN` bytes and the last `BLOCK` bytes are masked separately, and overlap the blocks.
 ///
 /// # Safety
 ///
-/// As `mask`, with `len` of at least `BLOCK`.
+/// As for `mask`; `len` is at least `BLOCK`.
 #[inline(always)]
 unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
     debug_assert!(len >= BLOCK);
@@ -182,23 +184,24 @@ unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) ->
     let mut at = ALIGN - dst.addr() % ALIGN;
     let aligned_key = rotate_key(key, at);
     // SAFETY: `ALIGN` bytes from 0 and `BLOCK` bytes from any place up to `last` lie within `len`. Head and tail are
-    // read before anything is written; the blocks between do not overlap one another, and each is read before it is
-    // written. A block is a whole number of keys, so that the key stays as it is from block to block.
+    // read before the first byte is written. The blocks between them do not overlap one another, and each is read
+    // before it is written.
     unsafe {
-        let head = masked::<{ ALIGN / 4 }>(src, key);
-        let tail = masked::<{ BLOCK / 4 }>(src.add(last), rotate_key(key, last));
+        let head = load_masked::<{ ALIGN / 4 }>(src, key);
+        let tail = load_masked::<{ BLOCK / 4 }>(src.add(last), rotate_key(key, last));
         let mut bits = tail;
         while at < last {
-            let block = masked::<{ BLOCK / 4 }>(src.add(at), aligned_key);
-            write(dst.add(at), block);
+            // `BLOCK` is a multiple of the key's length, so every block has the same rotation.
+            let block = load_masked::<{ BLOCK / 4 }>(src.add(at), aligned_key);
+            store(dst.add(at), block);
             for (bits, word) in bits.iter_mut().zip(&block) {
                 *bits |= word;
             }
             at += BLOCK;
         }
-        write(dst, head);
-        write(dst.add(last), tail);
-        all_bits(&head) | all_bits(&bits)
+        store(dst, head);
+        store(dst.add(last), tail);
+        or_all(&head) | or_all(&bits)
     }
 }
 
@@ -206,22 +209,22 @@ unsafe fn mask_blocks(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) ->
 ///
 /// # Safety
 ///
-/// As `mask_blocks`, and the CPU has AVX2.
+/// As for `mask_blocks`; the CPU has AVX2.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 #[target_feature(enable = "avx2")]
 unsafe fn mask_blocks_avx2(src: *const u8, dst: *mut u8, len: usize, key: [u8; 4]) -> u32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees what `mask_blocks` requires.
     unsafe { mask_blocks(src, dst, len, key) }
 }
 
-/// `N` words at `src`, masked.
+/// Reads `N` words from `src` and masks them.
 ///
 /// # Safety
 ///
 /// 4 * `N` bytes are readable at `src`.
 #[inline(always)]
-unsafe fn masked<const N: usize>(src: *const u8, key: [u8; 4]) -> [u32; N] {
-    // SAFETY: the caller's promise; the read asks for no alignment, and any bytes are words.
+unsafe fn load_masked<const N: usize>(src: *const u8, key: [u8; 4]) -> [u32; N] {
+    // SAFETY: the caller guarantees the bytes. The read needs no alignment, and any bytes are valid words.
     let mut words = unsafe { src.cast::<[u32; N]>().read_unaligned() };
     let key = u32::from_ne_bytes(key);
     for word in &mut words {
@@ -230,20 +233,20 @@ unsafe fn masked<const N: usize>(src: *const u8, key: [u8; 4]) -> [u32; N] {
     words
 }
 
-/// The bits of all words.
+/// The OR of all words.
 #[inline(always)]
-fn all_bits(words: &[u32]) -> u32 {
+fn or_all(words: &[u32]) -> u32 {
     words.iter().fold(0, |bits, word| bits | word)
 }
 
-/// Stores `words`.
+/// Writes `words` to `dst`.
 ///
 /// # Safety
 ///
 /// 4 * `N` bytes are writable at `dst`.
 #[inline(always)]
-unsafe fn write<const N: usize>(dst: *mut u8, words: [u32; N]) {
-    // SAFETY: the caller's promise; the write asks for no alignment.
+unsafe fn store<const N: usize>(dst: *mut u8, words: [u32; N]) {
+    // SAFETY: the caller guarantees the bytes. The write needs no alignment.
     unsafe { dst.cast::<[u32; N]>().write_unaligned(words) }
 }
 
@@ -256,7 +259,7 @@ mod tests {
 
     use super::*;
 
-    /// The twin: RFC 6455 5.3 as it is written.
+    /// The oracle: the formula of RFC 6455 5.3, byte by byte.
     fn mask_by_byte(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
         payload.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
     }
@@ -267,7 +270,7 @@ mod tests {
 
     type Kernel = unsafe fn(*const u8, *mut u8, usize, [u8; 4]) -> u32;
 
-    /// The levels of dispatch, each with the shortest payload that it takes.
+    /// Every implementation that `mask` can choose, each with the shortest payload that it accepts.
     fn levels() -> impl Iterator<Item = (usize, Kernel)> {
         let plain: [(usize, Kernel); 2] = [(0, mask), (BLOCK, mask_blocks)];
         #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -286,7 +289,7 @@ mod tests {
                 for at in 0..len {
                     let mut bytes: Vec<u8> = (0..len).map(|i| b'a' ^ KEYS[0][i % 4]).collect();
                     let from = bytes.as_mut_ptr();
-                    // SAFETY: both times `from` stands before `len` bytes.
+                    // SAFETY: `from` points at `len` bytes.
                     let plain = unsafe { level(from, from, len, KEYS[0]) };
                     assert_eq!(plain & HIGH_BITS == 0, len > BLOCK || shortest > 0, "{len}");
                     bytes[at] = 0x80;
@@ -327,20 +330,20 @@ mod tests {
                     let payload = sample(len);
                     let expected = mask_by_byte(&payload, key);
 
-                    // In place. The allocation ends where the payload does, for tools that watch its bounds.
+                    // In place. The allocation ends with the payload, so that Miri and memcheck see an overrun.
                     let mut bytes = vec![0xA5; offset + len].into_boxed_slice();
                     bytes[offset..].copy_from_slice(&payload);
                     let at = bytes[offset..].as_mut_ptr();
-                    // SAFETY: `at` stands before `len` bytes of `bytes`.
+                    // SAFETY: `at` points at `len` bytes of `bytes`.
                     let bits = unsafe { level(at, at, len, key) };
                     let known = expected.is_ascii() && (len > BLOCK || shortest > 0);
                     assert_eq!(bits & HIGH_BITS == 0, known, "ASCII: {len} bytes at {offset}");
                     assert_eq!(bytes[offset..], expected, "in place: {len} bytes at {offset}");
                     assert!(bytes[..offset].iter().all(|&byte| byte == 0xA5));
 
-                    // To another place, with bytes behind it.
+                    // Into another buffer, with bytes after the payload.
                     let mut to = vec![0xA5; offset + len + 64];
-                    // SAFETY: `payload` and `to` are apart; `len` bytes of `to` follow `offset`.
+                    // SAFETY: `payload` and `to` do not overlap, and `len` bytes of `to` follow `offset`.
                     unsafe { level(payload.as_ptr(), to[offset..].as_mut_ptr(), len, key) };
                     assert_eq!(to[offset..offset + len], expected, "{len} bytes to {offset}");
                     assert!(to[..offset].iter().all(|&byte| byte == 0xA5));

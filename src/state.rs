@@ -1,19 +1,19 @@
-//! The words for the two ends of a connection, and for how far it is. What leads from one state to the next is the
-//! connection's business.
+//! The role of an endpoint and the state of a connection, as the caller sees them. The transitions between states are
+//! in `connection.rs`.
 
 use core::fmt;
 
-/// Which side of the connection this is (RFC 6455 1.2).
+/// The role of an endpoint (RFC 6455 1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
-    /// The side that opened the connection: it masks its frames.
+    /// The endpoint that opened the connection. It masks its frames.
     Client,
-    /// The side that accepted it.
+    /// The endpoint that accepted the connection. It does not mask its frames.
     Server,
 }
 
-/// How far a connection is; it never goes back (WHATWG WebSockets, `readyState`).
+/// The state of a connection, the `readyState` of WHATWG WebSockets. It never returns to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the standard's four states")]
 pub enum State {
@@ -21,9 +21,10 @@ pub enum State {
     Connecting,
     /// Messages can be sent.
     Open,
-    /// Our Close was queued, the peer's has not arrived.
+    /// Our Close was queued, or [`write_closed`](crate::Connection::write_closed) was called. The peer's Close has not
+    /// arrived.
     Closing,
-    /// [`Event::Closed`](crate::Event::Closed) was reported, or will be next.
+    /// [`Event::Closed`](crate::Event::Closed) was reported, or is the next event.
     Closed,
 }
 

@@ -1,8 +1,8 @@
-//! UTF-8 as it arrives: text is checked piece by piece, each byte once, and fails at the first byte that cannot be
-//! right. What a failure means for the connection is decided elsewhere.
+//! UTF-8 checked piece by piece, as text arrives. A check fails at the first byte that no valid text can have there.
+//! What a failure means for the connection is decided elsewhere.
 #![allow(
     unsafe_code,
-    reason = "a text that was checked piece by piece is handed over without another pass; the tests check it again"
+    reason = "checked text becomes a `str` or a `String` without a second check; the tests check it again"
 )]
 
 use alloc::string::String;
@@ -11,17 +11,17 @@ use core::str;
 
 use crate::mask;
 
-/// The bytes are not, and cannot become, UTF-8.
+/// The bytes are not UTF-8, and more bytes would not make them UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidUtf8;
 
-/// From this length on the vector code beats the standard library's.
+/// From this length on `simdutf8` is faster than the standard library.
 const VECTOR_BYTES: usize = 64;
 
-/// Up to this length a text is first tried as ASCII; longer ones are tried by the vector code itself.
+/// Up to this length [`validate`] tries ASCII first. For longer text `simdutf8` does so itself.
 const SHORT_BYTES: usize = 128;
 
-/// The text that `bytes` are, if they are UTF-8.
+/// Returns `bytes` as text, or `None` if they are not UTF-8.
 #[inline]
 pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
     if bytes.len() <= SHORT_BYTES && is_ascii(bytes) {
@@ -31,8 +31,8 @@ pub(crate) fn validate(bytes: &[u8]) -> Option<&str> {
     validate_any(bytes)
 }
 
-/// Unmasks `payload`, and gives the text that it is, if it is UTF-8. Long ASCII, which is most text, is known from the
-/// unmasking.
+/// Unmasks `payload` and returns it as text, or `None` if it is not UTF-8. Unmasking tells whether a long payload is
+/// ASCII; most text is, and is then not read a second time.
 #[inline]
 pub(crate) fn unmask(payload: &mut [u8], key: [u8; 4]) -> Option<&str> {
     match mask::mask_in_place(payload, key) {
@@ -51,13 +51,13 @@ fn validate_any(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// How much of `bytes` is UTF-8: all but the beginning of a character that more bytes would finish. `None` if it cannot
-/// become UTF-8.
+/// Returns the length of the complete characters in `bytes`; an incomplete one may follow them at the end. Returns
+/// `None` if no further bytes can make `bytes` UTF-8.
 pub(crate) fn checked_len(bytes: &[u8]) -> Option<usize> {
     split_unfinished(bytes).ok().map(|(text, _)| text.len())
 }
 
-/// Are all bytes below 80? Without a loop over bytes: the last word overlaps the one before.
+/// Whether all bytes are ASCII (below 0x80). It reads whole words; the last word may overlap the one before it.
 #[inline]
 fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -78,13 +78,13 @@ fn is_ascii(bytes: &[u8]) -> bool {
     any & HIGH == 0
 }
 
-/// A growing payload, of which a prefix is known to be UTF-8. What was checked is not checked again, but for the up
-/// to three bytes of a character that had not ended.
+/// A growing payload with a prefix that is known to be UTF-8. A check begins behind this prefix, so it reads only new
+/// bytes and the up to three bytes of an incomplete character before them.
 #[derive(Default)]
 pub(crate) struct PayloadBuf {
     bytes: Vec<u8>,
-    /// `bytes[..valid]` is UTF-8: each method that raises it has checked what it adds, and none changes, or drops, what
-    /// was checked without lowering it.
+    /// `bytes[..valid]` is UTF-8. A method raises `valid` only over bytes that it has checked. A method that changes or
+    /// drops checked bytes lowers it.
     valid: usize,
 }
 
@@ -101,12 +101,12 @@ impl PayloadBuf {
         self.bytes.capacity()
     }
 
-    /// Makes room for `additional` bytes, and no more than that.
+    /// Reserves room for exactly `additional` more bytes.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve_exact(additional);
     }
 
-    /// Frees memory that is not used, if the capacity is over twice the length and over 256 bytes.
+    /// Frees the unused capacity if the capacity is more than twice the length and more than 256 bytes.
     #[cfg(feature = "deflate")]
     pub(crate) fn shrink(&mut self) {
         if self.bytes.capacity() > (2 * self.bytes.len()).max(256) {
@@ -114,13 +114,13 @@ impl PayloadBuf {
         }
     }
 
-    /// Appends `payload`, masked or unmasked with `key`; 00000000 copies.
+    /// Appends `payload`, unmasked with `key`. The key 0x00000000 copies it unchanged.
     pub(crate) fn append_masked(&mut self, payload: &[u8], key: [u8; 4]) {
         mask::append_masked(&mut self.bytes, payload, key);
     }
 
-    /// The same with text, checked as by [`check_utf8`](PayloadBuf::check_utf8). Long ASCII is known from the
-    /// unmasking.
+    /// Appends `payload`, unmasked with `key`, and checks it as [`check_utf8`](PayloadBuf::check_utf8) does. Unmasking
+    /// tells whether a long payload is ASCII; ASCII is not read a second time.
     pub(crate) fn append_masked_text(
         &mut self,
         payload: &[u8],
@@ -135,9 +135,9 @@ impl PayloadBuf {
         self.check_utf8(end)
     }
 
-    /// Lets `write` write to the front of `room` more bytes, and keeps as many as it says.
+    /// Appends the bytes that `write` writes: it gets `room` zeroed bytes, writes to their front and returns how many.
     #[cfg(feature = "deflate")]
-    pub(crate) fn fill(&mut self, room: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+    pub(crate) fn append_with(&mut self, room: usize, write: impl FnOnce(&mut [u8]) -> usize) {
         let at = self.bytes.len();
         self.bytes.resize(at + room, 0);
         let n = write(&mut self.bytes[at..]);
@@ -145,40 +145,40 @@ impl PayloadBuf {
         self.bytes.truncate(at + n);
     }
 
-    /// Uses the memory of `bytes`, which it drops; the buffer is empty before and after.
-    pub(crate) fn adopt(&mut self, mut bytes: Vec<u8>) {
+    /// Replaces the memory of the empty buffer by that of `bytes`, whose content is dropped.
+    pub(crate) fn replace_memory(&mut self, mut bytes: Vec<u8>) {
         debug_assert!(self.bytes.is_empty());
         bytes.clear();
         self.bytes = bytes;
     }
 
-    /// Drops what stands at `len` and behind it, none of which was checked.
+    /// Drops the bytes from `len` on. None of them may have been checked.
     #[cfg(feature = "deflate")]
     pub(crate) fn truncate(&mut self, len: usize) {
         assert!(len >= self.valid, "a cut in what was checked might split a character");
         self.bytes.truncate(len);
     }
 
-    /// What is there.
+    /// All bytes, checked or not.
     #[cfg(feature = "deflate")]
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Counts as checked what is right before the byte at which a check failed.
+    /// Marks the valid bytes before the fault as checked, after a check has failed.
     #[cfg(feature = "deflate")]
     pub(crate) fn check_up_to_fault(&mut self) {
         self.valid += valid_prefix(&self.bytes[self.valid..]).len();
     }
 
-    /// What was found to be UTF-8.
+    /// The checked prefix.
     #[cfg(feature = "deflate")]
     pub(crate) fn checked(&self) -> &str {
         // SAFETY: `bytes[..valid]` is UTF-8 by the field's invariant.
         unsafe { str::from_utf8_unchecked(&self.bytes[..self.valid]) }
     }
 
-    /// Drops the front of what is there, all of it checked or none, and keeps the memory.
+    /// Drops the first `n` bytes and keeps the memory. Either exactly these bytes were checked, or none of the buffer.
     #[cfg(feature = "deflate")]
     pub(crate) fn drop_front(&mut self, n: usize) {
         debug_assert!(self.valid == n || self.valid == 0);
@@ -186,8 +186,8 @@ impl PayloadBuf {
         self.valid = 0;
     }
 
-    /// Checks what was appended since the last check. A character may be unfinished at the end, unless this is the
-    /// `end` of the text.
+    /// Checks the bytes behind the checked prefix. The last character may be incomplete, unless `end` says that the
+    /// text ends here.
     pub(crate) fn check_utf8(&mut self, end: bool) -> Result<(), InvalidUtf8> {
         debug_assert!(self.valid <= self.bytes.len());
         let (text, unfinished) = split_unfinished(&self.bytes[self.valid..])?;
@@ -198,34 +198,40 @@ impl PayloadBuf {
         Ok(())
     }
 
-    /// Takes the text out, all of which was checked; the buffer is left empty, without memory.
+    /// Takes the text out with its memory, and leaves the buffer empty.
+    ///
+    /// # Panics
+    ///
+    /// If a byte was not checked.
     pub(crate) fn take_string(&mut self) -> String {
         assert_eq!(self.valid, self.bytes.len(), "the end of a text is checked before it is taken");
         let bytes = self.take_bytes();
-        // SAFETY: `bytes[..valid]` is UTF-8 by the field's invariant, and `valid` was all of it.
+        // SAFETY: `bytes[..valid]` is UTF-8 by the field's invariant, and `valid` was the length of `bytes`.
         unsafe { String::from_utf8_unchecked(bytes) }
     }
 
-    /// Takes the bytes out, checked or not; the buffer is left empty, without memory.
+    /// Takes the bytes out with their memory, checked or not, and leaves the buffer empty.
     pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         self.valid = 0;
         core::mem::take(&mut self.bytes)
     }
 }
 
-/// Text in pieces: the up to three bytes of an unfinished character are carried from one piece to the next.
+/// The incomplete character at the end of a piece of text, carried to the next piece.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Utf8Carry {
-    /// `bytes[..len]` begins a character and does not finish it.
+    /// `bytes[..len]` is the beginning of a character.
     bytes: [u8; 3],
     /// At most 3.
     len: u8,
 }
 
 impl Utf8Carry {
-    /// Takes `piece`, and gives the character that the carried bytes and the front of the piece make, then the rest
-    /// up to the last whole character; what begins a character behind that is carried on. At the `end` nothing may
-    /// stay unfinished. After an error the text is lost, and the carry means nothing.
+    /// Checks the next `piece` of a text. Returns the carried character if the front of `piece` completes it, and the
+    /// complete characters of `piece` that follow. An incomplete character at the end is carried to the next piece.
+    ///
+    /// `end` says that the text ends with `piece`: an incomplete character is then an error. After an error the carry
+    /// must not be used.
     pub(crate) fn feed<'a>(
         &mut self,
         piece: &'a [u8],
@@ -247,7 +253,7 @@ impl Utf8Carry {
         Ok((char, text))
     }
 
-    /// How many bytes the unfinished character lacks; 0 if there is none.
+    /// The number of bytes that the carried character lacks; 0 if none is carried.
     pub(crate) fn missing(&self) -> usize {
         match usize::from(self.len) {
             0 => 0,
@@ -255,12 +261,13 @@ impl Utf8Carry {
         }
     }
 
-    /// Is no character unfinished?
+    /// Whether no character is carried.
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The carried character and the rest of `piece`; while there is no such character, no rest either.
+    /// Completes the carried character from the front of `piece`. Returns it with the rest of `piece`, or `None` with
+    /// an empty rest if it is still incomplete.
     #[inline(never)]
     fn complete<'a>(
         &mut self,
@@ -290,12 +297,12 @@ impl Utf8Carry {
     }
 }
 
-/// One character, held in place.
+/// One character, stored without the heap.
 #[derive(Clone, Copy)]
 pub(crate) struct InlineChar {
     /// `bytes[..len]` is one character.
     bytes: [u8; 4],
-    /// 2 to 4: a character that is one byte long is never unfinished.
+    /// 2 to 4: a character of one byte is never incomplete.
     len: u8,
 }
 
@@ -305,7 +312,7 @@ impl InlineChar {
     }
 }
 
-/// The longest prefix that is UTF-8.
+/// The longest prefix of `bytes` that is UTF-8.
 #[cold]
 pub(crate) fn valid_prefix(bytes: &[u8]) -> &str {
     let valid = match str::from_utf8(bytes) {
@@ -315,13 +322,13 @@ pub(crate) fn valid_prefix(bytes: &[u8]) -> &str {
     str::from_utf8(&bytes[..valid]).expect("it was found valid up to there")
 }
 
-/// Splits `bytes` behind the last whole character: the text, and the up to three bytes that begin another.
+/// Splits `bytes` into complete characters and the up to three bytes of an incomplete one at the end.
 #[inline]
 fn split_unfinished(bytes: &[u8]) -> Result<(&str, &[u8]), InvalidUtf8> {
     let (whole, unfinished) = bytes.split_at(bytes.len() - unfinished_len(bytes));
     let text = validate(whole).ok_or(InvalidUtf8)?;
     if !unfinished.is_empty() {
-        // The first bytes of E0, ED, F0 and F4 sequences have narrower successors (RFC 3629 4).
+        // RFC 3629 4: after 0xE0, 0xED, 0xF0 and 0xF4 the second byte has a smaller range.
         match str::from_utf8(unfinished) {
             Err(e) if e.error_len().is_none() => {}
             _ => return Err(InvalidUtf8),
@@ -330,7 +337,7 @@ fn split_unfinished(bytes: &[u8]) -> Result<(&str, &[u8]), InvalidUtf8> {
     Ok((text, unfinished))
 }
 
-/// How many bytes at the end look like a character that more bytes would finish: up to three.
+/// The number of bytes at the end that look like an incomplete character, judged by its first byte: 0 to 3.
 #[inline]
 fn unfinished_len(bytes: &[u8]) -> usize {
     for (behind, &byte) in bytes.iter().rev().take(3).enumerate() {
@@ -345,7 +352,7 @@ fn unfinished_len(bytes: &[u8]) -> usize {
     0
 }
 
-/// How many bytes a character has that begins with `lead`.
+/// The number of bytes of a character that begins with `lead`.
 #[inline]
 fn char_width(lead: u8) -> usize {
     match lead {
@@ -365,7 +372,7 @@ mod tests {
 
     use super::*;
 
-    /// What the standard library says of the bytes so far: can more bytes make them UTF-8?
+    /// Whether `bytes` are UTF-8 or more bytes can make them UTF-8, by the standard library.
     fn is_possible(bytes: &[u8]) -> bool {
         match str::from_utf8(bytes) {
             Ok(_) => true,
@@ -383,7 +390,7 @@ mod tests {
         true
     }
 
-    /// Feeds `pieces` to both checkers and holds each verdict, and the text, against the standard library.
+    /// Feeds `pieces` to both checkers, and compares each verdict and the text with the standard library's.
     fn check_pieces(pieces: &[&[u8]]) {
         let (mut buf, mut carry) = (PayloadBuf::default(), Utf8Carry::default());
         let (mut whole, mut text) = (Vec::new(), Vec::new());
@@ -431,7 +438,7 @@ mod tests {
 
     #[test]
     fn long_ascii_does_not_finish_a_character() {
-        // rfc6455-8.1-01: what is known to be ASCII from the unmasking is checked together with what came before it
+        // rfc6455-8.1-01: ASCII found while unmasking does not complete a character that came before it
         for len in [1, 100, 129, 200, 1000] {
             for (front, is_good) in
                 [(&b"\xe2\x82"[..], false), (b"\xf0", false), (b"\xe2\x82\xac", true)]
@@ -470,7 +477,7 @@ mod tests {
         }
     }
 
-    /// Extends a possible prefix by each byte: both checkers, fed byte by byte, fail at the first impossible one.
+    /// Extends a possible prefix by each of the 256 bytes, and asserts that both checkers fail at an impossible one.
     fn extend_by_each_byte(buf: &mut PayloadBuf, carry: Utf8Carry, depth: usize) {
         let valid = buf.valid;
         for byte in 0..=255 {
@@ -501,7 +508,7 @@ mod tests {
 
     #[test]
     fn strings_of_four_bytes_fail_at_the_first_impossible_byte() {
-        // rfc6455-8.1-01, rfc6455-5.6-01. Bytes, and how many of them are given when it fails.
+        // rfc6455-8.1-01, rfc6455-5.6-01. A row: the bytes, and how many were fed when the check fails.
         const TABLE: &[(&[u8], Option<usize>)] = &[
             (b"\xC0\x80", Some(1)),
             (b"\xC1\xBF", Some(1)),
@@ -609,7 +616,7 @@ mod tests {
         buf.take_string();
     }
 
-    /// Text of all widths, with a few bytes spoilt, lost or doubled.
+    /// Text with characters of every width, up to two bytes replaced, flipped or removed, or its end cut off.
     fn nearly_utf8() -> impl Strategy<Value = Vec<u8>> {
         let chars = prop_oneof![
             3 => proptest::char::range('\0', '\u{7F}'),

@@ -1,5 +1,5 @@
-//! What the library allocates, counted: nothing for an idle connection, nothing per message in steady state, never by
-//! a declared length. Times are no business of a test; counts are.
+//! Counts of heap allocations: none for an idle connection, none per message in steady state, and never one whose size
+//! is a declared length.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -17,7 +17,7 @@ use websocket_proto::{
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Feeds a copy of `bytes` made outside of the measurement, echoes messages, and writes everything.
+/// Feeds `copy`, echoes messages, and writes everything. The caller makes the copy, so that it is not measured.
 fn echo(conn: &mut Connection, copy: &mut [u8]) {
     let mut input = copy;
     while let Some(event) = conn.receive(&mut input) {
@@ -87,7 +87,7 @@ fn server_is_idle_without_heap_after_its_opening_handshake() {
     let mut copy = request.to_vec();
     let (conn, heap) = measure(|| {
         let (mut conn, new) = measure(|| Connection::server(config.clone()));
-        assert_eq!(new.allocations, 0, "there is nothing to remember yet");
+        assert_eq!(new.allocations, 0, "a new server has no state on the heap");
         let mut input = &mut copy[..];
         assert!(matches!(conn.receive(&mut input), Some(Event::UpgradeRequest(_))));
         conn.accept(&Accept::default()).unwrap();
@@ -96,7 +96,7 @@ fn server_is_idle_without_heap_after_its_opening_handshake() {
         conn
     });
     assert!(heap.allocations <= 2, "{heap:?}");
-    assert_eq!(heap.kept, 0, "at once");
+    assert_eq!(heap.kept, 0, "freed without a tick");
     drop(conn);
 }
 
@@ -112,7 +112,11 @@ fn client_is_idle_without_heap_after_its_opening_handshake() {
         measure(|| ClientRequest::new("WS://server.example.com:8080/caf\u{e9}?x").unwrap());
     let text = [request.uri().authority(), request.uri().resource()].concat();
     assert_eq!(text, "server.example.com:8080/caf%C3%A9?x");
-    assert_eq!((heap.allocations, heap.kept), (1, text.len() as i64), "one text, never too long");
+    assert_eq!(
+        (heap.allocations, heap.kept),
+        (1, text.len() as i64),
+        "one allocation of the exact size"
+    );
     let mut response =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -126,7 +130,7 @@ fn client_is_idle_without_heap_after_its_opening_handshake() {
         conn
     });
     assert!(heap.allocations <= 2, "{heap:?}");
-    assert_eq!(heap.kept, 0, "at once: {heap:?}");
+    assert_eq!(heap.kept, 0, "freed without a tick: {heap:?}");
     drop(conn);
 }
 
@@ -158,7 +162,10 @@ fn steady_state_allocates_nothing_per_message() {
                         }
                     }
                 });
-                assert!(heap.allocations <= 8, "warming up only: {heap:?}, {role:?}, {len} bytes");
+                assert!(
+                    heap.allocations <= 8,
+                    "only the first rounds allocate: {heap:?}, {role:?}, {len} bytes"
+                );
             }
         }
     }
@@ -168,7 +175,7 @@ fn steady_state_allocates_nothing_per_message() {
 fn steady_state_allocates_nothing_per_chunk_and_ping() {
     let config = Shared::new(chunks());
     for role in ROLES {
-        // Every character of the text is cut by the reads of 1001 bytes at some place.
+        // Reads of 1001 bytes cut characters of each length at each place.
         let text = "aä€😀".repeat(1000);
         let message = to(role, 0x81, text.as_bytes());
         let ping = to(role, 0x89, b"ping");
@@ -202,7 +209,7 @@ fn nothing_is_allocated_by_a_declared_length() {
         limits.max_message_bytes = u64::MAX;
         let limits = Shared::new(limits);
         let mask_bit = if role == Role::Server { 0x80 } else { 0 };
-        // On 32 bits, the most that a buffer may come to.
+        // On 32 bits: half of the largest size of a buffer.
         let len = if usize::BITS < 64 { isize::MAX as u64 / 2 } else { (1 << 60) - 1 };
         let declared = [&[0x82, mask_bit | 127][..], &len.to_be_bytes(), &KEY].concat();
         let header = if role == Role::Server { 14 } else { 10 };
@@ -232,11 +239,11 @@ fn memory_of_a_large_message_follows_its_bytes_and_nothing_is_kept() {
                     return message.into_owned();
                 }
             }
-            panic!("the message is complete")
+            panic!("no message was received")
         });
         assert!(matches!(&message, Message::Binary(bytes) if bytes.len() == len));
         assert!(heap.peak <= len as i64 + 64 * 1024, "{heap:?}");
-        assert_eq!(heap.kept, len as i64, "the message alone, handed over by move");
+        assert_eq!(heap.kept, len as i64, "only the message is kept; it was moved, not copied");
     }
 }
 
@@ -264,7 +271,7 @@ fn message_that_fits_into_its_read_buffer_allocates_nothing() {
 }
 
 #[test]
-fn memory_that_is_given_back_serves_the_next_message_until_there_is_silence() {
+fn recycled_memory_serves_the_next_message_and_is_freed_when_idle() {
     for role in ROLES {
         let message = to(role, 0x82, &vec![9; 100_000]);
         let mut conn = open(role);
@@ -298,7 +305,7 @@ fn memory_that_is_given_back_serves_the_next_message_until_there_is_silence() {
     }
 }
 
-/// Ticks at each moment that a tick asks for, until there is nothing to wait for.
+/// Ticks at each moment that `tick` returns, until it returns `None`. Returns the time that passed.
 fn wait_in_silence(conn: &mut Connection, now: u64) -> Duration {
     let begin = Timestamp::from_millis(now);
     let (mut now, mut next) = (begin, conn.tick(begin));
@@ -311,8 +318,8 @@ fn wait_in_silence(conn: &mut Connection, now: u64) -> Duration {
 }
 
 #[test]
-fn memory_is_freed_after_a_second_without_use_however_often_the_time_is_told() {
-    // Messages that need the queue and the memory of a cut message, every 10 ms, with none to many ticks between them.
+fn memory_is_freed_after_a_second_without_use_whatever_the_number_of_ticks() {
+    // Messages that need the queue and an assembly buffer, every 10 ms, with 0 to 10 ticks after each.
     let config = Shared::new(config());
     for role in ROLES {
         let message = to(role, 0x82, &[1; 60_000]);
@@ -346,14 +353,17 @@ fn memory_is_freed_after_a_second_without_use_however_often_the_time_is_told() {
                 assert!(waited >= Duration::from_secs(1) && waited < Duration::from_millis(1250));
                 conn
             });
-            assert_eq!(heap.kept, 0, "{role:?}, {ticks} ticks: a tick says when memory is freed");
+            assert_eq!(
+                heap.kept, 0,
+                "{role:?}, {ticks} ticks: memory is freed at the moment that a tick returned"
+            );
             drop(conn);
         }
     }
 }
 
 #[test]
-fn release_after_is_what_it_says() {
+fn memory_is_freed_release_after_its_last_use() {
     for after in [0, 1, 125, 3000] {
         let mut config = config();
         config.release_after = Duration::from_millis(after);
@@ -380,7 +390,7 @@ fn a_finished_connection_keeps_nothing() {
             end(&mut conn);
             let payload = vec![1; 100_000];
             let ((), heap) = measure(|| conn.recycle(Message::Binary(payload.into())));
-            assert_eq!(heap.kept, -100_000, "it is not taken");
+            assert_eq!(heap.kept, -100_000, "a finished connection drops recycled memory");
             while conn.poll_event().is_some() {}
             assert!(conn.is_finished());
             assert_eq!(conn.tick(Timestamp::from_millis(0)), None);

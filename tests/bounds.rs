@@ -1,5 +1,5 @@
-//! The formulas of `docs/security.md`: what a connection can have allocated at most, whatever its peer sends and
-//! however little it reads, in terms of its configuration's limits.
+//! The formulas of `docs/security.md`: the most memory that a connection allocates, as a function of its limits. They
+//! hold whatever the peer sends, and however little it reads.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -16,7 +16,7 @@ use websocket_proto::{
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What is small and does not grow: boxed state, one event, a control frame.
+/// Parts of a fixed small size: boxed state, one event, a control frame.
 const FIXED: usize = 2048;
 
 fn config_of(max_message: u64, max_outgoing: u64) -> Config {
@@ -27,7 +27,8 @@ fn config_of(max_message: u64, max_outgoing: u64) -> Config {
     config
 }
 
-/// While the handshake lasts. The parser has 32 bytes for each header line, of which the shortest is `a` and CR LF.
+/// The bound during the opening handshake. The parser has 32 bytes for each header line. The shortest line that it
+/// takes is 3 bytes: `a` and CR LF.
 fn opening_bound(config: &Config, role: Role) -> usize {
     let lines = config.max_headers.min(config.max_head_bytes / 3);
     32 * lines
@@ -37,7 +38,7 @@ fn opening_bound(config: &Config, role: Role) -> usize {
         }
 }
 
-/// What is being received.
+/// The bound for the message that is being received.
 fn receiving_bound(config: &Config) -> usize {
     match config.delivery {
         Delivery::Chunks => FIXED,
@@ -45,17 +46,17 @@ fn receiving_bound(config: &Config) -> usize {
     }
 }
 
-/// What is queued.
+/// The bound for the queue.
 fn sending_bound(config: &Config) -> usize {
-    // As many again may be taken out.
+    // The pongs in the queue, and as many that `take_outgoing` has taken out of it.
     let pongs = 2 * usize::from(config.max_queued_pongs) * 131;
     2 * config.max_outgoing_bytes as usize + 2 * pongs + 128 * 1024 + FIXED
 }
 
-/// Feeds one piece, and says whether the connection is over.
+/// Feeds one piece. Returns why the connection ended, if it did.
 fn swallow(conn: &mut Connection, piece: &[u8]) -> Option<CloseCause> {
     let mut end = None;
-    // The copy is the test's own, on the stack.
+    // The copy is on the stack, so that it is not measured.
     for part in piece.chunks(1024) {
         let mut copy = [0; 1024];
         copy[..part.len()].copy_from_slice(part);
@@ -75,7 +76,7 @@ fn receiving_takes_no_more_than_the_limits_say() {
     for role in ROLES {
         for delivery in [Delivery::Messages, Delivery::Chunks] {
             for first in [0x01, 0x02] {
-                // Fragments of one size, of growing sizes, of shrinking sizes.
+                // Fragments of constant, growing, shrinking and alternating sizes.
                 let sizes: [&dyn Fn(usize) -> usize; 5] =
                     [&|_| 1, &|_| 1000, &|n| n * n, &|n| 9000 / (n + 1), &|n| [1, 5000][n % 2]];
                 for size in sizes {
@@ -108,7 +109,7 @@ fn receiving_takes_no_more_than_the_limits_say() {
                                 | ProtocolError::TooManyFragments { .. }
                         ))
                     );
-                    assert!(too_big, "the limits were reached: {end:?}");
+                    assert!(too_big, "no limit was reached: {end:?}");
                 }
             }
         }
@@ -155,7 +156,7 @@ fn a_queue_takes_no_more_than_the_limits_say() {
 
 #[test]
 fn a_flood_of_pings_takes_no_more_than_the_limits_say() {
-    // rfc6455-10.4-01: written late, taken out early or late
+    // rfc6455-10.4-01: nothing is written; pieces are taken out at different rates
     for role in ROLES {
         for (every, pongs) in [(1, 16), (7, 16), (100, 16), (usize::MAX, 16), (1, 255), (254, 255)]
         {
@@ -181,7 +182,7 @@ fn a_flood_of_pings_takes_no_more_than_the_limits_say() {
 #[cfg(feature = "deflate")]
 #[test]
 fn a_queue_of_compressed_messages_takes_no_more_than_the_limits_say() {
-    // rfc6455-10.4-01: the smallest messages, of each of which the size is noted
+    // rfc6455-10.4-01: the smallest messages; the queue stores the uncompressed size of each
     let params = websocket_proto::DeflateParams {
         server_no_context_takeover: false,
         client_no_context_takeover: false,
@@ -204,7 +205,7 @@ fn a_queue_of_compressed_messages_takes_no_more_than_the_limits_say() {
                     Err(error) => panic!("{error}"),
                 })
             });
-            let bound = bound + 16 * messages.expect("the limit was reached") as usize;
+            let bound = bound + 16 * messages.expect("the limit is reached") as usize;
             assert!(heap.peak as usize <= bound, "{role:?} {payload}: {heap:?} of {bound}");
         }
     }
@@ -226,7 +227,7 @@ fn opening_takes_no_more_than_the_limits_say() {
             format!("{head}Sec-WebSocket-Protocol: {offers}x\r\nX: {}\r\n\r\n", "x".repeat(10_000));
         let early = to(Role::Server, 0x02, &[b'x'; 100]).repeat(1000);
         let bytes = [head.as_bytes(), &early].concat();
-        // The most names that a head can list.
+        // Nearly as many names as fit into a head.
         let head = std::str::from_utf8(REQUEST).unwrap().strip_suffix("\r\n").unwrap();
         let names = format!("{head}Sec-WebSocket-Protocol: {}x\r\n\r\n", "a,".repeat(9_000));
         let mut refusing = connecting(Role::Server, config.clone());
@@ -267,7 +268,7 @@ fn opening_takes_no_more_than_the_limits_say() {
         }
         assert!(heap.peak as usize <= bound, "client by {size}: {heap:?}, {bound}");
     }
-    // What is accepted gives it all back, but for the response that is queued.
+    // After `accept` nothing of the handshake remains but the queued response.
     let mut conn = connecting(Role::Server, config);
     assert_eq!(swallow(&mut conn, REQUEST), None);
     conn.accept(&Accept::default()).unwrap();
@@ -275,7 +276,7 @@ fn opening_takes_no_more_than_the_limits_say() {
     conn.send_fragment(MessageKind::Text, b"", true).unwrap();
 }
 
-/// Sends with `send` until the hard cap refuses, and says how much the queue had allocated at most.
+/// Calls `send` until it fails with `BufferFull`. Returns the peak of what was allocated.
 fn fill(
     conn: &mut Connection,
     mut send: impl FnMut(&mut Connection) -> Result<(), UsageError>,
@@ -284,20 +285,20 @@ fn fill(
     let (full, heap) = measure(|| {
         (0..10_000_000).any(|_| match send(conn) {
             Ok(()) => {
-                assert!(conn.outgoing_len() <= cap, "the hard cap is hard");
+                assert!(conn.outgoing_len() <= cap, "the queue is longer than max_outgoing_bytes");
                 false
             }
             Err(UsageError::BufferFull { .. }) => true,
             Err(error) => panic!("{error}"),
         })
     });
-    assert!(full, "the limit was reached");
+    assert!(full, "the limit was not reached");
     heap.peak as usize
 }
 
 #[test]
 fn pieces_that_are_taken_one_by_one_take_no_more_than_the_limits_say() {
-    // rfc6455-10.4-01: the caller holds them all, and nothing is written
+    // rfc6455-10.4-01: the caller holds all pieces, and nothing is written
     for role in ROLES {
         for limit in [10_000, 300_000] {
             for size in [0, 1, 20, 100, 1000, 5000] {
@@ -328,7 +329,7 @@ fn pieces_that_are_taken_one_by_one_take_no_more_than_the_limits_say() {
 
 #[test]
 fn pings_that_are_written_in_part_take_no_more_than_the_limits_say() {
-    // rfc6455-10.4-01: at every share that is written before the next come
+    // rfc6455-10.4-01: each share of the pings is written before the next pings are queued
     for role in ROLES {
         for limit in [10_000, 300_000] {
             for share in 1..20 {
@@ -344,7 +345,7 @@ fn pings_that_are_written_in_part_take_no_more_than_the_limits_say() {
                             let n = conn.outgoing_len() * share / 20;
                             conn.advance(n as usize);
                             if round % 2 == 1 {
-                                // Half of a buffer each: what the pings had is used by others now.
+                                // Messages of half a buffer each reuse the memory of the pings.
                                 fill(&mut conn, |conn| conn.send(&payload[..33_000]));
                                 fill(&mut conn, |conn| conn.send(&payload[..100]));
                             }
@@ -361,7 +362,7 @@ fn pings_that_are_written_in_part_take_no_more_than_the_limits_say() {
 #[cfg(feature = "deflate")]
 #[test]
 fn what_does_not_compress_takes_no_more_than_the_limits_say() {
-    // rfc6455-10.4-01: bytes of which a fixed Huffman code needs nine bits
+    // rfc6455-10.4-01: bytes from 144 on; a fixed Huffman code has nine bits for each
     let params = websocket_proto::DeflateParams {
         server_no_context_takeover: false,
         client_no_context_takeover: false,
@@ -391,7 +392,7 @@ fn what_does_not_compress_takes_no_more_than_the_limits_say() {
                         Connection::from_upgrade_with_deflate(role, params, config.clone()).unwrap()
                     };
                     let payload = &noise[..size];
-                    // What a prepared message has is its own, and is made for the first who sends it.
+                    // The memory of a prepared message is its own. The first send allocates it, and is not measured.
                     let prepared = websocket_proto::PreparedMessage::new(payload);
                     if way == 2 {
                         open(&config).send_prepared(&prepared).unwrap();
@@ -400,7 +401,7 @@ fn what_does_not_compress_takes_no_more_than_the_limits_say() {
                     let mut messages = 0;
                     let peak = fill(&mut conn, |conn| {
                         messages += 1;
-                        // An error is the caller's to know before.
+                        // `check_send` must return the same error as the send.
                         let can = conn.check_send(size);
                         let sent = match way {
                             0 => conn.send(payload),
@@ -435,7 +436,7 @@ proptest! {
         config.max_queued_pongs = pongs;
         let payload = vec![b'x'; 400_000];
         let ping = to(role, 0x89, &[b'p'; 125]);
-        // Bytes of the first held piece that are written.
+        // How many bytes of the first held piece are written.
         let mut begun = 0;
         // A piece stays whole until its last byte is written.
         let bound = sending_bound(&config) + config.max_outgoing_bytes as usize;
@@ -448,7 +449,7 @@ proptest! {
                     let payload = &payload[..size];
                     let done = match way {
                         0 | 1 => conn.send(payload).is_err(),
-                        // The copy of a message that is refused would be the test's own.
+                        // `check_send` comes first: the copy for a refused message would count as the library's.
                         2 => conn.check_send(size).is_err() || conn.send(payload.to_vec()).is_err(),
                         3 => conn.ping(&payload[..size.min(125)]).is_err(),
                         4 => swallow(&mut conn, &ping).is_some() || conn.outgoing_len() > 100_000,
@@ -469,7 +470,7 @@ proptest! {
                 }
                 let mut n = (conn.outgoing_len() * share / 20) as usize;
                 conn.advance(n);
-                // The caller drops what is written.
+                // The caller drops pieces that are written.
                 n += begun;
                 while held.front().is_some_and(|segment| segment.len() <= n) {
                     n -= held.pop_front().unwrap().len();

@@ -1,5 +1,5 @@
-//! Messages handed over in pieces: where a piece begins and ends, its marks, and what is handed over of a message that
-//! goes wrong. That pieces take no memory is tested with the limits; whole messages have a file of their own.
+//! Messages delivered as chunks: where a chunk begins and ends, its flags, and which chunks of an invalid message are
+//! delivered. `allocations.rs` and `bounds.rs` test their memory, `messages.rs` tests whole messages.
 
 mod util;
 
@@ -26,10 +26,10 @@ fn binary(bytes: &[u8]) -> Seen {
     Seen::Chunked(MessageKind::Binary, bytes.to_vec())
 }
 
-/// Bytes of a chunk, whether it is the first, whether it is the last.
+/// A chunk: its bytes, whether it is the first of its message, whether it is the last.
 type Piece<'a> = (&'a [u8], bool, bool);
 
-/// Feeds `bytes` in one read, and appends the chunks and their kinds.
+/// Feeds `bytes` in one read, and appends the chunks and their kinds to `found`.
 fn read(conn: &mut Connection, bytes: &[u8], found: &mut Vec<(MessageKind, Vec<u8>, bool, bool)>) {
     let mut copy = bytes.to_vec();
     let (start, end) = (copy.as_ptr() as usize, copy.as_ptr() as usize + copy.len());
@@ -37,7 +37,7 @@ fn read(conn: &mut Connection, bytes: &[u8], found: &mut Vec<(MessageKind, Vec<u
     while let Some(event) = conn.receive(&mut input) {
         let Event::Chunk(chunk) = event else { panic!("{event:?}") };
         let bytes = chunk.as_bytes();
-        // Nothing is copied, but for a character that was cut.
+        // A chunk borrows from the input, unless it is a character that was cut.
         let at = bytes.as_ptr() as usize;
         assert!((start..=end).contains(&at) || bytes.len() <= 4, "{chunk:?} was copied");
         let (kind, first, last) = (chunk.kind(), chunk.is_first(), chunk.is_last());
@@ -50,26 +50,26 @@ fn read(conn: &mut Connection, bytes: &[u8], found: &mut Vec<(MessageKind, Vec<u
 
 // rfc6455-5.4-05, -18, 5.6-01, 6.2-03
 #[test]
-fn chunks_are_what_the_reads_bring_and_end_on_characters() {
-    // Frames, whose payloads come in these reads; the chunks.
+fn chunks_are_the_bytes_of_each_read_up_to_a_whole_character() {
+    // Frames, each with the reads that its payload arrives in; the expected chunks.
     type Row<'a> = (&'a [(u8, &'a [&'a [u8]])], &'a [Piece<'a>]);
     let rows: &[Row<'_>] = &[
         (&[(0x82, &[b"abc"])], &[(b"abc", true, true)]),
         (&[(0x82, &[b"ab", b"c"])], &[(b"ab", true, false), (b"c", false, true)]),
         (&[(0x81, &[b"ab", b"c"])], &[(b"ab", true, false), (b"c", false, true)]),
         (&[(0x02, &[b"ab"]), (0x80, &[b"c"])], &[(b"ab", true, false), (b"c", false, true)]),
-        // An empty message is one empty chunk, and an empty last fragment is one.
+        // An empty message is one empty chunk. An empty last fragment is an empty chunk.
         (&[(0x82, &[])], &[(b"", true, true)]),
         (&[(0x81, &[])], &[(b"", true, true)]),
         (&[(0x01, &[]), (0x00, &[]), (0x80, &[])], &[(b"", true, true)]),
         (&[(0x02, &[b"ab"]), (0x80, &[])], &[(b"ab", true, false), (b"", false, true)]),
         (&[(0x01, &[b"ab"]), (0x80, &[])], &[(b"ab", true, false), (b"", false, true)]),
-        // Other empty fragments are none.
+        // Any other empty fragment is no chunk.
         (&[(0x02, &[]), (0x80, &[b"ab"])], &[(b"ab", true, true)]),
         (&[(0x02, &[b"a"]), (0x00, &[]), (0x80, &[b"b"])], {
             &[(b"a", true, false), (b"b", false, true)]
         }),
-        // A character that is cut by a read or a frame is a chunk by itself.
+        // A character that a read or a frame cuts is a chunk of its own.
         (&[(0x81, &[b"a\xe2", b"\x82\xac b"])], {
             &[(b"a", true, false), (b"\xe2\x82\xac", false, false), (b" b", false, true)]
         }),
@@ -91,9 +91,9 @@ fn chunks_are_what_the_reads_bring_and_end_on_characters() {
         (&[(0x01, &[b"\xc3"]), (0x00, &[b"\xa9"]), (0x80, &[])], {
             &[(b"\xc3\xa9", true, false), (b"", false, true)]
         }),
-        // Binary has no characters.
+        // A binary message is cut anywhere.
         (&[(0x82, &[b"a\xe2", b"\x82"])], &[(b"a\xe2", true, false), (b"\x82", false, true)]),
-        // The next message begins anew.
+        // The next message has its own first chunk.
         (&[(0x82, &[b"a"]), (0x81, &[b"b"]), (0x82, &[])], {
             &[(b"a", true, true), (b"b", true, true), (b"", true, true)]
         }),
@@ -188,7 +188,7 @@ fn control_frames_may_come_between_chunks() {
 
 // rfc6455-5.6-01, 8.1-01, 10.4-02
 #[test]
-fn the_good_part_of_a_message_is_handed_over_before_it_fails() {
+fn the_valid_prefix_of_a_message_is_delivered_before_it_fails() {
     let utf8 = ProtocolError::InvalidUtf8;
     let mut config = chunks();
     config.max_message_bytes = 12;
@@ -346,7 +346,7 @@ proptest! {
 
     // rfc6455-5.4-18, 5.6-01, 8.1-01
     #[test]
-    fn chunks_are_the_longest_good_beginning_of_a_text(
+    fn chunks_are_the_longest_valid_prefix_of_a_text(
         role in prop_oneof![Just(Role::Server), Just(Role::Client)],
         fragments in vec(prop_oneof![
             5 => "[a-z\u{e9}\u{20ac}\u{1f600}]{0,30}".prop_map(String::into_bytes),
@@ -355,7 +355,7 @@ proptest! {
         shift in 0..3usize,
         size in 1..50usize,
     ) {
-        // The same bytes in frames that do not care for characters.
+        // The frames cut the same bytes anywhere, within characters too.
         let whole = fragments.concat();
         let parts: Vec<_> = whole.chunks(whole.len() / fragments.len() + 1 + shift).collect();
         let mut bytes = vec![];

@@ -1,6 +1,6 @@
-//! The closing handshake and the end of a connection's life: codes, reasons, order, answers, failures, and the
-//! questions that a loop asks in every phase. What arrives at which byte before the transport ends, and timers, are
-//! tested elsewhere.
+//! The closing handshake and the end of a connection: codes, reasons, order, answers, failures, and what the loop's
+//! questions (`wants_read` and others) return in every phase. `transport_end.rs` tests the end of the transport at each
+//! byte, `time.rs` tests timers.
 
 mod util;
 
@@ -12,7 +12,7 @@ use websocket_proto::{
     cut_close_reason,
 };
 
-/// The codes that may be on the wire, by RFC 6455 7.4 and the registry since.
+/// Whether a Close frame may have this code: RFC 6455 7.4 and IANA's registry.
 fn may_travel(code: u16) -> bool {
     [1000..=1003, 1007..=1014, 3000..=4999].iter().any(|range| range.contains(&code))
 }
@@ -26,7 +26,7 @@ fn sent(conn: &mut Connection) -> Vec<(u8, Vec<u8>)> {
     plain_frames(&drain(conn))
 }
 
-/// Feeds frames, and returns the events and the frames that are outgoing then.
+/// Feeds frames. Returns the events and the outgoing frames.
 fn exchange(conn: &mut Connection, frames: &[(u8, &[u8])]) -> (Vec<Seen>, Vec<(u8, Vec<u8>)>) {
     let bytes: Vec<u8> =
         frames.iter().flat_map(|(first, payload)| to(conn.role(), *first, payload)).collect();
@@ -34,7 +34,7 @@ fn exchange(conn: &mut Connection, frames: &[(u8, &[u8])]) -> (Vec<Seen>, Vec<(u
     (outcome.seen, plain_frames(&outcome.output))
 }
 
-/// Connections in every state but the open one, with nothing outgoing and all news told.
+/// Connections in every state except open, with nothing outgoing and no event pending.
 fn not_open(role: Role) -> Vec<(&'static str, Connection)> {
     let mut all = vec![("connecting", connecting(role, config()))];
     if role == Role::Server {
@@ -65,10 +65,10 @@ fn not_open(role: Role) -> Vec<(&'static str, Connection)> {
 }
 
 #[test]
-fn every_code_is_sent_or_refused() {
+fn every_code_is_sent_or_is_an_error() {
     // rfc6455-7.4.1-01, rfc6455-7.4.1-03, rfc6455-7.4.1-04, rfc6455-7.4.1-05, rfc6455-7.4.1-06, rfc6455-7.4.1-08,
     // rfc6455-7.4.1-10, rfc6455-7.4.1-12, rfc6455-7.4.1-13, rfc6455-7.4.2-01, rfc6455-7.4.2-02, rfc6455-7.4.2-03,
-    // rfc6455-7.4.2-04, rfc6455-5.5.1-02, whatwg-close-01 (the core takes all codes of the RFC), whatwg-close-07,
+    // rfc6455-7.4.2-04, rfc6455-5.5.1-02, whatwg-close-01 (the core accepts all codes of the RFC), whatwg-close-07,
     // whatwg-gc-02 (1001 can be sent)
     for role in ROLES {
         for code in 0..=u16::MAX {
@@ -157,6 +157,11 @@ fn named_codes_have_their_numbers() {
         assert!(code == number && code != number + 1);
         assert_eq!(code.is_sendable_by(Role::Client), may_travel(number), "{code}");
     }
+    assert_eq!(
+        rows.map(|(code, _)| code)[..],
+        *CloseCode::NAMED,
+        "a row for each code with a name"
+    );
 }
 
 #[test]
@@ -304,7 +309,7 @@ fn close_before_the_connection_is_open_ends_it_without_a_frame() {
                 let outcome = run(&mut conn, &[b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]);
                 assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{role:?}");
                 if waits {
-                    // Who waits for a decision is told that there is none.
+                    // A client that waits for the decision on its request gets a 503.
                     assert!(outcome.output.starts_with(b"HTTP/1.1 503 "), "{role:?}");
                     assert!(conn.wants_shutdown() && conn.wants_read() && !conn.is_finished());
                 } else {
@@ -317,7 +322,7 @@ fn close_before_the_connection_is_open_ends_it_without_a_frame() {
 }
 
 #[test]
-fn close_goes_behind_everything_that_was_queued() {
+fn close_is_queued_after_everything_else() {
     // whatwg-close-09, rfc6455-5.5.1-08, rfc6455-7.3-03
     let large = vec![0x55; 70_000];
     for role in ROLES {
@@ -336,11 +341,15 @@ fn close_goes_behind_everything_that_was_queued() {
             }
             let buffered = conn.buffered_amount();
             conn.close(1000, "bye").unwrap();
-            assert_eq!(conn.buffered_amount(), buffered, "a Close is not the application's data");
+            assert_eq!(
+                conn.buffered_amount(),
+                buffered,
+                "a Close does not count as the application's data"
+            );
             assert_eq!(conn.send("late"), Err(UsageError::NotOpen(State::Closing)));
             assert_eq!(conn.send_fragment(MessageKind::Text, b"", true), conn.send("late"));
             wire.extend(drain(&mut conn));
-            // rfc6455-5.5.2-05: pings and pongs go on.
+            // rfc6455-5.5.2-05: pings and pongs can still be sent.
             conn.ping(b"late").unwrap();
             conn.pong(b"late").unwrap();
             let controls = [(0x89, b"late".to_vec()), (0x8a, b"late".to_vec())];
@@ -357,7 +366,8 @@ fn close_goes_behind_everything_that_was_queued() {
 
 #[test]
 fn close_cuts_off_a_fragmented_message() {
-    // rfc6455-5.5.1-12, rfc6455-6.1-03: the rest of the message is abandoned, and the output stays readable
+    // rfc6455-5.5.1-12, rfc6455-6.1-03: the rest of the message is not sent, and the output still consists of whole
+    // frames
     for role in ROLES {
         let begun = || {
             let mut conn = open(role);
@@ -399,7 +409,7 @@ fn close_cuts_off_a_fragmented_message() {
 
 #[test]
 fn messages_between_our_close_and_the_peers_are_delivered() {
-    // rfc6455-5.5.2-03, rfc6455-7.1.5-01, whatwg-feedback-message-01 (the core delivers, a browser would not)
+    // rfc6455-5.5.2-03, rfc6455-7.1.5-01, whatwg-feedback-message-01 (the core delivers them, a browser does not)
     for role in ROLES {
         let closing = || {
             let mut conn = open(role);
@@ -503,7 +513,7 @@ fn nothing_after_a_received_close_is_interpreted() {
 }
 
 #[test]
-fn answer_to_a_close_goes_behind_what_is_queued_and_ahead_of_anything_new() {
+fn answer_to_a_close_is_queued_after_everything_else() {
     // rfc6455-5.5.1-09, rfc6455-5.5.1-11
     for role in ROLES {
         let mut conn = open(role);
@@ -521,8 +531,8 @@ fn answer_to_a_close_goes_behind_what_is_queued_and_ahead_of_anything_new() {
 
 #[test]
 fn close_sent_or_received_ends_the_open_state() {
-    // rfc6455-7.1.3-01, whatwg-feedback-closing-01: with the peer's Close the library is past closing at once, as its
-    // answer is queued
+    // rfc6455-7.1.3-01, whatwg-feedback-closing-01: a received Close changes the state from open to closed, because the
+    // answer is queued in the same call
     for role in ROLES {
         let mut conn = open(role);
         conn.close_without_code();
@@ -537,7 +547,7 @@ fn close_sent_or_received_ends_the_open_state() {
 
 #[test]
 fn a_server_may_close_at_any_moment() {
-    // rfc6455-7.3-01: in the middle of a frame, of a message, of a header
+    // rfc6455-7.3-01: within a frame, within a message, within a header
     for role in ROLES {
         let message = [to(role, 0x01, b"beg"), to(role, 0x80, b"un")].concat();
         for at in 0..message.len() {
@@ -554,7 +564,7 @@ fn a_server_may_close_at_any_moment() {
     }
 }
 
-/// The frames that make a violation, its name, and the code that answers it.
+/// Frames that violate the protocol, the error, and the close code that answers it.
 type Violation = (Vec<(u8, &'static [u8])>, ProtocolError, u16);
 
 fn violations() -> Vec<Violation> {
@@ -613,7 +623,7 @@ fn failing_an_open_connection_queues_one_close_and_nothing_more_is_processed() {
             assert_eq!(conn.send("no"), Err(UsageError::NotOpen(State::Closed)));
             conn.close(1000, "").unwrap();
             assert_eq!(conn.outgoing_len(), 0);
-            // rfc6455-7.1.1-05, rfc6455-7.1.1-06: the server ends its side, the client waits; both read to the end.
+            // rfc6455-7.1.1-05, rfc6455-7.1.1-06: the server shuts down, the client waits; both read on.
             assert_eq!(conn.wants_shutdown(), role == Role::Server, "{error:?}");
             assert!(conn.wants_read() && !conn.is_finished(), "{role:?} {error:?}");
             conn.receive_eof();
@@ -668,14 +678,14 @@ fn failure_is_described() {
     assert_eq!(error.close_code(), Some(CloseCode::PROTOCOL_ERROR));
 }
 
-/// One row of the table of phases: what `wants_read`, `wants_write`, `wants_shutdown`, `is_finished` say.
+/// What `wants_read`, `wants_write`, `wants_shutdown` and `is_finished` return.
 type Answers = (bool, bool, bool, bool);
 
 fn answers(conn: &Connection) -> Answers {
     (conn.wants_read(), conn.wants_write(), conn.wants_shutdown(), conn.is_finished())
 }
 
-/// Applies `steps` to a connection that begins with its handshake if they begin with a `connect`, else is open.
+/// Makes a connection, and applies `steps` to it. The first step is `connect` (before the handshake) or `open`.
 fn at(role: Role, steps: &str) -> Connection {
     let mut conn = match steps.starts_with("connect") {
         true => connecting(role, config()),
@@ -719,7 +729,7 @@ fn at(role: Role, steps: &str) -> Connection {
             "eof" => conn.receive_eof(),
             "abort" => conn.abort(),
             "deadline" => {
-                // The first ticks free memory, and see that the deadline has passed.
+                // The first ticks free memory and find that the deadline has passed; a later one ends the connection.
                 let before = conn.state();
                 let mut next = conn.tick(Timestamp::from_millis(50));
                 while let Some(now) = next.filter(|_| conn.state() == before) {
@@ -729,7 +739,7 @@ fn at(role: Role, steps: &str) -> Connection {
                     next = conn.tick(now);
                 }
             }
-            step => panic!("no step {step}"),
+            step => panic!("unknown step {step}"),
         }
     }
     conn
@@ -821,7 +831,7 @@ fn the_questions_of_the_loop_in_every_phase() {
 
 #[test]
 fn dropping_a_connection_emits_nothing() {
-    // whatwg-gc-01: there is nothing to emit to; not even a key is drawn for it
+    // whatwg-gc-01: dropping draws no masking key, so it makes no frame
     use std::sync::atomic::{AtomicU32, Ordering};
     static DRAWN: AtomicU32 = AtomicU32::new(0);
     let mut config = config();
@@ -836,7 +846,7 @@ fn dropping_a_connection_emits_nothing() {
     assert_eq!(DRAWN.load(Ordering::Relaxed), before);
 }
 
-/// Anything that a caller or a peer can do.
+/// An action of the caller or of the peer.
 #[derive(Debug, Clone)]
 enum Op {
     Bytes(Vec<u8>),
@@ -886,7 +896,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn states_never_go_back_and_the_end_is_told_once(
+    fn states_never_go_back_and_the_end_is_reported_once(
         client in any::<bool>(), from_upgrade in any::<bool>(), in_chunks in any::<bool>(),
         ops in prop::collection::vec(op(), 1..40),
     ) {
@@ -927,7 +937,7 @@ proptest! {
                 Op::Ping => {
                     let may = match conn.state() {
                         State::Open => true,
-                        // RFC 6455 5.5.1: behind our Close only data frames are over.
+                        // RFC 6455 5.5.1: after our Close no data frames are sent, but control frames are allowed.
                         State::Closing => !has_write_closed,
                         State::Connecting | State::Closed => false,
                     };
@@ -956,7 +966,8 @@ proptest! {
             abandoned |= !is_write && conn.outgoing_len() < queued;
             prop_assert!(conn.state() >= before.0, "{:?} after {:?}", conn.state(), before.0);
             if before.0 == State::Closed {
-                // What was true of the end stays true, and nothing is added to the queue.
+                // Once true, `is_finished` and `wants_shutdown` stay true. Once false, `wants_read` stays false. The
+                // queue does not grow.
                 let wants_shutdown = conn.wants_shutdown() || has_write_closed;
                 prop_assert!(conn.is_finished() >= before.1 && wants_shutdown >= before.2);
                 prop_assert!(conn.wants_read() <= before.3);
@@ -972,12 +983,12 @@ proptest! {
         let ends = log.seen.iter().filter(|seen| matches!(seen, Seen::Closed { .. })).count();
         prop_assert_eq!(ends, usize::from(conn.state() == State::Closed));
         if from_upgrade && !abandoned && !has_write_closed {
-            // One Close at most, and behind it nothing but pings and pongs.
+            // At most one Close is sent, and only pings and pongs follow it.
             wire.extend(drain(&mut conn));
             let frames = plain_frames(&wire);
             let end = frames.iter().position(|(first, _)| *first == 0x88);
             prop_assert!(frames[end.map_or(frames.len(), |at| at + 1)..].iter().all(|(first, _)| matches!(first, 0x89 | 0x8a)));
-            // An end that the transport or the caller brought leaves no time for one.
+            // After the end of the transport or an abort no Close is sent.
             let is_cut = matches!(log.seen.last(), Some(Seen::Closed {
                 cause: CloseCause::TransportEnded | CloseCause::Aborted, ..
             }));
@@ -987,14 +998,14 @@ proptest! {
 }
 
 #[test]
-fn codes_that_a_role_may_send_are_those_that_its_close_takes() {
+fn codes_that_a_role_may_send_are_those_that_its_close_accepts() {
     // rfc6455-7.4-01, rfc6455-7.4.2-01
     for role in ROLES {
         for number in 0..=u16::MAX {
             let code = CloseCode::new(number);
             let is_sendable = may_travel(number) && !(role == Role::Server && number == 1010);
             assert_eq!(code.is_sendable_by(role), is_sendable, "{role:?} {code}");
-            // A connection is made for the codes around which something changes.
+            // To save time, `close` is called only with codes near a border.
             let is_near = [0, 999, 1016, 2999, 3000, 4999, 5000, u16::MAX].contains(&number);
             if is_near || (1000..1016).contains(&number) {
                 let closed = open(role).close(code, "");
@@ -1017,7 +1028,7 @@ fn reason_that_is_too_long_is_cut_between_characters() {
                 let reason = "x".repeat(shift) + &character.repeat(count);
                 let cut = cut_close_reason(&reason);
                 assert!(reason.starts_with(cut) && cut.len() <= MAX_CLOSE_REASON_BYTES);
-                // Nothing is cut that has room.
+                // The next character would not fit.
                 let next = reason[cut.len()..].chars().next();
                 assert!(
                     next.is_none_or(|next| cut.len() + next.len_utf8() > MAX_CLOSE_REASON_BYTES)
@@ -1027,7 +1038,7 @@ fn reason_that_is_too_long_is_cut_between_characters() {
             for role in ROLES {
                 let mut conn = open(role);
                 assert!(conn.close(4000, &long).is_err());
-                conn.close(4000, cut_close_reason(&long)).expect("it fits");
+                conn.close(4000, cut_close_reason(&long)).expect("the cut reason fits");
                 let body = [b"\x0f\xa0", cut_close_reason(&long).as_bytes()].concat();
                 assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, body)]);
             }

@@ -1,10 +1,11 @@
-//! Traceability: every requirement that applies is proven by a test that cites its id, and `docs/conformance.md` says
-//! by which. The list, the exceptions and the prose are data in `tests/conformance`; the proofs are in all other tests.
+//! Traceability: a test cites the id of each requirement that applies, and `docs/conformance.md` lists these tests. The
+//! requirements, the exceptions and the prose are data in `tests/conformance`; the citations are in all other tests.
 //!
 //! `UPDATE_CONFORMANCE=1 cargo test --test conformance` rewrites the page.
 //!
-//! A citation is a comment within a test, or directly above it, which has the id of a requirement. Behind one id others
-//! may be listed without the document, or without the section, that they share; `to` makes a range of numbers.
+//! A citation is a comment that contains the id of a requirement. It stands within a test or directly above it. After
+//! one id, the next ids may leave out the document, or the document and the section, if they share it; `to` makes a
+//! range.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,14 +20,14 @@ struct Requirement {
     level: String,
     role: String,
     text: String,
-    /// Why it does not apply.
+    /// Why the requirement does not apply; `None` if it applies.
     exempt: Option<String>,
 }
 
-/// Where an id is cited: the file, and the test in it.
+/// Where an id is cited: the file and the test.
 type Place = (String, String);
 
-/// What the sources say.
+/// All citations in the sources, and what is wrong with them.
 #[derive(Default)]
 struct Citations {
     places: BTreeMap<String, BTreeSet<Place>>,
@@ -52,7 +53,7 @@ fn every_requirement_is_proven_and_the_page_says_so() {
     for (pattern, _) in &exceptions {
         let covered = || requirements.iter().filter(|row| matches(pattern, &row.id));
         if !covered().any(|row| row.exempt.is_none()) {
-            faults.push(format!("the exception {pattern} is for no requirement that applies"));
+            faults.push(format!("the exception {pattern} matches no requirement that applies"));
         }
         for row in covered().filter(|row| is_proven(&row.id)) {
             faults.push(format!("the exception {pattern} is out of date: {} is proven", row.id));
@@ -66,10 +67,11 @@ fn every_requirement_is_proven_and_the_page_says_so() {
     let page = page(&requirements, &exceptions, &citations.places);
     let path = root().join("docs/conformance.md");
     if env::var_os("UPDATE_CONFORMANCE").is_some() {
-        fs::write(&path, &page).expect("the page can be written");
+        fs::write(&path, &page).expect("docs/conformance.md can be written");
     } else if fs::read_to_string(&path).ok().as_deref() != Some(&page) {
         faults.push(
-            "docs/conformance.md is not up to date: run this with UPDATE_CONFORMANCE=1".to_string(),
+            "docs/conformance.md is out of date: run this test with UPDATE_CONFORMANCE=1"
+                .to_string(),
         );
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -89,12 +91,12 @@ fn requirements() -> Vec<Requirement> {
         let fields: Vec<String> = line.split('\t').map(str::to_string).collect();
         let Ok([id, spec, section, level, role, text, applies]) = <[String; 7]>::try_from(fields)
         else {
-            panic!("seven columns: {line}");
+            panic!("not seven columns: {line}");
         };
         let exempt = match applies.split_once(": ") {
             None if applies == "yes" => None,
             Some(("no", reason)) => Some(reason.to_string()),
-            _ => panic!("{id} applies neither by yes nor by no with a reason"),
+            _ => panic!("{id}: the last column must be `yes`, or `no: ` and a reason"),
         };
         Requirement { id, spec, section, level, role, text, exempt }
     });
@@ -103,10 +105,11 @@ fn requirements() -> Vec<Requirement> {
     rows
 }
 
-/// Ids, or their beginnings with a star, and why nothing proves them.
+/// Requirements that no test proves, each with the reason: an id, or the beginning of ids and a star.
 fn exceptions() -> Vec<(String, String)> {
     let text = read(&root().join("tests/conformance/exceptions.tsv"));
-    let rows = text.lines().skip(1).map(|line| line.split_once('\t').expect("two columns"));
+    let rows =
+        text.lines().skip(1).map(|line| line.split_once('\t').expect("a row has two columns"));
     rows.map(|(pattern, reason)| (pattern.to_string(), reason.to_string())).collect()
 }
 
@@ -119,13 +122,13 @@ fn exception<'e>(exceptions: &'e [(String, String)], id: &str) -> Option<&'e str
     found.map(|(_, reason)| reason.as_str())
 }
 
-/// All sources of the package that may hold tests, in order.
+/// All Rust files in the folders that contain tests, sorted.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = ["src", "tests", "fuzz"].map(|name| root().join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("a folder can be listed").path();
+            let path = entry.expect("the folder can be listed").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') || name == "target" {
                 continue;
@@ -142,7 +145,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 impl Citations {
-    /// Collects the ids in one file's comments.
+    /// Collects the citations of one file.
     fn collect(&mut self, path: &Path, text: &str) {
         let file = path.strip_prefix(root()).unwrap_or(path);
         let file = file.to_string_lossy().replace('\\', "/");
@@ -153,7 +156,7 @@ impl Citations {
                 at += 1;
                 continue;
             };
-            // A list goes on in the next lines, if those are comments by themselves.
+            // The comment continues in the next lines that consist of a comment only.
             let (start, mut block) = (at, first.to_string());
             at += 1;
             while at < lines.len() && lines[at].trim_start().starts_with("//") {
@@ -177,7 +180,7 @@ impl Citations {
     }
 }
 
-/// The text of a line's comment.
+/// The comment in a line, without its slashes.
 fn comment(line: &str) -> Option<&str> {
     let trimmed = line.trim_start();
     let text = match trimmed.strip_prefix("//") {
@@ -187,7 +190,7 @@ fn comment(line: &str) -> Option<&str> {
     Some(text.trim_start_matches(['/', '!']).trim())
 }
 
-/// The ids in a comment: each that has a document, and what is listed behind it.
+/// The ids in a comment: whole ids, and the shortened ids listed after them.
 fn cited(text: &str) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     let (mut is_list, mut is_range) = (false, false);
@@ -205,7 +208,7 @@ fn cited(text: &str) -> Vec<String> {
         is_list = id.is_some();
         if let Some(id) = id {
             if is_range {
-                let between = range(ids.last().expect("a range has a begin"), &id);
+                let between = range(ids.last().expect("`to` follows an id"), &id);
                 ids.extend(between);
             }
             ids.push(id);
@@ -215,7 +218,7 @@ fn cited(text: &str) -> Vec<String> {
     ids
 }
 
-/// Whether it is a whole id, whatever its document and section.
+/// Whether the word has the form of a whole id; the requirement need not exist.
 fn is_id(word: &str) -> bool {
     let Some((spec, rest)) = word.split_once('-') else { return false };
     let is_spec = spec == "whatwg" || spec.strip_prefix("rfc").is_some_and(is_number);
@@ -226,7 +229,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The id that a word stands for behind another one: `5.2-04` is of the same document, `-04` of the same section.
+/// The whole id of a shortened one: `5.2-04` has the document of the id before it, `-04` also its section.
 fn listed(before: Option<&String>, word: &str) -> Option<String> {
     let before = before?;
     let (section, number) = word.rsplit_once('-')?;
@@ -241,21 +244,21 @@ fn listed(before: Option<&String>, word: &str) -> Option<String> {
     section.split('.').all(is_number).then(|| format!("{spec}-{section}-{number}"))
 }
 
-/// The ids between two of the same section.
+/// The ids between two ids of one section.
 fn range(begin: &str, end: &str) -> Vec<String> {
     let parts = |id: &str| {
         let (section, number) = id.rsplit_once('-').expect("an id ends in a number");
         (section.to_string(), number.parse::<u32>().expect("an id ends in a number"))
     };
     let ((section, first), (other, last)) = (parts(begin), parts(end));
-    assert!(section == other && first < last, "{begin} to {end} is no range");
+    assert!(section == other && first < last, "{begin} to {end} is not a range");
     (first + 1..last).map(|number| format!("{section}-{number:02}")).collect()
 }
 
-/// The test that a comment is in, or that it stands above of. It relies on rustfmt's indentation.
+/// The test that contains the comment, or the test below it. It relies on rustfmt's indentation.
 fn test_of(file: &str, lines: &[&str], at: usize) -> Option<String> {
     if file.starts_with("fuzz/") {
-        // A target is a file.
+        // A fuzz target is a file.
         return Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     }
     let depth = indent(lines[at]);
@@ -264,7 +267,7 @@ fn test_of(file: &str, lines: &[&str], at: usize) -> Option<String> {
         if line.trim().is_empty() || indent(line) >= limit {
             continue;
         }
-        // A signature of several lines ends where it begins.
+        // The last line of a long signature has the indentation of its first line.
         limit = indent(line) + usize::from(line.trim_start().starts_with(')'));
         if let Some(name) = function(line) {
             return is_test(lines, above).then(|| name.to_string());
@@ -285,7 +288,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The name of the function that a line begins.
+/// The name of the function whose signature begins in this line.
 fn function(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").unwrap_or(line);
@@ -293,7 +296,7 @@ fn function(line: &str) -> Option<&str> {
     line.strip_prefix("fn ")?.split(['(', '<']).next()
 }
 
-/// Whether the function that begins in this line is a test, and is run: so say the attributes above it.
+/// Whether the attributes above this line make the function a test that is not ignored.
 fn is_test(lines: &[&str], at: usize) -> bool {
     let above = lines[..at].iter().rev().map(|line| line.trim_start());
     let above = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
@@ -301,14 +304,14 @@ fn is_test(lines: &[&str], at: usize) -> bool {
     has("#[test]") && !has("#[ignore")
 }
 
-/// The page.
+/// The text of `docs/conformance.md`.
 fn page(
     requirements: &[Requirement],
     exceptions: &[(String, String)],
     places: &BTreeMap<String, BTreeSet<Place>>,
 ) -> String {
     let mut page = String::from(INTRODUCTION);
-    page += "\n| document | requirements | proven | not yet, or decided otherwise | do not apply |\n|---|---|---|---|---|\n";
+    page += "\n| document | requirements | proven | not proven, or decided otherwise | do not apply |\n|---|---|---|---|---|\n";
     let is_proven = |row: &&Requirement| row.exempt.is_none() && places.contains_key(&row.id);
     let mut specs: Vec<&str> = Vec::new();
     for row in requirements {
@@ -334,7 +337,7 @@ fn page(
             section = (row.spec.clone(), row.section.clone());
             let Requirement { spec, section, .. } = row;
             let spec = title(spec);
-            write!(page, "\n## {spec}, {section}\n\n| id | level | role | requirement | where it is proven |\n|---|---|---|---|---|\n")
+            write!(page, "\n## {spec}, {section}\n\n| id | level | role | requirement | proven by |\n|---|---|---|---|---|\n")
                 .expect("a String grows");
         }
         let mut proof = match (&row.exempt, exception(exceptions, &row.id)) {
@@ -368,7 +371,7 @@ fn page(
     page
 }
 
-/// How a document is called in a heading.
+/// The name of a document in a heading.
 fn title(spec: &str) -> &str {
     match spec {
         "rfc6455" => "RFC 6455",
@@ -392,13 +395,19 @@ const INTRODUCTION: &str = "\
 <!-- Generated by tests/conformance.rs: change the tests, or the files in tests/conformance, and run
      UPDATE_CONFORMANCE=1 cargo test --test conformance -->
 
-What the documents on WebSocket ask for, one requirement per row in our own words, and the tests that prove it. The
-list covers every sentence of RFC 6455 and RFC 7692 with a word of RFC 2119 (MUST NOT is counted as MUST, SHOULD NOT as
-SHOULD), steps and grammars without one, RFC 8441, RFC 9220, RFC 7936, RFC 8307, of RFC 6454, RFC 9110, RFC 9112 and
-RFC 9113 what the opening handshake rests on, and of the WHATWG standard what a protocol core can be asked for. A test names the rows that it proves in a comment; this page is made of these comments,
-and the test run fails if a row that applies has none, if a comment names no row, or if this page is out of date.
+The requirements of the documents on WebSocket, one per row and in our own words, and the tests that prove each. The
+list covers:
 
-A requirement that is left to the caller, who owns sockets, TLS and policy, does not apply; the reason stands in its row.
+- RFC 6455 and RFC 7692: every sentence with a keyword of RFC 2119 (MUST NOT is listed as MUST, SHOULD NOT as SHOULD), and the
+  steps and grammars without one;
+- RFC 8441, RFC 9220, RFC 7936 and RFC 8307;
+- RFC 6454, RFC 9110, RFC 9112 and RFC 9113: the rules that the opening handshake depends on;
+- the WHATWG standard: the rules that a protocol library can implement.
+
+A test names the requirements that it proves in a comment, and this page is generated from these comments. The test fails if
+an applicable requirement has no test, if a comment names an unknown requirement, or if this page is out of date.
+
+A requirement for the caller, who owns sockets, TLS and policy, does not apply. Its row gives the reason.
 ";
 
 #[test]

@@ -1,5 +1,5 @@
-//! Close, ping and pong frames as received: what they say, what answers them and when, and that nothing happens after
-//! the end. Closing from our own side, its order in the queue and its timers are tested in files of their own.
+//! Received Close, ping and pong frames: their events, their answers and the order of the answers, and that nothing
+//! happens after the end. `closing.rs` tests our own Close and its place in the queue, `time.rs` tests its timers.
 
 mod util;
 
@@ -23,34 +23,34 @@ fn write(conn: &mut Connection, n: usize) -> Vec<u8> {
     while written.len() < n {
         let piece = conn.outgoing();
         let step = piece.len().min(n - written.len());
-        assert!(step > 0, "{n} bytes are outgoing");
+        assert!(step > 0, "fewer than {n} bytes are outgoing");
         written.extend_from_slice(&piece[..step]);
         conn.advance(step);
     }
     written
 }
 
-/// Feeds one frame whole and wants no end of it.
+/// Feeds one whole frame, which must not close the connection.
 fn take(conn: &mut Connection, first: u8, payload: &[u8]) {
     let mut log = Log::default();
     feed(conn, &to(conn.role(), first, payload), &mut log);
     assert_ne!(conn.state(), State::Closed, "{:?}", log.seen);
 }
 
-/// RFC 6455 7.4 and the registry of IANA: the codes that may be received.
+/// Whether a Close frame may have this code: RFC 6455 7.4 and IANA's registry.
 fn may_travel(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }
 
 // rfc6455-5.5.1-02, -03, -09, -10
 #[test]
-fn every_close_code_gets_its_verdict_at_the_earliest_byte() {
+fn every_close_code_is_validated_at_the_earliest_byte() {
     let config = Shared::new(config());
     // The high bytes of 1000 to 1014, and of 3000 to 4999.
     let may_begin = |high: u8| high == 0x03 || (0x0b..=0x13).contains(&high);
     let mut accepted = 0;
     for role in ROLES {
-        // In two reads; one read of the whole is tested with the closing handshake.
+        // Each frame comes in two reads; `closing.rs` feeds it in one.
         for code in 0..=u16::MAX {
             let body = code.to_be_bytes();
             let bytes = to(role, 0x88, &body);
@@ -68,7 +68,7 @@ fn every_close_code_gets_its_verdict_at_the_earliest_byte() {
             let (front, last) = bytes.split_at(bytes.len() - 1);
             feed(&mut conn, front, &mut log);
             let ended = conn.state() == State::Closed;
-            assert_eq!(ended, !may_begin(body[0]), "{role:?}, {code} after its high byte");
+            assert_eq!(ended, !may_begin(body[0]), "{role:?}, {code}: closed after its high byte");
             feed(&mut conn, last, &mut log);
             assert_eq!(log.seen, [seen], "{role:?}, {code}");
             assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, answer.to_vec())], "{code}");
@@ -113,7 +113,7 @@ fn a_close_with_a_bad_body_fails() {
         (b"\x03\xf7", code(1015), BROKEN),
         (b"\x0b\xb7", code(2999), BROKEN),
         (b"\x13\x88", code(5000), BROKEN),
-        // The code comes before the reason.
+        // A bad code is reported before a bad reason.
         (b"\x03\xed\xff", code(1005), BROKEN),
         (b"\0\0\xff", code(0), BROKEN),
         (b"\x03\xe8\xff", reason.clone(), NOT_UTF8),
@@ -134,7 +134,7 @@ fn a_close_with_a_bad_body_fails() {
 
 // rfc6455-5.5.1-05
 #[test]
-fn a_close_reason_fails_at_the_first_byte_that_cannot_be() {
+fn a_close_reason_fails_at_the_first_byte_that_is_not_utf8() {
     for (reason, at) in [
         (&b"\xffmore"[..], 0),
         (b"ok\x80more", 2),
@@ -142,7 +142,7 @@ fn a_close_reason_fails_at_the_first_byte_that_cannot_be() {
         (b"\xe2\x82\x28more", 2),
         (b"\xed\xa0\x80more", 1),
         (b"\xf0\x9f\x98\x28more", 3),
-        // The last byte of a body that ends in a character.
+        // The body ends within a character: its last byte decides.
         (b"ok\xe2\x82", 3),
     ] {
         for role in ROLES {
@@ -162,7 +162,7 @@ fn a_close_reason_fails_at_the_first_byte_that_cannot_be() {
 
 // rfc6455-5.5.1-18, 5.5.2-02
 #[test]
-fn nothing_behind_a_close_is_interpreted() {
+fn nothing_after_a_close_is_interpreted() {
     let behind: [(u8, &[u8]); 8] = [
         (0x81, b"text"),
         (0x89, b"ping"),
@@ -288,7 +288,7 @@ fn ten_pings_in_one_read_get_ten_pongs() {
 
 // rfc6455-5.4-06, 5.5.2-04
 #[test]
-fn a_pong_goes_ahead_of_messages_that_are_not_begun_and_never_into_one() {
+fn a_pong_goes_before_messages_that_are_not_begun_and_never_into_one() {
     for role in ROLES {
         for large in [3, 5000] {
             let queue = || {
@@ -342,7 +342,7 @@ fn a_pong_goes_between_our_own_fragments() {
 
 // rfc6455-5.5.2-02, -03, 5.5.1-08
 #[test]
-fn pings_are_answered_after_our_own_close_until_that_of_the_peer() {
+fn pings_are_answered_after_our_own_close_until_the_peers_close() {
     for role in ROLES {
         let close_len = if role == Role::Client { 8 } else { 4 };
         for written in 0..=close_len {
@@ -365,14 +365,14 @@ fn pings_are_answered_after_our_own_close_until_that_of_the_peer() {
     }
 }
 
-/// The payload of ping number `i`, whose length changes.
+/// The payload of ping number `i`; its length depends on `i`.
 fn numbered(i: u32) -> Vec<u8> {
     [&i.to_be_bytes()[..], &vec![0xaa; i as usize % 120]].concat()
 }
 
 // rfc6455-5.5.3-02, 10.4-01
 #[test]
-fn of_many_pings_that_nobody_reads_the_first_few_and_the_latest_are_answered() {
+fn first_pings_up_to_the_limit_and_the_latest_are_answered() {
     for role in ROLES {
         for limit in [0, 1, 2, 16, u8::MAX] {
             let mut config = config();
@@ -389,7 +389,7 @@ fn of_many_pings_that_nobody_reads_the_first_few_and_the_latest_are_answered() {
             expected.push((0x8a, numbered(2999)));
             expected.push((0x81, b"queued".to_vec()));
             assert_eq!(plain_frames(&drain(&mut conn)), expected, "{role:?}, {limit}");
-            // What was written leaves room for as many again, also if the message is still there.
+            // After the pongs are written there is room for as many again, even while the message is still queued.
             let again: Vec<_> = (0..=kept).map(|i| (0x8a, numbered(i))).collect();
             for message in [None, Some("queued")] {
                 for i in 0..=kept {
@@ -457,7 +457,7 @@ fn a_flood_of_pings_never_spoils_a_frame_that_is_partly_written() {
     }
 }
 
-/// Ways to an end: by bytes, and by calls.
+/// Connections that were ended by received bytes and by calls, each with its name and its events.
 fn ended_connections(role: Role, config: &Config) -> Vec<(String, Connection, Log)> {
     let bad: [(u8, &[u8]); 8] = [
         (0x83, b""),
@@ -553,7 +553,7 @@ fn after_the_end_nothing_happens_whatever_is_called() {
 /// A call on a connection.
 #[derive(Debug, Clone)]
 enum Call {
-    /// A frame with the right mask, of which the last `cut` bytes are left out.
+    /// A correctly masked frame: first byte, payload, how many bytes are left out at its end.
     Receive(u8, Vec<u8>, usize),
     Garbage(Vec<u8>),
     Send(usize),
@@ -600,7 +600,7 @@ fn any_call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The first bytes of the frames that are whole at the front of `wire`.
+/// The first byte of each frame in `wire`.
 fn first_bytes(mut wire: &[u8]) -> Vec<u8> {
     let mut firsts = vec![];
     while let Ok(Some((header, size))) = FrameHeader::decode(wire) {
@@ -610,7 +610,7 @@ fn first_bytes(mut wire: &[u8]) -> Vec<u8> {
     firsts
 }
 
-/// A connection, and what must always hold for it.
+/// A connection whose invariants are checked after each call.
 struct Watched {
     conn: Connection,
     log: Log,
@@ -624,7 +624,7 @@ impl Watched {
         let (before, left) = (conn.state(), conn.outgoing_len());
         let refused = match before {
             State::Open => None,
-            // Pings and pongs can be sent until the connection is closed.
+            // Pings and pongs can be sent until the state is closed.
             State::Closing if matches!(call, Call::Ping | Call::Pong) => None,
             state => Some(Err(UsageError::NotOpen(state))),
         };
@@ -684,7 +684,7 @@ impl Watched {
         }
         assert!(conn.state() >= before, "from {before} to {}", conn.state());
         if before == State::Closed {
-            assert!(conn.outgoing_len() <= left, "output after the end");
+            assert!(conn.outgoing_len() <= left, "the queue grew after the end");
         }
         if matches!(log.seen.last(), Some(Seen::Closed { .. })) {
             assert_eq!(conn.state(), State::Closed);
@@ -721,13 +721,13 @@ proptest! {
         for call in [Call::Poll, Call::Eof, Call::Poll, Call::Abort, Call::Poll] {
             watched.call(&call);
         }
-        // `Log` wants nothing behind the first Closed.
+        // `Log` panics if an event follows `Closed`.
         let ended = matches!(watched.log.seen.last(), Some(Seen::Closed { .. }));
         prop_assert!(ended);
         prop_assert!(watched.conn.is_finished());
         let firsts = first_bytes(&watched.wire);
         if let Some(at) = firsts.iter().position(|first| *first == 0x88) {
-            // Behind our Close there are pings and pongs at most.
+            // Only pings and pongs may follow our Close.
             prop_assert!(firsts[at + 1..].iter().all(|first| matches!(first, 0x89 | 0x8a)), "{:02x?}", firsts);
         }
         prop_assert!(firsts.iter().all(|first| first & 0x70 == 0));
@@ -749,7 +749,7 @@ fn pongs_that_are_taken_out_count_until_they_are_written() {
                 out.extend(conn.take_outgoing());
                 assert!(conn.outgoing_len() <= 2 * limit * (125 + 6), "{role:?}, {limit}, {i}");
             }
-            // A message waits behind them, and all of it goes out in the end.
+            // A message is queued after the pongs. Taking and writing pieces in turn sends all of it.
             conn.send("behind").unwrap();
             let mut wire = Vec::new();
             while conn.outgoing_len() > 0 {
@@ -760,7 +760,7 @@ fn pongs_that_are_taken_out_count_until_they_are_written() {
                 out.extend(conn.take_outgoing());
                 assert!(
                     !out.is_empty() || conn.outgoing_len() == 0,
-                    "what is written brings it on"
+                    "nothing can be taken, but bytes are outgoing"
                 );
             }
             let mut frames = plain_frames(&wire);

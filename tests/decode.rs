@@ -1,5 +1,5 @@
-//! The example `decode` on captures: what it says of each is kept in `tests/decode`, as `NAME.txt` beside the hex dumps
-//! `NAME.client.hex` and `NAME.server.hex`. `UPDATE_DECODE=1 cargo test --test decode` writes what it says now.
+//! The output of the example `decode` for captured bytes. The captures are `NAME.client.hex` and `NAME.server.hex` in
+//! `tests/decode`, the expected output is `NAME.txt`. `UPDATE_DECODE=1 cargo test --test decode` rewrites the latter.
 
 #![cfg(feature = "deflate")]
 
@@ -15,10 +15,10 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/decode").join(name)
 }
 
-/// What was kept of one direction, if anything was.
+/// The captured bytes of one direction, if the file exists.
 fn capture(name: &str, sender: &str) -> Option<Vec<u8>> {
     let dump = fs::read_to_string(path(&format!("{name}.{sender}.hex"))).ok()?;
-    Some(from_hex(&dump).expect("it is a hex dump"))
+    Some(from_hex(&dump).expect("the file is a hex dump"))
 }
 
 fn check(name: &str, options: &Options, captures: &str, violations: usize) {
@@ -27,15 +27,15 @@ fn check(name: &str, options: &Options, captures: &str, violations: usize) {
     let report = decode::decode(client.as_deref(), server.as_deref(), options);
     let expected = path(&format!("{name}.txt"));
     if env::var_os("UPDATE_DECODE").is_some() {
-        fs::write(&expected, &report.text).expect("the directory can be written");
+        fs::write(&expected, &report.text).expect("tests/decode can be written");
     }
-    let expected = fs::read_to_string(expected).expect("it was written once");
+    let expected = fs::read_to_string(expected).expect("UPDATE_DECODE=1 has written the file");
     assert_eq!(report.text, expected, "{name}");
     assert_eq!(report.violations, violations, "{name}");
 }
 
 #[test]
-fn each_capture_is_told_as_it_was() {
+fn each_capture_has_its_expected_output() {
     for (name, violations) in [
         ("hello", 0),
         ("deflate", 1),

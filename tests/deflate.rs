@@ -1,5 +1,5 @@
-//! permessage-deflate (RFC 7692) on a connection: the RFC's own examples, what is refused, limits while inflating,
-//! windows that never diverge. The codec's round trips against another implementation are in `deflate_oracle`.
+//! permessage-deflate (RFC 7692) on a connection: the RFC's own examples, invalid payloads, limits while inflating, and
+//! windows that stay equal at both ends. `deflate_oracle` tests the codec against other implementations.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -40,7 +40,7 @@ fn hex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Frames for both roles in every cut, whole messages and chunks.
+/// Feeds `frames` to both roles in every cut, with both deliveries, and checks the events and the answers.
 fn both(
     params: DeflateParams,
     frames: &[(u8, &str)],
@@ -116,7 +116,7 @@ fn window_is_not_kept_without_context_takeover() {
     };
     both(params, &[(0xc1, "f248cdc9c90700"), (0xc1, "f248cdc9c90700")], &["Hello", "Hello"], None);
     let far: &[(u8, &str)] = &[(0xc1, "f248cdc9c90700"), (0xc1, "f200110000")];
-    // "H" is a literal of the second message; the distance after it reaches into nothing.
+    // The second message is the literal "H" and a match whose distance reaches back before the message.
     for role in ROLES {
         let bytes: Vec<u8> =
             far.iter().flat_map(|(first, payload)| to(role, *first, &hex(payload))).collect();
@@ -131,21 +131,21 @@ fn window_is_not_kept_without_context_takeover() {
 }
 
 #[test]
-fn what_is_no_deflate_fails_with_1007() {
+fn payload_that_is_not_deflate_fails_with_1007() {
     // rfc7692-7.2.2-12, rfc7692-7.2.2-13
     let rows = [
         ("ffffff", ""),
-        // Not even the 00 of an empty message.
+        // No byte at all; an empty message has the byte 00.
         ("", ""),
-        // A stored block that is cut off: what was there of it is right.
+        // A stored block that is cut off: the bytes before the cut are delivered.
         ("000500faff4865", "He"),
-        // The same, cut off where the tail would just complete it.
+        // A stored block that the appended tail would complete.
         ("000300fcff", ""),
-        // A fixed block that is cut off, in a symbol and before its end.
+        // A fixed block that is cut off: within a symbol, and before its end-of-block symbol.
         ("f248cdc9", "Hel"),
         ("f248cdc9c9", "Hell"),
         ("f248cdc9c907", "Hello"),
-        // The block type that does not exist.
+        // The reserved block type.
         ("07", ""),
         // A dynamic block whose tables are cut off.
         ("04", ""),
@@ -273,7 +273,7 @@ fn sent_messages_are_those_of_the_rfc() {
         let bytes = drain(&mut conn);
         let firsts: Vec<u8> = plain_frames(&bytes).iter().map(|(first, _)| *first).collect();
         assert_eq!(firsts, [0x41, 0x00, 0x80]);
-        // A peer with an empty window cannot follow; one that saw all can.
+        // `peer` has not received the messages above, so it gets the fragments of a fresh connection.
         let mut again = deflate(role);
         again.send_fragment(MessageKind::Text, b"Hel", false).unwrap();
         again.send_fragment(MessageKind::Text, b"lo", true).unwrap();
@@ -283,7 +283,7 @@ fn sent_messages_are_those_of_the_rfc() {
 }
 
 #[test]
-fn without_context_takeover_every_message_begins_anew() {
+fn without_context_takeover_every_message_starts_with_an_empty_window() {
     // rfc7692-7.2.1-09, rfc7692-7.2.1-12, rfc7692-7.1.1.2-03
     let params = DeflateParams {
         server_no_context_takeover: true,
@@ -300,7 +300,7 @@ fn without_context_takeover_every_message_begins_anew() {
 }
 
 #[test]
-fn short_and_secret_messages_go_as_they_are() {
+fn short_and_secret_messages_are_not_compressed() {
     // rfc7692-6.1-02, rfc7692-8-01
     for role in ROLES {
         let mut config = config();
@@ -385,17 +385,17 @@ fn prepared_messages_are_compressed_once_and_the_window_follows() {
 }
 
 #[test]
-fn buffered_amount_is_zero_behind_a_close_that_cut_a_message_short() {
+fn buffered_amount_is_zero_after_a_close_that_cut_a_message_short() {
     // whatwg-bufferedAmount-01
     for role in ROLES {
         let mut conn = deflate(role);
         conn.send_fragment(MessageKind::Binary, &[7; 250], false).unwrap();
         drain(&mut conn);
-        assert_eq!(conn.buffered_amount(), 250, "its last byte is to come");
+        assert_eq!(conn.buffered_amount(), 250, "the last byte of the message is not queued yet");
         conn.close(1000, "").unwrap();
         assert_eq!(conn.buffered_amount(), 250);
         drain(&mut conn);
-        assert_eq!(conn.buffered_amount(), 0, "it will never come");
+        assert_eq!(conn.buffered_amount(), 0, "the message can no longer be completed");
     }
 }
 
@@ -429,7 +429,7 @@ fn buffered_amount_counts_before_compression_and_falls_with_the_last_byte() {
 }
 
 #[test]
-fn idle_codecs_are_given_back_and_the_windows_stay() {
+fn idle_codecs_are_freed_and_the_windows_stay() {
     for role in ROLES {
         let mut conn = deflate(role);
         let mut peer = deflate(other(role));
@@ -437,12 +437,12 @@ fn idle_codecs_are_given_back_and_the_windows_stay() {
             conn.send("Hello").unwrap();
             let bytes = drain(&mut conn);
             let len = plain_frames(&bytes)[0].1.len();
-            assert!(turn == 0 || len <= 5, "{len} bytes: the window was not kept");
+            assert!(turn == 0 || len <= 5, "{len} bytes: the window is lost");
             assert_eq!(run(&mut peer, &[&bytes]).seen, [Seen::Text("Hello".into())]);
             conn.release_memory();
             peer.release_memory();
         }
-        // Not in the middle of a message.
+        // Within a message `release_memory` does not free the codec.
         let bytes = to(other(role), 0x41, &hex("f248cd"));
         let _ = run(&mut peer, &[&bytes]);
         peer.release_memory();
@@ -452,14 +452,14 @@ fn idle_codecs_are_given_back_and_the_windows_stay() {
 }
 
 #[test]
-fn hint_that_was_not_agreed_on_binds_nobody() {
+fn hint_that_was_not_agreed_on_binds_neither_end() {
     // rfc7692-7.2.1-11, rfc7692-7.2.2-06
     let mut hinting = Deflate::default();
     hinting.min_bytes = 0;
     hinting.client_no_context_takeover = true;
     let agreed = hinting.agree([&b"permessage-deflate"[..]].into_iter()).unwrap();
-    assert_eq!(agreed, Some(PLAIN), "the server has not taken the hint");
-    // A client that compresses with its window all the same is understood by the server.
+    assert_eq!(agreed, Some(PLAIN), "the server did not agree to the hint");
+    // The server understands a client that keeps its window although it gave the hint.
     let mut client = deflate(Role::Client);
     let mut server = deflate_with(Role::Server, PLAIN, deflate_config());
     for _ in 0..2 {
@@ -468,7 +468,7 @@ fn hint_that_was_not_agreed_on_binds_nobody() {
     let bytes = drain(&mut client);
     assert_eq!(plain_frames(&bytes)[1], (0xc1, hex("f200110000")));
     assert_eq!(run(&mut server, &[&bytes]).seen, vec![Seen::Text("Hello".into()); 2]);
-    // Ours keeps to its own hint, and is understood as well.
+    // Our client keeps to its own hint, and the server understands it too.
     let mut config = deflate_config();
     config.deflate = Some(hinting);
     let mut client = deflate_with(Role::Client, PLAIN, config);
@@ -497,7 +497,7 @@ fn unfinished_compressed_message_stays_buffered_when_the_queue_is_empty() {
             let mut wire = Vec::new();
             for (n, last) in [(500, false), (600, false), (700, true)] {
                 conn.send_fragment(MessageKind::Binary, &vec![2; n], last).unwrap();
-                // Written byte by byte: it all falls with the last one of the message.
+                // Written byte by byte: the amount falls to 0 with the last byte of the message, not before.
                 let total = conn.buffered_amount();
                 while conn.wants_write() {
                     assert_eq!(conn.buffered_amount(), total, "{role:?} in {n}");
@@ -517,8 +517,8 @@ fn unfinished_compressed_message_stays_buffered_when_the_queue_is_empty() {
 }
 
 #[test]
-fn verdict_does_not_depend_on_the_codec_being_given_back() {
-    // rfc7692-7.1.2.2-05: the second message copies from the first
+fn verdict_does_not_depend_on_whether_the_codec_was_freed() {
+    // rfc7692-7.1.2.2-05: the second message has a match that reaches into the first
     for bits in [8, 9, 15] {
         let mut params = PLAIN;
         (params.server_max_window_bits, params.client_max_window_bits) = (bits, bits);
@@ -535,7 +535,7 @@ fn verdict_does_not_depend_on_the_codec_being_given_back() {
                     run(&mut conn, &[&to(role, 0xc2, &second)]).seen
                 });
                 assert_eq!(verdicts[0], verdicts[1], "{role:?}, {bits} bits, distance {distance}");
-                // What may be reached back to is what was agreed; old zlib has at least 9 bits.
+                // The agreed window bounds the distance. 8 bits count as 9, because old zlib uses 9 if asked for 8.
                 let is_near = distance <= 1 << bits.max(9);
                 assert_eq!(
                     matches!(verdicts[0][..], [Seen::Binary(_)]),
@@ -547,7 +547,7 @@ fn verdict_does_not_depend_on_the_codec_being_given_back() {
     }
 }
 
-/// A message of a copy of 258 bytes from so far back, and before it one of so many bytes, stored.
+/// Two payloads: one match of 258 bytes at `distance`, and the stored block of `distance` bytes to be received before.
 fn far_copy(distance: usize) -> [Vec<u8>; 2] {
     let data: Vec<u8> = (0..distance).map(|i| (i * 7 + i / 256) as u8).collect();
     let len = data.len() as u16;
@@ -556,8 +556,8 @@ fn far_copy(distance: usize) -> [Vec<u8>; 2] {
     first.extend_from_slice(&(!len).to_le_bytes());
     first.extend_from_slice(&data);
     first.push(0);
-    // RFC 1951 3.2.6: a fixed block, length 258 (code 285), then the distance, then the end of the block; the tail's
-    // empty stored block.
+    // RFC 1951 3.2.6: a fixed block with length 258 (code 285), the distance and the end of the block; then the first
+    // bits of the empty stored block whose tail is left out.
     let mut bits = Vec::new();
     let mut put = |value: usize, count: usize, msb_first: bool| {
         for at in 0..count {
@@ -581,8 +581,8 @@ fn far_copy(distance: usize) -> [Vec<u8>; 2] {
 }
 
 #[test]
-fn early_compressed_message_comes_whole_out_of_poll_event() {
-    // rfc7692-6.2-01: the request and a message in one read, decided about later; the end may come before that
+fn poll_event_returns_an_early_compressed_message_whole() {
+    // rfc7692-6.2-01: the request and a message in one read; the request is accepted later, perhaps after the EOF
     let mut text = "early ".repeat(10);
     for len in [1, 5, 60, 3000, 40_000] {
         while text.len() < len {

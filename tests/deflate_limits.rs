@@ -1,5 +1,5 @@
-//! Limits of compressed messages at their borders: how long a compressed frame may be, and how many final blocks there
-//! may be. That memory stays within the limits while a message inflates is shown in `deflate_memory`.
+//! Limits of compressed messages at their borders: the length of a compressed frame, and the number of final blocks.
+//! `deflate_memory` tests that memory stays within the limits while a message inflates.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -36,7 +36,7 @@ fn binary(delivery: Delivery, bytes: &[u8]) -> Seen {
     }
 }
 
-/// RFC 7692 7.2.3.3: stored blocks of `size` bytes, and the byte that a message ends with.
+/// RFC 7692 7.2.3.3: `payload` in stored blocks of `size` bytes, then the byte 00 that ends a message.
 fn stored(payload: &[u8], size: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for block in payload.chunks(size) {
@@ -94,7 +94,7 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
             ] {
                 let mut config = config_of(delivery);
                 (config.max_frame_bytes, config.max_message_bytes) = (max, u64::MAX);
-                // Unfragmented; the first of several; one that goes on with a compressed message, and with a plain one.
+                // A whole message; a first frame; a continuation of a compressed message, and of an uncompressed one.
                 let before = [
                     (0xc2, None, true),
                     (0x42, None, true),
@@ -106,7 +106,7 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
                 for (first, begun, compressed) in before {
                     let limit = if compressed { limit } else { max.min(u64::MAX >> 1) };
                     for (len, fits) in [(limit, true), (limit + 1, false)] {
-                        // On 32 bits a message that is put together is 1 GiB at most.
+                        // On 32 bits an assembled message has at most 1 GiB.
                         let is_clamped = cfg!(target_pointer_width = "32")
                             && delivery == Delivery::Messages
                             && !compressed
@@ -145,8 +145,8 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
 }
 
 #[test]
-fn what_may_be_sent_plain_may_be_sent_compressed() {
-    // rfc6455-10.4-02: noise up to the limit of messages, in stored blocks that add a hundredth
+fn message_that_fits_uncompressed_fits_compressed() {
+    // rfc6455-10.4-02: noise as long as the message limit, in stored blocks that make it a hundredth longer
     let payload = noise(16 << 20);
     for (len, fits) in [((16 << 20) - 40_000, true), (16 << 20, true), ((16 << 20) + 1, false)] {
         let payload = match fits {
@@ -173,7 +173,7 @@ fn what_may_be_sent_plain_may_be_sent_compressed() {
     }
 }
 
-/// The model of the limit. A message is that of the sizes of its final blocks; behind the last there is one byte more.
+/// The model of the limit. A message is given by the compressed sizes of its final blocks; one byte follows the last.
 struct FinalBlocks {
     max: u64,
     taken: u64,
@@ -182,7 +182,7 @@ struct FinalBlocks {
 }
 
 impl FinalBlocks {
-    /// The limit that is exceeded, if one is.
+    /// Counts one message. Returns the limit if the message exceeds it.
     fn message(&mut self, sizes: &[usize]) -> Option<u64> {
         let mut is_first = true;
         for size in sizes {
@@ -203,7 +203,7 @@ impl FinalBlocks {
     }
 }
 
-/// A message of final blocks of so many bytes, and what it inflates to.
+/// A message of final blocks with these compressed sizes, and what it inflates to.
 fn final_blocks(sizes: &[usize]) -> (Vec<u8>, Vec<u8>) {
     let (mut bytes, mut payload) = (Vec::new(), Vec::new());
     for &size in sizes {
@@ -225,7 +225,7 @@ fn final_blocks(sizes: &[usize]) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn final_blocks_over_their_limit_fail_with_1008() {
-    // rfc7692-7.2.1-05, rfc7692-7.2.3.4-01, rfc6455-10.4-02: up to the limit the window survives them
+    // rfc7692-7.2.1-05, rfc7692-7.2.3.4-01, rfc6455-10.4-02: up to the limit, final blocks keep the window
     let rows: Vec<(u32, Vec<Vec<usize>>)> = vec![
         (64, vec![vec![7], vec![2; 65]]),
         (64, vec![vec![7], vec![2; 66]]),
@@ -236,18 +236,18 @@ fn final_blocks_over_their_limit_fail_with_1008() {
         (1, vec![vec![7], vec![2; 3]]),
         (5, vec![vec![6], vec![5; 7]]),
         (u32::MAX, vec![vec![7], vec![2; 300]]),
-        // They are paid for by 256 bytes each.
+        // Every 256 received bytes allow one more final block.
         (0, vec![vec![256; 10]]),
         (0, vec![vec![254, 2]]),
         (0, vec![vec![253, 2]]),
-        // What one message pays serves the next, and what it owes too.
+        // Both counts, of bytes and of final blocks, continue over all messages.
         (0, vec![vec![1000], vec![2; 4], vec![2; 2]]),
         (0, vec![vec![1000], vec![2; 5], vec![2; 2]]),
         (64, vec![vec![30], vec![2; 33], vec![2; 33], vec![2; 33]]),
         (3, vec![vec![2; 2], vec![6, 2], vec![2; 2], vec![2; 2], vec![2; 2], vec![2; 2]]),
-        // Without a window there is nothing to copy.
+        // While the window is empty, final blocks are not counted: there is no window to keep.
         (0, vec![vec![2; 300], vec![6, 2]]),
-        // Messages of one block each, as in RFC 7692 7.2.3.4, may go on for ever.
+        // The first final block of a message is not counted, so messages as in RFC 7692 7.2.3.4 have no limit.
         (0, vec![vec![7]; 100]),
     ];
     for (max, messages) in rows {

@@ -1,5 +1,5 @@
-//! What permessage-deflate costs in heap memory, counted: while inflating against a limit, while busy, when idle, per
-//! message in steady state. The figures are printed (`--nocapture`), and the bounds that the docs give are asserted.
+//! Heap memory of permessage-deflate: while inflating up to a limit, while busy, when idle, and per message in steady
+//! state. The tests assert the bounds that the docs give, and print the figures (`--nocapture`).
 #![cfg(feature = "deflate")]
 
 #[path = "util/alloc.rs"]
@@ -58,7 +58,7 @@ fn write_all(conn: &mut Connection) {
     }
 }
 
-/// A compressed message of so many zeros, as the peer of `role` sends it.
+/// A compressed message of `len` zeros, as the peer of `role` sends it.
 fn zeros(role: Role, len: usize) -> Vec<u8> {
     static PAYLOAD: OnceLock<Vec<u8>> = OnceLock::new();
     let compress = |len: usize| {
@@ -77,7 +77,7 @@ fn zeros(role: Role, len: usize) -> Vec<u8> {
 const BOMB: usize = 16 * MIB;
 const LIMIT: usize = MIB;
 
-/// What an inflater with its largest window takes, a connection's own part included.
+/// Bytes of an inflater with its largest window, and of the connection around it.
 fn codec_bytes() -> i64 {
     static BYTES: OnceLock<i64> = OnceLock::new();
     *BYTES.get_or_init(|| {
@@ -92,7 +92,8 @@ fn codec_bytes() -> i64 {
     })
 }
 
-/// Feeds a connection in pieces, and drops what comes out: the payload bytes, and how it ended.
+/// Feeds a connection in pieces. Returns how many payload bytes were delivered, and the error that ended the
+/// connection.
 fn swallow(
     conn: &mut Connection,
     bytes: &mut [u8],
@@ -148,12 +149,12 @@ fn bomb_meets_the_limit_and_memory_stays_below_it() {
                 "{role:?}: 16 MiB of zeros in {} bytes, read by {piece}: {heap:?}",
                 bytes.len()
             );
-            // The message up to its limit, the codec, the window that is kept beside it, and slack for what ends the
-            // connection: the Close frame and the event.
+            // The message up to its limit, the codec, the window beside it, and slack for the Close frame and the
+            // event.
             let most = (LIMIT + 16 * 1024) as i64 + codec + 32 * 1024;
             assert!(heap.peak <= most, "{heap:?}, {most} allowed");
             conn.release_memory();
-            assert_eq!(owned(conn), 0, "a closed connection keeps nothing");
+            assert_eq!(owned(conn), 0, "a closed connection has nothing on the heap");
         }
     }
 }
@@ -176,7 +177,7 @@ fn chunks_of_a_bomb_take_constant_memory() {
                 assert_eq!(swallow(&mut conn, &mut copy, piece), expected);
             });
             eprintln!("{role:?}: chunks up to {limit}, read by {piece}: {heap:?}");
-            // The codec, the window, what is inflated at a time, the chunk that is handed over, slack for the end.
+            // The codec, the window, the buffer of one inflating step, the chunk, and slack for the end.
             let most = codec + 32 * 1024 + 2 * 16 * 1024 + 4 * 1024;
             assert!(heap.peak <= most, "{heap:?}, {most} allowed");
         }
@@ -206,7 +207,7 @@ fn limit_is_exact() {
     }
 }
 
-/// Payloads that repeat a little, of many sizes, more than the largest window in all.
+/// Payloads of many sizes that repeat a little. Together they are larger than the largest window.
 fn traffic() -> Vec<Vec<u8>> {
     let mut state = 7u32;
     let mut next = || {
@@ -219,7 +220,7 @@ fn traffic() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// An end that has sent and received much, and what it owns then.
+/// A connection that has sent or received `traffic`, or both.
 fn after_traffic(
     config: &Shared<Config>,
     role: Role,
@@ -245,7 +246,7 @@ fn after_traffic(
 
 #[test]
 fn busy_connection_takes_a_codec_for_each_direction() {
-    // Figures of the codecs alone: an idle connection is made to send, or to receive, one short message.
+    // To measure one codec, an idle connection sends or receives one short message.
     let config = Shared::new(deflate_config());
     for role in ROLES {
         for bits in 9..=15 {
@@ -260,8 +261,8 @@ fn busy_connection_takes_a_codec_for_each_direction() {
             assert_eq!(swallow(&mut receiver, &mut bytes, 100), (5, None));
             let receives = owned(receiver) - idle;
             eprintln!("{role:?}, {bits} bits: {sends} to send, {receives} to receive");
-            // Hash table, symbols and pending bytes, whatever the window; window and chains, 6 bytes for each of it;
-            // 2 KiB are for the message and its frame.
+            // 270 KiB for the hash table, symbols and pending bytes, whatever the window; 6 bytes of window and chains
+            // for each byte of the window size; 2 KiB for the message and its frame.
             assert!(sends <= (270 + 2) * 1024 + (6 << bits), "{sends}");
             assert!(receives <= (47 + 2) * 1024, "{receives}");
         }
@@ -273,7 +274,7 @@ fn idle_connection_keeps_its_windows_and_no_more() {
     // rfc7692-7.2.2-02, rfc7692-7.2.2-04, rfc7692-7.2.2-07, rfc7692-7.2.2-09
     let config = Shared::new(deflate_config());
     for role in ROLES {
-        // The codec's own struct.
+        // The size of the codec's struct.
         let own = owned(open_deflate(role, params(false, 15), config.clone()));
         assert!((1..=512).contains(&own), "{own}");
         eprintln!("{role:?}: a codec that was never used: {own} bytes");
@@ -300,14 +301,18 @@ fn idle_connection_keeps_its_windows_and_no_more() {
                     assert_eq!(idle(false, true, false), own + window);
                 }
                 if bits == 12 {
-                    assert_eq!(idle(true, true, true), both, "time does the same");
+                    assert_eq!(
+                        idle(true, true, true),
+                        both,
+                        "ticks free as much as release_memory"
+                    );
                 }
             }
         }
     }
 }
 
-/// Messages of a peer, as they are on the wire.
+/// Compressed messages of a peer, each as its frame.
 fn wires(
     role: Role,
     params: DeflateParams,
@@ -319,7 +324,7 @@ fn wires(
     let text: String = (0..len).map(|i| char::from(b'a' + (i * i / 7 % 26) as u8)).collect();
     (0..n)
         .map(|i| {
-            // Something is new in each.
+            // Each message differs from the one before.
             let text = format!("{:04}{}", i % 10, &text[..len - 4]);
             match kind {
                 MessageKind::Text => peer.send(text).unwrap(),
@@ -353,7 +358,7 @@ fn echo_in_steady_state_allocates_nothing() {
                 [(4, MessageKind::Text), (300, MessageKind::Binary), (9000, MessageKind::Text)]
             {
                 let params = params(no_takeover, 9);
-                // So many fill the windows, of 512 bytes.
+                // This many messages fill the windows of 512 bytes.
                 let warm = 1000 / len + 20;
                 let mut wires = wires(role, params, kind, len, warm + 20);
                 let mut conn = open_deflate(role, params, config.clone());
@@ -371,7 +376,7 @@ fn echo_in_steady_state_allocates_nothing() {
 }
 
 #[test]
-fn received_messages_that_are_given_back_allocate_nothing() {
+fn received_messages_that_are_recycled_allocate_nothing() {
     let config = Shared::new(deflate_config());
     for role in ROLES {
         let params = params(false, 10);
@@ -428,9 +433,9 @@ fn sending_in_steady_state_allocates_nothing() {
 }
 
 #[test]
-fn prepared_message_is_compressed_once_for_all() {
+fn prepared_message_is_compressed_once_for_all_connections() {
     let config = Shared::new(deflate_config());
-    // So that the compressed frame is large enough to be shared.
+    // The payload is large, because only large frames are shared.
     let payload = traffic().concat();
     for role in ROLES {
         let mut conns: Vec<Connection> =
@@ -454,17 +459,20 @@ fn prepared_message_is_compressed_once_for_all() {
         assert!(compressed < payload.len() as i64 && compressed > 4096);
         for (cost, conn) in costs.iter().zip(&conns).skip(1) {
             let most = match role {
-                // A reference to what the first one made.
+                // A reference to the frame that the first send made.
                 Role::Server => 1024,
-                // A copy with its own mask, and no compressor.
+                // A copy with its own mask; no compressor.
                 Role::Client => 2 * compressed + 1024,
             };
             assert!(cost.peak <= most, "{role:?}: {cost:?}");
             if role == Role::Server {
-                assert!(std::ptr::eq(conn.outgoing(), conns[0].outgoing()), "the same bytes");
+                assert!(
+                    std::ptr::eq(conn.outgoing(), conns[0].outgoing()),
+                    "the frame is not shared"
+                );
             }
         }
-        // Another window is another compression, and then shared as well.
+        // For another window size the message is compressed again, and that frame is shared too.
         let mut small: Vec<Connection> =
             (0..2).map(|_| open_deflate(role, params(false, 9), config.clone())).collect();
         for conn in &mut small {
@@ -486,7 +494,7 @@ fn prepared_message_is_compressed_once_for_all() {
 }
 
 #[test]
-fn prepared_message_keeps_what_it_is_compressed_to_and_no_compressor() {
+fn prepared_message_keeps_its_compressed_bytes_and_no_compressor() {
     let config = Shared::new(deflate_config());
     let payload = traffic().concat();
     for role in ROLES {
@@ -502,14 +510,18 @@ fn prepared_message_keeps_what_it_is_compressed_to_and_no_compressor() {
             let most = 270 * 1024 + (6 << bits) + 6 * compressed;
             assert!(heap.peak <= most, "{role:?} {bits}: {heap:?}, {most} allowed");
             assert!(heap.kept <= compressed, "{role:?} {bits}: {heap:?}");
-            assert!(owned(conn) <= 512, "a window that the message has emptied");
+            assert!(
+                owned(conn) <= 512,
+                "the connection keeps a window although the prepared message emptied it"
+            );
         }
     }
 }
 
 #[test]
 fn codecs_stay_while_they_are_used_and_are_freed_by_the_clock() {
-    // A message, pings, and ticks between all of them: nothing is made anew. Then silence, and a tick says when.
+    // Messages, pings, and ticks between them allocate nothing. Then, in silence, `tick` returns when it frees the
+    // codecs.
     let config = Shared::new(deflate_config());
     for role in ROLES {
         for no_takeover in [false, true] {

@@ -1,5 +1,5 @@
-//! How permessage-deflate is agreed on (RFC 7692 5, 7.1): offers, responses, declines and failures, row by row and for
-//! all configurations. What the agreed parameters do to messages is tested in `deflate` and `deflate_oracle`.
+//! Negotiation of permessage-deflate (RFC 7692 5, 7.1): offers, responses, declined offers and failures, row by row and
+//! for all configurations. `deflate` and `deflate_oracle` test the effect of the agreed parameters on messages.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -36,7 +36,7 @@ fn plain() -> Deflate {
 
 const PLAIN: ((bool, bool), (u8, u8)) = ((false, false), (15, 15));
 
-/// Every configuration that can be had.
+/// Every valid configuration.
 fn all_options() -> Vec<Deflate> {
     let mut all = Vec::new();
     for server in 9..=15 {
@@ -62,7 +62,7 @@ fn with_extensions(head: &[u8], lines: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// The values of the extension header's lines in a head.
+/// The values of the `Sec-WebSocket-Extensions` lines in a head.
 fn extensions_of(head: &[u8]) -> Vec<String> {
     let head = std::str::from_utf8(head).expect("heads are ASCII here");
     head.split("\r\n")
@@ -71,7 +71,7 @@ fn extensions_of(head: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Feeds a server, accepts what it asks about, and returns what it saw.
+/// Feeds a server, accepts its upgrade requests, and returns its events.
 fn serve(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
     let mut log = Log::default();
     for piece in pieces {
@@ -81,7 +81,7 @@ fn serve(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
             let asks = matches!(event, Event::UpgradeRequest(_));
             log.push(event);
             if asks {
-                conn.accept(&Accept::default()).expect("a request waits");
+                conn.accept(&Accept::default()).expect("a request is pending");
             }
         }
         while let Some(event) = conn.poll_event() {
@@ -91,7 +91,7 @@ fn serve(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
     log.seen
 }
 
-/// What a server makes of a request with these extension lines: the response's value, and the parameters.
+/// A server's answer to these extension lines: the value in its response, and the parameters.
 fn answered(options: Option<Deflate>, offer: &[&str]) -> Option<(String, DeflateParams)> {
     let mut config = config();
     config.deflate = options;
@@ -113,7 +113,7 @@ fn answered(options: Option<Deflate>, offer: &[&str]) -> Option<(String, Deflate
     whole
 }
 
-/// `accept` by itself, and a whole server, come to the same.
+/// Asserts that `Deflate::accept` and a whole server both return `expected`.
 fn accepts(options: &Deflate, offer: &[&str], expected: Option<(&str, DeflateParams)>) {
     let direct = options.accept(lines(offer));
     let direct = direct.as_ref().map(|(params, text)| (&text[..], *params));
@@ -138,21 +138,21 @@ fn server_answers_good_offers() {
         ("; server_max_window_bits=12", "; server_max_window_bits=12", PLAIN.0, (12, 15)),
         ("; server_max_window_bits=13", "; server_max_window_bits=13", PLAIN.0, (13, 15)),
         ("; server_max_window_bits=14", "; server_max_window_bits=14", PLAIN.0, (14, 15)),
-        // It was asked for, so it is answered, though it says nothing.
+        // 15 bits is the default, but the parameter was offered, so the response has it.
         ("; server_max_window_bits=15", "; server_max_window_bits=15", PLAIN.0, (15, 15)),
         ("; client_max_window_bits", "", PLAIN.0, (15, 15)),
         ("; client_max_window_bits=8", "; client_max_window_bits=8", PLAIN.0, (15, 8)),
         ("; client_max_window_bits=9", "; client_max_window_bits=9", PLAIN.0, (15, 9)),
         ("; client_max_window_bits=14", "; client_max_window_bits=14", PLAIN.0, (15, 14)),
         ("; client_max_window_bits=15", "", PLAIN.0, (15, 15)),
-        // Quoted, and with escapes.
+        // Quoted values, with escapes too.
         ("; server_max_window_bits=\"10\"", "; server_max_window_bits=10", PLAIN.0, (10, 15)),
         ("; server_max_window_bits=\"1\\0\"", "; server_max_window_bits=10", PLAIN.0, (10, 15)),
         ("; client_max_window_bits=\"\\1\\2\"", "; client_max_window_bits=12", PLAIN.0, (15, 12)),
         // White space around every separator.
         (" ;\tclient_max_window_bits = 12 ", "; client_max_window_bits=12", PLAIN.0, (15, 12)),
         (";server_no_context_takeover", "; server_no_context_takeover", (true, false), PLAIN.1),
-        // In any order.
+        // The parameters in any order.
         (
             "; client_max_window_bits=10; server_max_window_bits=11; client_no_context_takeover; server_no_context_takeover",
             "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=10",
@@ -165,7 +165,7 @@ fn server_answers_good_offers() {
             (true, false),
             PLAIN.1,
         ),
-        // As browsers have it, and as others do.
+        // Offers of browsers and of other clients.
         (
             "; client_max_window_bits; server_max_window_bits=15",
             "; server_max_window_bits=15",
@@ -215,7 +215,7 @@ fn server_asks_for_what_it_is_configured_to() {
         "; server_max_window_bits=12",
         (none, (12, 15)),
     );
-    // Not without the client's leave.
+    // Without `client_max_window_bits` in the offer, the server must not limit the client's window.
     row((none, (15, 10)), "", "", (none, (15, 15)));
     row(
         (none, (15, 10)),
@@ -241,7 +241,7 @@ fn server_asks_for_what_it_is_configured_to() {
         "; client_max_window_bits=8",
         (none, (15, 8)),
     );
-    // What cannot be had is brought into the range that can.
+    // A window size out of range is replaced by the nearest possible one.
     for low in [0, 1, 7, 8] {
         row((none, (low, 15)), "", "; server_max_window_bits=9", (none, (9, 15)));
         row(
@@ -256,7 +256,7 @@ fn server_asks_for_what_it_is_configured_to() {
     }
 }
 
-/// Values that are no number from 8 to 15, or not spelled as one.
+/// Invalid values: other numbers, and invalid spellings of the numbers from 8 to 15.
 const BAD_BITS: [&str; 22] = [
     "7",
     "16",
@@ -288,7 +288,7 @@ fn server_declines_unusable_offers_and_goes_on() {
     // rfc7692-5-07, rfc7692-7-01, rfc7692-7-03, rfc7692-7-04, rfc7692-7-05, rfc7692-7-06, rfc7692-7-07,
     // rfc7692-7.1.1.1-01, rfc7692-7.1.2.1-02, rfc7692-7.1.2.1-03, rfc7692-7.1.2.2-02
     let mut offers: Vec<String> = [
-        // Other names.
+        // Names of other extensions.
         "Permessage-Deflate",
         "PERMESSAGE-DEFLATE",
         "permessage-deflate2",
@@ -297,7 +297,7 @@ fn server_declines_unusable_offers_and_goes_on() {
         "x-webkit-deflate-frame",
         "permessage-bzip2; client_max_window_bits",
         "deflate-stream",
-        // Parameters that are not defined.
+        // Undefined parameters.
         "permessage-deflate; foo",
         "permessage-deflate; foo=bar",
         "permessage-deflate; foo=\"10\"",
@@ -307,7 +307,7 @@ fn server_declines_unusable_offers_and_goes_on() {
         "permessage-deflate; server_no_context_takeover; foo",
         "permessage-deflate; foo; server_no_context_takeover",
         "permessage-deflate; mux",
-        // Values where there are none, none where there is one.
+        // A value for a parameter that has none, and no value for one that needs it.
         "permessage-deflate; server_no_context_takeover=1",
         "permessage-deflate; server_no_context_takeover=true",
         "permessage-deflate; server_no_context_takeover=\"x\"",
@@ -315,7 +315,7 @@ fn server_declines_unusable_offers_and_goes_on() {
         "permessage-deflate; client_no_context_takeover=client_no_context_takeover",
         "permessage-deflate; server_max_window_bits",
         "permessage-deflate; server_max_window_bits; client_max_window_bits",
-        // Repeated.
+        // Repeated parameters.
         "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
         "permessage-deflate; client_no_context_takeover; client_no_context_takeover",
         "permessage-deflate; client_no_context_takeover; client_max_window_bits; client_no_context_takeover",
@@ -325,11 +325,11 @@ fn server_declines_unusable_offers_and_goes_on() {
         "permessage-deflate; client_max_window_bits; client_max_window_bits=10",
         "permessage-deflate; client_max_window_bits=10; client_max_window_bits",
         "permessage-deflate; client_max_window_bits=10; client_max_window_bits=10",
-        // A window that the compressor cannot have: declined, not ignored.
+        // The compressor has no window of 8 bits, so the offer is declined.
         "permessage-deflate; server_max_window_bits=8",
         "permessage-deflate; server_max_window_bits=8; client_max_window_bits",
         "permessage-deflate; server_max_window_bits=\"8\"",
-        // Nothing at all.
+        // No offer of permessage-deflate.
         "foo",
         "foo, bar; baz=1",
     ]
@@ -343,7 +343,7 @@ fn server_declines_unusable_offers_and_goes_on() {
     }
     for offer in &offers {
         accepts(&plain(), &[offer], None);
-        // The next offer is tried, in the same line or another; one that comes first is not spoiled.
+        // A good offer is accepted, before or after the bad one, in the same line or another.
         let fallback = "permessage-deflate; server_max_window_bits=10";
         let expected = Some((fallback, params(PLAIN.0, (10, 15))));
         accepts(&plain(), &[&format!("{offer}, {fallback}")], expected);
@@ -394,13 +394,13 @@ fn many_offers_are_read_once() {
     let bad = "permessage-deflate; server_max_window_bits=\"\\8\",".repeat(100_000);
     assert_eq!(plain().accept(lines(&[&bad])), None);
     let (agreed, response) =
-        plain().accept(lines(&[&bad, "permessage-deflate"])).expect("the last one is good");
+        plain().accept(lines(&[&bad, "permessage-deflate"])).expect("the last offer is good");
     assert_eq!((agreed, &response[..]), (params(PLAIN.0, PLAIN.1), "permessage-deflate"));
 }
 
 #[test]
 fn server_refuses_a_header_that_breaks_the_grammar() {
-    // rfc6455-9.1-01: with 400, also if a good offer stands before the fault.
+    // rfc6455-9.1-01: the status is 400, even if a good offer comes first.
     for bad in [
         "permessage-deflate; server_max_window_bits=",
         "permessage-deflate; server_max_window_bits=\"\"",
@@ -430,7 +430,7 @@ fn server_refuses_a_header_that_breaks_the_grammar() {
 }
 
 #[test]
-fn server_that_is_not_told_to_compress_never_answers_an_offer() {
+fn server_without_deflate_in_its_configuration_never_answers_an_offer() {
     // rfc7692-5-12
     for offer in [
         &["permessage-deflate"][..],
@@ -440,11 +440,15 @@ fn server_that_is_not_told_to_compress_never_answers_an_offer() {
     ] {
         assert_eq!(answered(None, offer), None, "{offer:?}");
     }
-    assert_eq!(answered(Some(plain()), &[]), None, "what was not offered is not answered");
+    assert_eq!(
+        answered(Some(plain()), &[]),
+        None,
+        "the server answers although nothing was offered"
+    );
 }
 
-/// The parameters of one element, read again by hand: (server's, client's no context takeover, server's bits,
-/// client's).
+/// The parameters of one element, parsed by the test itself: server's and client's "no context takeover", server's and
+/// client's window bits.
 type Read = (bool, bool, Option<u8>, Option<Option<u8>>);
 
 fn read(text: &str) -> Read {
@@ -520,13 +524,13 @@ fn client_offers_what_it_is_configured_to() {
         );
         assert_eq!(read(&options.offer()), expected, "{options:?}");
     }
-    // What cannot be had is brought into the range that can.
+    // A window size out of range is replaced by the nearest possible one.
     for low in [0, 7, 8] {
         assert_eq!(read(&options(PLAIN.0, (low, low)).offer()).2, Some(9));
         assert_eq!(read(&options(PLAIN.0, (low, low)).offer()).3, Some(Some(9)));
     }
     assert_eq!(options(PLAIN.0, (16, 255)).offer(), plain().offer());
-    // And the request has it.
+    // The request has the offer.
     let mut config = config();
     assert_eq!(extensions_of(&drain(&mut connecting(Role::Client, config.clone()))), [""; 0]);
     for options in [plain(), options((true, true), (10, 11))] {
@@ -537,7 +541,7 @@ fn client_offers_what_it_is_configured_to() {
 }
 
 #[test]
-fn every_answer_keeps_to_its_offer() {
+fn every_answer_is_allowed_by_its_offer() {
     // rfc7692-5-07, rfc7692-7.1.1.1-02, rfc7692-7.1.2.1-04, rfc7692-7.1.2.1-06, rfc7692-7.1.2.2-03,
     // rfc7692-7.1.2.2-04, rfc7692-7.1.2.2-05, rfc7692-7.1.2.2-06, rfc7692-5-16
     let elements: Vec<(Read, String)> =
@@ -564,27 +568,28 @@ fn every_answer_keeps_to_its_offer() {
                 (Some(Some(hint)), Some(Some(bits))) => assert!((8..=hint).contains(&bits)),
                 (None, Some(_)) | (_, Some(None)) => panic!("{text}: {response}"),
             }
-            // The server does what it is configured to do.
+            // The answer has what the server is configured to do.
             let bits = said.2.unwrap_or(15);
             assert!(bits <= server.server_max_window_bits);
             assert!(said.0 >= server.server_no_context_takeover);
             assert!(said.1 >= server.client_no_context_takeover);
-            // The response alone says what is agreed.
-            let client_bits = said.3.map_or(15, |bits| bits.expect("it has a value"));
+            // The agreed parameters are those of the response.
+            let client_bits =
+                said.3.map_or(15, |bits| bits.expect("a response gives the parameter a value"));
             assert_eq!(agreed, params((said.0, said.1), (bits, client_bits)), "{text}: {response}");
         }
     }
 }
 
 #[test]
-fn every_answer_is_agreed_to() {
+fn client_agrees_to_every_answer_of_a_server() {
     // rfc7692-5-16, rfc7692-3-01
     let all = all_options();
     for client in &all {
         let offer = client.offer();
         for server in &all {
             let answer = server.accept(lines(&[&offer]));
-            let (agreed, response) = answer.expect("no client asks for less than 9 bits");
+            let (agreed, response) = answer.expect("no client offers a window below 9 bits");
             assert_eq!(client.agree(lines(&[&response])), Ok(Some(agreed)), "{offer}: {response}");
             let either = |of: fn(&Deflate) -> bool| of(client) || of(server);
             let least = |of: fn(&Deflate) -> u8| of(client).min(of(server));
@@ -606,7 +611,7 @@ fn every_answer_is_agreed_to() {
 }
 
 #[test]
-fn client_judges_every_response_by_its_offer() {
+fn client_validates_every_response_against_its_offer() {
     // rfc7692-7-02, rfc7692-7.1.1.1-02, rfc7692-7.1.1.1-04, rfc7692-7.1.1.2-03, rfc7692-7.1.1.2-04,
     // rfc7692-7.1.2.1-05, rfc7692-7.1.2.1-07, rfc7692-7.1.2.2-04, rfc7692-7.2.1-15
     let elements: Vec<(Read, String)> =
@@ -641,7 +646,7 @@ fn client_config(options: Option<Deflate>) -> Config {
     config
 }
 
-/// A client whose request is written, and the response with these extension lines.
+/// A client whose request is written, and a response to it with these extension lines.
 fn asking(config: Config, extensions: &[&str]) -> (Connection, Vec<u8>) {
     let request = ClientRequest::new("ws://example.com/chat").expect("a valid URI");
     let mut conn = Connection::client(&request, config).expect("a valid request");
@@ -650,13 +655,13 @@ fn asking(config: Config, extensions: &[&str]) -> (Connection, Vec<u8>) {
     (conn, with_extensions(&response_to(&request), extensions))
 }
 
-/// `agree` by itself, and a whole client in some cuts, come to the same.
+/// Asserts that `Deflate::agree` returns `expected`, and that a whole client does the same in some cuts.
 fn agrees(
     options: &Deflate,
     extensions: &[&str],
     expected: Result<Option<DeflateParams>, HandshakeError>,
 ) {
-    // A header without an element is found bad by the handshake, before the extension sees it.
+    // The handshake refuses a header without an element before it asks the extension.
     if !extensions.iter().all(|line| line.trim_matches([' ', ',']).is_empty()) {
         assert_eq!(options.agree(lines(extensions)), expected, "{options:?} {extensions:?}");
     }
@@ -678,7 +683,7 @@ fn agrees(
                 assert_eq!(conn.deflate_params(), *agreed, "{extensions:?}");
             }
             Err(error) => {
-                // Without a Close: the handshake is what failed (RFC 6455 7.1.7).
+                // RFC 6455 7.1.7: the handshake failed, so no Close is sent.
                 let failed = Seen::failed(ProtocolError::from(error.clone()));
                 assert_eq!(outcome.seen, [failed], "{extensions:?}");
                 assert_eq!((outcome.state, outcome.output), (State::Closed, Vec::new()));
@@ -689,7 +694,7 @@ fn agrees(
 }
 
 #[test]
-fn client_takes_good_responses() {
+fn client_accepts_good_responses() {
     // rfc7692-5-13, rfc7692-5-15, rfc7692-7.1.1.1-04, rfc7692-7.1.1.2-03, rfc7692-7.1.2.1-07
     let good = |config: Deflate, text: &str, no_takeover, bits| {
         agrees(
@@ -708,17 +713,17 @@ fn client_takes_good_responses() {
     }
     good(plain(), ";client_max_window_bits = 9 ;server_max_window_bits=\"1\\0\"", none, (10, 9));
     good(options((true, false), (15, 15)), "; server_no_context_takeover", (true, false), (15, 15));
-    // The hint is not taken, the server wants more than the hint, or less.
+    // The server ignores the hint, or chooses more or less than the hint.
     good(options((false, true), (15, 15)), "", none, (15, 15));
     good(options(none, (15, 10)), "", none, (15, 15));
     good(options(none, (15, 10)), "; client_max_window_bits=12", none, (15, 12));
     good(options(none, (15, 10)), "; client_max_window_bits=9", none, (15, 9));
     good(options(none, (10, 15)), "; server_max_window_bits=10", none, (10, 15));
     good(options(none, (10, 15)), "; server_max_window_bits=8", none, (8, 15));
-    // A list may have empty elements, and lines of them.
+    // A list may have empty elements, and lines with nothing else.
     let empty = Ok(Some(params(none, (15, 15))));
     agrees(&plain(), &[" , permessage-deflate ,, ", ","], empty);
-    // Declined.
+    // The server declined.
     agrees(&plain(), &[], Ok(None));
 }
 
@@ -749,7 +754,7 @@ fn client_fails_on_bad_responses() {
             agrees(&plain(), &[&text], Err(ExtensionParameters));
         }
     }
-    // What was asked for and is not granted.
+    // The response lacks what the client requires.
     let anew = options((true, false), (15, 15));
     agrees(&anew, &["permessage-deflate"], Err(ExtensionParameters));
     agrees(&anew, &["permessage-deflate; client_no_context_takeover"], Err(ExtensionParameters));
@@ -759,7 +764,7 @@ fn client_fails_on_bad_responses() {
         let text = format!("permessage-deflate; server_max_window_bits={bits}");
         agrees(&small, &[&text], Err(ExtensionParameters));
     }
-    // What was not offered, or is accepted twice.
+    // The response accepts what was not offered, or accepts it twice.
     for extensions in [
         &["foo"][..],
         &["Permessage-Deflate"],
@@ -772,7 +777,7 @@ fn client_fails_on_bad_responses() {
     ] {
         agrees(&plain(), extensions, Err(ExtensionNotOffered));
     }
-    // What breaks the grammar.
+    // The response breaks the grammar.
     for extensions in [
         &[""][..],
         &[" , "],
@@ -814,16 +819,19 @@ fn client_that_needs_compression_ends_with_1010() {
             assert_eq!((frames[0].first, frames[0].key), (0x88, Some(*b"the ")));
             assert_eq!(frames[0].payload, b"\x03\xf2permessage-deflate");
             assert_eq!(outcome.state, State::Closed);
-            assert!(!conn.is_finished(), "the server ends the transport");
+            assert!(
+                !conn.is_finished(),
+                "the client does not wait for the server to end the transport"
+            );
             conn.receive_eof();
             assert!(conn.is_finished() && conn.poll_event().is_none());
         }
     }
-    // It got it, or what it got is wrong: the usual ways.
+    // If the server accepts, or answers wrongly, `required` changes nothing.
     agrees(&options, &["permessage-deflate"], Ok(Some(params(PLAIN.0, PLAIN.1))));
     agrees(&options, &["permessage-deflate; foo"], Err(HandshakeError::ExtensionParameters));
     agrees(&options, &["foo"], Err(HandshakeError::ExtensionNotOffered));
-    // A server does not insist.
+    // A server ignores `required`.
     assert_eq!(answered(Some(options), &[]), None);
 }
 
@@ -876,7 +884,7 @@ fn pair(client: Option<Deflate>, server: Option<Deflate>) -> (Connection, Connec
     (client, server)
 }
 
-/// The payloads of the same text sent twice, which the other end understands.
+/// Sends one text twice, checks that the other end receives it, and returns the two payloads.
 fn twice(from: &mut Connection, to: &mut Connection) -> [Vec<u8>; 2] {
     let mut payloads = Vec::new();
     for _ in 0..2 {
@@ -925,8 +933,8 @@ fn both_ends_agree_on_what_each_direction_does() {
 }
 
 #[test]
-fn client_that_is_left_8_bits_sends_as_it_is() {
-    // rfc7692-7-11, rfc7692-7.2.1-14: it could not keep to such a window, and need not compress.
+fn client_limited_to_8_bits_sends_uncompressed() {
+    // rfc7692-7-11, rfc7692-7.2.1-14: the compressor has no window of 8 bits, and a sender need not compress.
     let (mut conn, response) =
         asking(client_config(Some(plain())), &["permessage-deflate; client_max_window_bits=8"]);
     assert_eq!(run(&mut conn, &[&response]).seen, [Seen::Open]);
@@ -938,7 +946,7 @@ fn client_that_is_left_8_bits_sends_as_it_is() {
     let frames = plain_frames(&drain(&mut conn));
     let firsts: Vec<u8> = frames.iter().map(|frame| frame.0).collect();
     assert_eq!(firsts, [0x81, 0x81, 0x01, 0x80]);
-    // And it still inflates.
+    // The client still inflates.
     let compressed = to(Role::Client, 0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
     assert_eq!(run(&mut conn, &[&compressed]).seen, [Seen::Text("Hello".into())]);
 }
@@ -956,12 +964,12 @@ fn compressed_frame_in_the_same_read_as_the_head_is_inflated() {
         let seen = serve(&mut conn, &pieces);
         assert_eq!(seen, [Seen::Upgrade("/chat".into()), Seen::Text("Hello".into())]);
     }
-    // Also if the server decides later.
+    // The same if the server accepts later.
     let mut conn = Connection::server(server_config);
     let mut log = Log::default();
     feed(&mut conn, &all, &mut log);
     conn.accept(&Accept::default()).unwrap();
-    log.push(conn.poll_event().expect("the message has come"));
+    log.push(conn.poll_event().expect("the message was received before"));
     assert_eq!(log.seen, [Seen::Upgrade("/chat".into()), Seen::Text("Hello".into())]);
 
     let (_, response) = asking(client_config(Some(plain())), &["permessage-deflate"]);
@@ -995,8 +1003,8 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
 }
 
 #[test]
-fn end_of_the_connection_does_not_unsay_the_cause() {
-    // A failure of the compressed part is told once, whatever comes behind.
+fn invalid_deflate_is_reported_once_whatever_follows() {
+    // A Close in the same read and the end of the transport follow.
     for role in ROLES {
         let mut config = config();
         config.deflate = Some(plain());
@@ -1011,9 +1019,9 @@ fn end_of_the_connection_does_not_unsay_the_cause() {
     }
 }
 
-/// Options with these offers, the first of them as the fields say it.
+/// Options with these offers: the first in the fields, the others as fallbacks.
 fn offering(offers: &[DeflateParams]) -> Deflate {
-    let (first, rest) = offers.split_first().expect("one at least");
+    let (first, rest) = offers.split_first().expect("at least one offer");
     let mut options = options(
         (first.server_no_context_takeover, first.client_no_context_takeover),
         (first.server_max_window_bits, first.client_max_window_bits),
@@ -1073,7 +1081,7 @@ fn response_must_fit_one_of_the_offers() {
             let both = offering(&[*first, *second]);
             let three = offering(&[*first, *first, *second]);
             for (_, text) in &elements {
-                // What any of them allows is allowed, and comes to the same; nothing else is.
+                // A response is accepted exactly if one of the offers allows it, with the same parameters.
                 let by_itself = |options: &Deflate| options.agree(lines(&[text]));
                 let expected = by_itself(alone).or_else(|_| by_itself(other));
                 assert_eq!(by_itself(&both), expected, "{first:?} {second:?} {text}");
@@ -1081,7 +1089,7 @@ fn response_must_fit_one_of_the_offers() {
             }
         }
     }
-    // Some of them through a whole client: what two offers allow together, but neither alone, fails.
+    // Some of them through a whole client. A response that fits the two offers only in parts fails.
     let options = offering(&[params((true, false), (15, 15)), params((false, false), (10, 15))]);
     let good = |no_takeover, bits| Ok(Some(params(no_takeover, bits)));
     let failed = Err(HandshakeError::ExtensionParameters);
@@ -1093,7 +1101,7 @@ fn response_must_fit_one_of_the_offers() {
         ("permessage-deflate", failed.clone()),
         ("permessage-deflate; server_max_window_bits=11", failed.clone()),
         ("permessage-deflate; client_no_context_takeover", failed),
-        // One of them is accepted, not two.
+        // A response may accept one offer, not two.
         (twice, Err(HandshakeError::ExtensionNotOffered)),
     ] {
         agrees(&options, &[text], expected);
@@ -1105,12 +1113,12 @@ fn response_must_fit_one_of_the_offers() {
 #[test]
 fn server_that_cannot_keep_the_first_offer_takes_the_plain_one() {
     // rfc7692-5-02, rfc7692-5-03, rfc7692-5-15, rfc7692-7-07, rfc7692-7.1.2.1-03
-    // A server of another library that cannot limit its window.
+    // Another library's server that cannot limit its window.
     let client = || offering(&[params((false, false), (10, 10)), NOTHING_ASKED]);
     let (mut conn, response) = asking(client_config(Some(client())), &["permessage-deflate"]);
     assert_eq!(run(&mut conn, &[&response]).seen, [Seen::Open]);
     assert_eq!(conn.deflate_params(), Some(NOTHING_ASKED));
-    // Ours takes the first, in which nothing is wrong; and the second if the first asks for too little.
+    // Our server accepts the first offer, or the second if the first has a window of 8 bits or is invalid.
     for (offer, taken) in [
         (client().offer(), (10, 10)),
         (
@@ -1119,18 +1127,18 @@ fn server_that_cannot_keep_the_first_offer_takes_the_plain_one() {
         ),
         (client().offer().replace("=10", "=x"), (15, 15)),
     ] {
-        let (_, agreed) = answered(Some(plain()), &[&offer]).expect("it is accepted");
+        let (_, agreed) = answered(Some(plain()), &[&offer]).expect("one offer is accepted");
         let agreed = (agreed.server_max_window_bits, agreed.client_max_window_bits);
         assert_eq!(agreed, taken, "{offer}");
     }
-    // Both directions go on as agreed, the client's window as small as it wants it.
+    // Both directions use the agreed parameters.
     for server in [plain(), options((true, true), (15, 15))] {
         let (mut client, mut server) = pair(Some(client()), Some(server));
         assert_eq!(client.deflate_params(), server.deflate_params());
         twice(&mut server, &mut client);
         twice(&mut client, &mut server);
     }
-    // Declined altogether, with and without the need for it.
+    // All offers are declined, and the client requires compression.
     let mut required = client();
     required.required = true;
     let (mut conn, response) = asking(client_config(Some(required)), &[]);

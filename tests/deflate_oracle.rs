@@ -1,6 +1,6 @@
-//! permessage-deflate against two other inflaters and another compressor: a strict reader of DEFLATE written here,
-//! which sees every distance, and the crate `miniz_oxide`. Random messages, random parameters, broken payloads, every
-//! cut.
+//! permessage-deflate against other implementations: a strict inflater written here, which checks every distance, and
+//! the inflater and compressor of the crate `miniz_oxide`. Random messages, random parameters, damaged payloads, many
+//! cuts.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -26,7 +26,7 @@ const PLAIN: DeflateParams = DeflateParams {
 };
 
 const WINDOW: usize = 32 * 1024;
-/// RFC 7692 7.2.1: what a sender leaves out at the end of a message.
+/// RFC 7692 7.2.1: the bytes that a sender removes from the end of a message.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 fn config_of(level: u8, delivery: Delivery) -> Config {
@@ -63,19 +63,19 @@ fn whole(kind: MessageKind, bytes: &[u8], delivery: Delivery) -> Seen {
 struct Strict {
     /// The largest distance that is allowed.
     window: usize,
-    /// All that came out since the window was last empty.
+    /// Everything inflated since the window was last empty.
     out: Vec<u8>,
     /// The largest distance that was seen.
     farthest: usize,
 }
 
-/// What is wrong is not told apart.
+/// Any error of a DEFLATE stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Wrong;
 
 struct Bits<'b> {
     bytes: &'b [u8],
-    /// In bits.
+    /// The next bit to read.
     at: usize,
 }
 
@@ -95,14 +95,14 @@ impl Bits<'_> {
     }
 }
 
-/// RFC 1951 3.2.2: how many codes there are of each length, and the symbols in the order of their codes.
+/// RFC 1951 3.2.2: the number of codes of each length, and the symbols in the order of their codes.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
 }
 
 impl Code {
-    /// A code must be complete; only where it `may_be_single` it can be one code of one bit, or none at all.
+    /// A code must be complete. If it `may_be_single`, it may also be one code of one bit, or empty.
     fn new(lengths: &[usize], may_be_single: bool) -> Result<Code, Wrong> {
         let mut counts = [0; 16];
         lengths.iter().for_each(|&len| counts[len] += 1);
@@ -161,7 +161,7 @@ impl Strict {
         Strict { window, out: Vec::new(), farthest: 0 }
     }
 
-    /// The bytes of a message, or those that its payload has brought before something was wrong.
+    /// Returns the bytes of a message. The error holds the bytes that its payload gave before the error.
     fn message(&mut self, payload: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
         let begin = self.out.len();
         let bytes = [payload, &TAIL].concat();
@@ -171,7 +171,7 @@ impl Strict {
         verdict.map(|()| out.clone()).map_err(|Wrong| out)
     }
 
-    /// `sure` is how much came out of the payload's own bits, without those of the tail.
+    /// Inflates blocks. `sure` becomes the length of the output that the payload gave without the tail.
     fn blocks(&mut self, bytes: &[u8], payload: usize, sure: &mut usize) -> Result<(), Wrong> {
         let mut bits = Bits { bytes, at: 0 };
         loop {
@@ -219,7 +219,7 @@ impl Strict {
             if last {
                 bits.align();
             }
-            // The empty stored block whose end was left out, and nothing else, ends a message; or a final block.
+            // A message ends with the empty stored block that the tail completes, or with a final block.
             if bits.at == bytes.len() * 8 && is_empty_stored || bits.at == payload * 8 && last {
                 return Ok(());
             }
@@ -320,12 +320,12 @@ impl Miniz {
     }
 }
 
-/// Both oracles for what one end sends.
+/// Two inflaters that check what one end sends.
 struct Oracle {
     strict: Strict,
     miniz: Miniz,
     no_context_takeover: bool,
-    /// What is here of a fragmented message, if it is compressed.
+    /// The unfinished message: whether it is compressed, and its payload so far.
     open: Option<(bool, Vec<u8>)>,
 }
 
@@ -343,14 +343,14 @@ impl Oracle {
         }
     }
 
-    /// Frames as they are on the wire, and the messages in them.
+    /// Checks that the frames in `wire` carry the messages `expected`.
     fn check(&mut self, wire: &[u8], expected: &[&[u8]]) {
         let mut expected = expected.iter();
         for frame in read_frames(wire).into_iter().filter(|frame| frame.first & 0x08 == 0) {
-            // RFC 7692 6.1
+            // RFC 7692 6.1: only the first frame of a message has RSV1.
             let continues = frame.first & 0x0f == 0;
             assert_eq!(continues, self.open.is_some());
-            assert!(!continues || frame.first & 0x40 == 0, "RSV1 is for first frames");
+            assert!(!continues || frame.first & 0x40 == 0, "a continuation frame has RSV1");
             let (compressed, payload) =
                 self.open.get_or_insert((frame.first & 0x40 != 0, Vec::new()));
             payload.extend_from_slice(&frame.payload);
@@ -358,13 +358,13 @@ impl Oracle {
                 continue;
             }
             let compressed = *compressed;
-            let (_, payload) = self.open.take().expect("it is there");
-            let expected = *expected.next().expect("no more messages than were sent");
+            let (_, payload) = self.open.take().expect("inserted above");
+            let expected = *expected.next().expect("more messages than were sent");
             if !compressed {
                 assert_eq!(payload, expected);
                 continue;
             }
-            // RFC 7692 7.2.1
+            // RFC 7692 7.2.1: the tail is removed, and a payload is never empty.
             assert!(!payload.is_empty() && !payload.ends_with(&TAIL));
             if self.no_context_takeover {
                 self.strict = Strict::new(self.strict.window);
@@ -373,15 +373,19 @@ impl Oracle {
             assert_eq!(
                 self.strict.message(&payload).as_deref(),
                 Ok(expected),
-                "by the strict inflater"
+                "the strict inflater differs"
             );
-            assert_eq!(self.miniz.message(&payload, expected.len()), expected, "by miniz_oxide");
+            assert_eq!(
+                self.miniz.message(&payload, expected.len()),
+                expected,
+                "miniz_oxide differs"
+            );
         }
-        assert!(expected.next().is_none(), "all that was sent is there");
+        assert!(expected.next().is_none(), "a message is missing");
     }
 }
 
-/// Letters that do not repeat, with characters of two bytes among them; slices of it are what messages are made of.
+/// A long sequence of random characters, some of two or three bytes. Messages are slices of it.
 fn book() -> &'static [char] {
     static BOOK: std::sync::OnceLock<Vec<char>> = std::sync::OnceLock::new();
     BOOK.get_or_init(|| {
@@ -399,7 +403,7 @@ fn book() -> &'static [char] {
 struct Content {
     start: usize,
     len: usize,
-    /// Of so many times the same.
+    /// How often the slice is repeated.
     times: usize,
 }
 
@@ -418,7 +422,7 @@ fn content() -> impl Strategy<Value = Content> {
         2 => 700..6000usize,
         1 => prop::sample::select(vec![8192usize, 16_384, 32_768, 40_000]),
     ];
-    // Many times: more comes out than a chunk holds, while input is left.
+    // 60 repetitions inflate to more than one chunk holds while compressed input is left.
     let times = prop::sample::select(vec![1, 1, 1, 1, 2, 3, 60]);
     (starts, lens, times).prop_map(|(start, len, times)| {
         let len = if times > 3 { len % 700 } else { len };
@@ -433,7 +437,7 @@ enum Way {
     Owned,
     Uncompressed,
     Prepared,
-    /// In so many fragments, with pings between them.
+    /// In this many fragments, with pings between them.
     Fragments(usize),
 }
 
@@ -446,7 +450,7 @@ enum Act {
         content: Content,
         piece: usize,
     },
-    /// The latest prepared message once more.
+    /// Sends the latest prepared message again.
     Again {
         from: Role,
     },
@@ -494,7 +498,7 @@ fn params() -> impl Strategy<Value = DeflateParams> {
     )
 }
 
-/// One end: the connection, what it sends for the oracles, and how it receives.
+/// One end: its connection, the oracle for what it sends, its delivery and its clock.
 struct End {
     conn: Connection,
     oracle: Oracle,
@@ -524,7 +528,7 @@ impl End {
     }
 }
 
-/// Sends a message from one end to the other, which must get it; the oracles see the wire.
+/// Sends a message from one end to the other. Checks that it arrives, and that the oracle inflates it.
 fn transfer(from: &mut End, to: &mut End, message: Message<'_>, way: &Way, piece: usize) {
     let (kind, bytes) = (message.kind(), message.as_bytes().to_vec());
     let mut pings = Vec::new();
@@ -541,7 +545,7 @@ fn transfer(from: &mut End, to: &mut End, message: Message<'_>, way: &Way, piece
             }
             for (at, part) in parts.iter().enumerate() {
                 from.conn.send_fragment(kind, part, at + 1 == parts.len()).unwrap();
-                // Between fragments the compressor may be given back, too.
+                // The memory of the compressor may be freed between fragments.
                 match at % 3 {
                     0 => from.conn.release_memory(),
                     1 => {
@@ -565,7 +569,7 @@ fn transfer(from: &mut End, to: &mut End, message: Message<'_>, way: &Way, piece
     assert_eq!(seen, [whole(kind, &bytes, to.delivery)]);
 }
 
-/// Level, least size to be compressed, and delivery of one end.
+/// Level, `min_bytes` and delivery of one end.
 fn choices() -> impl Strategy<Value = (u8, usize, Delivery)> {
     (1..=9u8, prop::sample::select(vec![0, 64]), prop::sample::select(DELIVERIES.to_vec()))
 }
@@ -633,7 +637,7 @@ fn no_distance_is_beyond_the_agreed_window() {
         for bits in 9..=15u8 {
             let window = 1usize << bits;
             for level in 1..=9 {
-                // Large windows cost time, and the levels differ little there.
+                // To save time: with large windows the levels differ little.
                 if bits > 12 && !matches!(level, 1 | 6 | 9) {
                     continue;
                 }
@@ -644,8 +648,8 @@ fn no_distance_is_beyond_the_agreed_window() {
                 };
                 let mut conn = open_deflate(role, params, config_of(level, Delivery::Messages));
                 let mut oracle = Oracle::new(role, params);
-                // The same comes again at a distance just below, at and beyond the window: in one message, across
-                // messages, and with the compressor given back between them.
+                // A text repeats at a distance just below, at and beyond the window: in one message, across messages,
+                // and with the compressor freed between them.
                 for (turn, distance) in [
                     window - 300,
                     window - 262,
@@ -684,7 +688,7 @@ fn no_distance_is_beyond_the_agreed_window() {
 }
 
 #[test]
-fn every_level_and_length_is_read_by_others() {
+fn other_inflaters_read_every_level_and_length() {
     // rfc7692-7.2.1-01, rfc7692-7.2.1-02, rfc7692-7.2.3.6-01
     for level in 1..=9 {
         let mut conn = open_deflate(Role::Server, PLAIN, config_of(level, Delivery::Messages));
@@ -703,7 +707,7 @@ fn every_level_and_length_is_read_by_others() {
 }
 
 #[test]
-fn level_out_of_range_is_brought_into_it() {
+fn level_out_of_range_is_replaced_by_the_nearest() {
     for level in [0, 10, 255] {
         let mut conn = open_deflate(Role::Server, PLAIN, config_of(level, Delivery::Messages));
         let mut oracle = Oracle::new(Role::Server, PLAIN);
@@ -715,7 +719,7 @@ fn level_out_of_range_is_brought_into_it() {
 }
 
 #[test]
-fn empty_messages_and_fragments_are_read_by_others() {
+fn other_inflaters_read_empty_messages_and_fragments() {
     // rfc7692-7.2.3.6-01, rfc7692-7.2.1-07
     for role in ROLES {
         for no_context_takeover in [false, true] {
@@ -759,7 +763,7 @@ fn empty_messages_and_fragments_are_read_by_others() {
     }
 }
 
-/// Pieces of a size, but not very many of them.
+/// Pieces of `size` bytes, or larger ones if there were more than about 100.
 fn pieces_of(bytes: &[u8], size: usize) -> Vec<&[u8]> {
     bytes.chunks(size.max(bytes.len() / 100)).collect()
 }
@@ -773,14 +777,14 @@ enum End1951 {
     Final,
 }
 
-/// A message as another sender compresses it.
+/// A message that another library compresses.
 #[derive(Debug, Clone)]
 struct Foreign {
     kind: MessageKind,
     parts: Vec<(Content, End1951)>,
-    /// Frames are cut every so many bytes.
+    /// The payload bytes of a frame.
     fragment: usize,
-    /// The 00 behind a final block at the end is left out.
+    /// Whether the 00 after a final block at the end is left out.
     bare: bool,
 }
 
@@ -819,7 +823,7 @@ impl Compressor {
         assert_eq!(used, bytes.len());
         if end == End1951::Final {
             assert_eq!(status, TDEFLStatus::Done);
-            // It begins anew; what it sent before stays in the receiver's window.
+            // The next part starts a new stream; the receiver's window keeps the earlier bytes.
             *self = Compressor::new(self.flags);
         }
     }
@@ -832,12 +836,12 @@ impl Compressor {
             self.part(part.as_bytes(), *end, &mut out);
             text += &part;
         }
-        match message.parts.last().expect("there is one").1 {
+        match message.parts.last().expect("a message has a part").1 {
             End1951::Final if message.bare => {}
-            // RFC 7692 7.2.3.4
+            // RFC 7692 7.2.3.4: an empty block follows a final block.
             End1951::Final => out.push(0x00),
             End1951::Sync | End1951::Full if out.ends_with(&TAIL) => out.truncate(out.len() - 4),
-            // It had nothing to say.
+            // The compressor had no input and wrote nothing: the message is empty.
             End1951::Sync | End1951::Full => out.push(0x00),
         }
         (text, out)
@@ -866,7 +870,7 @@ fn frames(role: Role, kind: MessageKind, payload: &[u8], fragment: usize) -> Vec
 fn compressor_flags() -> impl Strategy<Value = u32> {
     use deflate_flags::*;
     prop_oneof![
-        // Probes of the hash table, and how it parses.
+        // The number of hash probes, and greedy or lazy parsing.
         (1..500u32, any::<bool>()).prop_map(
             |(probes, greedy)| probes | if greedy { TDEFL_GREEDY_PARSING_FLAG } else { 0 }
         ),
@@ -882,7 +886,7 @@ proptest! {
     /// rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-01, rfc7692-7.2.2-03,
     /// rfc7692-7.2.2-05, rfc7692-7.2.2-08, rfc7692-7.2.2-10, rfc7692-7.2.3.4-01, rfc7692-6.2-01
     #[test]
-    fn what_another_compressor_makes_is_received(
+    fn messages_of_another_compressor_are_received(
         role in role(),
         delivery in prop::sample::select(DELIVERIES.to_vec()),
         flags in compressor_flags(),
@@ -904,7 +908,7 @@ proptest! {
     }
 }
 
-/// What the messages with these payloads come to, all of them binary, by the strict inflater.
+/// The events that the strict inflater expects for binary messages with these payloads.
 fn by_the_model(payloads: &[Vec<u8>], delivery: Delivery) -> Vec<Seen> {
     let mut strict = Strict::new(WINDOW);
     let mut seen = Vec::new();
@@ -923,8 +927,8 @@ fn by_the_model(payloads: &[Vec<u8>], delivery: Delivery) -> Vec<Seen> {
     seen
 }
 
-/// The library says what the model says, for both roles and deliveries, however the bytes are cut and fragmented, and
-/// whether memory is released between reads or not.
+/// Asserts that the library reports what the strict inflater expects: for both roles and deliveries, in several cuts
+/// and fragmentations, and with or without `release_memory` between reads.
 fn as_the_model(payloads: &[Vec<u8>], cut: usize) {
     for delivery in DELIVERIES {
         let expected = by_the_model(payloads, delivery);
@@ -1005,7 +1009,7 @@ proptest! {
 
     /// rfc7692-7.2.2-12, rfc7692-7.2.2-13
     #[test]
-    fn damaged_payloads_come_to_the_same_everywhere(
+    fn damaged_payloads_are_received_as_the_strict_inflater_reads_them(
         flags in compressor_flags(),
         contents in prop::collection::vec((0..300usize, 0..100usize, 1..4usize), 1..4),
         final_block in any::<bool>(),
@@ -1021,14 +1025,14 @@ proptest! {
         }).collect();
         let which = which % payloads.len();
         damages.iter().for_each(|damage| damage.apply(&mut payloads[which]));
-        // A good message behind: delivered only if all before it were good, and then right.
+        // A good message follows: it is delivered only if all messages before it are good.
         payloads.push(vec![0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
         as_the_model(&payloads, cut);
     }
 
-    /// Any bytes at all, with first bits that lead into every kind of block.
+    /// Random bytes whose first three bits select every kind of block.
     #[test]
-    fn noise_comes_to_the_same_everywhere(
+    fn random_bytes_are_received_as_the_strict_inflater_reads_them(
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..3),
         first in 0..8u8,
         cut in any::<usize>(),
@@ -1042,15 +1046,15 @@ proptest! {
     }
 }
 
-/// Writes DEFLATE by hand.
+/// Writes DEFLATE bit by bit.
 #[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
-    /// In the last byte.
+    /// Unused bits of the last byte.
     free: u32,
 }
 
-/// What a block is made of.
+/// An element of a compressed block.
 #[derive(Debug, Clone)]
 enum Token {
     Literal(u8),
@@ -1070,7 +1074,7 @@ impl Writer {
         }
     }
 
-    /// A Huffman code, whose first bit comes first.
+    /// Writes a Huffman code: its most significant bit comes first (RFC 1951 3.1.1).
     fn code(&mut self, value: usize, n: usize) {
         (0..n).rev().for_each(|i| self.bits(value >> i, 1));
     }
@@ -1093,13 +1097,13 @@ impl Writer {
                 Token::Match { length, distance } => {
                     let symbol = (257..=285)
                         .rfind(|&symbol| length_of(symbol).0 <= length)
-                        .expect("at least 3");
+                        .expect("a length is at least 3");
                     self.symbol(symbol);
                     let (base, extra) = length_of(symbol);
                     self.bits(length - base, extra);
                     let symbol = (0..30)
                         .rfind(|&symbol| distance_of(symbol).0 <= distance)
-                        .expect("at least 1");
+                        .expect("a distance is at least 1");
                     self.code(symbol, 5);
                     let (base, extra) = distance_of(symbol);
                     self.bits(distance - base, extra);
@@ -1120,7 +1124,7 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The end of a message: an empty block without its tail.
+    /// Ends a message with an empty block whose tail is left out.
     fn end(mut self, last: bool) -> Vec<u8> {
         self.bits(usize::from(last), 3);
         self.bytes
@@ -1154,10 +1158,10 @@ fn block() -> impl Strategy<Value = (bool, Result<Vec<Token>, Vec<u8>>)> {
 proptest! {
     #![proptest_config(cases(64, 4))]
 
-    /// Blocks of any kind, final or not, with matches that may reach into earlier messages, or into nothing.
+    /// Blocks of any kind, final or not. Matches may reach into earlier messages or before the first one.
     /// rfc7692-7.2.1-03, rfc7692-7.2.1-04, rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-12
     #[test]
-    fn blocks_of_any_kind_come_to_the_same_everywhere(
+    fn blocks_of_any_kind_are_received_as_the_strict_inflater_reads_them(
         messages in prop::collection::vec((prop::collection::vec(block(), 0..5), 0..3u8), 1..5),
         cut in any::<usize>(),
     ) {
@@ -1171,7 +1175,7 @@ proptest! {
             }
             match end {
                 0 => writer.end(true),
-                // As it is: right only if the last block was a final one.
+                // Without an empty block at the end, the message is valid only if its last block is final.
                 1 => writer.bytes,
                 _ => writer.end(false),
             }
@@ -1184,11 +1188,11 @@ const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const HELLO_FROM_THE_WINDOW: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
 
 #[test]
-fn final_blocks_at_the_end_leave_nothing_behind() {
+fn messages_after_final_blocks_are_received_as_the_strict_inflater_reads_them() {
     // rfc7692-7.2.1-05, rfc7692-7.2.1-06, rfc7692-7.2.2-13, rfc7692-7.2.3.4-01
     let final_hello = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     let with_00 = [&final_hello[..], &[0x00]].concat();
-    // The empty block at the end is itself marked as final.
+    // The empty block at the end is marked as final.
     let with_01 = [&final_hello[..], &[0x01]].concat();
     let only_01 = vec![0x01];
     let bare = final_hello.to_vec();
@@ -1223,21 +1227,21 @@ fn compressed_message_of_zero_length_fails_whatever_came_before() {
 
 #[test]
 fn block_that_ends_within_the_tail_does_not_end_the_message() {
-    // rfc7692-7.2.1-01, rfc7692-7.2.2-13: a dynamic block whose code lengths go on into the tail, and whose end is in
-    // the last byte of it, a bit or more before that byte's end.
+    // rfc7692-7.2.1-01, rfc7692-7.2.2-13: a dynamic block whose code lengths continue in the tail. It ends within the
+    // tail's last byte, and at least one bit of that byte follows.
     for end_bits in [1, 2, 3] {
         let mut payload = Vec::new();
         for filler in 0..8 {
             let mut writer = Writer::default();
-            // Codes of 9 bits move what follows to a border of bytes.
+            // Each literal of 9 bits moves what follows by one bit, until the payload ends at a byte boundary.
             writer.fixed(&vec![Token::Literal(200); filler], false);
             writer.bits(0, 1);
             writer.bits(2, 2);
-            // 286 and 5 lengths, written in 18 symbols' codes.
+            // 286 literal code lengths and 5 distance code lengths, in a code of 18 symbols.
             writer.bits(29, 5);
             writer.bits(4, 5);
             writer.bits(14, 4);
-            // 18 is 0, 3 is 10, 2 is 110, 1 is 1110, 16 is 1111.
+            // The Huffman codes: symbol 18 is 0, 3 is 10, 2 is 110, 1 is 1110, 16 is 1111.
             for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1] {
                 writer.bits(
                     [0, 4, 3, 2].get(symbol).copied().unwrap_or(match symbol {
@@ -1257,20 +1261,21 @@ fn block_that_ends_within_the_tail_does_not_end_the_message() {
                 2 => writer.code(0b110, 3),
                 _ => writer.code(0b10, 2),
             };
-            // The letters before the end's symbol take the codes below its own, which is all ones.
+            // The literals have the smaller codes, so the code of the end-of-block symbol is all ones.
             zeros(&mut writer, 97);
             (1..end_bits).for_each(|len| length(&mut writer, len));
             length(&mut writer, end_bits);
             zeros(&mut writer, 138);
             zeros(&mut writer, 256 - 97 - 138 - end_bits);
             length(&mut writer, end_bits);
-            // 22 zeros are in 00 00, 12 in the first ones of ff ff; then comes the end.
+            // The tail's 00 00 is 22 code lengths of zero. The first 12 bits of ff ff are 12 more (two repeats). The
+            // next bits are the end-of-block symbol.
             if writer.free == 0 {
                 payload = writer.bytes;
                 break;
             }
         }
-        assert!(!payload.is_empty(), "one of eight is at the border");
+        assert!(!payload.is_empty(), "none of eight fillers ends at a byte boundary");
         for next in [&HELLO[..], &[0x00], &[]] {
             as_the_model(&[HELLO.to_vec(), payload.clone(), next.to_vec()], 3);
         }
@@ -1301,7 +1306,11 @@ fn distances_reach_over_messages_up_to_the_largest_window() {
         let all = before.concat();
         for delivery in DELIVERIES {
             let model = by_the_model(&payloads, delivery);
-            assert_eq!(model.len() == payloads.len() && good, good, "the model knows: {distance}");
+            assert_eq!(
+                model.len() == payloads.len() && good,
+                good,
+                "the model rejects a valid distance: {distance}"
+            );
             for role in ROLES {
                 let wire: Vec<u8> = payloads
                     .iter()
@@ -1339,7 +1348,7 @@ fn distances_reach_over_messages_up_to_the_largest_window() {
 }
 
 #[test]
-fn window_survives_final_blocks_whole() {
+fn window_survives_final_blocks() {
     // rfc7692-7.2.1-05, rfc7692-7.2.2-08, rfc7692-7.2.2-10
     let book: Vec<u8> = book().iter().map(|&letter| letter as u8).collect();
     for len in [100usize, 32_768, 50_000] {
@@ -1373,7 +1382,7 @@ fn window_survives_final_blocks_whole() {
 
 #[test]
 fn smaller_agreed_window_never_gives_wrong_bytes() {
-    // rfc7692-7.2.2-07, rfc7692-7.2.2-09: a peer that breaks the agreement is understood, or fails.
+    // rfc7692-7.2.2-07, rfc7692-7.2.2-09: a distance beyond the agreed window gives the right bytes or an error.
     let book: Vec<u8> = book().iter().map(|&letter| letter as u8).collect();
     for role in ROLES {
         for bits in 8..=15u8 {
@@ -1433,7 +1442,7 @@ fn smaller_agreed_window_never_gives_wrong_bytes() {
 
 #[test]
 fn empty_blocks_cost_linear_work() {
-    // A quadratic inflater would not come to the end of this.
+    // With quadratic work this test would take far too long.
     let n = 100_000usize;
     let mut fixed = Writer::default();
     (0..n).for_each(|_| fixed.fixed(&[], false));
@@ -1459,8 +1468,8 @@ fn empty_blocks_cost_linear_work() {
 }
 
 #[test]
-fn text_and_limits_are_judged_in_the_order_of_the_bytes() {
-    // rfc7692-6.1-06, rfc7692-8-02: bad text before bad coding before the limit, or the other way round, at every cut.
+fn text_and_limits_are_checked_in_the_order_of_the_bytes() {
+    // rfc7692-6.1-06, rfc7692-8-02: invalid UTF-8, invalid DEFLATE and the limit, in different orders, in every cut.
     let mut config = config_of(6, Delivery::Messages);
     config.max_message_bytes = 6;
     let too_big = ProtocolError::MessageTooBig { len: 7, limit: 6 };
@@ -1479,7 +1488,7 @@ fn text_and_limits_are_judged_in_the_order_of_the_bytes() {
         writer.fixed(&tokens, false);
         let mut payload = writer.end(false);
         if broken {
-            // A block of the type that does not exist.
+            // A block of the reserved type.
             let mut writer = Writer::default();
             writer.fixed(&tokens, false);
             writer.bits(7, 3);
@@ -1491,7 +1500,7 @@ fn text_and_limits_are_judged_in_the_order_of_the_bytes() {
                 let wire = to(role, 0xc1, &payload);
                 for pieces in cuts(&wire) {
                     let seen = run(&mut open_deflate(role, PLAIN, config.clone()), &pieces).seen;
-                    // What was right before it is handed over first, always the same.
+                    // The valid text before the error is delivered first; it is the same in every cut.
                     let within = &text[..text.len().min(6)];
                     let right = within.utf8_chunks().next().map_or("", |chunk| chunk.valid());
                     let mut expected = vec![Seen::failed(error.clone())];
@@ -1506,8 +1515,8 @@ fn text_and_limits_are_judged_in_the_order_of_the_bytes() {
 }
 
 #[test]
-fn strict_inflater_and_the_other_one_agree_with_the_rfc() {
-    // The oracle is an oracle: RFC 7692 7.2.3, and what it must not take.
+fn strict_inflater_agrees_with_the_rfc() {
+    // A test of the strict inflater: it accepts the examples of RFC 7692 7.2.3, and refuses invalid payloads.
     for (payload, text) in [
         (&HELLO[..], Some("Hello")),
         (

@@ -1,5 +1,5 @@
-//! What a connection sends depends on its own calls alone: not on the thread that makes them, nor on other connections
-//! that the thread has served. Otherwise one client could read from its own frames what another was sent.
+//! The bytes that a connection sends depend on its own calls only, not on the thread or on other connections of the
+//! thread. Otherwise a client could learn from its own frames what another client was sent.
 #![cfg(feature = "deflate")]
 
 mod util;
@@ -26,7 +26,7 @@ fn open_deflate(role: Role, level: u8, bits: u8, no_takeover: bool) -> Connectio
     Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
 }
 
-/// Text of `letters` different letters: few of them make many short matches.
+/// Random text of `letters` different letters. Few letters make many short matches.
 fn text(len: usize, letters: u32, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     let next = || {
@@ -36,8 +36,8 @@ fn text(len: usize, letters: u32, seed: u32) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-/// A connection's life in calls, and all that it sends: messages of every size up to some hundred bytes and of some
-/// larger ones, as messages, as fragments, prepared; now and then what is not in use is freed.
+/// Returns all bytes that a connection sends in a fixed sequence of calls: messages of each size up to 300 bytes and of
+/// some others, whole, in fragments and prepared, with `release_memory` at times.
 fn life(role: Role, level: u8, bits: u8, no_takeover: bool) -> Vec<u8> {
     let mut conn = open_deflate(role, level, bits, no_takeover);
     let mut sent = Vec::new();
@@ -72,7 +72,7 @@ fn life(role: Role, level: u8, bits: u8, no_takeover: bool) -> Vec<u8> {
     sent
 }
 
-/// Others are served on this thread: by codecs of the same level and window, of both roles, with windows that are full.
+/// Runs other connections on this thread, of both roles, with the same level and window size, until windows are full.
 fn serve_others(level: u8, bits: u8, seed: u32) {
     for role in ROLES {
         for no_takeover in [false, true] {
@@ -92,7 +92,7 @@ fn serve_others(level: u8, bits: u8, seed: u32) {
 }
 
 #[test]
-fn bytes_that_are_sent_do_not_depend_on_who_was_served_before() {
+fn sent_bytes_do_not_depend_on_connections_served_before() {
     // rfc7692-8-01
     for level in LEVELS {
         for bits in WINDOWS {
@@ -114,11 +114,12 @@ fn bytes_that_are_sent_do_not_depend_on_who_was_served_before() {
     }
 }
 
-/// The attack: a connection has compressed some bytes and is idle; on the same thread another one sends a page with a
-/// secret; then the first compresses a message of the attacker's choice, and its own frames must not tell the secret.
-/// The byte of the page behind as many bytes as the first connection has compressed is the one that could be read.
+/// The attack: the attacker's connection compresses some bytes and is idle. On the same thread another connection sends
+/// a page with a secret. Then the attacker's connection compresses a chosen message, and its frames must not depend on
+/// the secret. The secret is at the offset that equals the length of the attacker's first message: a compressor that
+/// the two connections share would look at that byte next.
 #[test]
-fn own_frames_tell_nothing_of_what_another_connection_was_sent() {
+fn frames_do_not_reveal_what_another_connection_was_sent() {
     // rfc7692-8-01
     for level in LEVELS {
         for n in 0..400 {
@@ -158,7 +159,7 @@ fn own_frames_tell_nothing_of_what_another_connection_was_sent() {
 
 #[test]
 fn without_takeover_a_message_is_compressed_as_if_it_were_the_first() {
-    // rfc7692-7.2.1-09, rfc7692-7.2.1-12: its bytes tell nothing of the messages before
+    // rfc7692-7.2.1-09, rfc7692-7.2.1-12: its bytes do not depend on the messages before
     for level in LEVELS {
         for bits in WINDOWS {
             let open = || open_deflate(Role::Server, level, bits, true);
@@ -174,7 +175,7 @@ fn without_takeover_a_message_is_compressed_as_if_it_were_the_first() {
                 let payload = text(len, 2 + n as u32 % 2, n as u32);
                 let alone = send(&mut open(), &payload);
                 assert!(send(&mut conn, &payload) == alone, "level {level}, {bits}: {len}");
-                // What stands in the window behind the end of the next.
+                // The earlier message is longer, so the window holds its bytes after the end of the next message.
                 let secret = text(len + 20, 2, !(n as u32));
                 conn.send(secret).unwrap();
                 drain(&mut conn);
@@ -185,7 +186,7 @@ fn without_takeover_a_message_is_compressed_as_if_it_were_the_first() {
 
 #[test]
 fn prepared_message_is_compressed_at_a_level_of_its_own() {
-    // The bytes are the same whoever asks first.
+    // The bytes do not depend on which connection sends the message first.
     let payload = text(3000, 5, 9);
     for role in ROLES {
         for (own, level) in [(None, 6), (Some(1), 1), (Some(9), 9), (Some(0), 1), (Some(200), 9)] {
@@ -200,7 +201,11 @@ fn prepared_message_is_compressed_at_a_level_of_its_own() {
                 let mut conn = open_deflate(role, asks, 12, false);
                 let prepared = prepare();
                 conn.send_prepared(&prepared).unwrap();
-                assert_eq!(plain_frames(&drain(&mut conn)), expected, "{own:?} asked by {asks}");
+                assert_eq!(
+                    plain_frames(&drain(&mut conn)),
+                    expected,
+                    "level {own:?}, first sent by a connection of level {asks}"
+                );
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Where a client's masking keys and nonce come from: each frame has a fresh one, in the order of the source, and a
-//! source that fails never leads to a made-up key. How masks are applied to payloads of all sizes is tested elsewhere.
+//! The source of a client's masking keys and nonce. Each frame has a new key, in the order of the source. If the source
+//! fails, no frame has an invented key. `frames.rs` and `src/mask.rs` test how payloads are masked.
 
 mod util;
 
@@ -14,13 +14,13 @@ use websocket_proto::{
 };
 
 thread_local! {
-    /// How many times this test's source was asked.
+    /// The number of draws from the source so far.
     static DRAWN: Cell<u32> = const { Cell::new(0) };
-    /// From this draw on it fails.
+    /// The number of the first draw that fails.
     static FAILS_FROM: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
-/// The keys K1, K2, K3… of which each can be told from all others; a nonce is one of them, repeated.
+/// A source that returns the keys K1, K2, K3, …, all different. A nonce is one key repeated.
 fn sequence(out: &mut [u8]) -> Result<(), EntropyError> {
     let n = DRAWN.get() + 1;
     DRAWN.set(n);
@@ -35,7 +35,7 @@ fn key(n: u32) -> [u8; 4] {
     (0xa5b6_0000 + n).to_be_bytes()
 }
 
-/// A configuration whose source begins anew, and fails from the `n`th draw on.
+/// A configuration with this source. It starts again at K1, and fails from the `n`th draw on.
 fn failing_from(n: u32) -> Config {
     DRAWN.set(0);
     FAILS_FROM.set(n);
@@ -68,7 +68,7 @@ const CALLS: [(&str, Call); 8] = [
 
 #[test]
 fn every_frame_of_a_client_has_the_next_key() {
-    // rfc6455-5.3-02, rfc6455-5.3-01, rfc6455-10.3-01: the first key is kept for the Close
+    // rfc6455-5.3-02, rfc6455-5.3-01, rfc6455-10.3-01: the first key is reserved for the Close
     let mut conn = open_with(Role::Client, counted());
     assert_eq!(DRAWN.get(), 1);
     let mut frames = Vec::new();
@@ -95,7 +95,7 @@ fn every_frame_of_a_client_has_the_next_key() {
 
 #[test]
 fn keys_are_drawn_in_the_order_of_the_calls_not_of_the_wire() {
-    // rfc6455-5.3-02: frames that wait together have distinct keys
+    // rfc6455-5.3-02: frames that are queued together have distinct keys
     let mut conn = open_with(Role::Client, counted());
     conn.send("a").unwrap();
     conn.send("b").unwrap();
@@ -106,7 +106,7 @@ fn keys_are_drawn_in_the_order_of_the_calls_not_of_the_wire() {
 }
 
 #[test]
-fn close_has_its_own_key_whoever_asks_for_it() {
+fn close_has_its_own_key_whatever_causes_it() {
     // rfc6455-5.3-02, rfc6455-5.5.1-07
     let closes: [fn(&mut Connection); 4] = [
         |conn| conn.close(1000, "").unwrap(),
@@ -164,7 +164,7 @@ fn a_server_needs_no_source() {
 
 #[test]
 fn nonce_is_drawn_for_each_handshake() {
-    // rfc6455-10.3-01, rfc6455-5.3-02: the nonce and the first key are not the same draw
+    // rfc6455-10.3-01, rfc6455-5.3-02: the nonce and the first key are different draws
     let mut nonces = BTreeSet::new();
     let config = counted();
     for n in 0..3 {
@@ -197,8 +197,8 @@ fn client_cannot_be_made_without_entropy() {
 }
 
 #[test]
-fn send_without_a_key_leaves_nothing_behind() {
-    // rfc6455-5.3-03: no unmasked byte, no zero key, and the source may come back
+fn send_without_a_key_changes_nothing() {
+    // rfc6455-5.3-03: no unmasked byte, no zero key, and the call succeeds when the source works again
     for (i, (name, call)) in CALLS.into_iter().enumerate() {
         for queued in [false, true] {
             let mut conn = open_with(Role::Client, counted());
@@ -220,7 +220,11 @@ fn send_without_a_key_leaves_nothing_behind() {
             );
             assert_eq!((conn.buffered_amount(), conn.state()), (buffered, State::Open), "{name}");
             FAILS_FROM.set(u32::MAX);
-            assert_eq!(call(&mut conn), Ok(()), "{name}: the message stayed as it was");
+            assert_eq!(
+                call(&mut conn),
+                Ok(()),
+                "{name}: the failed call has changed the state of the message"
+            );
             let frames = read_frames(&drain(&mut conn));
             assert!(frames.iter().any(|frame| frame.key == Some(key(DRAWN.get()))), "{name}");
         }
@@ -229,7 +233,7 @@ fn send_without_a_key_leaves_nothing_behind() {
 
 #[test]
 fn pong_without_a_key_ends_the_connection_with_a_close() {
-    // rfc6455-5.3-03, rfc6455-5.5.2-02: the Close has the key that was drawn ahead
+    // rfc6455-5.3-03, rfc6455-5.5.2-02: the Close has the key that was drawn when the connection was made
     for queued in [false, true] {
         let mut conn = open_with(Role::Client, counted());
         let mut expected = Vec::new();
@@ -253,7 +257,7 @@ fn pong_without_a_key_ends_the_connection_with_a_close() {
         conn.receive_eof();
         assert!(conn.is_finished());
     }
-    // Behind our own Close there is no second one.
+    // After our own Close no second one is sent.
     let mut conn = open_with(Role::Client, counted());
     conn.close(1000, "").unwrap();
     FAILS_FROM.set(0);
@@ -296,7 +300,7 @@ fn close_needs_no_source() {
 }
 
 #[test]
-fn keepalive_ping_without_a_key_is_left_out() {
+fn keepalive_ping_without_a_key_is_not_sent() {
     let mut config = counted();
     config.keepalive_interval = Some(Duration::from_secs(1));
     config.idle_timeout = Some(Duration::from_secs(10));
@@ -319,7 +323,7 @@ fn keepalive_ping_without_a_key_is_left_out() {
 
 #[test]
 fn queued_bytes_of_a_frame_do_not_change() {
-    // rfc6455-10.3-02: once a masked frame can be seen, nothing alters it
+    // rfc6455-10.3-02: a masked frame does not change after `outgoing` has returned it
     let mut conn = open_with(Role::Client, counted());
     let mut payload = vec![0; 5000];
     let mut frames: Vec<Vec<u8>> = Vec::new();
@@ -374,8 +378,8 @@ fn a_seed_makes_runs_equal_to_the_byte() {
 
 #[test]
 #[cfg(feature = "os-entropy")]
-fn default_source_gives_keys_that_do_not_tell_the_next() {
-    // rfc6455-5.3-03, rfc6455-5.3-04, rfc6455-10.3-01: over two connections and all kinds of frames
+fn keys_of_the_default_source_are_not_predictable() {
+    // rfc6455-5.3-03, rfc6455-5.3-04, rfc6455-10.3-01: two connections, all kinds of frames
     let mut keys = Vec::new();
     for _ in 0..2 {
         let mut conn = open_with(Role::Client, Config::default());
@@ -405,7 +409,7 @@ fn default_source_gives_keys_that_do_not_tell_the_next() {
     let steps: BTreeSet<_> = keys.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
     assert!(steps.len() >= 1999, "{} of 2001 steps are distinct", steps.len());
     let flips: BTreeSet<_> = keys.windows(2).map(|pair| pair[1] ^ pair[0]).collect();
-    assert!(flips.len() >= 1999, "{} of 2001 differences are distinct", flips.len());
+    assert!(flips.len() >= 1999, "{} of 2001 XORs are distinct", flips.len());
 }
 
 #[test]

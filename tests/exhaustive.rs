@@ -1,8 +1,7 @@
-//! All of what is few enough to be tried: each pair of first bytes in each state, each boundary of lengths in each
-//! encoding, each subset of the handshake's headers. What is expected is written down here, not computed by the
-//! library.
+//! Exhaustive tests: each pair of first bytes in each state, each boundary of lengths in each encoding, each subset of
+//! the handshake's headers. The expected results are written here; the library does not compute them.
 //!
-//! All close codes are in `closing.rs`, sent and received; all strings of four bytes in `exhaustive/utf8.rs`.
+//! `closing.rs` sends and receives all close codes; `exhaustive/utf8.rs` tries all strings of four bytes.
 
 mod util;
 
@@ -12,16 +11,16 @@ use websocket_proto::{
     ProtocolError, Role, Shared,
 };
 
-/// What becomes of a header, given its opcode, FIN, and whether it arrives inside a message.
+/// What a receiver does with a header, given its opcode, FIN, and whether a message is unfinished.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
     Taken,
     Reserved,
-    /// A continuation of nothing.
+    /// A continuation without a message.
     Stray,
-    /// A message within another.
+    /// A new message within an unfinished one.
     Nested,
-    /// A control frame in fragments.
+    /// A fragmented control frame.
     Fragment,
 }
 
@@ -49,7 +48,7 @@ const RULES: [[Rule; 4]; 16] = [
     [R, R, R, R],
 ];
 
-/// The message that a header arrives in.
+/// The unfinished message at the time when a header arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Inside {
     Nothing,
@@ -57,7 +56,7 @@ enum Inside {
     Compressed,
 }
 
-/// Where a header arrives.
+/// The state of the receiver when a header arrives.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     receiver: Role,
@@ -65,11 +64,11 @@ struct Place {
     inside: Inside,
 }
 
-/// What two bytes are worth there.
+/// The expected result for the first two bytes of a header.
 fn expected(place: Place, first: u8, second: u8) -> Result<(), ProtocolError> {
     let (fin, rsv, opcode) = (first >> 7, first >> 4 & 7, first & 15);
     let is_first_of_message = matches!(opcode, 1 | 2);
-    // RFC 7692 6: RSV1 is that of the first frame of a compressed message.
+    // RFC 7692 6: only the first frame of a compressed message has RSV1.
     if rsv != 0 && !(rsv == 4 && place.deflate && is_first_of_message) {
         return Err(ProtocolError::ReservedBits { first_byte: first });
     }
@@ -89,8 +88,7 @@ fn expected(place: Place, first: u8, second: u8) -> Result<(), ProtocolError> {
     match (opcode, second & 127) {
         (8..=10, 126 | 127) => Err(ProtocolError::ControlTooLong { opcode }),
         (8, 1) => Err(ProtocolError::CloseTooShort),
-        // An empty payload that is the whole of a compressed message is no DEFLATE stream; a server still waits for the
-        // key.
+        // A compressed message without any byte is not a DEFLATE stream. A server still waits for the masking key.
         (0..=2, 0) if fin == 1 && place.receiver == Role::Client => {
             let compressed =
                 if opcode == 0 { place.inside == Inside::Compressed } else { rsv == 4 };
@@ -100,7 +98,7 @@ fn expected(place: Place, first: u8, second: u8) -> Result<(), ProtocolError> {
     }
 }
 
-/// What the first byte cannot tell.
+/// Whether only the second byte shows this error.
 fn by_the_second(error: &ProtocolError) -> bool {
     matches!(
         error,
@@ -137,7 +135,7 @@ fn connection(place: Place, config: &Shared<Config>) -> Connection {
     conn
 }
 
-/// The error that ended the connection, if one did.
+/// Feeds `bytes`, and returns the error that ended the connection.
 fn verdict(conn: &mut Connection, bytes: &[u8]) -> Result<(), ProtocolError> {
     let mut log = Log::default();
     feed(conn, bytes, &mut log);
@@ -167,14 +165,14 @@ fn each_pair_of_first_bytes_in_each_state() {
                     let mut conn = connection(place, &config);
                     let found = verdict(&mut conn, &[first, second]);
                     assert_eq!(found, expected, "{place:?} {first:02x} {second:02x}");
-                    // The first byte by itself has the same verdict, but for what the second one decides.
+                    // The first byte alone gives the same error, unless the second byte decides it.
                     let decided = expected.clone().err().filter(|error| !by_the_second(error));
                     assert_eq!(alone, decided, "{place:?} {first:02x}");
                     taken += u32::from(expected.is_ok());
                 }
             }
-            // Of the 128 second bytes of a role, data frames can have all, control frames 126, and a Close not 1
-            // either.
+            // Each role accepts 128 second bytes for a data frame, 126 for a ping or pong, 125 for a Close (length 1 is
+            // too short).
             let data = match (inside, deflate) {
                 (Inside::Nothing, false) => 4,
                 (Inside::Nothing, true) => 8,
@@ -191,7 +189,7 @@ fn each_pair_of_first_bytes_in_each_state() {
     }
 }
 
-/// The lengths at which something changes: in the encoding, in a 32-bit number, in a signed one.
+/// Lengths near a border: of an encoding, of 32-bit and of signed integers.
 const BOUNDARIES: [u64; 31] = [
     0,
     1,
@@ -233,7 +231,7 @@ fn each_boundary_of_lengths_in_each_encoding() {
     config.max_frame_bytes = u64::MAX;
     config.max_message_bytes = u64::MAX;
     if usize::BITS < 64 {
-        // No buffer holds such messages.
+        // On 32 bits no buffer can hold such messages.
         config.delivery = websocket_proto::Delivery::Chunks;
     }
     let config = Shared::new(config);
@@ -271,7 +269,7 @@ fn each_boundary_of_lengths_in_each_encoding() {
                     let found = verdict(&mut conn, a).and_then(|()| verdict(&mut conn, b));
                     assert_eq!(found, expected, "{receiver:?} {len} in {header:02x?} at {cut}");
                 }
-                // The codec by itself agrees, and writes it back only if it is the shortest.
+                // `FrameHeader::decode` gives the same result, and `encode` writes the same bytes.
                 let decoded = FrameHeader::decode(&header);
                 if expected.is_ok() {
                     let expected = FrameHeader {
@@ -293,19 +291,19 @@ fn each_boundary_of_lengths_in_each_encoding() {
                 shortest[which] += 1;
             }
         }
-        assert_eq!(good, usize::from(len < 1 << 63), "each length has one encoding: {len}");
+        assert_eq!(good, usize::from(len < 1 << 63), "the number of valid encodings of {len}");
     }
     assert_eq!(shortest, [5, 7, 15]);
 }
 
-/// How often each header is there: never, once, twice.
+/// All ways to have each header never, once or twice.
 fn subsets(headers: &[&str]) -> Vec<Vec<usize>> {
     let all = 3_usize.pow(headers.len() as u32);
     let digits = |n: usize| (0..headers.len()).map(move |at| n / 3_usize.pow(at as u32) % 3);
     (0..all).map(|n| digits(n).collect()).collect()
 }
 
-/// The head with these headers, in order and in the reverse order.
+/// The head with each header as often as `times` says, in order and in reverse order.
 fn heads(first_line: &str, headers: &[&str], times: &[usize]) -> [Vec<u8>; 2] {
     let lines = headers.iter().zip(times);
     let lines: Vec<String> = lines.map(|(line, &n)| format!("{line}\r\n").repeat(n)).collect();
@@ -327,7 +325,7 @@ fn each_subset_of_the_headers_of_a_request() {
     let mut good = 0;
     for times in subsets(&headers) {
         let [host, upgrade, connection, key, version] = times[..] else { unreachable!() };
-        // In the order in which a fault is looked for. Upgrade and Connection are lists, which may be cut into lines.
+        // The arms are in the order of the server's checks. Upgrade and Connection are lists, so they may be repeated.
         let fault = match (upgrade, version, connection, host, key) {
             (0, ..) => None,
             (_, 0, ..) => Some((HandshakeError::Version { seen: None }, 426)),
@@ -355,11 +353,11 @@ fn each_subset_of_the_headers_of_a_request() {
                         continue;
                     }
                 }
-                assert_eq!(outcome.output, b"", "the caller has yet to answer");
+                assert_eq!(outcome.output, b"", "the server answers before the caller has decided");
             }
         }
     }
-    // Host, key and version once, the two lists once or twice; in two orders and three cuts.
+    // Host, key and version once, each of the two lists once or twice; in two orders and three cuts.
     assert_eq!(good, 2 * 2 * 2 * 3);
 }
 
@@ -394,11 +392,11 @@ fn each_subset_of_the_headers_of_a_response() {
                 };
                 good += usize::from(seen == Seen::Open);
                 assert_eq!(outcome.seen, [seen], "{times:?}");
-                assert_eq!(outcome.output, b"", "a client says nothing to a bad response");
+                assert_eq!(outcome.output, b"", "a client answers a bad response");
             }
         }
     }
-    // Each once, Connection once or twice; in two orders and three cuts.
+    // Upgrade and accept once, Connection once or twice; in two orders and three cuts.
     assert_eq!(good, 2 * 2 * 3);
 }
 
@@ -416,7 +414,7 @@ fn each_subset_of_the_headers_of_a_request_by_http_1_0() {
                     let outcome = run(&mut conn, &pieces);
                     if times[1] == 0 {
                         assert_eq!(outcome.seen, [Seen::Plain("/x".into())], "{times:?}");
-                        conn.respond(200).expect("it waits");
+                        conn.respond(200).expect("the request is pending");
                         let output = String::from_utf8(drain(&mut conn)).unwrap();
                         assert!(output.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"));
                     } else {

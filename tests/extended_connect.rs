@@ -1,5 +1,5 @@
-//! WebSocket over a stream of HTTP/2 or HTTP/3: the extended CONNECT of a client, the judgement of a server, and the
-//! connection that both make of it (RFC 8441, RFC 9220). The single headers are tested beside `src/handshake`.
+//! WebSocket over a stream of HTTP/2 or HTTP/3 (RFC 8441, RFC 9220): a client's extended CONNECT, a server's response,
+//! and the connection on the stream. Unit tests in `src/handshake` test the single headers.
 
 mod util;
 
@@ -15,12 +15,12 @@ fn request() -> ClientRequest {
     ClientRequest::new(uri).expect("a valid URI").subprotocol("chat").subprotocol("superchat")
 }
 
-/// The headers as an HTTP stack hands them over.
+/// The headers in the form in which an HTTP stack passes them.
 fn received<'h>(headers: &'h [ExtendedHeader<'_>]) -> Vec<(&'h str, &'h [u8])> {
     headers.iter().map(|(name, value)| (&**name, &value[..])).collect()
 }
 
-/// What the client makes of the response that the server has written.
+/// Passes the server's response to the client, and returns the agreed subprotocol or the error.
 fn judge(
     request: &ClientRequest,
     response: &[(String, Vec<u8>)],
@@ -81,7 +81,7 @@ fn client_and_server_agree_without_key_and_accept() {
 }
 
 #[test]
-fn server_refuses_with_a_status_that_the_client_surfaces() {
+fn server_refuses_with_a_status_that_the_client_reports() {
     // rfc8441-5-01, rfc8441-5-04, rfc9220-3-03, rfc6455-4.4-01
     let request = request();
     for (name, value, status, headers) in [
@@ -124,7 +124,7 @@ fn client_refuses_what_it_did_not_offer() {
         let verdict = request.extended_response(status, headers.clone(), &Config::default());
         assert_eq!(verdict, Err(error), "{status} {headers:?}");
     }
-    // RFC 8441 5: Sec-WebSocket-Accept is not looked at.
+    // RFC 8441 5: Sec-WebSocket-Accept is ignored.
     let headers = header("sec-websocket-accept", "wrong");
     assert!(request.extended_response(200, headers, &Config::default()).is_ok());
 }
@@ -149,7 +149,7 @@ fn requests_that_cannot_be_sent_are_refused() {
     }
 }
 
-/// Moves all bytes of `from` to `to`.
+/// Moves all outgoing bytes of `from` to `to`, and returns them.
 fn transfer(from: &mut Connection, to: &mut Connection, log: &mut Log) -> Vec<u8> {
     let bytes = drain(from);
     feed(to, &bytes, log);
@@ -157,7 +157,7 @@ fn transfer(from: &mut Connection, to: &mut Connection, log: &mut Log) -> Vec<u8
 }
 
 #[test]
-fn connection_on_a_stream_is_open_at_once_and_masks_as_ever() {
+fn connection_on_a_stream_is_open_at_once_and_masks_as_over_http_1() {
     // rfc8441-5-09, rfc8441-8-01, rfc6455-5.1-01, rfc6455-5.1-04
     let (mut client, mut server) = (open(Role::Client), open(Role::Server));
     let (mut at_client, mut at_server) = (Log::default(), Log::default());
@@ -173,10 +173,10 @@ fn connection_on_a_stream_is_open_at_once_and_masks_as_ever() {
     let bytes = transfer(&mut server, &mut client, &mut at_client);
     assert!(read_frames(&bytes).iter().all(|frame| frame.key.is_none()));
     let text = |text: &str| Seen::Text(text.to_string());
-    // The ping, and its pong, go ahead of messages that are not begun.
+    // The ping and its pong go before messages that are not begun.
     assert_eq!(at_server.seen, [Seen::Ping(b"p".to_vec()), text("to the server")]);
     assert_eq!(at_client.seen, [Seen::Pong(b"p".to_vec()), text("to the client")]);
-    // RFC 6455 5.1 is not waived: an unmasked frame fails the server, a masked one the client.
+    // RFC 6455 5.1 still applies: an unmasked frame fails the server, a masked one the client.
     for role in ROLES {
         let outcome = run(&mut open(role), &[&to(other(role), 0x81, b"x")]);
         let error = match role {
@@ -195,15 +195,15 @@ fn end_of_the_stream_is_the_end_of_the_transport() {
     client.close(1000, "done").expect("1000 can be sent");
     transfer(&mut client, &mut server, &mut at_server);
     assert_eq!(at_server.seen, [Seen::closed(1000, "done", CloseCause::Peer)]);
-    assert!(!server.wants_shutdown(), "first its own Close");
+    assert!(!server.wants_shutdown(), "the server shuts down before its own Close is written");
     transfer(&mut server, &mut client, &mut at_client);
     assert_eq!(at_client.seen, [Seen::closed(1000, "", CloseCause::Local)]);
-    // The server ends the stream first; the client is done when it sees that.
+    // The server ends the stream first; the client is finished when it sees that end.
     assert!(server.wants_shutdown() && server.is_finished());
     assert!(!client.wants_shutdown() && !client.is_finished());
     client.receive_eof();
     assert!(client.is_finished() && client.poll_event().is_none());
-    // An end without a Close is one, too.
+    // The end of the stream without a Close.
     for role in ROLES {
         let mut conn = open(role);
         conn.receive_eof();
@@ -244,7 +244,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let opened =
         request.extended_response(200, response.clone(), &config).expect("a valid response");
     assert_eq!(opened.deflate, accepted.deflate);
-    let params = accepted.deflate.expect("both ends want it");
+    let params = accepted.deflate.expect("both ends are configured for it");
     let mut client =
         Connection::from_upgrade_with_deflate(Role::Client, params, config.clone()).unwrap();
     let mut server =
@@ -254,7 +254,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let bytes = drain(&mut client);
     assert!(bytes[0] == 0xc1 && bytes.len() < text.len());
     assert_eq!(run(&mut server, &[&bytes]).seen, [Seen::Text(text)]);
-    // Who did not offer it is not given it, and does not take it.
+    // A client that did not offer compression refuses it; a server without it in its configuration does not accept it.
     let verdict = request.extended_response(200, response, &Config::default());
     assert_eq!(verdict.map(|_| ()), Err(HandshakeError::ExtensionNotOffered));
     let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
@@ -263,7 +263,7 @@ fn compression_is_agreed_on_as_over_http_1() {
 
 #[cfg(feature = "deflate")]
 #[test]
-fn extension_that_is_required_is_missed_as_over_http_1() {
+fn missing_required_extension_is_an_error_as_over_http_1() {
     // rfc6455-7.4.1-10
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
     let without: [(&str, &[u8]); 0] = [];
@@ -278,7 +278,7 @@ fn extension_that_is_required_is_missed_as_over_http_1() {
 }
 
 #[test]
-fn origin_that_cannot_be_read_is_not_taken_for_none() {
+fn unreadable_origin_is_not_treated_as_absent() {
     // rfc6455-10.2-01, rfc6455-4.2.2-05
     let request = request();
     let headers = request.extended_connect(&config()).expect("a valid request");
@@ -295,7 +295,7 @@ fn origin_that_cannot_be_read_is_not_taken_for_none() {
 }
 
 #[test]
-fn headers_of_a_connection_have_no_place_on_its_streams() {
+fn connection_specific_headers_are_refused_on_a_stream() {
     // rfc8441-5-04; RFC 9113 8.2.2, in both directions
     let config = config();
     let rows = [

@@ -1,5 +1,5 @@
-//! A process that forks, for real: what a connection draws that was made after the fork, in the parent, the child and
-//! the grandchild. That keys are fresh within one process is tested elsewhere.
+//! Forks of the test process: connections made after the fork draw different keys and nonces in the parent, the child
+//! and the grandchild. `entropy.rs` tests keys within one process.
 
 #![cfg(all(unix, feature = "os-entropy"))]
 #![allow(unsafe_code, reason = "a process forks by a call of the C library")]
@@ -14,14 +14,14 @@ use websocket_proto::{ClientRequest, Config, Connection, Role};
 /// Four bytes of a masking key or a nonce.
 type Word = [u8; 4];
 
-/// The masking key of the frame that is outgoing.
+/// Writes the outgoing frame, and returns its masking key.
 fn sent_key(conn: &mut Connection) -> Word {
     let key = conn.outgoing()[2..6].try_into().expect("a short frame with a key");
     conn.advance(conn.outgoing().len());
     key
 }
 
-/// The keys of a connection whose handshake was done elsewhere, with that of its Close, which was drawn first.
+/// The keys of a connection made by `from_upgrade`. The key of the Close is drawn first.
 fn keys_from_upgrade() -> Vec<Word> {
     let mut conn = Connection::from_upgrade(Role::Client, Config::default()).expect("entropy");
     let mut keys: Vec<Word> = (0..8)
@@ -35,16 +35,16 @@ fn keys_from_upgrade() -> Vec<Word> {
     keys
 }
 
-/// The digits of the nonce in a client's request: 4 of them are 3 bytes of it.
+/// The base64 digits of the nonce in a client's request. 4 digits are 3 bytes of the nonce.
 fn digits_of_nonce() -> Vec<Word> {
     let request = ClientRequest::new("ws://example.com/").expect("a good URI");
     let conn = Connection::client(&request, Config::default()).expect("entropy");
     let head = std::str::from_utf8(conn.outgoing()).expect("ASCII");
-    let key = head.split("Sec-WebSocket-Key: ").nth(1).expect("it has a key").as_bytes();
+    let key = head.split("Sec-WebSocket-Key: ").nth(1).expect("the request has a key").as_bytes();
     key[..20].chunks(4).map(|digits| digits.try_into().expect("four")).collect()
 }
 
-/// What new connections of this process draw: keys, then digits of nonces.
+/// Makes connections in this process. Returns the keys that they drew, and the digits of the nonces.
 fn draw() -> [Vec<Word>; 2] {
     let mut drawn = [Vec::new(), Vec::new()];
     for _ in 0..8 {
@@ -54,17 +54,17 @@ fn draw() -> [Vec<Word>; 2] {
     drawn
 }
 
-/// Runs `child` in a process that is forked off here, and returns the bytes that it gives back.
+/// Forks, runs `child` in the new process, and returns the bytes that it returns.
 fn forked(child: impl FnOnce() -> Vec<u8> + std::panic::UnwindSafe) -> Vec<u8> {
     let mut ends = [0; 2];
-    // SAFETY: `pipe` writes two descriptors to where it is told to.
-    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0, "a pipe");
-    // SAFETY: the two are open and belong to nobody else.
+    // SAFETY: `pipe` writes two descriptors to `ends`, which has room for them.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0, "pipe() has failed");
+    // SAFETY: `pipe` has just opened both descriptors, and nothing else owns them.
     let (mut from, mut to) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
-    // SAFETY: the child runs `child` alone, which allocates, as the C library lets a forked child do; it touches no
-    // lock of another thread, and ends without a return into the test program.
+    // SAFETY: the child process runs only `child`. It allocates, which the C library allows in a forked child. It takes
+    // no lock that another thread may hold, and `_exit` ends it before it returns to the test program.
     match unsafe { libc::fork() } {
-        -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
+        -1 => panic!("fork() has failed: {}", std::io::Error::last_os_error()),
         0 => {
             let done =
                 std::panic::catch_unwind(child).is_ok_and(|bytes| to.write_all(&bytes).is_ok());
@@ -76,9 +76,9 @@ fn forked(child: impl FnOnce() -> Vec<u8> + std::panic::UnwindSafe) -> Vec<u8> {
             let mut bytes = Vec::new();
             from.read_to_end(&mut bytes).expect("a pipe can be read");
             let mut status = 0;
-            // SAFETY: `waitpid` writes the status to where it is told to.
+            // SAFETY: `waitpid` writes the status to `status`.
             assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-            assert_eq!(status, 0, "the child has failed");
+            assert_eq!(status, 0, "the child process has failed");
             bytes
         }
     }
@@ -88,7 +88,7 @@ fn forked(child: impl FnOnce() -> Vec<u8> + std::panic::UnwindSafe) -> Vec<u8> {
 fn a_connection_made_after_a_fork_draws_nothing_that_the_parent_drew() {
     // rfc6455-5.3-03, rfc6455-5.3-04, rfc6455-4.1-28
     for before in 0..3 {
-        // The batch of this thread is begun, by nothing or by connections of both kinds.
+        // For `before` > 0, connections have already drawn from this thread's batch before the fork.
         (0..before).for_each(|_| drop(draw()));
         let child = forked(|| {
             let child = draw().concat().concat();
@@ -103,10 +103,13 @@ fn a_connection_made_after_a_fork_draws_nothing_that_the_parent_drew() {
         let processes = [words(&parent), words(child), words(grandchild)];
         for (n, one) in processes.iter().enumerate() {
             for other in &processes[n + 1..] {
-                // 112 of each: a chance of 1 in 10,000 that two nonces have the same 3 bytes, of 1 in 300,000 for two
-                // keys.
+                // 112 words of each process. By chance, two nonces share 3 bytes once in 10,000 runs, two keys are
+                // equal once in 300,000.
                 let common = one.intersection(other).count();
-                assert!(common <= 1, "{common} words in common, after {before} draws");
+                assert!(
+                    common <= 1,
+                    "{common} common words; connections were made {before} times before the fork"
+                );
             }
         }
     }
@@ -114,7 +117,7 @@ fn a_connection_made_after_a_fork_draws_nothing_that_the_parent_drew() {
 
 #[test]
 fn a_fork_on_a_thread_that_has_drawn_nothing_is_noticed_too() {
-    // rfc6455-5.3-03: a connection that was made elsewhere draws on this thread, which then forks.
+    // rfc6455-5.3-03: a connection made on another thread draws on this thread, which then forks.
     let mut conn = Connection::from_upgrade(Role::Client, Config::default()).expect("entropy");
     let (child, parent) = std::thread::spawn(move || {
         conn.send("x").expect("it is open");
@@ -122,7 +125,7 @@ fn a_fork_on_a_thread_that_has_drawn_nothing_is_noticed_too() {
         (child, draw()[0].concat())
     })
     .join()
-    .expect("no panic");
+    .expect("the thread has not panicked");
     let words = |bytes: &[u8]| bytes.chunks(4).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
     assert_eq!(words(&child).intersection(&words(&parent)).count(), 0);
 }

@@ -1,5 +1,5 @@
-//! Which frame headers an endpoint takes and which it refuses, with what error, and after which byte it knows.
-//! What frames say once they are taken is left to the files on messages, control frames, limits and chunks.
+//! Frame headers: which ones an endpoint accepts, which error the others give, and after which byte. `messages.rs`,
+//! `control.rs`, `limits.rs` and `chunks.rs` test the effect of accepted frames.
 
 mod util;
 
@@ -16,18 +16,18 @@ use websocket_proto::{
 const BROKEN: &[u8] = &[0x03, 0xea];
 const TOO_BIG: &[u8] = &[0x03, 0xf1];
 
-/// Where a header arrives.
+/// The state of the receiver when a header arrives.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// The receiver; `None` where only the structure counts, as for [`FrameHeader::decode`].
+    /// The role of the receiver; `None` for [`FrameHeader::decode`], which knows no role.
     role: Option<Role>,
-    /// Payload bytes so far of the message that is open.
+    /// The number of payload bytes so far of the unfinished message.
     open: Option<u64>,
     max_frame: u64,
     max_message: u64,
 }
 
-/// The table of all rules: what the last of `bytes` makes impossible, if those before it were possible.
+/// All rules: the error that the last of `bytes` causes, if the bytes before it are valid.
 fn wrong(bytes: &[u8], place: Place) -> Option<ProtocolError> {
     match *bytes {
         [] => None,
@@ -72,7 +72,7 @@ fn wrong_length(first: u8, second: u8, extended: &[u8], place: Place) -> Option<
     if first & 0x08 != 0 || extended.len() > width {
         return None;
     }
-    // The least and the greatest number that can still be meant.
+    // The smallest and the largest number that begin with the received bytes.
     let number = |filler: u8| {
         let mut bytes = [0; 8];
         bytes[8 - width..].fill(filler);
@@ -91,7 +91,7 @@ fn wrong_length(first: u8, second: u8, extended: &[u8], place: Place) -> Option<
         return Some(ProtocolError::FrameTooBig { len, limit: place.max_frame });
     }
     let message = u128::from(place.open.unwrap_or(0)) + u128::from(len);
-    // On 32 bits, a connection takes no message that no buffer holds.
+    // On 32 bits, a connection refuses a message that no buffer can hold.
     let limit = match place.role {
         Some(_) if usize::BITS < 64 => place.max_message.min(isize::MAX as u64 / 2),
         _ => place.max_message,
@@ -102,7 +102,7 @@ fn wrong_length(first: u8, second: u8, extended: &[u8], place: Place) -> Option<
     })
 }
 
-/// How many bytes are there when the error is known, and the error.
+/// The number of bytes that decide, and the error; `None` if the header is valid.
 type Verdict = Option<(usize, ProtocolError)>;
 
 fn verdict(bytes: &[u8], place: Place) -> Verdict {
@@ -116,7 +116,7 @@ fn body(error: &ProtocolError) -> &'static [u8] {
     }
 }
 
-/// What the tests begin a message with where one is to be open.
+/// The first payload bytes of an unfinished message.
 const BEGUN: &[u8] = b"ab";
 
 fn connection(role: Role, config: &Shared<Config>, inside: bool) -> Connection {
@@ -127,7 +127,7 @@ fn connection(role: Role, config: &Shared<Config>, inside: bool) -> Connection {
     conn
 }
 
-/// Feeds a header byte by byte, then to a second connection at once with more behind, and wants `verdict` of both.
+/// Asserts `verdict` for a header that is fed byte by byte, and for one that is fed at once with other bytes after it.
 fn assert_verdict(
     role: Role,
     config: &Shared<Config>,
@@ -148,7 +148,7 @@ fn assert_verdict(
     }
     let answered = plain_frames(&drain(&mut conn));
     let Some((_, error)) = verdict else {
-        // A frame that is whole with its header is judged by the caller.
+        // A header of two bytes may be a whole frame. The caller checks its events.
         if header.len() > 2 {
             assert_eq!(
                 (log.seen, answered, conn.state()),
@@ -167,7 +167,7 @@ fn assert_verdict(
     assert_eq!(plain_frames(&outcome.output), answered, "{}", name());
 }
 
-/// What a whole frame says, and what answers it.
+/// The events of a whole frame, and the frames that answer it.
 fn meaning(first: u8, payload: &[u8], inside: bool) -> (Vec<Seen>, Vec<(u8, Vec<u8>)>) {
     match first {
         0x81 => (vec![Seen::Text(text_of(payload))], vec![]),
@@ -180,7 +180,7 @@ fn meaning(first: u8, payload: &[u8], inside: bool) -> (Vec<Seen>, Vec<(u8, Vec<
                 vec![Seen::closed(1000, &text_of(reason), CloseCause::Peer)],
                 vec![(0x88, vec![*high, *low])],
             ),
-            [_] => unreachable!("it is too short"),
+            [_] => unreachable!("a Close body of 1 byte is refused"),
         },
         0x89 => (vec![Seen::Ping(payload.to_vec())], vec![(0x8a, payload.to_vec())]),
         0x8a => (vec![Seen::Pong(payload.to_vec())], vec![]),
@@ -221,7 +221,7 @@ fn every_first_two_bytes_get_their_verdict_at_the_earliest_byte() {
             assert_eq!(plain_frames(&outcome.output), answered);
         }
     }
-    // Outside of a message 7 first bytes are good, inside 5; of the 126 short lengths a Close cannot have 1.
+    // 7 first bytes are valid outside of a message, 5 inside. A Close has 125 of the 126 short lengths (not 1).
     assert_eq!(taken, 2 * ((7 + 5) * 126 - 2));
 }
 
@@ -253,13 +253,13 @@ const LENGTHS: [u64; 25] = [
     u64::MAX,
 ];
 
-/// Every header with this first and second byte that the tests know.
+/// The headers with this first and second byte that the tests use.
 fn headers(first: u8, second: u8) -> Vec<Vec<u8>> {
     let key = if second >= 0x80 { &KEY[..] } else { &[] };
     let extended = |len: u64| match second & 0x7f {
         126 => u16::try_from(len).ok().map(|len| len.to_be_bytes().to_vec()),
         127 => Some(len.to_be_bytes().to_vec()),
-        _ => unreachable!("the length is extended"),
+        _ => unreachable!("only extended lengths are asked for"),
     };
     let extended = LENGTHS.into_iter().filter_map(extended);
     extended.map(|bytes| [&[first, second], &bytes[..], key].concat()).collect()
@@ -292,7 +292,7 @@ fn every_extended_length_gets_its_verdict_at_the_earliest_byte() {
             config.max_frame_bytes = max_frame;
             Shared::new(config)
         };
-        // A message can only be begun if its two bytes may be there.
+        // The limit must allow the two bytes that begin the message.
         let inside = Shared::new({
             config.max_frame_bytes = max_frame.max(2);
             config
@@ -324,7 +324,7 @@ fn a_length_fails_at_the_byte_that_decides() {
     use ProtocolError::{FrameTooBig, LengthOutOfRange, NonMinimalLength};
     let big = |len, limit| FrameTooBig { len, limit };
     let all = u64::MAX;
-    // The limit of a frame; the header after the first byte; how many bytes decide, and what.
+    // The limit of a frame; the header without its first byte; the verdict.
     let rows: &[(u64, &[u8], Verdict)] = &[
         (all, &[126, 0x00, 0x7e], None),
         (all, &[126, 0xff, 0xff], None),
@@ -357,7 +357,7 @@ fn a_length_fails_at_the_byte_that_decides() {
         config.max_frame_bytes = *limit;
         config.max_message_bytes = u64::MAX;
         if usize::BITS < 64 {
-            // No buffer holds such messages.
+            // On 32 bits no buffer can hold such messages.
             config.delivery = websocket_proto::Delivery::Chunks;
         }
         let config = Shared::new(config);
@@ -464,7 +464,7 @@ fn every_length_arrives_in_its_shortest_form() {
 
 // rfc6455-5.2-06, 5.3-05, -06, 6.2-08
 #[test]
-fn a_mask_is_taken_off_whatever_key_length_and_cut() {
+fn a_payload_is_unmasked_for_every_key_length_and_cut() {
     for key in [[0; 4], [0xff; 4], [1, 2, 3, 4], [0, 0, 0, 0x80], KEY] {
         for len in (0..=40).chain([63, 64, 65, 100, 125, 126, 127, 300]) {
             let payload: Vec<u8> = (0..len).map(|i| (i * 7 + 3) as u8).collect();
@@ -509,7 +509,7 @@ fn payload_that_looks_like_frames_is_payload() {
     both_roles(&config(), &[(0x82, &inner), (0x89, &inner)], &seen, &[(0x8a, &inner)]);
 }
 
-/// The examples of RFC 6455 5.7, of which the client's are masked with [`KEY`].
+/// A connection for the examples of RFC 6455 5.7. A client masks with [`KEY`].
 fn keyed(role: Role) -> Connection {
     let mut config = config();
     config.entropy = Entropy::Function(|key| {

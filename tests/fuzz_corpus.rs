@@ -1,5 +1,5 @@
-//! The fuzz targets on the inputs that are kept: seeds, which show what a target reaches, and every input that once
-//! found a mistake. No fuzzer is needed; `tests/fuzz/run` looks for new ones.
+//! Runs the fuzz targets on stored inputs: the seeds, which show what a target reaches, and every input that once found
+//! a bug. This needs no fuzzer. `tests/fuzz/run` looks for new inputs.
 
 #[allow(
     dead_code,
@@ -13,7 +13,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Runs `target` on each file of its two directories. Every seed has its say, then all that failed are named.
+/// Runs `target` on each file of its two directories, and names all that failed at the end.
 fn replay(name: &str, target: fn(&[u8])) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let mut failed = Vec::new();
@@ -24,7 +24,7 @@ fn replay(name: &str, target: fn(&[u8])) {
             continue;
         };
         for file in files {
-            let path = file.expect("the directory can be read").path();
+            let path = file.expect("the directory can be listed").path();
             let input = fs::read(&path).expect("a file");
             seeds += usize::from(kind == "corpus");
             if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
@@ -77,13 +77,13 @@ fn deflate() {
     replay("deflate", targets::deflate::deflate);
 }
 
-/// Its oracle is not here; its inputs are bytes like any others.
+/// The oracle of `differential_request` is not available here. Its inputs go to `handshake_request`.
 #[test]
 fn differential_request() {
     replay("differential_request", targets::handshake_request::handshake_request);
 }
 
-/// Its oracle is not here, but its inputs are those of `receive`.
+/// The oracle of `differential` is not available here. Its inputs go to `receive`.
 #[test]
 fn differential() {
     replay("differential", targets::receive::receive);

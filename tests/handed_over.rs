@@ -1,5 +1,5 @@
-//! The memory of messages that are handed over: what a program keeps of them is what it pays for. Memory is used again
-//! where the caller has given it back, and only there.
+//! The memory of messages that are moved to the caller. Their capacity is bounded by their length, so a program that
+//! keeps messages does not keep large buffers. Only memory that the caller recycles is used again.
 
 #[cfg(feature = "deflate")]
 #[path = "util/alloc.rs"]
@@ -9,7 +9,7 @@ mod util;
 use util::*;
 use websocket_proto::{Connection, Event, Message, Role};
 
-/// The capacity of a message's own memory; `None` for one that is borrowed.
+/// The capacity of an owned message; `None` for a borrowed one.
 fn capacity(message: &Message<'_>) -> Option<usize> {
     match message {
         Message::Text(std::borrow::Cow::Owned(text)) => Some(text.capacity()),
@@ -18,7 +18,7 @@ fn capacity(message: &Message<'_>) -> Option<usize> {
     }
 }
 
-/// Contents that compress very well, fairly, and not at all.
+/// Contents that compress very well, moderately, and hardly at all.
 fn contents(len: usize) -> [String; 3] {
     let mut state = 9u32;
     let mut next = |letters: u32| {
@@ -34,7 +34,7 @@ const SIZES: [usize; 24] = [
     16_384, 16_385, 33_000, 70_000,
 ];
 
-/// Feeds frames in pieces; each message is looked at, and then done with as `react` says.
+/// Feeds frames in pieces, passes each message to `react`, and returns the number of messages.
 fn each_message(
     conn: &mut Connection,
     bytes: &[u8],
@@ -58,7 +58,7 @@ fn each_message(
     count
 }
 
-/// Each size and content as a message to `role`, in frames of `fragment` bytes.
+/// One message to `role` for each size and content, in frames of `fragment` bytes.
 fn messages(
     role: Role,
     fragment: usize,
@@ -82,9 +82,9 @@ fn messages(
     wires
 }
 
-fn never_has_more_than_it_needs(role: Role, make: impl Fn() -> Connection, wires: &[Vec<u8>]) {
+fn assert_capacity_is_bounded(role: Role, make: impl Fn() -> Connection, wires: &[Vec<u8>]) {
     for piece in [1, 100, 1460, 16 * 1024, usize::MAX] {
-        // Owned messages are sent back, or dropped, or kept: none of it changes what the next one has.
+        // Owned messages are sent back, kept or dropped. None of this changes the capacity of the next one.
         let mut conn = make();
         let mut kept = Vec::new();
         for wire in wires {
@@ -114,7 +114,7 @@ fn message_has_at_most_twice_its_length_or_256_bytes() {
     for role in ROLES {
         for fragment in [usize::MAX, 1000, 50] {
             let wires = messages(role, fragment, |text| (0, text.as_bytes().to_vec()));
-            never_has_more_than_it_needs(role, || open(role), &wires);
+            assert_capacity_is_bounded(role, || open(role), &wires);
         }
     }
 }
@@ -160,14 +160,14 @@ mod inflated {
                         (0x40, plain_frames(&drain(&mut peer)).remove(0).1)
                     });
                     let make = || open_deflate(role, no_takeover, &config);
-                    never_has_more_than_it_needs(role, make, &wires);
+                    assert_capacity_is_bounded(role, make, &wires);
                 }
             }
         }
     }
 
     #[test]
-    fn memory_is_used_again_on_request_alone() {
+    fn memory_is_used_again_only_if_it_was_recycled() {
         let config = deflate_config();
         for role in ROLES {
             let mut peer = open_deflate(other(role), false, &config);
@@ -176,7 +176,7 @@ mod inflated {
                 drain(&mut peer)
             };
             let mut conn = open_deflate(role, false, &config);
-            // 1,000 short messages that are kept, and a long one sent before each.
+            // A long message is sent, then a short one is received and kept, 1,000 times.
             let long = "x".repeat(60_000);
             let mut wires: Vec<Vec<u8>> = (0..1000).map(|n| wire(&format!("m{n:04}"))).collect();
             let mut kept: Vec<Message<'static>> = Vec::with_capacity(1000);
@@ -195,7 +195,7 @@ mod inflated {
             });
             let windows = 2 * 32 * 1024;
             assert!(heap.kept <= 1000 * 256 + windows, "{role:?}: {heap:?}");
-            // One that is given back serves the next message, and that one alone.
+            // A recycled buffer serves the next message and no other.
             conn.recycle(long.into());
             for recycled in [true, false] {
                 let mut bytes = wire("again");
@@ -206,8 +206,8 @@ mod inflated {
         }
     }
     #[test]
-    fn a_small_recycled_payload_makes_no_large_message() {
-        // What counts is the memory that was given back: a message that it does not hold is as any other.
+    fn a_message_larger_than_the_recycled_memory_has_at_most_twice_its_length() {
+        // The recycled memory is too small for the next message, so the usual bound holds.
         let config = deflate_config();
         for role in ROLES {
             let mut peer = open_deflate(other(role), false, &config);
@@ -224,7 +224,7 @@ mod inflated {
                         _ => kept = Some(message.into_owned()),
                     }
                 }
-                let kept = kept.expect("it arrives");
+                let kept = kept.expect("the long message arrives");
                 assert!(capacity(&kept).unwrap() <= 2 * kept.len(), "{role:?} {len}: {kept:?}");
             }
         }

@@ -1,4 +1,4 @@
-//! What reading a head costs: bytes of the heap, and of the stack. It depends on the head, not on the limits.
+//! Heap and stack memory for reading a head. It depends on the head, not on the limits.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -14,11 +14,11 @@ use websocket_proto::{Connection, Event, Role};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// As long as what a browser sends.
+/// The length of a browser's request.
 const HEAD_BYTES: usize = 549;
 const PIECE_BYTES: usize = 64;
 
-/// A good head for `role`, of this many bytes.
+/// A valid head for `role` of `HEAD_BYTES` bytes.
 fn head_for(role: Role) -> Vec<u8> {
     let mut head = match role {
         Role::Server => REQUEST.to_vec(),
@@ -31,7 +31,7 @@ fn head_for(role: Role) -> Vec<u8> {
     head
 }
 
-/// Bytes of the heap and of the stack that reading it in pieces takes, at this limit of headers.
+/// Heap and stack memory for reading the head in pieces, with this limit of headers.
 fn cost(role: Role, max_headers: usize) -> (Heap, usize) {
     let connection = || {
         let mut config = config();
@@ -63,9 +63,9 @@ fn memory_of_a_head_that_comes_in_pieces_is_small_and_does_not_depend_on_the_lim
     // rfc6455-10.4-01
     for role in ROLES {
         let (heap, stack) = cost(role, 64);
-        // The head itself, once, and what the decision needs.
+        // One copy of the head, and the state for the decision.
         assert!(heap.bytes <= 992 && heap.peak <= 992, "{role:?}: {heap:?}");
-        // Unoptimized code takes a multiple, most of it for SHA-1 and its caller's copies.
+        // Unoptimized code needs several times as much, most of it for SHA-1 and copies in its caller.
         let most = if cfg!(debug_assertions) { 14 * 1024 } else { 3 * 1024 };
         assert!(stack <= most, "{role:?}: {stack} bytes of stack");
         for max_headers in [8, 1000, usize::MAX] {

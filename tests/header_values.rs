@@ -1,5 +1,5 @@
-//! Header values are bytes (RFC 9110 5.5), for those who give them and for those who take them: of every byte, at the
-//! begin, within and at the end, whether it passes, and that it arrives as it was given.
+//! Header values are bytes (RFC 9110 5.5), in what the caller sets and in what the peer sends. For every byte, at the
+//! beginning, in the middle and at the end of a value: whether it is allowed, and that it arrives unchanged.
 
 mod util;
 
@@ -10,7 +10,8 @@ use websocket_proto::{
     Response, Role, UsageError,
 };
 
-/// The values to try: each byte in three places, and whether it may be in the middle, and at the ends.
+/// Values with each byte in three places. The flags: whether a received value may have the byte there, and whether a
+/// value set by the caller may.
 fn values() -> impl Iterator<Item = (Vec<u8>, bool, bool)> {
     (0..=255u8).flat_map(|byte| {
         let within = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
@@ -27,15 +28,15 @@ fn request() -> ClientRequest {
     ClientRequest::new("ws://example.com/chat").expect("a valid URI")
 }
 
-/// The value of the header `X`, byte by byte, in a head that was written.
+/// The value of the header `X` in a written head.
 fn written(head: &[u8]) -> Vec<u8> {
     let begin = head.windows(3).position(|three| three == b"X: ");
-    let rest = &head[begin.expect("the header is there") + 3..];
-    let end = rest.windows(2).position(|two| two == b"\r\n").expect("the line ends");
+    let rest = &head[begin.expect("the head has the header") + 3..];
+    let end = rest.windows(2).position(|two| two == b"\r\n").expect("the line has an end");
     rest[..end].to_vec()
 }
 
-/// A server that waits for the decision about `head`.
+/// A server that has received `head` and waits for the caller's decision.
 fn deciding(head: &[u8]) -> Connection {
     let mut conn = Connection::server(config());
     assert_eq!(run(&mut conn, &[head]).seen.len(), 1);
@@ -43,7 +44,7 @@ fn deciding(head: &[u8]) -> Connection {
 }
 
 #[test]
-fn values_that_are_given_pass_as_they_are_or_not_at_all() {
+fn values_set_by_the_caller_are_sent_unchanged_or_refused() {
     // rfc9110-5.5-01, rfc9110-5.5-02, rfc9110-5.5-03, rfc6455-4.1-19
     for (value, _, is_sendable) in values() {
         let error = UsageError::InvalidHeaderValue;
@@ -54,8 +55,9 @@ fn values_that_are_given_pass_as_they_are_or_not_at_all() {
         let asked = request().header("X", &value);
         let conn = Connection::client(&asked, config());
         check("request", conn.map(|conn| written(conn.outgoing())));
-        let last =
-            |headers: Vec<(String, Vec<u8>)>| headers.last().expect("it comes last").1.clone();
+        let last = |headers: Vec<(String, Vec<u8>)>| {
+            headers.last().expect("X is the last header").1.clone()
+        };
         let extended = asked.extended_connect(&config());
         check("extended CONNECT", extended.map(|headers| headers.last().expect("one").1.to_vec()));
         let accept = Accept::new().header("X", &value);
@@ -78,7 +80,7 @@ fn values_that_are_given_pass_as_they_are_or_not_at_all() {
 }
 
 #[test]
-fn values_are_given_as_text_or_as_bytes() {
+fn caller_sets_values_as_text_or_as_bytes() {
     let text = String::from("a\u{e9}");
     let bytes = text.clone().into_bytes();
     let wanted = Connection::client(&request().header("X", "a\u{e9}"), config()).unwrap();
@@ -102,7 +104,7 @@ fn values_are_given_as_text_or_as_bytes() {
 }
 
 #[test]
-fn names_that_are_given_are_tokens() {
+fn names_set_by_the_caller_are_tokens() {
     // rfc9110-5.1-01
     for byte in 0..=255u8 {
         let name = format!("X{}y", char::from(byte));
@@ -123,7 +125,7 @@ fn names_that_are_given_are_tokens() {
     }
 }
 
-/// What a connection makes of a head in this cut: the value of its header `X`, or the error.
+/// Feeds a head in pieces. Returns the value of its header `X`, or the error.
 fn taken(mut conn: Connection, pieces: &[&[u8]]) -> Result<Vec<u8>, HandshakeError> {
     drain(&mut conn);
     for piece in pieces {
@@ -143,13 +145,13 @@ fn taken(mut conn: Connection, pieces: &[&[u8]]) -> Result<Vec<u8>, HandshakeErr
             },
             Some(other) => panic!("{other:?}"),
         };
-        return Ok(value.expect("the header is there"));
+        return Ok(value.expect("the event has the header"));
     }
-    panic!("the head is whole");
+    panic!("no event after the whole head");
 }
 
 #[test]
-fn values_that_are_taken_arrive_as_they_were_sent() {
+fn received_values_arrive_as_they_were_sent() {
     // rfc9110-5.5-01, rfc9110-5.5-02, rfc9110-5.5-03
     let answer = response_to(&drain(&mut connecting(Role::Client, config())));
     let refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
@@ -160,11 +162,12 @@ fn values_that_are_taken_arrive_as_they_were_sent() {
         (Role::Client, &answer),
         (Role::Client, refusal),
     ] {
-        // LF ends a line: what it leads to depends on what is before and behind it.
+        // LF is left out: it ends a line, so its effect depends on the bytes around it.
         for (value, passes, _) in values().filter(|(value, ..)| !value.contains(&b'\n')) {
-            let mut bytes = head.strip_suffix(b"\r\n").expect("a blank line").to_vec();
+            let mut bytes =
+                head.strip_suffix(b"\r\n").expect("the head ends with a blank line").to_vec();
             bytes.extend([b"X:", &value[..], b"\r\n\r\n"].concat());
-            // The white space around it is not a part of it.
+            // White space around a value is not a part of it.
             let expected = match passes {
                 true => Ok(value.trim_ascii().to_vec()),
                 false => Err(HandshakeError::InvalidHeaderValue),

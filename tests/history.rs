@@ -1,11 +1,10 @@
-//! Replay of history: a test for each class of vulnerability that was published of WebSocket implementations, ours or
-//! not. Each says what went wrong elsewhere and does the same to this library.
+//! A test for each class of vulnerability that was published for a WebSocket implementation. The doc comment of a test
+//! says what went wrong there; the test does the same to this library.
 //!
-//! Work is never measured by time. Where it must be linear, the heap's bytes are counted for an input and for one
-//! sixteen times as large, and may at most be sixteen times as many: a copy of all that is there for each piece that
-//! arrives would make them 256 times as many. (Sixteen, since buffers grow by two and by four: both have then taken
-//! whole steps.) Bytes that are read again and again without being copied leave no trace in the heap; those are counted
-//! as instructions by `tests/linear/run`.
+//! Tests of linear work do not measure time. They count the allocated bytes for an input and for one sixteen times as
+//! large. The second count may be sixteen times the first. If each arriving piece made a copy of everything before it,
+//! it would be 256 times the first. The factor is sixteen because buffers grow by factors of two and four. Bytes that
+//! are read repeatedly without a copy allocate nothing; `tests/linear/run` counts their instructions.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -25,7 +24,7 @@ use websocket_proto::{
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Feeds one piece, drops what comes of it, and returns the error that ended the connection, if one did.
+/// Feeds one piece, drops the events, and returns the error if the connection fails.
 fn swallow(conn: &mut Connection, piece: &mut [u8]) -> Option<ProtocolError> {
     let mut input = piece;
     let mut error = None;
@@ -40,7 +39,7 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) -> Option<ProtocolError> {
     error
 }
 
-/// What `work` does with the heap for `n` and for sixteen times as much must be linear, but for a twentieth.
+/// Asserts that `work(16 * n)` allocates at most sixteen times as much as `work(n)`, with a tolerance of 5 %.
 fn assert_linear(name: &str, n: usize, work: impl Fn(usize) -> Heap) {
     let (few, many) = (work(n), work(16 * n));
     for (what, few, many) in [
@@ -50,7 +49,7 @@ fn assert_linear(name: &str, n: usize, work: impl Fn(usize) -> Heap) {
     ] {
         assert!(
             20 * many <= 21 * 16 * few,
-            "{name}: {few} {what} for {n}, {many} for sixteen times as much"
+            "{name}: {few} {what} for {n}, {many} for an input sixteen times as large"
         );
     }
 }
@@ -65,13 +64,13 @@ fn declared(role: Role, first: u8, len: u64) -> Vec<u8> {
     bytes
 }
 
-/// A configuration without any limit on what is received.
+/// A configuration without limits for received data.
 fn unlimited() -> Config {
     let mut config = config();
     config.max_frame_bytes = u64::MAX;
     config.max_message_bytes = u64::MAX;
     if usize::BITS < 64 {
-        // No buffer holds such messages.
+        // On 32 bits no buffer can hold such messages.
         config.delivery = websocket_proto::Delivery::Chunks;
     }
     config.max_fragments = u32::MAX;
@@ -80,9 +79,8 @@ fn unlimited() -> Config {
 
 // ---- Lengths and limits ----
 
-/// Lengths near 2^63 and 2^64 became negative, or wrapped around when they were added to what was there: checks were
-/// passed by, and peers crashed or read on without a limit (CVE-2020-27813 in Go, CVE-2026-1528 in JavaScript,
-/// CVE-2026-43678 in Swift).
+/// Lengths near 2^63 and 2^64 became negative, or their sum with earlier lengths wrapped around. Checks passed, and
+/// peers crashed or read without a limit (CVE-2020-27813 in Go, CVE-2026-1528 in JavaScript, CVE-2026-43678 in Swift).
 #[test]
 fn lengths_do_not_overflow() {
     // rfc6455-5.2-08, rfc6455-10.4-01, rfc6455-10.4-02
@@ -94,9 +92,9 @@ fn lengths_do_not_overflow() {
                 let (begin, rest) = bytes.split_at_mut(3);
                 let error = swallow(&mut conn, begin);
                 assert_eq!(error, Some(ProtocolError::LengthOutOfRange), "{role:?} {len:#x}");
-                assert_eq!(swallow(&mut conn, rest), None, "nothing is received after the end");
+                assert_eq!(swallow(&mut conn, rest), None, "an event after the end");
             }
-            // The largest that there is, alone and behind a fragment.
+            // The largest length, alone and after a fragment.
             let largest = i64::MAX as u64;
             let mut conn = open_with(role, unlimited());
             assert_eq!(swallow(&mut conn, &mut declared(role, first, largest)), None);
@@ -104,7 +102,7 @@ fn lengths_do_not_overflow() {
             let mut conn = open_with(role, unlimited());
             assert_eq!(swallow(&mut conn, &mut to(role, first & 0x0f, b"ab")), None);
             assert_eq!(swallow(&mut conn, &mut declared(role, 0x80, largest)), None);
-            // The sum is more than the limit, though as a signed number it would be negative.
+            // The sum exceeds the limit; as a signed number it would be negative.
             let mut config = unlimited();
             config.max_message_bytes = largest;
             let mut conn = open_with(role, config);
@@ -115,8 +113,8 @@ fn lengths_do_not_overflow() {
     }
 }
 
-/// A buffer was allocated as large as a header said, before a byte of payload had come: one frame of 14 bytes took
-/// gigabytes, and a thousand idle connections all memory.
+/// A buffer of the declared length was allocated before a byte of payload had arrived. One frame header of 14 bytes
+/// allocated gigabytes, and a thousand idle connections exhausted the memory.
 #[test]
 fn nothing_is_allocated_because_it_was_declared() {
     // rfc6455-10.4-01
@@ -128,7 +126,7 @@ fn nothing_is_allocated_because_it_was_declared() {
                 let mut bytes = declared(role, first, len);
                 let (error, heap) = measure(|| swallow(&mut conn, &mut bytes));
                 assert_eq!((error, heap.allocations), (None, 0), "{role:?} {first:02x}: {heap:?}");
-                // Then it is what has arrived that counts.
+                // After that, memory follows the bytes that have arrived.
                 let key = if role == Role::Server { KEY } else { [0; 4] };
                 let mut piece: Vec<u8> = (0..100).map(|i| b'x' ^ key[i % 4]).collect();
                 let (error, heap) = measure(|| swallow(&mut conn, &mut piece));
@@ -139,14 +137,14 @@ fn nothing_is_allocated_because_it_was_declared() {
     }
 }
 
-/// Limits did not exist unless asked for (CVE-2026-44545 in Python), were applied to each frame and not to the message,
-/// or only when the last fragment had arrived.
+/// There were no limits by default (CVE-2026-44545 in Python), or they applied to each frame and not to the message, or
+/// they were checked only after the last fragment.
 #[test]
 fn limits_hold_before_the_bytes_arrive() {
     // rfc6455-10.4-01, rfc6455-10.4-02
     const MIB: u64 = 1 << 20;
     for role in ROLES {
-        // By default there are limits: the header is enough to know.
+        // The default limits are checked as soon as the header has arrived.
         for first in [0x01, 0x02, 0x81, 0x82] {
             let mut conn = open(role);
             let error = swallow(&mut conn, &mut declared(role, first, 16 * MIB + 1));
@@ -154,7 +152,7 @@ fn limits_hold_before_the_bytes_arrive() {
             assert_eq!(error, Some(too_big), "{role:?} {first:02x}");
             assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, vec![0x03, 0xf1])], "1009");
         }
-        // The message counts, not the frame, and the fragment that leads over the limit is not waited for.
+        // The limit is for the message, not the frame. The header of the fragment that exceeds it is enough.
         let mut config = config();
         config.max_message_bytes = 1000;
         let mut conn = open_with(role, config);
@@ -173,8 +171,8 @@ fn limits_hold_before_the_bytes_arrive() {
     }
 }
 
-/// Every fragment cost an object of a hundred bytes however short it was (CVE-2026-48779 in JavaScript), and the empty
-/// ones were not counted, so that a message never ended and never met a limit (CVE-2026-12151 in JavaScript).
+/// Every fragment allocated an object of a hundred bytes, however short it was (CVE-2026-48779 in JavaScript). Empty
+/// fragments were not counted, so an endless message never exceeded a limit (CVE-2026-12151 in JavaScript).
 #[test]
 fn a_fragment_costs_its_bytes_and_is_counted() {
     // rfc6455-10.4-01
@@ -192,7 +190,7 @@ fn a_fragment_costs_its_bytes_and_is_counted() {
             assert!(heap.peak <= 2 * bytes + 2048, "{role:?}: {heap:?}");
             assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, vec![0x03, 0xf0])], "1008");
         }
-        // To put a message together from n pieces takes work in proportion to n, however it was cut.
+        // Assembling a message from n pieces takes work in proportion to n.
         for first in [0x01, 0x02] {
             assert_linear("fragments of one byte", 4096, |n| {
                 let mut conn = open_with(role, unlimited());
@@ -210,8 +208,8 @@ fn a_fragment_costs_its_bytes_and_is_counted() {
     }
 }
 
-/// A compressed message was inflated whole before its size was looked at: 16 KiB became 16 MiB, 6 MB a gigabyte
-/// (CVE-2026-1526 in JavaScript; two Python libraries mended the same in May 2018).
+/// A compressed message was inflated whole before its size was checked: 16 KiB became 16 MiB, 6 MB became a gigabyte
+/// (CVE-2026-1526 in JavaScript; two Python libraries fixed the same in May 2018).
 #[cfg(feature = "deflate")]
 #[test]
 fn a_compressed_message_meets_its_limit_while_it_inflates() {
@@ -234,7 +232,7 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
             let mut config = config();
             config.max_message_bytes = LIMIT;
             let mut conn = Connection::from_upgrade_with_deflate(role, params, config).unwrap();
-            // In fragments, each of which is small.
+            // In small fragments.
             let mut bytes = Vec::new();
             let cut: Vec<_> = bomb.chunks(bomb.len().div_ceil(pieces)).collect();
             for (i, piece) in cut.iter().enumerate() {
@@ -245,13 +243,13 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
             let (error, heap) = measure(|| swallow(&mut conn, &mut bytes));
             let too_big = ProtocolError::MessageTooBig { len: LIMIT + 1, limit: LIMIT };
             assert_eq!(error, Some(too_big), "{role:?} in {pieces}");
-            // The message, the codec with its window, and the window that is kept.
+            // The message, the codec with its window, and the window beside the codec.
             assert!(heap.peak <= LIMIT as i64 * 2 + 96 * 1024, "{role:?} in {pieces}: {heap:?}");
         }
     }
 }
 
-/// What a server said of the window was taken unchecked to the codec, which threw (CVE-2026-2229 in JavaScript).
+/// The window size in a server's response went unchecked to the codec, which threw (CVE-2026-2229 in JavaScript).
 #[cfg(feature = "deflate")]
 #[test]
 fn a_window_out_of_range_fails_the_handshake() {
@@ -281,11 +279,10 @@ fn a_window_out_of_range_fails_the_handshake() {
 
 // ---- The opening handshake ----
 
-/// With each read the whole head was parsed again from its beginning: a long header in small pieces kept a server busy
-/// for minutes (CVE-2023-43669 in Rust). A header's value was split by a backtracking pattern (CVE-2021-32640 in
-/// JavaScript).
+/// Each read parsed the whole head again from its beginning: a long header in small pieces kept a server busy for
+/// minutes (CVE-2023-43669 in Rust). A backtracking pattern split a header's value (CVE-2021-32640 in JavaScript).
 #[test]
-fn a_head_that_dribbles_is_copied_once() {
+fn a_head_in_small_pieces_is_copied_once() {
     // rfc6455-10.4-01
     let value = |n: usize| ["b".into(), " ".repeat(n / 2), "x".repeat(n / 2)].concat();
     for name in ["X", "Cookie", "Sec-WebSocket-Protocol"] {
@@ -304,8 +301,8 @@ fn a_head_that_dribbles_is_copied_once() {
     }
 }
 
-/// A request with more headers than a table had room for crashed the server, which then looked for those that it had
-/// not kept (CVE-2024-37890 in JavaScript).
+/// A request with more headers than the parser stored crashed the server, which read headers that were missing
+/// (CVE-2024-37890 in JavaScript).
 #[test]
 fn more_headers_than_there_is_room_for_are_refused() {
     // rfc6455-10.4-01, rfc6455-10.7-04
@@ -316,7 +313,7 @@ fn more_headers_than_there_is_room_for_are_refused() {
             + "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     };
-    // Whatever a configuration says is kept to.
+    // Any configured limit holds.
     for limit in [10, 64, 1000, usize::MAX] {
         for fillers in [5, 6, 59, 60, 995, 996, 2000, 100_000] {
             let mut config = config();
@@ -328,7 +325,7 @@ fn more_headers_than_there_is_room_for_are_refused() {
             if fillers + 5 <= limit {
                 assert_eq!((error, conn.accept(&Accept::default())), (None, Ok(())));
             } else {
-                let error = error.expect("there are too many");
+                let error = error.expect("too many headers fail the handshake");
                 let too_many = HandshakeError::TooManyHeaders { limit };
                 assert_eq!(error, too_many.into(), "{fillers} with {limit}");
                 assert!(drain(&mut conn).starts_with(b"HTTP/1.1 431 "));
@@ -337,8 +334,8 @@ fn more_headers_than_there_is_room_for_are_refused() {
     }
 }
 
-/// A line break in what an application handed over began a header, or a request, of somebody else's (CVE-2026-1527 in
-/// JavaScript: the value of Upgrade; a Python client: the URL).
+/// A line break in a value from the application let an attacker add a header or a request (CVE-2026-1527 in JavaScript:
+/// the value of Upgrade; a Python client: the URL).
 #[test]
 fn a_line_break_cannot_be_injected() {
     // rfc6455-3-02, rfc6455-4.1-19
@@ -382,8 +379,8 @@ fn a_line_break_cannot_be_injected() {
         for (response, error) in rows {
             assert_eq!(conn.reject(response), Err(error), "{evil:?}");
         }
-        assert_eq!(conn.outgoing_len(), 0, "nothing of it was queued");
-        // In a frame it is text like any other, since frames have lengths.
+        assert_eq!(conn.outgoing_len(), 0, "the refused call has queued bytes");
+        // In a frame a line break is text like any other, because the header gives the length.
         let mut conn = open(Role::Server);
         conn.close(1000, evil).unwrap();
         let body = [&b"\x03\xe8"[..], evil.as_bytes()].concat();
@@ -391,8 +388,8 @@ fn a_line_break_cannot_be_injected() {
     }
 }
 
-/// An upgrade that announced a body was passed on by a proxy and read differently behind it: what one took for the
-/// body, the other took for the next request, or for frames (CVE-2026-58055 in a proxy).
+/// A proxy forwarded an upgrade request that declared a body. The proxy and the server disagreed where the body ended:
+/// one read the bytes as the body, the other as the next request or as frames (CVE-2026-58055 in a proxy).
 #[test]
 fn a_body_is_not_taken_for_frames() {
     // rfc6455-10.7-01, rfc6455-10.7-04, rfc9112-6.3-01
@@ -422,7 +419,8 @@ fn a_body_is_not_taken_for_frames() {
                     assert_eq!(outcome.seen, refused, "{line}");
                     assert!(outcome.output.starts_with(b"HTTP/1.1 400 "));
                 }
-                // A 101 has no body, whatever it says: all that read it agree where the frames begin (RFC 9112 6.3).
+                // RFC 9112 6.3: a 101 has no body, whatever its headers say. So all readers agree where the frames
+                // begin.
                 Role::Client => {
                     let text = |text: &str| Seen::Text(text.to_string());
                     assert_eq!(outcome.seen, [Seen::Open, text("Hello"), text("again")], "{line}");
@@ -433,8 +431,8 @@ fn a_body_is_not_taken_for_frames() {
     }
 }
 
-/// What followed the handshake in the same read was dropped, so that a client waited for its greeting for ever; or it
-/// was parsed as another HTTP request, which the frames of a script can be made to look like; or it was kept without a
+/// Bytes after the handshake in the same read were dropped, and a client waited for ever for its greeting. Or they were
+/// parsed as another HTTP request, and a script can make its frames look like one. Or they were buffered without a
 /// limit.
 #[test]
 fn early_bytes_are_frames_and_come_once() {
@@ -450,19 +448,19 @@ fn early_bytes_are_frames_and_come_once() {
         conn.accept(&Accept::default()).unwrap();
         assert_eq!(run(&mut conn, &[&early[cut..]]).seen, seen, "cut at {cut}");
     }
-    // A client's: the greeting lies behind the 101.
+    // A client: the greeting follows the 101.
     let mut conn = connecting(Role::Client, config());
     let response = response_to(&drain(&mut conn));
     let greeting = to(Role::Client, 0x81, b"welcome");
     let outcome = run(&mut conn, &[&[response, greeting].concat()]);
     assert_eq!(outcome.seen, [Seen::Open, Seen::Text("welcome".into())]);
-    // Another request behind the first is no request.
+    // A second request after the first is parsed as frames.
     let mut conn = connecting(Role::Server, config());
     run(&mut conn, &[&[REQUEST, smuggled].concat()]);
     conn.accept(&Accept::default()).unwrap();
     let failed = ProtocolError::ReservedBits { first_byte: b'G' };
     assert_eq!(run(&mut conn, &[]).seen, [Seen::failed(failed)]);
-    // Nor can it wait without end for the decision.
+    // The bytes that wait for the decision are limited.
     let mut conn = connecting(Role::Server, config());
     run(&mut conn, &[REQUEST]);
     let limit = conn.config().max_early_bytes;
@@ -472,8 +470,8 @@ fn early_bytes_are_frames_and_come_once() {
     assert!(heap.peak <= 2 * limit as i64, "{heap:?}");
 }
 
-/// Any page could open a connection with the cookies of its visitor, since the origin was not looked at, or only its
-/// end or its beginning was (GHSA-p773-8mf4-rjm5 in JavaScript, and many applications).
+/// Any page could open a connection with the cookies of its visitor, because the server did not check the Origin
+/// header, or compared only its beginning or end (GHSA-p773-8mf4-rjm5 in JavaScript, and many applications).
 #[test]
 fn pages_of_other_origins_are_refused() {
     // rfc6455-10.2-01, rfc6455-10.2-02
@@ -514,7 +512,7 @@ fn pages_of_other_origins_are_refused() {
 
 // ---- Answers and keys ----
 
-/// Every ping got a pong, and the pongs of a peer that does not read were kept without a limit.
+/// Every ping was answered, and the pongs for a peer that does not read were queued without a limit.
 #[test]
 fn pings_of_a_peer_that_does_not_read_are_answered_in_bounded_memory() {
     // rfc6455-5.5.3-02, rfc6455-10.4-01
@@ -539,11 +537,11 @@ fn pings_of_a_peer_that_does_not_read_are_answered_in_bounded_memory() {
 }
 
 thread_local! {
-    /// The keys that the source has given, and after how many it fails.
+    /// The keys that the source has returned, and after how many keys it fails.
     static KEYS: RefCell<(Vec<[u8; 4]>, usize)> = const { RefCell::new((Vec::new(), usize::MAX)) };
 }
 
-/// A source that remembers.
+/// A source that records its keys.
 fn source(out: &mut [u8]) -> Result<(), EntropyError> {
     KEYS.with_borrow_mut(|(keys, fails_after)| {
         if keys.len() >= *fails_after {
@@ -556,8 +554,8 @@ fn source(out: &mut [u8]) -> Result<(), EntropyError> {
     })
 }
 
-/// A client masked all frames of a connection with one key, so that a server could have its script write what it liked
-/// on the wire (CVE-2025-10148 in C); others took keys from a generator that tells the next, or zeros when it failed.
+/// A client masked all frames of a connection with one key, so a server's script could choose the bytes on the wire
+/// (CVE-2025-10148 in C). Others used a predictable generator, or zeros when the generator failed.
 #[test]
 fn every_frame_has_a_key_from_the_source() {
     // rfc6455-5.3-02, rfc6455-5.3-04, rfc6455-10.3-01
@@ -585,11 +583,12 @@ fn every_frame_has_a_key_from_the_source() {
     }
     conn.close(1000, "").unwrap();
     let frames = read_frames(&drain(&mut conn));
-    let used: BTreeSet<_> = frames.iter().map(|frame| frame.key.expect("it is masked")).collect();
-    assert_eq!(used.len(), frames.len(), "no key is used twice");
+    let used: BTreeSet<_> =
+        frames.iter().map(|frame| frame.key.expect("the frame is masked")).collect();
+    assert_eq!(used.len(), frames.len(), "a key is used twice");
     let given: BTreeSet<_> = KEYS.take().0.into_iter().collect();
-    assert!(used.is_subset(&given), "each key is one that the source gave");
-    // A source that fails is an error, and nothing goes out.
+    assert!(used.is_subset(&given), "a key is not from the source");
+    // If the source fails, the call is an error, and nothing is queued.
     assert_eq!(client(0).err(), Some(UsageError::Entropy(EntropyError)));
     for call in calls.iter().take(6) {
         let mut conn = client(1).unwrap();

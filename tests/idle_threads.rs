@@ -1,5 +1,5 @@
-//! What idle connections with permessage-deflate keep on the heap, counted over all threads: neither a thread nor the
-//! program keeps anything for them, whether each connection has a thread of its own or all share one.
+//! Heap memory of idle connections with permessage-deflate, counted over all threads. Neither a thread nor the program
+//! keeps memory for them, whether each connection has its own thread or all share one.
 #![cfg(feature = "deflate")]
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
@@ -12,12 +12,12 @@ use std::sync::{Barrier, Mutex};
 use util::*;
 use websocket_proto::{Config, Connection, Deflate, DeflateParams, Event, Role, Shared};
 
-/// Counts what all threads together have allocated.
+/// Counts the bytes that all threads together have allocated.
 struct Counting;
 
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
-// SAFETY: every call is handed on to the system's allocator as it is; counting touches one atomic number.
+// SAFETY: every call goes unchanged to the system's allocator; counting changes one atomic number only.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size() as i64, Ordering::SeqCst);
@@ -50,7 +50,7 @@ fn params(no_takeover: bool) -> DeflateParams {
     }
 }
 
-/// A message that compresses to about a half, and does not repeat.
+/// A message that does not repeat, and compresses to about half of its length.
 fn message(len: usize) -> Vec<u8> {
     let mut state = 7u32;
     let next = || {
@@ -64,7 +64,7 @@ fn open_deflate(role: Role, params: DeflateParams, config: &Shared<Config>) -> C
     Connection::from_upgrade_with_deflate(role, params, config.clone()).expect("a seed cannot fail")
 }
 
-/// What the peer of `role` sends: messages of these lengths.
+/// The bytes of the peer of `role`: messages of these lengths.
 fn wire(config: &Shared<Config>, role: Role, params: DeflateParams, lens: &[usize]) -> Vec<u8> {
     let mut peer = open_deflate(other(role), params, config);
     lens.iter()
@@ -95,11 +95,11 @@ fn serve(config: &Shared<Config>, role: Role, params: DeflateParams, wire: &[u8]
     conn
 }
 
-/// What `connections` of them have allocated each, shared out among `threads`, when all are idle.
+/// Makes `connections` connections on `threads` threads. Returns the bytes that each has allocated when all are idle.
 fn kept(threads: usize, connections: usize, serve: &(impl Fn() -> Connection + Sync)) -> i64 {
     let barrier = Barrier::new(threads + 1);
     let step = || {
-        // Whoever is at work leaves before, whoever has work begins behind.
+        // The first wait ends the previous phase, the second begins the next one. `live` counts between the two.
         barrier.wait();
         barrier.wait();
     };
@@ -109,7 +109,7 @@ fn kept(threads: usize, connections: usize, serve: &(impl Fn() -> Connection + S
         barrier.wait();
         live
     };
-    // One at a time, so that what they allocate while they work does not matter.
+    // One thread works at a time, so that busy connections do not add up.
     let turn = Mutex::new(());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -135,17 +135,17 @@ fn kept(threads: usize, connections: usize, serve: &(impl Fn() -> Connection + S
 
 #[test]
 fn idle_connection_keeps_its_windows_in_every_threading_model() {
-    // rfc7692-7.2.2-02, rfc7692-7.2.2-04: what outlives a message is the window
+    // rfc7692-7.2.2-02, rfc7692-7.2.2-04: only the window is kept after a message
     let mut config = config();
     config.deflate = Some(Deflate::default());
     let config = Shared::new(config);
     for role in ROLES {
         let own = kept(1, 1, &|| open_deflate(role, params(false), &config));
-        assert!((1..=512).contains(&own), "the codec's own struct: {own}");
+        assert!((1..=512).contains(&own), "the size of the codec's struct is {own}");
         for no_takeover in [false, true] {
             let params = params(no_takeover);
             for lens in [&[100][..], &[1 << 20], &[100, 1 << 20, 3, 70_000, 100]] {
-                // Each of the two has room for what went through it, or for twice that while it grows.
+                // Each of the two windows has room for the bytes that it received, or twice that while it grows.
                 let windows = match no_takeover {
                     true => 0,
                     false => 2 * (2 * lens.iter().sum::<usize>()).min(1 << 15) as i64,

@@ -1,5 +1,5 @@
-//! The limits of what is received: of frames, messages and fragments, each at its border, and that memory follows what
-//! has arrived, never what was declared. Limits of the opening handshake and of the outgoing queue are not here.
+//! Limits on received frames, messages and fragments, each at its border. Memory follows the bytes that have arrived,
+//! never a declared length. `bounds.rs` tests the limits of the opening handshake and of the outgoing queue.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -31,7 +31,7 @@ fn limited(max_frame: u64, max_message: u64, max_fragments: u32) -> Config {
     config
 }
 
-/// Both ways to hand messages over.
+/// `config` with each kind of delivery.
 fn deliveries(config: &Config) -> [Config; 2] {
     [Delivery::Messages, Delivery::Chunks].map(|delivery| {
         let mut config = config.clone();
@@ -47,7 +47,7 @@ fn binary(config: &Config, bytes: &[u8]) -> Seen {
     }
 }
 
-/// What `config` shows of a message that does not come to its end.
+/// The events of an unfinished message with this delivery.
 fn unfinished(config: &Config, bytes: &[u8]) -> Vec<Seen> {
     match config.delivery {
         Delivery::Chunks if !bytes.is_empty() => {
@@ -57,7 +57,7 @@ fn unfinished(config: &Config, bytes: &[u8]) -> Vec<Seen> {
     }
 }
 
-/// As [`both_roles`], also where the message that this puts behind the frames would be over the limit itself.
+/// Like [`both_roles`], but works with limits below the six bytes of the message that `both_roles` adds.
 fn in_both_roles(config: &Config, frames: Frames<'_>, seen: &[Seen], answered: Frames<'_>) {
     if config.max_frame_bytes.min(config.max_message_bytes) >= b"behind".len() as u64 {
         return both_roles(config, frames, seen, answered);
@@ -107,7 +107,7 @@ fn a_frame_has_at_most_its_limit() {
 
 // rfc6455-10.4-02
 #[test]
-fn the_limit_of_frames_counts_each_by_itself_and_no_control_frames() {
+fn the_frame_limit_applies_to_each_frame_and_not_to_control_frames() {
     let payload = [7; 100];
     for config in deliveries(&limited(100, 1000, 10)) {
         let frames: [(u8, &[u8]); 4] =
@@ -119,7 +119,7 @@ fn the_limit_of_frames_counts_each_by_itself_and_no_control_frames() {
         let seen = [unfinished(&config, &payload), vec![Seen::failed(error)]].concat();
         in_both_roles(&config, &frames, &seen, &[(0x88, TOO_BIG)]);
     }
-    // A frame limit of nothing leaves control frames and empty messages.
+    // With a frame limit of 0, control frames and empty messages are still allowed.
     for config in deliveries(&limited(0, 0, 10)) {
         let frames: [(u8, &[u8]); 3] = [(0x89, b"ping"), (0x02, b""), (0x80, b"")];
         let seen = [Seen::Ping(b"ping".to_vec()), binary(&config, b"")];
@@ -137,11 +137,11 @@ fn a_message_has_at_most_its_limit() {
                 let error = ProtocolError::MessageTooBig { len, limit };
                 let is_good = len <= limit;
                 let answered: Frames<'_> = if is_good { &[] } else { &[(0x88, TOO_BIG)] };
-                // In one frame.
+                // The message in one frame.
                 let seen =
                     if is_good { binary(&config, &payload) } else { Seen::failed(error.clone()) };
                 in_both_roles(&config, &[(0x82, &payload)], &[seen], answered);
-                // In two and three, of which the last crosses the limit.
+                // The message in two and in three frames; the last one exceeds the limit.
                 if len == 0 {
                     continue;
                 }
@@ -163,7 +163,7 @@ fn a_message_has_at_most_its_limit() {
 
 // rfc6455-10.4-02
 #[test]
-fn the_limit_of_messages_counts_one_message_and_no_control_frames() {
+fn the_message_limit_applies_to_each_message_and_not_to_control_frames() {
     for config in deliveries(&limited(u64::MAX, 4, 10)) {
         let frames: [(u8, &[u8]); 8] = [
             (0x02, b"ab"),
@@ -190,20 +190,20 @@ fn the_limit_of_messages_counts_one_message_and_no_control_frames() {
 // rfc6455-10.4-01, -02
 #[test]
 fn a_limit_is_enforced_on_the_header_alone() {
-    // Frame and message limit, what came before, the header's length, the error.
+    // Frame limit, message limit, payload before, declared length, error.
     let frame = |len, limit| ProtocolError::FrameTooBig { len, limit };
     let message = |len, limit| ProtocolError::MessageTooBig { len, limit };
     let huge = i64::MAX as u64;
     let rows: &[(u64, u64, &[u8], u64, ProtocolError)] = &[
         (10, 100, b"", 11, frame(11, 10)),
         (100, 10, b"", 11, message(11, 10)),
-        // A frame that is over both is over the frame's.
+        // A frame that exceeds both limits is reported with the frame limit.
         (10, 10, b"", 11, frame(11, 10)),
         (100, 10, b"abc", 8, message(11, 10)),
         (10, 10, b"abc", 11, frame(11, 10)),
         (65_535, u64::MAX, b"", 65_536, frame(65_536, 65_535)),
         (u64::MAX, 65_536, b"a", 65_536, message(65_537, 65_536)),
-        // Sums that no number of 63 bits holds.
+        // Sums of 2^63 and more.
         (u64::MAX, 1 << 63, b"ab", huge, message(huge + 2, 1 << 63)),
         (u64::MAX, huge, b"a", huge, message(huge + 1, huge)),
     ];
@@ -224,7 +224,7 @@ fn a_limit_is_enforced_on_the_header_alone() {
                 let bytes = [begun, header].concat();
                 let seen =
                     [unfinished(&config, before), vec![Seen::failed(error.clone())]].concat();
-                // The sum is known from its first bytes: the one that is reported may be less.
+                // The first bytes of a large length already exceed the limit, so the reported length may be smaller.
                 let outcome = run(&mut open_with(role, config.clone()), &[&bytes]);
                 if *len < 1 << 32 {
                     let make = || open_with(role, config.clone());
@@ -258,7 +258,7 @@ fn a_message_has_at_most_its_number_of_fragments() {
                 };
                 let mut good = fragments(limit);
                 good.last_mut().unwrap().0 |= 0x80;
-                // The next message has as many again, and control frames do not count.
+                // The next message may have as many fragments again, and control frames do not count.
                 let mut frames = [&good[..], &good].concat();
                 frames.insert(1, (0x89, b""));
                 frames.insert(1, (0x8a, b""));
@@ -267,7 +267,7 @@ fn a_message_has_at_most_its_number_of_fragments() {
                 let at = if limit == 1 { 1 } else { 0 };
                 seen.splice(at..at, controls);
                 in_both_roles(&config, &frames, &seen, &[(0x8a, b"")]);
-                // One more fails, whether it is the last or not.
+                // One more fragment fails, whether it is the last or not.
                 for last in [0x00, 0x80] {
                     let mut frames = fragments(limit);
                     frames.push((last, payload));
@@ -288,7 +288,7 @@ fn one_fragment_too_many_fails_at_its_first_byte() {
         let begun = [to(role, 0x02, b"a"), to(role, 0x00, b"b")].concat();
         for (first, error, body) in [
             (0x80, ProtocolError::TooManyFragments { limit: 2 }, POLICY),
-            // What is wrong in any case is said first.
+            // A violation of the protocol is reported before the limit.
             (0x82, ProtocolError::UnfinishedMessage, BROKEN),
             (0xc0, ProtocolError::ReservedBits { first_byte: 0xc0 }, BROKEN),
         ] {
@@ -298,7 +298,7 @@ fn one_fragment_too_many_fails_at_its_first_byte() {
             assert_eq!(outcome.seen, [Seen::failed(error)], "{role:?}, {first:02x}");
             assert_eq!(plain_frames(&outcome.output), [(0x88, body.to_vec())]);
         }
-        // With a limit of nothing there are no messages, and still control frames.
+        // With a limit of 0 no message is allowed, but control frames are.
         let bytes = [to(role, 0x89, b"a"), to(role, 0x82, b"")].concat();
         let error = ProtocolError::TooManyFragments { limit: 0 };
         let seen = [Seen::Ping(b"a".to_vec()), Seen::failed(error)];
@@ -343,7 +343,7 @@ fn a_compressed_message_may_be_longer_on_the_wire_than_its_limit() {
         server_max_window_bits: 15,
         client_max_window_bits: 15,
     };
-    // Ten bytes in a stored block, which adds to them (RFC 7692 7.2.3.3).
+    // RFC 7692 7.2.3.3: ten bytes in a stored block, which is longer than ten bytes.
     let payload = b"\x00\x0a\x00\xf5\xff0123456789\x00";
     let (a, b) = payload.split_at(3);
     for role in ROLES {
@@ -369,7 +369,7 @@ fn a_compressed_message_may_be_longer_on_the_wire_than_its_limit() {
     }
 }
 
-/// Feeds one piece, and drops what comes of it.
+/// Feeds one piece, and drops the events.
 fn swallow(conn: &mut Connection, piece: &mut [u8]) {
     let mut input = piece;
     while let Some(event) = conn.receive(&mut input) {
@@ -379,10 +379,10 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) {
 
 // rfc6455-10.4-01, 5.2-08
 #[test]
-fn a_declared_maximum_and_silence_cost_no_memory() {
+fn a_declared_length_costs_no_memory_until_bytes_arrive() {
     for role in ROLES {
         for config in deliveries(&limited(u64::MAX, u64::MAX, 10)) {
-            // On 32 bits, such a message is refused at once: no buffer holds it.
+            // On 32 bits such a message is refused at once, because no buffer can hold it.
             if usize::BITS < 64 && config.delivery == Delivery::Messages {
                 continue;
             }
@@ -395,7 +395,7 @@ fn a_declared_maximum_and_silence_cost_no_memory() {
                 let mut conn = open_with(role, config.clone());
                 let ((), heap) = measure(|| swallow(&mut conn, &mut header));
                 assert_eq!((heap.allocations, conn.state()), (0, State::Open), "{role:?}");
-                // What then arrives is kept at most four times.
+                // The memory is at most four times the bytes that arrive then.
                 let mut piece = vec![b'x'; 1000];
                 for n in 1..=20 {
                     let ((), heap) = measure(|| swallow(&mut conn, &mut piece));
@@ -424,7 +424,7 @@ fn memory_of_a_message_follows_its_bytes_and_not_its_fragments() {
         }
         let ((), heap) = measure(|| swallow(&mut conn, &mut bytes));
         assert!(heap.peak <= 2 * 20_000, "{role:?}: {heap:?}");
-        // The end of the connection gives it back.
+        // The end of the connection frees the memory.
         let ((), heap) = measure(|| swallow(&mut conn, &mut to(role, 0x82, b"")));
         assert_eq!(conn.state(), State::Closed);
         assert!(heap.kept <= 1000 - 20_000, "{role:?}: {heap:?}");
@@ -483,7 +483,7 @@ fn memory_of_control_frames_is_bounded() {
         let ((), heap) = measure(|| {
             for size in [131, 1, 50] {
                 for _ in 0..500 {
-                    // Unmasked in place; any bytes will do.
+                    // `receive` unmasks its input in place, so it gets a copy on the stack.
                     for piece in ping.chunks_mut(size) {
                         let mut copy = [0; 131];
                         copy[..piece.len()].copy_from_slice(piece);
@@ -496,7 +496,7 @@ fn memory_of_control_frames_is_bounded() {
         assert!(heap.peak <= 10_000, "{role:?}: {heap:?}");
         assert!(conn.outgoing_len() <= 16 * 131, "{role:?}");
         drain(&mut conn);
-        // A control frame that never ends.
+        // A control frame whose last byte never arrives.
         let mut log = Log::default();
         let close = to(role, 0x88, &[&b"\x03\xe8"[..], &[b'r'; 123]].concat());
         let ((), heap) = measure(|| {

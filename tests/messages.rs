@@ -1,5 +1,5 @@
-//! How frames make messages: fragments, what may come between them, text that is UTF-8, and that no cut of the bytes
-//! matters. Headers, control frames, limits and delivery in chunks are tested in files of their own.
+//! How frames become messages: fragments, frames between them, UTF-8 of text, and that the events do not depend on the
+//! cut. `frames.rs`, `control.rs`, `limits.rs` and `chunks.rs` test headers, control frames, limits and chunks.
 
 mod util;
 
@@ -37,7 +37,7 @@ fn frames_make_messages() {
         (&[(0x01, b"Hel"), (0x80, b"lo")], &[text("Hello")]),
         (&[(0x02, b"\0\x01"), (0x80, b"\x01\0")], &[binary(b"\0\x01\x01\0")]),
         (&[(0x01, b"a"), (0x00, b"b"), (0x00, b"c"), (0x80, b"d")], &[text("abcd")]),
-        // Empty fragments, at every place.
+        // Empty fragments at every place.
         (&[(0x01, b""), (0x80, b"")], &[text("")]),
         (&[(0x01, b""), (0x00, b""), (0x80, b"")], &[text("")]),
         (&[(0x02, b""), (0x00, b""), (0x80, b"")], &[binary(b"")]),
@@ -49,10 +49,10 @@ fn frames_make_messages() {
         (&[(0x81, b"a"), (0x81, b"b"), (0x82, b"c")], &[text("a"), text("b"), binary(b"c")]),
         (&[(0x01, b"a"), (0x80, b"b"), (0x02, b"c"), (0x80, b"")], &[text("ab"), binary(b"c")]),
         (&[(0x82, b"a"), (0x01, b"\xc3"), (0x80, b"\xa9")], &[binary(b"a"), text("\u{e9}")]),
-        // Binary is not text.
+        // A binary message need not be UTF-8.
         (&[(0x82, b"\xc3\x28")], &[binary(b"\xc3\x28")]),
         (&[(0x02, b"\xc3"), (0x80, b"\x28\xff")], &[binary(b"\xc3\x28\xff")]),
-        // A character may be cut by a fragment's end, and by an empty one.
+        // Fragments may cut a character, and an empty fragment may stand within it.
         (&[(0x01, b"\xe2"), (0x00, b"\x82"), (0x80, b"\xac")], &[text("\u{20ac}")]),
         (&[(0x01, b"\xf0\x9f"), (0x00, b""), (0x80, b"\x98\x80!")], &[text("\u{1f600}!")]),
         (&[(0x81, b"\0"), (0x81, b"\xef\xbb\xbf"), (0x81, b"\xef\xbf\xbf")], {
@@ -66,7 +66,7 @@ fn frames_make_messages() {
 
 // rfc6455-5.4-05, -12, 6.2-04
 #[test]
-fn a_message_is_the_same_in_whatever_fragments() {
+fn a_message_does_not_depend_on_its_fragmentation() {
     let whole = "a\u{e9}\u{20ac}\u{1f600}\u{10ffff}z";
     for (first, seen) in [(0x01, text(whole)), (0x02, binary(whole.as_bytes()))] {
         let bytes = whole.as_bytes();
@@ -120,7 +120,7 @@ fn control_frames_may_come_between_fragments() {
             &[(0x8a, b"i")],
         ),
         (&[(0x02, b"Hel"), (0x8a, b"o"), (0x80, b"lo")], &[pong.clone(), binary(b"Hello")], &[]),
-        // Also in the middle of a character, around empty fragments, and several.
+        // Several control frames, within a character, and around empty fragments.
         (
             &[(0x01, b"\xe2"), (0x89, b"i"), (0x00, b"\x82"), (0x8a, b"o"), (0x80, b"\xac")],
             &[ping.clone(), pong.clone(), text("\u{20ac}")],
@@ -131,7 +131,7 @@ fn control_frames_may_come_between_fragments() {
             &[ping.clone(), ping, pong, text("")],
             &[(0x8a, b"i"), (0x8a, b"i")],
         ),
-        // A control frame's bytes are not those of the message.
+        // The payload of a control frame is not a part of the message.
         (
             &[(0x01, b"a"), (0x89, b"\xff\xff"), (0x80, b"b")],
             &[Seen::Ping(b"\xff\xff".to_vec()), text("ab")],
@@ -182,9 +182,9 @@ fn messages_are_not_interleaved() {
     both_roles(&config(), &frames, &[ping, Seen::failed(inside)], answered);
 }
 
-/// Sequences that no text has, with the place of the byte that shows it.
+/// Invalid UTF-8, with the index of the first byte that is wrong.
 const NOT_TEXT: &[(&[u8], usize)] = &[
-    // A continuation byte with nothing to continue.
+    // A continuation byte at the start of a character.
     (b"\x80", 0),
     (b"\xbf", 0),
     (b"\xc3\xa9\x80", 2),
@@ -208,7 +208,7 @@ const NOT_TEXT: &[(&[u8], usize)] = &[
     (b"\xfc\x84\x80\x80\x80\x80", 0),
     (b"\xfe", 0),
     (b"\xff", 0),
-    // Something else where a character goes on.
+    // Another byte where a continuation byte must follow.
     (b"\xc3\x28", 1),
     (b"\xc3\xc3", 1),
     (b"\xe2\x28\xa1", 1),
@@ -220,7 +220,7 @@ const NOT_TEXT: &[(&[u8], usize)] = &[
     (b"\xf0\x9f\x98\xf0", 3),
 ];
 
-/// Beginnings of characters.
+/// Characters that are cut off.
 const UNFINISHED: &[&[u8]] = &[
     b"\xc2",
     b"\xdf",
@@ -236,9 +236,9 @@ const UNFINISHED: &[&[u8]] = &[
     b"\xf4\x8f\xbf",
 ];
 
-/// RFC 3629 4, written down: the place of the first byte that cannot be, or how many bytes the last character lacks.
+/// RFC 3629 4. Returns how many bytes the last character lacks; the error is the index of the first wrong byte.
 fn check_text(bytes: &[u8]) -> Result<usize, usize> {
-    // What must follow, the next last.
+    // The ranges of the bytes that must follow; the next one is last.
     let mut expected: Vec<(u8, u8)> = vec![];
     for (at, &byte) in bytes.iter().enumerate() {
         if let Some((from, to)) = expected.pop() {
@@ -280,7 +280,7 @@ fn text_that_is_not_utf8_fails_in_every_cut() {
     }
 }
 
-/// How many bytes `role` takes until it fails, fed one by one; `None` if it does not.
+/// Feeds single bytes. Returns how many of them fail the connection; `None` if they do not.
 fn fails_after(role: Role, config: &Shared<Config>, bytes: &[u8]) -> Option<usize> {
     let mut conn = open_with(role, config.clone());
     let mut log = Log::default();
@@ -297,7 +297,7 @@ fn fails_after(role: Role, config: &Shared<Config>, bytes: &[u8]) -> Option<usiz
 
 // rfc6455-5.6-01, 8.1-01
 #[test]
-fn text_fails_at_the_first_byte_that_cannot_be() {
+fn text_fails_at_the_first_invalid_byte() {
     let prefixes = [0, 1, 2, 3, 7, 8, 15, 16, 30, 31, 32, 60, 61, 62, 63, 64, 65, 127, 128, 200];
     for (bad, at) in NOT_TEXT {
         assert_eq!(check_text(bad), Err(*at), "{bad:02x?}");
@@ -305,14 +305,14 @@ fn text_fails_at_the_first_byte_that_cannot_be() {
             let key = if role == Role::Server { 4 } else { 0 };
             for config in [config(), chunks()].map(Shared::new) {
                 for len in prefixes {
-                    // In a frame that is not the last and has more to come.
+                    // The frame is not the last of its message, and more of its payload follows.
                     let prefix = vec![b'x'; len];
                     let body = [&prefix, *bad, b"more"].concat();
                     let bytes = to(role, 0x01, &body);
                     let header = bytes.len() - body.len();
                     let failed = fails_after(role, &config, &bytes);
                     assert_eq!(failed, Some(header + len + at + 1), "{role:?}, {len}, {bad:02x?}");
-                    // The same bytes in two reads: up to the wrong one, and from it on.
+                    // The same bytes in two reads; the second ends with the wrong byte.
                     for split in 0..=*at {
                         let mut conn = open_with(role, config.clone());
                         let mut log = Log::default();
@@ -323,7 +323,7 @@ fn text_fails_at_the_first_byte_that_cannot_be() {
                         assert_eq!(conn.state(), State::Closed, "{role:?}, {len}, {bad:02x?}");
                     }
                 }
-                // In a fragment for every byte.
+                // Each byte in its own fragment.
                 let mut bytes = to(role, 0x01, b"");
                 for byte in *bad {
                     bytes.extend(to(role, 0x00, &[*byte]));
@@ -345,7 +345,7 @@ fn text_that_ends_within_a_character_fails_at_its_end() {
                 let bytes = to(role, 0x81, begun);
                 let failed = fails_after(role, &config, &bytes);
                 assert_eq!(failed, Some(bytes.len()), "{role:?}, {begun:02x?}");
-                // An empty last fragment ends it as well: its last byte is that of the header.
+                // With an empty last fragment, the last byte of its header decides.
                 let bytes = [to(role, 0x01, begun), to(role, 0x80, b"")].concat();
                 let failed = fails_after(role, &config, &bytes);
                 assert_eq!(failed, Some(bytes.len()), "{role:?}, {begun:02x?}");
@@ -354,7 +354,7 @@ fn text_that_ends_within_a_character_fails_at_its_end() {
     }
 }
 
-/// Feeds `bytes` as an unfinished text byte by byte, and as a whole one at once, and wants what [`check_text`] says.
+/// Feeds `bytes` as an unfinished text byte by byte, and as a whole text at once. Asserts the result of [`check_text`].
 fn assert_text(role: Role, config: &Shared<Config>, bytes: &[u8]) {
     let verdict = check_text(bytes);
     let unfinished = to(role, 0x01, bytes);
@@ -371,17 +371,17 @@ fn assert_text(role: Role, config: &Shared<Config>, bytes: &[u8]) {
 
 // rfc6455-5.6-01, 8.1-01
 #[test]
-fn every_text_of_two_bytes_is_judged_right() {
+fn every_text_of_two_bytes_is_validated() {
     let config = Shared::new(config());
     for (a, b) in (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| (a, b))) {
-        // The roles differ in the mask alone.
+        // The roles differ only in the mask, so each text is tried with one of them.
         assert_text(ROLES[usize::from(a ^ b) & 1], &config, &[a, b]);
     }
 }
 
 // rfc6455-5.6-01, 8.1-01
 #[test]
-fn texts_of_three_and_four_bytes_are_judged_right() {
+fn texts_of_three_and_four_bytes_are_validated() {
     let config = Shared::new(config());
     let leads =
         [0x7f, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5];
@@ -390,7 +390,7 @@ fn texts_of_three_and_four_bytes_are_judged_right() {
         for second in edges {
             for third in edges {
                 assert_text(Role::Client, &config, &[lead, second, third]);
-                // Only a row that is right so far says something about a fourth byte.
+                // A fourth byte is tried only after three valid ones.
                 if check_text(&[lead, second, third]).is_ok() {
                     for fourth in edges {
                         assert_text(Role::Server, &config, &[lead, second, third, fourth]);
@@ -440,7 +440,7 @@ fn any_sent() -> impl Strategy<Value = Sent> {
 }
 
 impl Sent {
-    /// The frames, and what is to be seen of them.
+    /// Appends the frames, their events, and the pongs that answer them.
     fn frames(
         &self,
         role: Role,
@@ -472,7 +472,7 @@ impl Sent {
     }
 }
 
-/// `bytes` in pieces of these sizes, over and over.
+/// `bytes` in pieces of these sizes, repeated in a cycle.
 fn pieces<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = vec![];
     for size in sizes.iter().cycle() {
@@ -494,7 +494,8 @@ fn any_cut() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![1..4usize, 1..40usize, 1..2000usize], 1..12)
 }
 
-/// A frame's first byte, its payload, and its key if that is not of the receiver's liking: often enough all is right.
+/// A frame's first byte, its payload, and a masking key (or none) in place of the one that the receiver requires. Most
+/// frames are valid.
 type AnyFrame = (u8, Vec<u8>, Option<Option<[u8; 4]>>);
 
 fn any_frame() -> impl Strategy<Value = AnyFrame> {
@@ -522,7 +523,7 @@ proptest! {
 
     // rfc6455-5.4-05, -06, -12, -17, 6.2-01, -04, -05
     #[test]
-    fn a_valid_stream_says_the_same_in_any_cut(
+    fn events_of_a_valid_stream_do_not_depend_on_the_cut(
         role in any_role(),
         sent in vec(any_sent(), 0..6),
         sizes in any_cut(),
@@ -539,7 +540,7 @@ proptest! {
         prop_assert_eq!(whole.state, State::Open);
         let cut = run(&mut open_with(role, config.clone()), &pieces(&bytes, &sizes));
         prop_assert_eq!(&cut, &whole);
-        // In chunks it is the same again, put together.
+        // The joined chunks are the same messages.
         config.delivery = Delivery::Chunks;
         let cut = run(&mut open_with(role, config), &pieces(&bytes, &sizes));
         let joined: Vec<_> = seen.into_iter().map(|seen| match seen {
@@ -555,7 +556,7 @@ proptest! {
 
     // rfc6455-6.2-01, 10.7-01
     #[test]
-    fn any_bytes_say_the_same_in_any_cut(
+    fn events_of_any_bytes_do_not_depend_on_the_cut(
         role in any_role(),
         frames in vec(any_frame(), 0..8),
         garbage in vec(any::<u8>(), 0..20),
@@ -580,7 +581,7 @@ proptest! {
 
     // rfc6455-5.6-01, 8.1-01
     #[test]
-    fn text_fails_in_the_read_with_the_first_byte_that_cannot_be(
+    fn text_fails_in_the_read_with_the_first_invalid_byte(
         role in any_role(),
         bytes in vec(prop_oneof![
             6 => "[a-z\u{e9}\u{20ac}\u{1f600}\u{7ff}\u{800}]{0,40}".prop_map(String::into_bytes),
@@ -606,7 +607,7 @@ proptest! {
 
 // rfc6455-6.2-01
 #[test]
-fn a_failure_in_the_middle_of_a_message_hands_over_none_of_it() {
+fn a_message_that_fails_is_not_delivered_in_part() {
     for role in ROLES {
         let bytes = [to(role, 0x01, b"good"), to(role, 0x00, b"\xff")].concat();
         let failed = [Seen::failed(ProtocolError::InvalidUtf8)];

@@ -1,5 +1,5 @@
-//! The client's opening handshake through a whole connection: what goes out before the response, what a response leads
-//! to, how an attempt ends. Which responses are good is tested row by row beside `src/handshake`.
+//! The client's opening handshake on a whole connection: the bytes before the response, the events of a response, how
+//! an attempt ends. Unit tests in `src/handshake` test which responses are valid.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -42,14 +42,14 @@ fn waiting(config: Config) -> Connection {
     conn
 }
 
-/// The value of a header of the request that is outgoing.
+/// The value of a header of the outgoing request.
 fn header(conn: &Connection, name: &str) -> String {
     let text = std::str::from_utf8(conn.outgoing()).expect("a request is ASCII here");
     let line = text.split("\r\n").find_map(|line| line.strip_prefix(&format!("{name}: ")));
-    line.expect("the header is there").to_string()
+    line.expect("the request has the header").to_string()
 }
 
-/// A response that accepts the request, which is always the same with the seed of the tests.
+/// A response that accepts the request. The tests have a fixed seed, so the request is always the same.
 fn response() -> String {
     let key = header(&client_with(config()), "Sec-WebSocket-Key");
     let accept = String::from_utf8(accept_key(key.as_bytes()).to_vec()).expect("base64 is ASCII");
@@ -59,7 +59,7 @@ fn response() -> String {
     )
 }
 
-/// The response with another line in the place of the one that begins so; an empty one removes it.
+/// The response with `line` in place of the line that starts with `begin`. An empty `line` removes it.
 fn with(begin: &str, line: &str) -> String {
     let response = response();
     assert!(response.split("\r\n").any(|old| old.starts_with(begin)), "{begin}");
@@ -80,7 +80,7 @@ fn frames_behind() -> (Vec<u8>, Vec<Seen>) {
     (bytes.collect(), vec![text("one"), Seen::Ping(b"p".to_vec()), text("two")])
 }
 
-/// Nothing can be sent while the response is awaited.
+/// Asserts that nothing can be sent before the response.
 fn assert_silent(conn: &mut Connection) {
     let len = conn.outgoing_len();
     let not_open = Err(UsageError::NotOpen(State::Connecting));
@@ -95,7 +95,7 @@ fn assert_silent(conn: &mut Connection) {
     assert!(!conn.is_writable() && !conn.wants_shutdown() && !conn.is_finished());
 }
 
-/// The attempt is over: nothing is written, nothing is read, nothing more is said.
+/// Asserts that the attempt is over: no bytes are written or read, and no event follows.
 fn assert_over(conn: &mut Connection) {
     assert_eq!(conn.state(), State::Closed);
     assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_read());
@@ -110,7 +110,7 @@ fn assert_over(conn: &mut Connection) {
 }
 
 #[test]
-fn request_goes_out_at_once_and_nothing_else_before_the_response() {
+fn request_is_outgoing_at_once_and_nothing_else_before_the_response() {
     // rfc6455-4.1-02, rfc6455-4.1-18, rfc6455-4.1-19, rfc6455-4.1-20, rfc6455-4.1-21, rfc6455-4.1-22, rfc6455-4.1-26,
     // rfc6455-4.1-39, rfc6455-6.1-02, whatwg-send-01, whatwg-states-01
     let mut conn = client_with(config());
@@ -122,7 +122,7 @@ fn request_goes_out_at_once_and_nothing_else_before_the_response() {
     );
     assert!(conn.wants_write() && conn.wants_read());
     assert_silent(&mut conn);
-    // The response may begin to arrive while the request is written.
+    // The response may begin to arrive before the request is written whole.
     let response = response();
     let mut output = Vec::new();
     let (head, last) = response.as_bytes().split_at(response.len() - 1);
@@ -155,7 +155,7 @@ fn frames_in_the_same_read_as_the_101_are_delivered() {
         assert_eq!(plain_frames(&outcome.output), [(0x8a, b"p".to_vec())]);
         assert!(frames[0].key.is_some());
     }
-    // No byte behind the head is touched before it is asked for.
+    // `receive` does not consume bytes after the head until it is called again.
     for at in 0..response().len() {
         let mut conn = client();
         let mut first = bytes[..at].to_vec();
@@ -168,13 +168,13 @@ fn frames_in_the_same_read_as_the_101_are_delivered() {
 }
 
 #[test]
-fn open_event_has_what_was_agreed_on() {
+fn open_event_has_the_agreed_values() {
     // rfc6455-4.1-55, whatwg-feedback-open-01
     let chosen = |text: String| {
         let mut conn = client();
         let mut copy = text.into_bytes();
         let Some(Event::Open(response)) = conn.receive(&mut &mut copy[..]) else {
-            panic!("a good response");
+            panic!("the response is valid");
         };
         (
             response.subprotocol().map(str::to_string),
@@ -191,7 +191,7 @@ fn open_event_has_what_was_agreed_on() {
 }
 
 #[test]
-fn frames_before_the_response_are_no_frames() {
+fn frames_before_the_response_fail_the_handshake() {
     // rfc6455-4.1-53
     for first in [0x81, 0x88, 0x89] {
         let bytes = [to(Role::Client, first, b""), response().into_bytes()].concat();
@@ -242,7 +242,10 @@ fn every_violation_of_a_response_ends_the_attempt_without_a_frame() {
                 let mut conn = client();
                 let outcome = run(&mut conn, &pieces);
                 assert_eq!(outcome.seen, [Seen::failed(error.clone().into())], "{text}");
-                assert!(outcome.output.is_empty(), "a handshake fails without a frame");
+                assert!(
+                    outcome.output.is_empty(),
+                    "a client that fails the handshake sends no frame"
+                );
                 assert_over(&mut conn);
             }
         }
@@ -250,7 +253,7 @@ fn every_violation_of_a_response_ends_the_attempt_without_a_frame() {
 }
 
 #[test]
-fn missing_subprotocol_fails_on_request_only() {
+fn missing_subprotocol_fails_only_if_it_is_required() {
     // whatwg-establish-06
     let text = with("Sec-WebSocket-Protocol", "");
     for (is_required, expected) in
@@ -266,7 +269,7 @@ fn missing_subprotocol_fails_on_request_only() {
 }
 
 #[test]
-fn interim_responses_are_passed_over() {
+fn interim_responses_are_ignored() {
     // rfc6455-4.1-40
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
     let (behind, messages) = frames_behind();
@@ -279,7 +282,7 @@ fn interim_responses_are_passed_over() {
     }
 }
 
-/// The refusal that has ended a connection.
+/// The refusal that ended the connection.
 fn refusal(outcome: &Outcome) -> &Refusal {
     match &outcome.seen[..] {
         [Seen::Closed { cause: CloseCause::Protocol(ProtocolError::Handshake(error)), .. }] => {
@@ -293,7 +296,7 @@ fn refusal(outcome: &Outcome) -> &Refusal {
 }
 
 #[test]
-fn refusals_are_surfaced_whole_and_not_followed() {
+fn refusals_are_reported_whole_and_redirects_are_not_followed() {
     // rfc6455-4.1-41, rfc6455-11.3.5-01, whatwg-establish-02, whatwg-establish-05
     for (status, head, body, header, kept, is_complete) in [
         (
@@ -389,7 +392,7 @@ fn end_of_the_transport_ends_the_body_of_a_refusal() {
 }
 
 #[test]
-fn end_of_the_transport_before_the_response_is_whole_is_an_end_without_a_frame() {
+fn end_of_the_transport_before_the_whole_response_ends_without_a_frame() {
     // rfc6455-4.1-13, rfc6455-7.1.4-02, rfc6455-7.1.5-03, rfc6455-7.2.1-02, whatwg-establish-05
     let text = "HTTP/1.1 100 Continue\r\n\r\n".to_string() + &response();
     for at in 0..text.len() {
@@ -421,7 +424,7 @@ fn closing_before_the_response_ends_the_attempt() {
             assert_eq!(conn.state(), State::Closed);
             let outcome = run(&mut conn, &[&response().as_bytes()[at..]]);
             assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)]);
-            assert!(outcome.output.is_empty(), "what was not written of the request is dropped");
+            assert!(outcome.output.is_empty(), "the unwritten rest of the request is not dropped");
             assert_over(&mut conn);
         }
     }
@@ -468,7 +471,7 @@ fn invalid_requests_make_no_connection() {
         let ((), heap) = measure(|| {
             assert_eq!(Connection::client(&request, config()).err(), Some(error), "{request:?}");
         });
-        assert_eq!(heap.kept, 0, "nothing is left of it: {heap:?}");
+        assert_eq!(heap.kept, 0, "the failed call has not freed its memory: {heap:?}");
         assert_eq!(request.extended_connect(&config()).err(), Some(error));
     }
 }
@@ -510,7 +513,11 @@ fn keys_are_16_bytes_of_the_source_and_do_not_repeat() {
         bytes
     };
     let counted = nonce(Entropy::Function(count));
-    assert_eq!(counted, [1u64.to_be_bytes(), 2u64.to_be_bytes()].concat(), "drawn, not made up");
+    assert_eq!(
+        counted,
+        [1u64.to_be_bytes(), 2u64.to_be_bytes()].concat(),
+        "the keys are not the bytes of the source"
+    );
     assert_eq!(nonce(Entropy::Seed(7)), nonce(Entropy::Seed(7)));
     let mut sources: Vec<Entropy> = (0..1000).map(Entropy::Seed).collect();
     sources.extend([Entropy::Function(count); 1000]);
@@ -562,11 +569,11 @@ fn floods_of_a_server_are_bounded() {
                 assert!(!refusal(&outcome).is_body_complete());
             }
             assert!(heap.peak <= 3 * LIMIT as i64 + 1024, "{heap:?}, {first} and then {size}");
-            // Each of the 17 interim heads is put together in a buffer of its own.
+            // Each of the 17 interim heads is buffered in an allocation of its own.
             assert!(heap.allocations <= 64, "{heap:?}, {first} and then {size}");
         }
     }
-    // A head that comes byte by byte is stored once, in a buffer that doubles.
+    // A head that arrives byte by byte is stored once, in a buffer that doubles.
     let mut conn = client();
     let mut bytes = response.into_bytes();
     let ((), heap) = measure(|| {
@@ -594,13 +601,13 @@ fn folded_lines_of_a_response_are_read_as_spaces() {
             assert_eq!(outcome.seen, [vec![Seen::Open], messages.clone()].concat(), "{text}");
         }
     }
-    // The getters see one line.
+    // The getters return one line.
     let mut bytes = plus("X-Folded: a \r\n\t b\r\n c").into_bytes();
     let mut conn = client();
     let Some(Event::Open(response)) = conn.receive(&mut &mut bytes[..]) else { panic!("open") };
     assert_eq!(response.header("x-folded"), Some(&b"a     b   c"[..]));
     assert!(!response.as_bytes().windows(3).any(|three| matches!(three, b"\r\n " | b"\r\n\t")));
-    // And a refusal keeps its status, its headers and its body.
+    // A refusal with folded lines keeps its status, its headers and its body.
     let text =
         "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n realm=\"x\"\r\nContent-Length: 2\r\n\r\nno";
     for pieces in cuts(text.as_bytes()) {
@@ -611,15 +618,15 @@ fn folded_lines_of_a_response_are_read_as_spaces() {
     }
 }
 
-/// The accept value that belongs to the request of these tests.
+/// The `Sec-WebSocket-Accept` value of `response`.
 fn header_of_response() -> String {
     let response = response();
     let line = response.split("\r\n").find(|line| line.starts_with("Sec-WebSocket-Accept: "));
-    line.expect("a good response has it")["Sec-WebSocket-Accept: ".len()..].to_string()
+    line.expect("the response has the header")["Sec-WebSocket-Accept: ".len()..].to_string()
 }
 
 #[test]
-fn length_or_coding_of_a_101_means_nothing() {
+fn length_or_coding_of_a_101_is_ignored() {
     // rfc9112-6.3-01
     let (behind, messages) = frames_behind();
     for lines in [

@@ -1,5 +1,5 @@
-//! The server's opening handshake through a whole connection: when the request is shown, what becomes of the bytes
-//! behind it, how a decision or a refusal ends. Which heads are good is tested row by row beside `src/handshake`.
+//! The server's opening handshake on a whole connection: when the request is reported, what happens to the bytes after
+//! it, how a decision or a refusal ends. Unit tests in `src/handshake` test which heads are valid.
 
 #[path = "util/alloc.rs"]
 mod alloc;
@@ -30,7 +30,7 @@ const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\n\
 
 const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// The head with another line in the place of the one that begins so; an empty one removes it.
+/// The head with `line` in place of the line that starts with `begin`. An empty `line` removes it.
 fn with(begin: &str, line: &str) -> String {
     let lines = HEAD.trim_end().split("\r\n");
     assert!(lines.clone().any(|old| old.starts_with(begin)), "{begin}");
@@ -51,7 +51,7 @@ fn refused(error: HandshakeError) -> Seen {
     Seen::failed(error.into())
 }
 
-/// Masked frames of a client, 330 bytes, and what they lead to in whole messages: the events, and the answers.
+/// Masked frames of a client (330 bytes), their events with `Delivery::Messages`, and the frames that answer them.
 fn frames_behind() -> (Vec<u8>, Vec<Seen>, Vec<u8>) {
     let binary = [7; 256];
     let frames: [(u8, &[u8]); 6] =
@@ -67,15 +67,15 @@ fn frames_behind() -> (Vec<u8>, Vec<Seen>, Vec<u8>) {
     (bytes.collect(), seen, [frame(0x8a, b"p", None), frame(0x8a, b"q", None)].concat())
 }
 
-/// When a request is decided.
+/// When the caller decides about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// With the event in hand.
+    /// As soon as `receive` has returned the request.
     InTheLoop,
-    /// When the piece that completed the request is used up.
+    /// After the piece that completed the request is used up.
     AfterThePiece,
     AfterAllPieces,
-    /// And the transport ends before the next event is asked for.
+    /// After all pieces. The transport ends before the next event is polled.
     BeforeEof,
     AfterEof,
 }
@@ -89,7 +89,7 @@ impl When {
 const WHENS: [When; 5] =
     [When::InTheLoop, When::AfterThePiece, When::AfterAllPieces, When::BeforeEof, When::AfterEof];
 
-/// A connection that waits for a decision wants nothing and says nothing.
+/// Asserts that a connection that waits for a decision wants nothing, and that nothing is outgoing.
 fn assert_undecided(conn: &mut Connection) {
     assert_eq!(conn.state(), State::Connecting);
     assert!(!conn.wants_read() && !conn.wants_write() && !conn.is_writable());
@@ -98,7 +98,7 @@ fn assert_undecided(conn: &mut Connection) {
     assert_eq!(conn.outgoing_len(), 0);
 }
 
-/// Feeds `pieces` to a server that decides so and then; all that was seen.
+/// Feeds `pieces` to a server, calls `decide` at the given time, and returns all events.
 fn serve(
     conn: &mut Connection,
     pieces: &[&[u8]],
@@ -122,7 +122,7 @@ fn serve(
                 undecided = false;
             }
         }
-        assert!(input.is_empty(), "None means that the input is used up");
+        assert!(input.is_empty(), "receive returned None but has not used up the input");
         if undecided && when == When::AfterThePiece {
             decide(conn);
             undecided = false;
@@ -144,24 +144,24 @@ fn serve(
 }
 
 fn accept(conn: &mut Connection) {
-    conn.accept(&Accept::default()).expect("the request waits");
+    conn.accept(&Accept::default()).expect("the request is pending");
 }
 
-/// The life after the last byte was written: the write side is shut down, the rest is discarded until the end.
+/// Asserts the behaviour after the last byte is written: shut down the write side, drop all input until the end.
 fn assert_drains(conn: &mut Connection) {
     assert_eq!((conn.state(), conn.outgoing_len()), (State::Closed, 0));
     assert!(conn.wants_shutdown() && conn.wants_read() && !conn.is_finished());
     let mut log = Log::default();
     feed(conn, HEAD.as_bytes(), &mut log);
     feed(conn, &to(Role::Server, 0x88, b"\x03\xe8"), &mut log);
-    assert_eq!((log.seen, conn.outgoing_len()), (vec![], 0), "nothing is parsed any more");
+    assert_eq!((log.seen, conn.outgoing_len()), (vec![], 0), "input after the end is parsed");
     assert_all_calls_fail(conn);
     conn.receive_eof();
-    assert!(conn.poll_event().is_none(), "the end was reported before");
+    assert!(conn.poll_event().is_none(), "the end is reported twice");
     assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_read());
 }
 
-/// No request waits: the three answers are refused, and leave nothing.
+/// Asserts that no request is pending: the three answers are errors and change nothing.
 fn assert_all_calls_fail(conn: &mut Connection) {
     let (len, state) = (conn.outgoing_len(), conn.state());
     assert_eq!(conn.accept(&Accept::default()), Err(UsageError::NoRequestPending));
@@ -171,7 +171,7 @@ fn assert_all_calls_fail(conn: &mut Connection) {
 }
 
 #[test]
-fn request_is_shown_with_its_last_byte_and_no_byte_behind_it_is_touched() {
+fn request_is_reported_with_its_last_byte_and_no_later_byte_is_consumed() {
     // rfc6455-4.2.1-01, rfc6455-4.2.2-01, rfc6455-4.2.2-23
     let (behind, ..) = frames_behind();
     for (head, is_upgrade) in [
@@ -205,7 +205,7 @@ fn request_is_shown_with_its_last_byte_and_no_byte_behind_it_is_touched() {
 }
 
 #[test]
-fn frames_behind_the_request_are_delivered_once_after_it_was_accepted() {
+fn frames_after_the_request_are_delivered_once_after_it_is_accepted() {
     // rfc6455-4.2.2-22, rfc6455-4.2.2-23, rfc6455-6.2-01
     let (behind, messages, answers) = frames_behind();
     let bytes = [HEAD.as_bytes(), &behind].concat();
@@ -232,7 +232,7 @@ fn frames_behind_the_request_are_delivered_once_after_it_was_accepted() {
                 assert_eq!(seen, expected, "{delivery:?} {when:?} {}", pieces[0].len());
                 let output = drain(&mut conn);
                 if when.has_eof() {
-                    // An end without a Close: nothing more is written.
+                    // The transport ended without a Close, so nothing is written.
                     assert!(output.is_empty() && conn.is_finished());
                 } else {
                     assert_eq!(output, [ACCEPTED.as_bytes(), &answers].concat());
@@ -244,7 +244,7 @@ fn frames_behind_the_request_are_delivered_once_after_it_was_accepted() {
 }
 
 #[test]
-fn events_that_wait_come_out_of_poll_event_and_receive_in_one_order() {
+fn poll_event_and_receive_return_buffered_events_in_order() {
     let (behind, messages, _) = frames_behind();
     for polls in 0..=messages.len() {
         let mut conn = Connection::server(config());
@@ -252,9 +252,9 @@ fn events_that_wait_come_out_of_poll_event_and_receive_in_one_order() {
         feed(&mut conn, &[HEAD.as_bytes(), &behind].concat(), &mut log);
         accept(&mut conn);
         for _ in 0..polls {
-            log.push(conn.poll_event().expect("there is one more"));
+            log.push(conn.poll_event().expect("an event is buffered"));
         }
-        // What arrives later is behind what waits.
+        // Bytes that arrive later come after the buffered ones.
         feed(&mut conn, &to(Role::Server, 0x81, b"later"), &mut log);
         assert!(conn.poll_event().is_none());
         let later = Seen::Text("later".to_string());
@@ -263,7 +263,7 @@ fn events_that_wait_come_out_of_poll_event_and_receive_in_one_order() {
 }
 
 #[test]
-fn closing_handshake_behind_the_request_is_answered_though_the_transport_ended() {
+fn close_after_the_request_is_answered_even_if_the_transport_has_ended() {
     // rfc6455-7.1.4-01, rfc6455-5.5.1-09
     let close = to(Role::Server, 0x88, b"\x0f\xa0bye");
     let bytes = [HEAD.as_bytes(), &to(Role::Server, 0x81, b"one"), &close, b"GET"].concat();
@@ -281,7 +281,7 @@ fn closing_handshake_behind_the_request_is_answered_though_the_transport_ended()
 }
 
 #[test]
-fn offered_extensions_are_declined_by_silence_and_not_used() {
+fn offered_extensions_are_declined_and_not_used() {
     // rfc6455-4.2.2-14, rfc6455-4.2.2-15, rfc6455-5.8-01, rfc6455-5.8-02, rfc6455-9-03
     let head = plus("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x");
     let frames = [to(Role::Server, 0x81, b"one"), to(Role::Server, 0xc1, b"two")].concat();
@@ -300,8 +300,8 @@ fn offered_extensions_are_declined_by_silence_and_not_used() {
 }
 
 #[test]
-fn http_behind_an_accepted_request_is_no_request() {
-    // rfc6455-4.2.2-23: what follows are frames, and G begins one with reserved bits
+fn http_after_an_accepted_request_is_parsed_as_frames() {
+    // rfc6455-4.2.2-23: frames follow the request; as the first byte of a frame, `G` has reserved bits
     let bytes = [HEAD, HEAD].concat();
     for when in [When::InTheLoop, When::AfterThePiece, When::AfterAllPieces] {
         for pieces in cuts(bytes.as_bytes()) {
@@ -316,7 +316,7 @@ fn http_behind_an_accepted_request_is_no_request() {
 }
 
 #[test]
-fn bytes_behind_an_undecided_request_are_bounded() {
+fn bytes_after_an_undecided_request_are_bounded() {
     // rfc6455-10.4-01
     const LIMIT: usize = 200;
     let bounded = |limit| {
@@ -331,7 +331,7 @@ fn bytes_behind_an_undecided_request_are_bounded() {
         let bytes = [HEAD.as_bytes(), &behind].concat();
         for pieces in cuts(&bytes) {
             let binary = || vec![upgrade(), Seen::Binary(payload.clone())];
-            // A decision at once has nothing to keep.
+            // If the caller decides at once, no bytes are buffered.
             assert_eq!(serve(&mut bounded(0), &pieces, When::InTheLoop, accept), binary());
             let mut conn = bounded(LIMIT);
             if len <= LIMIT {
@@ -349,7 +349,7 @@ fn bytes_behind_an_undecided_request_are_bounded() {
 }
 
 #[test]
-fn flood_behind_an_undecided_request_is_not_stored() {
+fn flood_after_an_undecided_request_is_not_stored() {
     let mut config = config();
     config.max_early_bytes = 1000;
     let mut conn = Connection::server(config);
@@ -367,7 +367,7 @@ fn flood_behind_an_undecided_request_is_not_stored() {
 }
 
 #[test]
-fn rejected_request_ends_with_its_response_and_what_is_behind_it_is_dropped() {
+fn rejected_request_ends_with_its_response_and_later_bytes_are_dropped() {
     // rfc6455-4.2.2-03, rfc6455-4.2.2-04, rfc6455-4.2.2-06, rfc6455-4.2.2-08, rfc6455-7.2.2-01
     let (behind, ..) = frames_behind();
     for (response, text) in [
@@ -392,10 +392,13 @@ fn rejected_request_ends_with_its_response_and_what_is_behind_it_is_dropped() {
                 for pieces in cuts(&bytes) {
                     let mut conn = Connection::server(config());
                     let seen = serve(&mut conn, &pieces, when, |conn| {
-                        conn.reject(response.clone()).expect("the request waits");
+                        conn.reject(response.clone()).expect("the request is pending");
                     });
                     assert_eq!(seen, [upgrade(), Seen::lost(CloseCause::Rejected)], "{when:?}");
-                    assert!(!conn.wants_shutdown() && !conn.is_finished(), "first it is written");
+                    assert!(
+                        !conn.wants_shutdown() && !conn.is_finished(),
+                        "the response is not written yet"
+                    );
                     assert_eq!(drain(&mut conn), text.as_bytes());
                     if when.has_eof() {
                         assert!(conn.is_finished() && conn.wants_shutdown());
@@ -420,8 +423,8 @@ fn answers_without_a_request_are_refused_and_queue_nothing() {
         Connection::server(config()),
         after(&HEAD[..HEAD.len() - 1], |_| ()),
         after(HEAD, accept),
-        after(HEAD, |conn| conn.reject(403).expect("the request waits")),
-        after("GET / HTTP/1.1\r\n\r\n", |conn| conn.respond(404).expect("the request waits")),
+        after(HEAD, |conn| conn.reject(403).expect("the request is pending")),
+        after("GET / HTTP/1.1\r\n\r\n", |conn| conn.respond(404).expect("the request is pending")),
         after(&bad, |_| ()),
         after(HEAD, |conn| conn.close(1000, "").expect("1000 can be sent")),
         after(HEAD, Connection::abort),
@@ -432,7 +435,7 @@ fn answers_without_a_request_are_refused_and_queue_nothing() {
         drain(&mut conn);
         assert_all_calls_fail(&mut conn);
     }
-    // Each request has its own answers.
+    // An upgrade request cannot be answered by `respond`, nor a plain one by `accept` or `reject`.
     let mut conn = after(HEAD, |_| ());
     assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
     assert_undecided(&mut conn);
@@ -471,10 +474,10 @@ fn answer_that_cannot_be_sent_leaves_the_request_pending() {
         assert_undecided(&mut conn);
     }
     conn.accept(&Accept::new().subprotocol("superchat").header("Set-Cookie", "a=b"))
-        .expect("the request still waits");
+        .expect("the request is still pending");
     feed(&mut conn, &to(Role::Server, 0x81, b"two"), &mut log);
     let text = |text: &str| Seen::Text(text.to_string());
-    assert_eq!(log.seen, [upgrade(), text("one"), text("two")], "nothing was lost meanwhile");
+    assert_eq!(log.seen, [upgrade(), text("one"), text("two")], "events are lost or out of order");
     let expected = ACCEPTED.trim_end().to_string()
         + "\r\nSec-WebSocket-Protocol: superchat\r\nSet-Cookie: a=b\r\n\r\n";
     assert_eq!(drain(&mut conn), expected.as_bytes());
@@ -492,11 +495,11 @@ fn first_message_goes_out_with_the_101() {
     assert_eq!((conn.state(), conn.is_writable(), conn.wants_read()), (State::Open, true, true));
     conn.send("hello").expect("the connection is open");
     conn.send_prepared(&PreparedMessage::new("there")).expect("the connection is open");
-    assert_eq!(conn.buffered_amount(), 10, "the handshake does not count");
+    assert_eq!(conn.buffered_amount(), 10, "only messages count as buffered");
     let expected =
         [ACCEPTED.as_bytes(), &frame(0x81, b"hello", None), &frame(0x81, b"there", None)].concat();
-    assert_eq!(conn.outgoing(), expected, "one piece, one write");
-    // Also when the write stops anywhere in between.
+    assert_eq!(conn.outgoing(), expected, "the response and both messages are one piece");
+    // The same byte by byte.
     let mut output = Vec::new();
     while conn.wants_write() {
         output.push(conn.outgoing()[0]);
@@ -515,7 +518,7 @@ fn answer(status: &str) -> String {
     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 }
 
-/// A server with this configuration answers `request`, however it is cut and with a frame behind it, by `answer`.
+/// Asserts that a server answers `request` with `answer`: in every cut, and with or without a frame after it.
 #[track_caller]
 fn assert_refused(config: &Config, request: &[u8], error: &HandshakeError, answer: &str) {
     let with_behind = [request, &to(Role::Server, 0x81, b"one")].concat();
@@ -524,7 +527,7 @@ fn assert_refused(config: &Config, request: &[u8], error: &HandshakeError, answe
             let mut conn = Connection::server(config.clone());
             let seen = serve(&mut conn, &pieces, When::InTheLoop, accept);
             assert_eq!(seen, [refused(error.clone())], "{}", String::from_utf8_lossy(request));
-            assert!(!conn.wants_shutdown(), "first the response is written");
+            assert!(!conn.wants_shutdown(), "shutdown before the response is written");
             assert_eq!(String::from_utf8_lossy(&drain(&mut conn)), answer);
             assert_drains(&mut conn);
         }
@@ -597,7 +600,7 @@ fn every_refusal_is_one_response_and_one_end() {
 }
 
 #[test]
-fn heads_over_a_limit_are_refused_and_those_at_it_are_not() {
+fn heads_over_a_limit_are_refused_and_heads_at_it_are_not() {
     // rfc6455-10.4-01, rfc6455-10.7-04
     use HandshakeError as E;
     let too_large = answer("431 Request Header Fields Too Large");
@@ -626,7 +629,7 @@ fn plain_requests_are_answered() {
     let start = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\n";
     for (request, target, response, expected) in [
         ("GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "/x", body(), start.to_string() + "hello"),
-        // RFC 9110 9.3.2: the answer to HEAD has the length, and no body.
+        // RFC 9110 9.3.2: the response to HEAD has the Content-Length but no body.
         ("HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n", "/x", body(), start.to_string()),
         ("OPTIONS * HTTP/1.1\r\n\r\n", "*", Response::new(404), answer("404 Not Found")),
         (
@@ -642,7 +645,7 @@ fn plain_requests_are_answered() {
                 for pieces in cuts(bytes.as_bytes()) {
                     let mut conn = Connection::server(config());
                     let seen = serve(&mut conn, &pieces, when, |conn| {
-                        conn.respond(response.clone()).expect("the request waits");
+                        conn.respond(response.clone()).expect("the request is pending");
                     });
                     let plain = Seen::Plain(target.to_string());
                     assert_eq!(seen, [plain, Seen::lost(CloseCause::Rejected)], "{request}");
@@ -666,7 +669,7 @@ fn answer_to_a_plain_request_that_cannot_be_sent_leaves_it_pending() {
     let response = Response::new(200).header("Content-Length", "9");
     assert_eq!(conn.respond(response), Err(UsageError::ReservedHeader));
     assert_undecided(&mut conn);
-    conn.respond(Response::new(200).body("x")).expect("the request still waits");
+    conn.respond(Response::new(200).body("x")).expect("the request is still pending");
     assert!(drain(&mut conn).ends_with(b"Content-Length: 1\r\n\r\n"));
 }
 
@@ -693,7 +696,7 @@ fn bytes_of_another_protocol_are_handed_over_untouched() {
                 rest.extend_from_slice(input);
             }
             assert_eq!([taken.expect("a plain request"), rest].concat(), bytes);
-            assert!(!conn.wants_write(), "the connection can be dropped without a trace");
+            assert!(!conn.wants_write(), "bytes are queued for a handed-over connection");
         }
     }
 }
@@ -701,7 +704,7 @@ fn bytes_of_another_protocol_are_handed_over_untouched() {
 #[test]
 fn pages_of_other_origins_are_rejected() {
     // rfc6455-4.2.2-05, rfc6455-10.2-01, rfc6455-10.2-02
-    let policy = OriginPolicy::new(["https://example.com"]).expect("an origin");
+    let policy = OriginPolicy::new(["https://example.com"]).expect("a valid origin");
     for (request, is_allowed) in [
         (plus("Origin: https://example.com"), true),
         (plus("Origin: https://example.com.evil"), false),
@@ -721,7 +724,7 @@ fn pages_of_other_origins_are_rejected() {
                             Ok(()) => conn.accept(&Accept::default()),
                             Err(response) => conn.reject(response),
                         }
-                        .expect("the request waits");
+                        .expect("the request is pending");
                     }
                 }
             }
@@ -732,7 +735,7 @@ fn pages_of_other_origins_are_rejected() {
 }
 
 #[test]
-fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
+fn end_of_the_transport_within_the_request_sends_no_response() {
     // rfc6455-7.1.4-02, rfc6455-7.1.5-03
     for at in 0..HEAD.len() {
         let mut conn = Connection::server(config());
@@ -741,7 +744,7 @@ fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
         assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_write());
         assert_all_calls_fail(&mut conn);
     }
-    // While the caller decides it only means that there is nothing to wait for.
+    // While the caller decides, the end of the transport changes nothing.
     let mut conn = Connection::server(config());
     feed(&mut conn, HEAD.as_bytes(), &mut Log::default());
     conn.receive_eof();
@@ -750,7 +753,7 @@ fn end_of_the_transport_within_the_request_is_an_end_without_a_word() {
 }
 
 #[test]
-fn giving_up_before_the_decision_writes_no_more_than_a_503() {
+fn close_before_the_decision_writes_at_most_a_503() {
     // rfc6455-7.1.4-02, whatwg-close-05
     type GiveUp = fn(&mut Connection);
     let give_up: [(bool, GiveUp); 3] = [
@@ -766,7 +769,7 @@ fn giving_up_before_the_decision_writes_no_more_than_a_503() {
             assert_eq!(conn.state(), State::Closed);
             let outcome = run(&mut conn, &[HEAD.as_bytes()]);
             assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{bytes:?}");
-            // Who waits for a decision is told that there will be none.
+            // A client that waits for the decision gets a 503, unless the caller aborts.
             let waits = !aborts && bytes.contains("\r\n\r\n");
             let output = String::from_utf8(outcome.output).unwrap();
             assert_eq!(output.starts_with("HTTP/1.1 503 "), waits, "{bytes:?}: {output}");
@@ -775,14 +778,14 @@ fn giving_up_before_the_decision_writes_no_more_than_a_503() {
             conn.receive_eof();
             assert!(conn.is_finished());
             give_up(&mut conn);
-            assert!(conn.poll_event().is_none(), "once");
+            assert!(conn.poll_event().is_none(), "the end is reported twice");
             assert_all_calls_fail(&mut conn);
         }
     }
 }
 
 #[test]
-fn head_that_dribbles_in_costs_few_allocations_and_bounded_memory() {
+fn head_in_single_bytes_costs_few_allocations_and_bounded_memory() {
     // rfc6455-10.4-01
     let cost = |len: usize| {
         let filler = HEAD.len() + "X: \r\n".len();
@@ -804,10 +807,10 @@ fn head_that_dribbles_in_costs_few_allocations_and_bounded_memory() {
         });
         assert_eq!(shown, 1);
         assert!(heap.peak <= 2 * len as i64 + 1024, "{len}: {heap:?}");
-        assert!(heap.kept < 1024, "the head is given back: {heap:?}");
+        assert!(heap.kept < 1024, "the memory of the head is not freed: {heap:?}");
         heap.allocations
     };
-    // The buffer doubles: sixteen times the bytes are four allocations more.
+    // The buffer doubles, so sixteen times the bytes need four more allocations.
     let (short, long) = (cost(1 << 10), cost(1 << 14));
     assert!(long <= short + 4, "{short} allocations, then {long}");
 }
@@ -854,7 +857,7 @@ fn header_floods_are_refused_in_bounded_memory() {
 }
 
 #[test]
-fn early_frames_are_received_before_the_end_whatever_came_between() {
+fn early_frames_are_received_before_the_end_of_the_transport() {
     // rfc6455-7.1.4-01, rfc6455-7.1.5-01
     for eof_first in [false, true] {
         let mut conn = Connection::server(config());
@@ -872,7 +875,7 @@ fn early_frames_are_received_before_the_end_whatever_came_between() {
     }
 }
 
-/// What a server makes of `request`, however it is cut and with bytes behind it.
+/// The events and the output of a server that gets `request` and `behind`; asserts that no cut changes them.
 fn served(request: &str, behind: &str, decide: fn(&mut Connection)) -> (Vec<Seen>, String) {
     let bytes = [request, behind].concat();
     let mut outcomes = cuts(bytes.as_bytes()).into_iter().map(|pieces| {
@@ -880,7 +883,7 @@ fn served(request: &str, behind: &str, decide: fn(&mut Connection)) -> (Vec<Seen
         let seen = serve(&mut conn, &pieces, When::InTheLoop, decide);
         (seen, String::from_utf8_lossy(&drain(&mut conn)).into_owned())
     });
-    let first = outcomes.next().expect("one cut");
+    let first = outcomes.next().expect("at least one cut");
     assert!(outcomes.all(|outcome| outcome == first), "{request}");
     first
 }
@@ -890,7 +893,7 @@ fn plain_requests_by_http_1_0_are_answered_like_those_by_http_1_1() {
     // rfc9110-6.2-01, rfc9110-7.8-02, rfc9110-10.1.1-01, rfc9110-15.2-01, rfc9112-3.2-02, rfc9112-6.1-01, -02, 9.3-01
     let answered = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n";
     for (line, lines, body) in [
-        // HAProxy's check, nginx's proxy_pass, and what they may add.
+        // HAProxy's health check, nginx's proxy_pass, and headers that they may add.
         ("OPTIONS / HTTP/1.0", "", "ok"),
         ("GET / HTTP/1.0", "Host: backend\r\nConnection: close\r\n", "ok"),
         ("GET / HTTP/1.0", "Connection: keep-alive\r\n", "ok"),
@@ -905,7 +908,7 @@ fn plain_requests_by_http_1_0_are_answered_like_those_by_http_1_1() {
             for version in ["1.0", "1.1"] {
                 let request = format!("{}\r\n{lines}\r\n", line.replace("1.0", version));
                 let (seen, output) = served(&request, behind, |conn| {
-                    conn.respond(Response::new(200).body("ok")).expect("the request waits");
+                    conn.respond(Response::new(200).body("ok")).expect("the request is pending");
                 });
                 assert_eq!(seen, [Seen::Plain("/".into()), Seen::lost(CloseCause::Rejected)]);
                 assert_eq!(output, format!("{answered}{body}"), "{request}");
@@ -915,12 +918,12 @@ fn plain_requests_by_http_1_0_are_answered_like_those_by_http_1_1() {
 }
 
 #[test]
-fn version_of_a_plain_request_is_told() {
+fn version_of_a_plain_request_is_reported() {
     for (text, version) in [("1.0", HttpVersion::Http10), ("1.1", HttpVersion::Http11)] {
         let mut bytes = format!("GET /0 HTTP/{text}\r\nA: 1.1\r\n\r\n").into_bytes();
         let mut conn = Connection::server(config());
         let Some(Event::PlainRequest(request)) = conn.receive(&mut &mut bytes[..]) else {
-            panic!("a plain request");
+            panic!("no plain request");
         };
         assert_eq!((request.version(), version.to_string()), (version, format!("HTTP/{text}")));
     }
@@ -944,9 +947,12 @@ fn upgrade_by_http_1_0_is_refused_at_the_end_of_its_head() {
         assert_refused(&config(), request.as_bytes(), &error, &refusal);
         let mut conn = Connection::server(config());
         let cut = &request.as_bytes()[..request.len() - 1];
-        assert!(run(&mut conn, &[cut]).seen.is_empty(), "a plain request may yet come of it");
+        assert!(
+            run(&mut conn, &[cut]).seen.is_empty(),
+            "refused before the end of the head, which may still be a plain request"
+        );
     }
-    // Any other version is refused by its line.
+    // Any other version is refused after the request line.
     for (line, major, minor) in
         [("GET / HTTP/0.9", 0, 9), ("GET / HTTP/1.2", 1, 2), ("PRI * HTTP/2.0", 2, 0)]
     {
@@ -956,7 +962,7 @@ fn upgrade_by_http_1_0_is_refused_at_the_end_of_its_head() {
 }
 
 #[test]
-fn one_empty_line_before_the_request_is_passed_over() {
+fn one_empty_line_before_the_request_is_ignored() {
     // rfc9112-2.2-01
     let (behind, messages, answers) = frames_behind();
     for pieces in cuts(&[b"\r\n", HEAD.as_bytes(), &behind].concat()) {
@@ -965,7 +971,7 @@ fn one_empty_line_before_the_request_is_passed_over() {
         assert_eq!(seen, [vec![upgrade()], messages.clone()].concat());
         assert_eq!(drain(&mut conn), [ACCEPTED.as_bytes(), &answers].concat());
     }
-    // What is shown begins with the request.
+    // `as_bytes` begins with the request line, not with the empty line.
     let mut conn = Connection::server(config());
     assert!(run(&mut conn, &[b"\r", b"\n"]).seen.is_empty());
     let mut bytes = b"GET / HTTP/1.0\r\n\r\n".to_vec();
@@ -973,7 +979,7 @@ fn one_empty_line_before_the_request_is_passed_over() {
         Some(Event::PlainRequest(request)) => assert!(request.as_bytes().starts_with(b"GET ")),
         other => panic!("{other:?}"),
     }
-    // An end behind it is an end without a request.
+    // The transport ends after the empty line.
     let mut conn = Connection::server(config());
     let seen = serve(&mut conn, &[b"\r\n"], When::AfterEof, |_| unreachable!());
     assert_eq!(seen, [Seen::lost(CloseCause::TransportEnded)]);
@@ -998,7 +1004,7 @@ fn empty_list_of_subprotocols_offers_none() {
 }
 
 #[test]
-fn whole_uri_without_a_path_names_the_root_and_its_query() {
+fn absolute_uri_without_a_path_names_the_root_and_its_query() {
     // rfc6455-3-04, rfc9110-4.2.3-01, rfc9112-3.2.2-01
     for (target, resource) in [
         ("http://example.com?room=1", "/?room=1"),
@@ -1013,7 +1019,7 @@ fn whole_uri_without_a_path_names_the_root_and_its_query() {
 
 #[test]
 fn expectation_of_an_upgrade_is_passed_over() {
-    // rfc9110-10.1.1-02: there is no content that a client could hold back
+    // rfc9110-10.1.1-02: an upgrade request has no content that the client could withhold
     for lines in ["Expect: 100-continue", "expect: 100-Continue\r\nContent-Length: 0"] {
         let (seen, output) = served(&plus(lines), "", accept);
         assert_eq!((&seen[..], &output[..]), (&[upgrade()][..], ACCEPTED), "{lines}");

@@ -1,5 +1,5 @@
-//! A server and a client joined by two queues of bytes on a virtual clock, driven by random programs. Whatever is done
-//! at either end and however the wire cuts it, messages arrive once and in order, and both ends come to one clean end.
+//! A server and a client, joined by two queues of bytes on a virtual clock, run random programs. Whatever either end
+//! does and however the bytes are cut, messages arrive once and in order, and both ends report one clean end.
 
 mod util;
 
@@ -14,7 +14,7 @@ use websocket_proto::{
     Role, State, Timestamp, UsageError,
 };
 
-/// What is done at one end.
+/// An action at one end.
 #[derive(Debug, Clone)]
 enum Act {
     Send {
@@ -29,13 +29,13 @@ enum Act {
     },
     Ping(u8),
     Close(Option<u16>),
-    /// Writes up to so many bytes to the wire.
+    /// Writes at most this many bytes to the wire.
     Write(usize),
-    /// As `Write`, by pieces that are taken out of the connection.
+    /// Like `Write`, but with `take_outgoing`.
     Take(usize),
-    /// Reads up to so many bytes from the wire, in pieces of a size.
+    /// Reads at most this many bytes from the wire, in pieces of the second number.
     Read(usize, usize),
-    /// The clock goes on for both.
+    /// Advances the clock of both ends by this many milliseconds.
     Pass(u8),
     Release,
 }
@@ -63,21 +63,21 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// One end, with what it was told and what it has heard.
+/// One end: its connection, what it has sent, and the events that it has received.
 struct End {
     conn: Connection,
     log: Log,
-    /// The messages that were sent before the Close, whole.
+    /// The whole messages that it has sent.
     sent: Vec<(MessageKind, Vec<u8>)>,
     pings: Vec<Vec<u8>>,
-    /// The fragmented message that is being sent, and how much of the last character is to come.
+    /// The kind and the bytes so far of the fragmented message that is being sent.
     open: Option<(MessageKind, Vec<u8>)>,
-    /// The code of the Close that this end began with.
+    /// The code with which this end called `close`; 1005 for none.
     closed_with: Option<u16>,
     accepts_late: bool,
-    /// What is on the wire from this end and not read by the other.
+    /// The bytes that this end has written and the other has not read.
     wire: VecDeque<u8>,
-    /// All that ever was on it.
+    /// All bytes that this end has written.
     record: Vec<u8>,
     has_shut_down: bool,
     was_told_eof: bool,
@@ -108,7 +108,7 @@ impl End {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        assert!(!self.has_shut_down || bytes.is_empty(), "nothing is written behind the end");
+        assert!(!self.has_shut_down || bytes.is_empty(), "bytes are written after the shutdown");
         self.wire.extend(bytes);
         self.record.extend_from_slice(bytes);
     }
@@ -123,7 +123,7 @@ impl End {
         }
     }
 
-    /// The pieces that are taken out are written in full, and released in two steps.
+    /// Writes at least `n` bytes in whole pieces of `take_outgoing`, and reports them with two calls of `advance`.
     fn take(&mut self, n: usize) {
         let mut taken = Vec::new();
         while taken.len() < n {
@@ -183,7 +183,7 @@ impl End {
     }
 
     fn fragment(&mut self, kind: MessageKind, len: usize, last: bool) {
-        // A text is cut within its characters: what was left out of the last fragment begins the next.
+        // A text is cut within characters: the bytes left out of the last fragment begin the next.
         let kind = self.open.as_ref().map_or(kind, |(kind, _)| *kind);
         let mut part = match (&self.open, kind) {
             (Some((_, sent)), MessageKind::Text) => {
@@ -210,7 +210,7 @@ impl End {
     }
 
     fn close(&mut self, code: Option<u16>) {
-        // Before it is open, a close only gives up.
+        // Before the connection is open, a close would end the handshake.
         if self.conn.state() != State::Open {
             return;
         }
@@ -222,7 +222,7 @@ impl End {
     }
 }
 
-/// Text with characters of two and three bytes, or any bytes; each message differs from the last.
+/// Text with characters of one to three bytes, or binary. Each `n` gives another payload.
 fn payload(kind: MessageKind, n: usize, len: usize) -> Vec<u8> {
     match kind {
         MessageKind::Text => {
@@ -269,7 +269,7 @@ impl Pair {
         self.shut_down();
     }
 
-    /// What the loop does at its end: half-closes, and tells the other end when all before it was read.
+    /// Shuts down the write side where the connection wants it. The other end gets the EOF after it has read all bytes.
     fn shut_down(&mut self) {
         for at in [0, 1] {
             let end = &mut self.ends[at];
@@ -294,7 +294,7 @@ impl Pair {
             match act {
                 Act::Send { kind, way, len } => end.send(*kind, *way, *len),
                 Act::Fragment { kind, len, last } => end.fragment(*kind, *len, *last),
-                // RFC 6455 5.5.2: it is allowed while the connection is closing, and the peer need not answer it then.
+                // RFC 6455 5.5.2: a ping is allowed while closing, but the peer need not answer it.
                 Act::Ping(_) if end.conn.state() == State::Closing => {}
                 Act::Ping(len) => {
                     let payload = vec![end.pings.len() as u8; usize::from(*len)];
@@ -315,7 +315,7 @@ impl Pair {
         }
     }
 
-    /// Lets everything go through, until nothing moves any more.
+    /// Writes and reads at both ends until no byte moves.
     fn settle(&mut self) {
         loop {
             let before = self
@@ -335,7 +335,7 @@ impl Pair {
         }
     }
 
-    /// The program, and then the end: `closer` closes if nobody has.
+    /// Runs the program to its end. `closer` closes if no end has closed.
     fn run_to_the_end(&mut self, acts: &[(bool, Act)], closer: usize) {
         self.run(acts);
         self.settle();
@@ -360,7 +360,7 @@ impl Pair {
         for at in [0, 1] {
             let (end, other) = (&self.ends[at], &self.ends[1 - at]);
             let role = end.conn.role();
-            // Every message that the other end has sent is here, once and in order.
+            // Every message of the other end has arrived, once and in order.
             let messages = end.log.seen.iter().filter_map(|seen| match seen {
                 Seen::Text(text) => Some((MessageKind::Text, text.as_bytes())),
                 Seen::Binary(bytes) => Some((MessageKind::Binary, &bytes[..])),
@@ -369,15 +369,15 @@ impl Pair {
             });
             let messages: Vec<_> = messages.collect();
             let sent: Vec<_> = other.sent.iter().map(|(kind, bytes)| (*kind, &bytes[..])).collect();
-            assert_eq!(messages.len(), sent.len(), "{role:?} has received all messages");
-            assert!(messages == sent, "{role:?} has received what was sent");
-            // So are its pings; those that keep the connection alive are empty.
+            assert_eq!(messages.len(), sent.len(), "{role:?}: the number of received messages");
+            assert!(messages == sent, "{role:?} has received other messages than were sent");
+            // Its pings have arrived too. The empty ones are keepalive pings.
             let pings = end.log.seen.iter().filter_map(|seen| match seen {
                 Seen::Ping(payload) if !payload.is_empty() => Some(payload),
                 _ => None,
             });
-            assert!(pings.eq(&other.pings), "{role:?} has received the pings");
-            // Pongs answer pings, in their order.
+            assert!(pings.eq(&other.pings), "{role:?} has received other pings than were sent");
+            // Pongs answer pings in order.
             let mut pings = end.pings.iter();
             for seen in &end.log.seen {
                 if let Seen::Pong(payload) = seen {
@@ -387,7 +387,7 @@ impl Pair {
                     );
                 }
             }
-            // One end, clean, with the other's code.
+            // Each end reports one clean end with the right code.
             let ends: Vec<_> =
                 end.log.seen.iter().filter(|seen| matches!(seen, Seen::Closed { .. })).collect();
             let [Seen::Closed { code, reason, clean: true, cause }] = ends[..] else {
@@ -402,22 +402,22 @@ impl Pair {
                     assert_eq!(
                         (cause, code.get(), &reason[..]),
                         (&CloseCause::Local, ours, ""),
-                        "echoed"
+                        "the peer echoes our code"
                     );
                 }
                 (None, Some(theirs)) => {
                     assert_eq!((cause, code.get()), (&CloseCause::Peer, theirs));
                     assert_eq!(reason, if theirs == 1005 { "" } else { "over" });
                 }
-                (None, None) => panic!("nobody has closed"),
+                (None, None) => panic!("no end has closed"),
             }
             assert!(end.conn.is_finished() && end.conn.state() == State::Closed, "{:?}", end.conn);
             assert_eq!((end.conn.buffered_amount(), end.conn.outgoing_len()), (0, 0), "{role:?}");
             assert!(
                 end.wire.is_empty() || role == Role::Client,
-                "a client reads to the end, a server need not"
+                "the client has not read everything"
             );
-            // The wire, read by hand: one Close, and behind it at most pongs; masks as the role has it.
+            // The written bytes, parsed by the test: one Close, then only pongs; only the client masks.
             let head = end.record.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
             let frames = read_frames(&end.record[head..]);
             let close = frames.iter().position(|frame| frame.first == 0x88).unwrap();
@@ -429,7 +429,7 @@ impl Pair {
     }
 }
 
-/// So many programs for each property, from a fixed seed, so that every run is the same.
+/// `cases` programs for each property. The seed is fixed, so every run is the same.
 fn programs(cases: u32) -> ProptestConfig {
     let failure_persistence = None;
     ProptestConfig {
@@ -444,7 +444,7 @@ proptest! {
     #![proptest_config(programs(150))]
 
     #[test]
-    fn what_was_sent_before_the_close_arrives_and_both_ends_are_clean(
+    fn messages_sent_before_the_close_arrive_and_both_ends_are_clean(
         acts in prop::collection::vec((any::<bool>(), act()), 0..150),
         chunks in any::<[bool; 2]>(), accepts_late in any::<bool>(), closer in 0..2usize,
     ) {
@@ -473,11 +473,11 @@ proptest! {
     }
 
     #[test]
-    fn wire_that_is_cut_ends_both_once_and_not_clean(
+    fn lost_transport_ends_both_once_and_not_clean(
         acts in prop::collection::vec((any::<bool>(), act()), 0..100),
         chunks in any::<[bool; 2]>(), accepts_late in any::<bool>(),
     ) {
-        // rfc6455-7.1.4-01, rfc6455-7.1.5-03, rfc6455-7.2.1-02: what arrives is what was sent, up to some message
+        // rfc6455-7.1.4-01, rfc6455-7.1.5-03, rfc6455-7.2.1-02: the messages that arrive are the first sent ones
         let acts: Vec<_> = acts.into_iter().filter(|(_, act)| !matches!(act, Act::Close(_))).collect();
         let mut pair = Pair::new(chunks, accepts_late);
         pair.run(&acts);
@@ -503,8 +503,8 @@ proptest! {
 }
 
 #[test]
-fn pair_that_only_talks_stays_open() {
-    // rfc6455-7.1.7-08, rfc6455-7.2.1-03: a long time, with pings in every silence
+fn pair_that_does_not_close_stays_open() {
+    // rfc6455-7.1.7-08, rfc6455-7.2.1-03: 75 seconds, with a keepalive ping in every silence
     let mut pair = Pair::new([false, false], false);
     pair.settle();
     for round in 0..500 {

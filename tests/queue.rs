@@ -1,5 +1,5 @@
-//! The outgoing queue against a naive model: bytes, order, and the W3C's buffered amount after every operation, under
-//! any partial release. What a frame looks like, and when one may be sent, is tested elsewhere.
+//! The outgoing queue against a simple model: bytes, order, and the buffered amount of the WHATWG standard after every
+//! operation and every partial write. `sending.rs` tests what a frame contains and when one may be sent.
 
 mod util;
 
@@ -34,17 +34,17 @@ struct Queued {
     bytes: Vec<u8>,
     header: usize,
     counted: bool,
-    /// A ping or pong, which goes ahead of data.
+    /// Whether it is a ping or pong, which goes before data frames.
     ahead: bool,
 }
 
-/// A queue that is a list of frames, and does everything the slow way.
+/// A queue as a list of frames, in simple and slow code.
 struct Model {
     role: Role,
     frames: VecDeque<Queued>,
-    /// Bytes of the first frame that are released.
+    /// Bytes of the first frame that are written.
     released: usize,
-    /// Bytes behind the released ones that the caller holds.
+    /// Bytes after the written ones that the caller has taken out.
     taken: usize,
 }
 
@@ -62,7 +62,7 @@ impl Model {
             self.frames.push_back(queued);
             return;
         }
-        // RFC 6455 5.4, 5.5: between frames, as early as that goes; behind the control frames that wait there.
+        // RFC 6455 5.4, 5.5: at the earliest border between frames, after control frames that are queued there.
         let committed = self.released + self.taken;
         let mut at = 0;
         let mut index = 0;
@@ -111,7 +111,7 @@ enum Op {
     Prepared {
         len: usize,
     },
-    /// Past the queue, to a transport that takes so many bytes at a time.
+    /// `send_through` to a transport that accepts `steps` bytes at a time.
     Through {
         len: usize,
         owned: bool,
@@ -124,11 +124,11 @@ enum Op {
     Ping {
         len: usize,
     },
-    /// A ping of the peer, answered automatically.
+    /// A ping of the peer, which the connection answers.
     PeerPing {
         len: usize,
     },
-    /// Releases a part of what is outgoing, in 256ths.
+    /// Writes `part`/255 of the outgoing bytes.
     Advance {
         part: u8,
     },
@@ -251,7 +251,7 @@ impl Run {
             }
             Op::Ping { len } => {
                 let bytes = payload(len, step);
-                // RFC 6455 5.5.1: behind our Close only data frames are over.
+                // RFC 6455 5.5.1: after our Close no data frames are sent, but control frames are allowed.
                 self.conn.ping(&bytes).unwrap();
                 self.model.push(0x89, &bytes);
             }
@@ -297,7 +297,7 @@ impl Run {
         result.is_ok()
     }
 
-    /// Writes `n` bytes the way a caller would: first what is held, then what is shown.
+    /// Writes `n` bytes: first the taken pieces, then `outgoing_chunks`.
     fn advance(&mut self, n: usize) {
         let shown: Vec<u8> = self
             .held
@@ -311,7 +311,7 @@ impl Run {
         self.expected.extend(self.model.unreleased().into_iter().take(n));
         self.conn.advance(n);
         self.model.advance(n);
-        // What is held and released is forgotten; the rest is what the connection still counts as taken.
+        // Drops the taken pieces that are written, and the written front of the next one.
         let mut rest = n;
         while rest > 0 && !self.held.is_empty() {
             let len = self.held[0].len();
@@ -339,7 +339,7 @@ impl Run {
     }
 }
 
-/// A segment with these bytes: it can only be made by a queue.
+/// A segment with these bytes. Only a queue can make one.
 fn segment_of(bytes: &[u8]) -> Segment {
     let mut conn = open(Role::Server);
     conn.send(bytes).unwrap();
@@ -354,7 +354,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn queue_equals_the_naive_model(client in any::<bool>(), ops in prop::collection::vec(op(), 1..60)) {
+    fn queue_equals_the_model(client in any::<bool>(), ops in prop::collection::vec(op(), 1..60)) {
         // rfc6455-5.2-02, rfc6455-5.2-09, rfc6455-2.1-01, rfc6455-5.4-08, rfc6455-6.1-10, rfc6455-5.5.2-04,
         // whatwg-close-09, whatwg-bufferedAmount-01, whatwg-bufferedAmount-02
         let mut run = Run::new(if client { Role::Client } else { Role::Server });
@@ -366,7 +366,7 @@ proptest! {
         run.check();
         prop_assert!(run.written == run.expected);
         prop_assert_eq!(run.conn.buffered_amount(), 0);
-        // Whatever was done, the peer can read it.
+        // The peer can parse everything that was written.
         read_frames(&run.written);
     }
 }
@@ -377,15 +377,19 @@ fn buffered_amount_is_exact_at_every_single_byte() {
     for role in ROLES {
         let mut conn = open(role);
         conn.send("é").unwrap();
-        assert_eq!(conn.buffered_amount(), 2, "bytes, not characters");
+        assert_eq!(conn.buffered_amount(), 2, "the amount counts bytes, not characters");
         conn.send(&[0; 10]).unwrap();
         assert_eq!(conn.buffered_amount(), 12);
         conn.ping(b"ping").unwrap();
         conn.send_fragment(MessageKind::Binary, &[1; 200], false).unwrap();
         conn.close(1000, "bye").unwrap();
-        assert_eq!(conn.buffered_amount(), 212, "neither control frames nor headers count");
+        assert_eq!(
+            conn.buffered_amount(),
+            212,
+            "the amount counts no control frames and no headers"
+        );
         let mask = if role == Role::Client { 4 } else { 0 };
-        // (bytes of the wire, payload bytes among them), in wire order: the ping goes ahead.
+        // (bytes on the wire, message bytes among them), in wire order: the ping goes first.
         let wire = [
             (2 + mask + 4, 0),
             (2 + mask, 0),
@@ -405,7 +409,7 @@ fn buffered_amount_is_exact_at_every_single_byte() {
                 assert_eq!(conn.buffered_amount(), expected);
             }
         }
-        assert_eq!(conn.outgoing_len(), 2 + mask as u64 + 5, "the Close is left");
+        assert_eq!(conn.outgoing_len(), 2 + mask as u64 + 5, "only the Close is left");
     }
 }
 
@@ -420,11 +424,11 @@ fn buffered_amount_does_not_drop_when_the_connection_ends() {
             let before = conn.buffered_amount();
             end(&mut conn);
             assert_eq!(conn.buffered_amount(), before);
-            assert!(!conn.wants_write(), "nobody reads it any more");
+            assert!(!conn.wants_write(), "the transport has ended, but bytes are outgoing");
             conn.advance(0);
             assert_eq!(conn.buffered_amount(), before);
             assert!(conn.send(&[0; 10]).is_err());
-            assert_eq!(conn.buffered_amount(), before, "what was refused was not buffered");
+            assert_eq!(conn.buffered_amount(), before, "a refused message counts as buffered");
         }
     }
 }
@@ -453,14 +457,14 @@ fn hard_cap_refuses_and_queues_nothing() {
         conn.ping(&[0; 125]).unwrap();
         while conn.ping(&[0; 125]).is_ok() {}
         assert!(conn.outgoing_len() <= 1000);
-        // A Close and automatic pongs are bounded of their own, and always go.
+        // The Close and automatic pongs have bounds of their own, and are never refused.
         conn.close(1000, "").unwrap();
         assert!(matches!(plain_frames(&drain(&mut conn)).last(), Some((0x88, _))));
     }
 }
 
 #[test]
-fn is_writable_has_two_marks() {
+fn is_writable_has_a_high_and_a_low_mark() {
     for role in ROLES {
         let mut config = config();
         config.high_water_bytes = 1000;
@@ -471,7 +475,7 @@ fn is_writable_has_two_marks() {
         assert!(conn.is_writable(), "below the high mark");
         conn.send(&[0; 100]).unwrap();
         assert!(!conn.is_writable(), "above the high mark");
-        conn.send(&[0; 100]).expect("it is advice");
+        conn.send(&[0; 100]).expect("the mark is only advice");
         let len = conn.outgoing_len() as usize;
         conn.advance(len - 101);
         assert!(!conn.is_writable(), "between the marks, on the way down");
@@ -480,13 +484,13 @@ fn is_writable_has_two_marks() {
         conn.send(&[0; 800]).unwrap();
         assert!(conn.is_writable(), "between the marks, on the way up");
         conn.close(1000, "").unwrap();
-        assert!(!conn.is_writable(), "nothing can be sent any more");
+        assert!(!conn.is_writable(), "writable after our own Close");
     }
 }
 
 #[test]
 fn a_pong_that_makes_the_queue_shorter_ends_congestion() {
-    // Every pair of lengths of the answer that waits and of the one that takes its place, at every low mark.
+    // Every length of the queued pong and of the pong that replaces it, at every low mark.
     for role in ROLES {
         for old in 0..20 {
             for new in 0..20 {
@@ -524,7 +528,7 @@ fn a_pong_that_was_written_makes_room_for_another() {
         (0..4).for_each(|n| ping(&mut conn, n));
         let pong = frame(0x8a, &[0], (role == Role::Client).then_some(KEY)).len();
         conn.advance(3 * pong);
-        // One is waiting: three more find room, the next two do not, and the latest of them stays.
+        // One pong is queued. Three more have room, the next two do not, and the latest of these replaces the third.
         (4..9).for_each(|n| ping(&mut conn, n));
         let payloads: Vec<u8> =
             plain_frames(&drain(&mut conn)).iter().map(|(_, payload)| payload[0]).collect();
@@ -544,11 +548,11 @@ fn pongs_of_the_caller_count_and_are_never_replaced() {
             assert!(conn.receive(&mut &mut input[..]).is_some());
         };
         (100..103).for_each(|n| conn.pong(&[n]).unwrap());
-        // One answer has room, and the latest takes its place.
+        // One automatic pong has room, and the latest replaces it.
         (0..6).for_each(|n| ping(&mut conn, n));
         let pong = frame(0x8a, &[0], (role == Role::Client).then_some(KEY)).len();
         conn.advance(2 * pong);
-        // What was written leaves room for two more.
+        // Two pongs are written, so two more have room.
         (6..10).for_each(|n| ping(&mut conn, n));
         let payloads: Vec<u8> =
             plain_frames(&drain(&mut conn)).iter().map(|(_, payload)| payload[0]).collect();
@@ -558,7 +562,7 @@ fn pongs_of_the_caller_count_and_are_never_replaced() {
 
 #[test]
 #[should_panic(expected = "advance(8), but 7 bytes are outgoing")]
-fn releasing_more_than_there_is_is_a_bug_of_the_caller() {
+fn advance_by_more_than_is_outgoing_panics() {
     let mut conn = open(Role::Server);
     conn.send("hello").unwrap();
     conn.advance(8);
@@ -595,7 +599,7 @@ fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
         let rest = conn.outgoing_chunks().nth(1).unwrap();
         (rest.as_ptr(), rest.len())
     };
-    // The front of it is copied behind the header.
+    // The first bytes of the payload are copied after the header.
     let (rest, len) = behind_lead(&conn);
     assert_eq!(rest, address.wrapping_add((1 << 20) - len));
     let mut client = open(Role::Client);
@@ -603,7 +607,7 @@ fn a_large_owned_payload_is_moved_and_a_prepared_one_shared() {
     let address = payload.as_ptr();
     client.send(payload).unwrap();
     let (rest, len) = behind_lead(&client);
-    assert_eq!(rest, address.wrapping_add((1 << 20) - len), "masked in place");
+    assert_eq!(rest, address.wrapping_add((1 << 20) - len), "the payload is not masked in place");
     let prepared = PreparedMessage::new(&[5; 1 << 20]);
     let (mut a, mut b) = (open(Role::Server), open(Role::Server));
     a.send_prepared(&prepared).unwrap();
@@ -631,20 +635,20 @@ enum Way {
     Moved,
     Prepared,
     Fragment,
-    /// Past the queue, to a transport that takes so many bytes.
+    /// `send_through` to a transport that accepts this many bytes.
     Through(usize),
-    /// Compressed, to more than it was.
+    /// Compressed, which makes random bytes longer.
     #[cfg(feature = "deflate")]
     Compressed,
 }
 
-/// What the queue holds when a large message comes.
+/// The state of the queue before a large message is sent.
 #[derive(Debug, Clone, Copy)]
 enum Before {
     Nothing,
     KeptBuffer,
     SmallFrames(usize),
-    /// The first of three is begun.
+    /// Three small frames, the first partly written.
     BegunFrame,
     Ping,
 }
@@ -665,7 +669,7 @@ fn noise(len: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-/// A connection with a queue, and the bytes that have left it.
+/// A connection with this queue, and the bytes that it has written.
 fn queue_with(role: Role, way: Way, before: Before) -> (Connection, Vec<u8>) {
     let mut conn = match way {
         #[cfg(feature = "deflate")]
@@ -694,8 +698,8 @@ fn queue_with(role: Role, way: Way, before: Before) -> (Connection, Vec<u8>) {
 }
 
 #[test]
-fn no_header_is_shown_without_a_segment_of_its_payload() {
-    // A transport with Nagle's algorithm lets the payload behind such a header wait for the peer's acknowledgement.
+fn no_header_is_outgoing_without_a_segment_of_its_payload() {
+    // With Nagle's algorithm, the payload after a lone header waits until the peer has acknowledged the header.
     let mut ways = vec![Way::Moved, Way::Prepared, Way::Fragment];
     ways.extend([0, 1, 3, 4, 7, 8, 9, 10, 13, 2000].map(Way::Through));
     #[cfg(feature = "deflate")]
@@ -745,7 +749,7 @@ fn no_header_is_shown_without_a_segment_of_its_payload() {
     }
 }
 
-/// Wherever the rest of a header is shown, the same piece has 1,400 bytes of the payload or all of it.
+/// Asserts that each piece with bytes of a header also has the first 1,400 bytes of the payload, or all of it.
 fn check_leads(conn: &Connection, gone: &[u8], case: &str) {
     let wire = [gone, &shown(conn)].concat();
     let ends: Vec<usize> = conn
@@ -759,10 +763,10 @@ fn check_leads(conn: &Connection, gone: &[u8], case: &str) {
     while at < wire.len() {
         let (header, size) = FrameHeader::decode(&wire[at..]).unwrap().expect("whole frames");
         let payload = header.payload_len as usize;
-        // The piece in which the first byte of the header that is left lies.
+        // The piece that contains the first unwritten byte of the header.
         if at + size > gone.len() {
             let first = at.max(gone.len());
-            let end = ends.iter().find(|end| **end > first).expect("it is shown");
+            let end = ends.iter().find(|end| **end > first).expect("the byte is outgoing");
             assert!(*end >= at + size + payload.min(1400), "{case}: {first}..{end}, {header:?}");
         }
         at += size + payload;
@@ -771,7 +775,7 @@ fn check_leads(conn: &Connection, gone: &[u8], case: &str) {
 
 #[test]
 fn a_connection_that_is_not_open_is_not_congested() {
-    // Nothing is answered any more, and the peer's Close must be read: rfc6455-7.1.4-01
+    // rfc6455-7.1.4-01: nothing is answered after our Close, and the peer's Close must be read
     for role in ROLES {
         let mut conn = open(role);
         conn.send(vec![1; 100_000]).unwrap();

@@ -1,12 +1,11 @@
-//! Whose bytes are in a `ReadBuffer`: what a connection left there when it ended, and what happens to who mistakes one
-//! buffer for another. That a buffer changes nothing about the events is tested with each kind of input.
+//! Bytes of an unfinished message in a `ReadBuffer`: what happens to them when the connection ends, and what happens to
+//! a caller who passes another buffer. `util::in_every_cut` tests for all kinds of input that a buffer does not change
+//! the events.
 
 mod util;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use util::{Log, ROLES, Seen, feed, open, run, to};
-use websocket_proto::{Config, Connection, ReadBuffer, Role};
+use websocket_proto::{CloseCause, CloseCode, Config, Connection, ReadBuffer, Role};
 
 fn fill(buffer: &mut ReadBuffer, bytes: &[u8]) {
     buffer.spare()[..bytes.len()].copy_from_slice(bytes);
@@ -27,7 +26,7 @@ fn receive_from(conn: &mut Connection, buffer: &mut ReadBuffer) -> Vec<Seen> {
     log.seen
 }
 
-/// A connection, and a buffer in which the front of its message waits: a frame, to who takes it for one.
+/// A connection, and the buffer that holds the front of its unfinished message. The front looks like a whole frame.
 fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
     let mut conn = open(role);
     let mut buffer = ReadBuffer::with_capacity(capacity);
@@ -39,7 +38,7 @@ fn cut(role: Role, capacity: usize) -> (Connection, ReadBuffer) {
 }
 
 #[test]
-fn front_of_a_message_is_nothing_to_the_next_connection() {
+fn next_connection_does_not_receive_the_front_of_a_message() {
     for role in ROLES {
         for ends in [true, false] {
             let (mut conn, mut buffer) = cut(role, 100);
@@ -48,7 +47,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
                 assert_eq!(
                     receive_from(&mut conn, &mut buffer).len(),
                     1,
-                    "the end, and no message"
+                    "only the end is reported"
                 );
             }
             drop(conn);
@@ -66,7 +65,7 @@ fn front_of_a_message_is_nothing_to_the_next_connection() {
 }
 
 #[test]
-fn front_of_a_message_is_no_request() {
+fn front_of_a_message_is_not_parsed_as_a_request() {
     let mut conn = open(Role::Client);
     let mut buffer = ReadBuffer::with_capacity(200);
     fill(&mut buffer, b"\x82\x7dGET / HTTP/1.1\r\n\r\n");
@@ -75,40 +74,65 @@ fn front_of_a_message_is_no_request() {
     assert_eq!(receive_from(&mut next, &mut buffer), []);
 }
 
+type Receive = fn(&mut Connection, &[u8]) -> Vec<Seen>;
+
+/// Ways to give a connection bytes from elsewhere, while the front of its message waits in a buffer.
+fn elsewhere() -> [Receive; 3] {
+    [
+        |conn, bytes| run(conn, &[bytes]).seen,
+        |conn, bytes| receive_from(conn, &mut filled(100, bytes)),
+        // This one is full before the message is complete.
+        |conn, bytes| receive_from(conn, &mut filled(bytes.len().max(1), bytes)),
+    ]
+}
+
+fn is_abortion(seen: &[Seen]) -> bool {
+    matches!(seen, [Seen::Closed { code: CloseCode::ABNORMAL, cause: CloseCause::Aborted, .. }])
+}
+
 #[test]
-fn rest_of_a_message_is_not_taken_from_elsewhere() {
+fn bytes_that_arrive_elsewhere_than_their_front_end_the_connection() {
     for role in ROLES {
-        let elsewhere: [fn(&mut Connection); 2] = [
-            |conn| drop(conn.receive(&mut &mut [0; 4][..])),
-            |conn| drop(conn.receive_from(&mut ReadBuffer::with_capacity(100))),
-        ];
-        for receive in elsewhere {
+        for receive in elsewhere() {
             let (mut conn, mut buffer) = cut(role, 100);
-            let result = catch_unwind(AssertUnwindSafe(|| receive(&mut conn)));
-            assert!(result.is_err(), "{role:?}");
+            let seen = receive(&mut conn, &[0; 4]);
+            assert!(is_abortion(&seen), "{role:?}: {seen:?}");
+            assert!(conn.is_finished());
             fill(&mut buffer, &[0; 4]);
-            assert_eq!(receive_from(&mut conn, &mut buffer).len(), 1, "and nothing is lost");
+            assert_eq!(receive_from(&mut conn, &mut buffer), [], "its front is dropped");
+            assert_eq!(buffer.unreceived(), b"");
         }
     }
 }
 
 #[test]
-fn message_that_was_begun_needs_a_buffer_that_it_fits_into() {
+fn a_look_elsewhere_without_bytes_changes_nothing() {
     for role in ROLES {
-        let message = to(role, 0x82, &[0; 50]);
-        let (header, payload) = message.split_at(message.len() - 50);
-        let mut conn = open(role);
-        assert_eq!(receive_from(&mut conn, &mut filled(100, header)), []);
-        let mut small = ReadBuffer::with_capacity(49);
-        let result = catch_unwind(AssertUnwindSafe(|| drop(conn.receive_from(&mut small))));
-        assert!(result.is_err(), "it would be full before the message was complete");
-        let seen = receive_from(&mut conn, &mut filled(50, payload));
-        assert_eq!(seen.len(), 1, "{role:?}");
+        for receive in elsewhere() {
+            let (mut conn, mut buffer) = cut(role, 100);
+            assert_eq!(receive(&mut conn, b""), [], "{role:?}");
+            assert_eq!(conn.poll_event().map(|event| format!("{event:?}")), None);
+            fill(&mut buffer, &[0; 4]);
+            let seen = receive_from(&mut conn, &mut buffer);
+            assert!(matches!(&seen[..], [Seen::Binary(_)]), "{role:?}: {seen:?}");
+        }
     }
 }
 
 #[test]
-fn header_that_is_cut_is_the_connections_and_goes_on_from_anywhere() {
+fn a_front_that_the_caller_has_dropped_ends_the_connection_with_the_next_bytes() {
+    for role in ROLES {
+        let (mut conn, mut buffer) = cut(role, 100);
+        buffer.clear();
+        assert_eq!(receive_from(&mut conn, &mut buffer), []);
+        fill(&mut buffer, &to(role, 0x81, b"own"));
+        let seen = receive_from(&mut conn, &mut buffer);
+        assert!(is_abortion(&seen), "{role:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn cut_header_is_held_by_the_connection_and_continues_from_any_input() {
     // rfc6455-5.2-01
     for role in ROLES {
         for len in [5, 200, 70_000] {

@@ -1,5 +1,5 @@
-//! The program of the README, which people copy: it is the example `echo`, and its loop is run against raw sockets
-//! that end in every way. The same loop as a client's is here too.
+//! The program of the README is the example `echo`, and people copy it. These tests run its loop, and the same loop for
+//! a client, against raw sockets that end in different ways.
 #![cfg(feature = "std")]
 
 mod util;
@@ -22,12 +22,12 @@ const MIB: usize = 1 << 20;
 #[test]
 fn the_readme_shows_the_example() {
     let example = include_str!("../docs/examples/echo.rs");
-    let (_, program) = example.split_once("\n\n").expect("a line of docs comes first");
-    // The tests call it.
+    let (_, program) = example.split_once("\n\n").expect("the example begins with a doc comment");
+    // In the example `serve` is `pub(crate)`, so that the tests can call it.
     let program = program.replace("pub(crate) fn", "fn");
     let readme = include_str!("../README.md");
     let (_, rest) = readme.split_once("```rust,no_run\n").expect("the README has a program");
-    let (shown, _) = rest.split_once("```\n").expect("the program ends");
+    let (shown, _) = rest.split_once("```\n").expect("the README's code block ends");
     assert_eq!(shown, program);
 }
 
@@ -38,12 +38,12 @@ fn sockets() -> (TcpStream, TcpStream) {
     (ours, listener.accept().unwrap().0)
 }
 
-/// Has `peer` talk with the README's server, and returns how the server's connection ended.
+/// Runs `peer` against the README's server, and returns how the server's connection ended.
 fn with_server(config: Config, peer: impl FnOnce(TcpStream)) -> Closed {
     let (ours, theirs) = sockets();
     let server = std::thread::spawn(move || echo::serve(ours, config.into()));
     peer(theirs);
-    *server.join().unwrap().unwrap().expect("the end is told")
+    *server.join().unwrap().unwrap().expect("the end is reported")
 }
 
 /// Sends a request, and reads the 101.
@@ -54,7 +54,7 @@ fn upgrade(stream: &mut TcpStream) {
     assert_eq!(response, response_to(REQUEST));
 }
 
-/// Reads up to the end, or up to an error.
+/// Reads until the end or an error.
 fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let (mut all, mut buf) = (Vec::new(), [0; 65_536]);
     while let Ok(n @ 1..) = stream.read(&mut buf) {
@@ -63,7 +63,7 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// The README's loop as a client's: it sends `messages` when it is open, and closes behind them if it is told to.
+/// The README's loop for a client. It sends `messages` when it is open, and closes after them if `closes`.
 fn client(
     mut stream: TcpStream,
     messages: &[Vec<u8>],
@@ -141,8 +141,9 @@ fn assert_last_word(closed: &Closed, code: u16, reason: &str, name: &str) {
 }
 
 #[test]
-fn a_client_hears_why_a_server_drops_its_upload() {
-    // rfc6455-7.1.5-01, rfc6455-7.1.6-01: 32 MiB are on their way when the server says 1009 and drops the socket
+fn a_client_reports_why_a_server_drops_its_upload() {
+    // rfc6455-7.1.5-01, rfc6455-7.1.6-01: the client is sending 32 MiB when the server closes with 1009 and drops the
+    // socket
     let messages = vec![vec![1; MIB]; 32];
     for piece in [1, usize::MAX] {
         let (ours, mut theirs) = sockets();
@@ -157,14 +158,14 @@ fn a_client_hears_why_a_server_drops_its_upload() {
             theirs.write_all(piece).unwrap();
         }
         drop(theirs);
-        let closed = client.join().unwrap().unwrap().expect("the end is told");
+        let closed = client.join().unwrap().unwrap().expect("the end is reported");
         assert_last_word(&closed, 1009, "too big", &format!("by {piece}"));
     }
 }
 
 #[test]
-fn the_server_hears_why_a_client_leaves_that_does_not_read() {
-    // rfc6455-7.1.5-01: its echoes cannot be written any more; whether that fails before or after the Close is read
+fn the_server_reports_the_close_of_a_client_that_does_not_read() {
+    // rfc6455-7.1.5-01: writing the echoes fails, before or after the server reads the Close
     for (echoes, piece) in [(0, 1), (1, 1), (5, usize::MAX), (3, 1000)] {
         let closed = with_server(Config::default(), |mut stream| {
             stream.set_nodelay(true).unwrap();
@@ -175,15 +176,15 @@ fn the_server_hears_why_a_client_leaves_that_does_not_read() {
             for piece in bytes.chunks(piece.min(bytes.len())) {
                 stream.write_all(piece).unwrap();
             }
-            // What was echoed is unread: the kernel answers with a reset.
+            // The echoes are unread, so the kernel resets the connection.
         });
         assert_last_word(&closed, 1001, "leaving", &format!("{echoes} echoes by {piece}"));
     }
 }
 
 #[test]
-fn the_server_hears_a_client_that_says_1009_while_it_is_being_written_to() {
-    // The echo of 24 MiB is more than the sockets hold: the write is under way when the client resets the connection.
+fn the_server_reports_a_close_that_arrives_while_it_writes() {
+    // The echo of 24 MiB does not fit into the sockets, so the server is writing when the client resets the connection.
     let mut config = Config::default();
     config.max_frame_bytes = 64 << 20;
     config.max_message_bytes = 64 << 20;
@@ -199,8 +200,8 @@ fn the_server_hears_a_client_that_says_1009_while_it_is_being_written_to() {
 }
 
 #[test]
-fn the_server_ends_in_order_whoever_closes() {
-    // rfc6455-7.1.1-01, rfc6455-5.5.1-13: the Close is answered, and the server's side of the transport ends first
+fn the_server_ends_cleanly_whichever_end_closes() {
+    // rfc6455-7.1.1-01, rfc6455-5.5.1-13: the server answers the Close, and shuts down its side first
     let closed = with_server(Config::default(), |mut stream| {
         upgrade(&mut stream);
         let message = to(Role::Server, 0x81, b"Hello");
@@ -208,7 +209,7 @@ fn the_server_ends_in_order_whoever_closes() {
         assert_eq!(read_all(&mut stream), b"\x81\x05Hello\x88\x02\x03\xe8");
     });
     assert_last_word(&closed, 1000, "", "closed");
-    // A client's loop ends its side, too: the server reads an end, not an error.
+    // A client's loop shuts down its side too: the server reads an EOF, not an error.
     let (ours, mut theirs) = sockets();
     let client = std::thread::spawn(move || client(ours, &[b"Hello".to_vec()], true));
     accept(&mut theirs);
@@ -218,8 +219,8 @@ fn the_server_ends_in_order_whoever_closes() {
     assert_eq!(plain_frames(&sent), [(0x82, b"Hello".to_vec()), (0x88, b"\x03\xe8".to_vec())]);
     theirs.write_all(b"\x88\x02\x03\xe8").unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(theirs.read(&mut [0; 10]).unwrap(), 0, "its own end comes behind ours");
-    let closed = client.join().unwrap().unwrap().expect("the end is told");
+    assert_eq!(theirs.read(&mut [0; 10]).unwrap(), 0, "the client shuts down after the server");
+    let closed = client.join().unwrap().unwrap().expect("the end is reported");
     assert_eq!((closed.clean, closed.cause), (true, CloseCause::Local));
 }
 
@@ -233,7 +234,7 @@ fn the_server_outlives_its_timeouts_and_reports_them() {
         assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
     });
     assert_eq!(closed.cause, CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
-    // A read that times out is no error: pings go out meanwhile, and the peer that answers stays.
+    // A read timeout is not an error: pings are sent, and the connection of a peer that answers stays open.
     let mut config = Config::default();
     config.keepalive_interval = Some(Duration::from_millis(20));
     config.idle_timeout = Some(Duration::from_secs(20));
@@ -252,7 +253,7 @@ fn the_server_outlives_its_timeouts_and_reports_them() {
 }
 
 #[test]
-fn the_server_tells_of_an_end_without_a_word() {
+fn the_server_reports_an_end_without_a_close() {
     // rfc6455-7.1.5-03
     for request in [&REQUEST[..10], REQUEST] {
         let closed = with_server(Config::default(), |mut stream| {
@@ -266,7 +267,7 @@ fn the_server_tells_of_an_end_without_a_word() {
 
 #[test]
 fn nothing_is_sent_once_the_state_is_not_open() {
-    // What the program asks before it echoes: `send` would be refused, and `?` would end the loop before its end.
+    // The program checks the state before it echoes: `send` would be an error, and `?` would end the loop too early.
     let mut conn = open(Role::Server);
     conn.write_closed();
     assert_eq!(conn.state(), State::Closing);

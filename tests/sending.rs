@@ -1,5 +1,5 @@
-//! Sending: which frames a call makes, when it is refused, and that a refused call leaves nothing behind. Masking keys,
-//! Close frames and the order and release of the queue's bytes have tests of their own.
+//! Sending: which frames a call makes, when it is an error, and that a failed call changes nothing. `entropy.rs` tests
+//! masking keys, `closing.rs` Close frames, `queue.rs` the order of the queue's bytes.
 
 mod util;
 
@@ -12,7 +12,7 @@ use websocket_proto::{
     PreparedMessage, Response, Role, State, UsageError,
 };
 
-/// Every frame has this key, so that bytes can be compared.
+/// An entropy source that gives every frame the same key, so that bytes can be compared.
 fn one_key(out: &mut [u8]) -> Result<(), EntropyError> {
     out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
     Ok(())
@@ -37,7 +37,7 @@ fn text(len: usize) -> String {
     (0..len).map(|i| char::from(b'a' + (i % 23) as u8)).collect()
 }
 
-/// The sizes where a length's form, or the way of a payload into the queue, changes.
+/// Sizes near those where the encoding of the length changes, or the way in which the queue stores a payload.
 fn sizes() -> Vec<usize> {
     let borders = [126, 4096, 16_384, 32_768, 65_536];
     let around = [-15, -14, -13, -10, -9, -8, -7, -5, -4, -3, -2, -1, 0, 1, 2];
@@ -117,7 +117,7 @@ fn strings_are_text_and_bytes_are_binary() {
 
 #[test]
 fn owned_borrowed_and_prepared_messages_make_the_same_bytes() {
-    // rfc6455-6.1-04, rfc6455-6.1-10, rfc6455-2.1-01: alone, behind another message, and behind a part of one
+    // rfc6455-6.1-04, rfc6455-6.1-10, rfc6455-2.1-01: alone, after a message, and after a part of a message
     for role in ROLES {
         for len in sizes() {
             let text = text(len);
@@ -153,7 +153,7 @@ fn owned_borrowed_and_prepared_messages_make_the_same_bytes() {
     }
 }
 
-/// Sends through a transport that takes up to `room` bytes in all, and returns what it took.
+/// Sends through a transport that accepts `room` bytes in all, and returns the accepted bytes.
 fn through(conn: &mut Connection, message: Message<'_>, mut room: usize) -> Vec<u8> {
     let mut taken = Vec::new();
     let sent: Result<(), UsageError> = conn.send_through(message, |header, payload| {
@@ -169,9 +169,9 @@ fn through(conn: &mut Connection, message: Message<'_>, mut room: usize) -> Vec<
 }
 
 #[test]
-fn message_goes_past_the_queue_as_far_as_the_transport_takes_it() {
-    // rfc6455-6.1-04, rfc6455-5.3-06, rfc6455-5.4-08, whatwg-bufferedAmount-01: a ping waits for the end of a frame
-    // that is begun, and goes ahead of one that is not
+fn send_through_queues_only_what_the_transport_does_not_accept() {
+    // rfc6455-6.1-04, rfc6455-5.3-06, rfc6455-5.4-08, whatwg-bufferedAmount-01: a ping goes after a frame that is
+    // partly written, and before one that is not
     for role in ROLES {
         for len in [0, 1, 125, 126, 4095, 4096, 16_383, 16_384, 16_385, 65_535, 65_536, 70_000] {
             let payload = text(len);
@@ -207,7 +207,7 @@ fn message_goes_past_the_queue_as_far_as_the_transport_takes_it() {
 }
 
 #[test]
-fn message_is_queued_where_something_is_outgoing() {
+fn send_through_queues_the_message_if_bytes_are_outgoing() {
     // rfc6455-6.1-10
     for role in ROLES {
         for (name, way) in WAYS.iter().filter(|(name, _)| *name != "fragment") {
@@ -220,7 +220,7 @@ fn message_is_queued_where_something_is_outgoing() {
     }
 }
 
-/// A connection on which one thing was sent.
+/// A connection that has made one call.
 fn open_after(role: Role, way: &fn(&mut Connection) -> Sent) -> Connection {
     let mut conn = open_with_one_key(role);
     way(&mut conn).unwrap();
@@ -228,7 +228,7 @@ fn open_after(role: Role, way: &fn(&mut Connection) -> Sent) -> Connection {
 }
 
 #[test]
-fn error_of_the_transport_is_passed_on_and_loses_nothing() {
+fn error_of_the_transport_is_returned_and_the_rest_is_queued() {
     #[derive(Debug, PartialEq)]
     enum Error {
         Usage(UsageError),
@@ -271,7 +271,7 @@ fn error_of_the_transport_is_passed_on_and_loses_nothing() {
 
 #[test]
 fn prepared_message_goes_out_on_any_number_of_connections() {
-    // rfc6455-5.1-01, rfc6455-5.1-04: servers share it unmasked, each client masks its own copy
+    // rfc6455-5.1-01, rfc6455-5.1-04: servers share the unmasked frame, each client masks a copy
     for len in [0, 1, 125, 126, 4082, 4095, 4096, 4097, 65_535, 65_536, 70_000] {
         for message in [Message::from(text(len)), Message::from(text(len).into_bytes())] {
             let prepared = PreparedMessage::new(&message);
@@ -295,14 +295,14 @@ fn prepared_message_goes_out_on_any_number_of_connections() {
             }
             assert!(
                 prepared.payload() == message.as_bytes(),
-                "a client's mask does not touch the original"
+                "a client has masked the shared payload"
             );
         }
     }
 }
 
 #[test]
-fn client_masks_every_frame_and_server_none() {
+fn client_masks_every_frame_and_server_masks_none() {
     // rfc6455-5.1-01, rfc6455-5.1-04, rfc6455-5.3-01, rfc6455-5.5.1-07, rfc6455-6.1-08
     for role in ROLES {
         let mut wire = Vec::new();
@@ -326,9 +326,9 @@ fn client_masks_every_frame_and_server_none() {
 }
 
 #[test]
-fn nothing_is_sent_but_in_the_open_state() {
+fn nothing_is_sent_outside_of_the_open_state() {
     // rfc6455-6.1-02, rfc6455-5.1-07, rfc6455-5.5.1-08, rfc6455-5.5.2-05, rfc6455-6.1-03, whatwg-send-01,
-    // whatwg-send-02 (the core returns an error), whatwg-bufferedAmount-03 (and counts nothing)
+    // whatwg-send-02 (the core returns an error), whatwg-bufferedAmount-03 (and does not count the bytes)
     type Prepare = fn(&mut Connection);
     let rows: [(State, Prepare); 9] = [
         (State::Closing, |conn| conn.close(1000, "").unwrap()),
@@ -373,7 +373,7 @@ fn nothing_is_sent_but_in_the_open_state() {
             let wire: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
             let buffered = conn.buffered_amount();
             for (name, send) in WAYS {
-                // RFC 6455 5.5.1: behind our Close only data frames are over.
+                // RFC 6455 5.5.1: after our Close no data frames are sent, but control frames are allowed.
                 if state == State::Closing && ["ping", "pong"].contains(&name) {
                     continue;
                 }
@@ -435,7 +435,7 @@ fn fragments_have_the_opcodes_of_a_fragmented_message() {
         for (parts, firsts) in rows {
             for kind in [MessageKind::Text, MessageKind::Binary] {
                 let mut conn = open(role);
-                // A second message after the first: the state between messages is as new.
+                // The second message works like the first.
                 for _ in 0..2 {
                     for (i, part) in parts.iter().enumerate() {
                         conn.send_fragment(kind, part.as_bytes(), i + 1 == parts.len()).unwrap();
@@ -487,15 +487,15 @@ fn text_may_be_cut_within_a_character() {
             let wire = drain(&mut conn);
             let payloads: Vec<_> =
                 plain_frames(&wire).into_iter().map(|(_, payload)| payload).collect();
-            assert_eq!(payloads, parts, "a fragment is sent as it was given");
+            assert_eq!(payloads, parts, "the fragments are not those of the caller");
             assert_eq!(run(&mut peer, &[&wire]).seen, [Seen::Text(text.to_string())], "{role:?}");
         }
     }
 }
 
 #[test]
-fn text_that_is_not_utf8_is_refused_and_the_message_stays_as_it_was() {
-    // rfc6455-5.6-03: (what was sent, what is refused as the next fragment, whether that would be the last)
+fn text_that_is_not_utf8_is_an_error_and_does_not_change_the_message() {
+    // rfc6455-5.6-03: (the first fragment, the invalid next fragment, whether it is the last)
     let rows: [(&[u8], &[u8], bool); 14] = [
         (b"", b"\xff", false),
         (b"", b"\x80", false),
@@ -528,7 +528,7 @@ fn text_that_is_not_utf8_is_refused_and_the_message_stays_as_it_was() {
             }
             assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (len, before.len() as u64));
             assert_eq!(conn.state(), State::Open);
-            // The right rest is still taken.
+            // The message can still be completed.
             let rest: &[u8] = match before {
                 b"\xc3" => b"\xa9",
                 b"\xe2\x82" => b"\xac",
@@ -540,7 +540,7 @@ fn text_that_is_not_utf8_is_refused_and_the_message_stays_as_it_was() {
             let firsts: Vec<_> = sent(&mut conn).into_iter().map(|(first, _)| first).collect();
             assert_eq!(firsts, if before.is_empty() { vec![0x81] } else { vec![0x01, 0x80] });
         }
-        // Binary is opaque.
+        // Binary may be any bytes.
         let mut conn = open(role);
         conn.send_fragment(MessageKind::Binary, b"\xff\xc3", true).unwrap();
         assert_eq!(sent(&mut conn), [(0x82, b"\xff\xc3".to_vec())]);
@@ -661,7 +661,11 @@ fn pings_and_pongs_carry_up_to_125_bytes() {
                 Ok(()) => vec![(0x89, payload.clone()), (0x8a, payload)],
                 Err(_) => vec![],
             };
-            assert_eq!(conn.buffered_amount(), 0, "control frames are not the application's data");
+            assert_eq!(
+                conn.buffered_amount(),
+                0,
+                "control frames do not count as the application's data"
+            );
             assert_eq!(sent(&mut conn), frames, "{role:?} {len}");
             assert_eq!(conn.state(), State::Open);
         }
@@ -672,7 +676,7 @@ fn pings_and_pongs_carry_up_to_125_bytes() {
 }
 
 #[test]
-fn pong_has_the_bytes_of_its_ping_and_goes_ahead_of_messages() {
+fn pong_has_the_bytes_of_its_ping_and_goes_before_messages() {
     // rfc6455-5.5.2-02, rfc6455-5.5.2-04, rfc6455-5.5.3-01, rfc6455-5.5.3-04
     for role in ROLES {
         for len in 0..=125u8 {
@@ -700,8 +704,8 @@ fn pong_has_the_bytes_of_its_ping_and_goes_ahead_of_messages() {
 }
 
 #[test]
-fn waiting_pongs_are_bounded_and_the_latest_ping_is_always_answered() {
-    // rfc6455-5.5.3-02: (limit, pings, indices of those that are answered)
+fn queued_pongs_are_bounded_and_the_latest_ping_is_always_answered() {
+    // rfc6455-5.5.3-02: (limit, number of pings, indices of the answered pings)
     let rows: [(u8, usize, &[usize]); 6] = [
         (16, 3, &[0, 1, 2]),
         (3, 3, &[0, 1, 2]),
@@ -727,7 +731,7 @@ fn waiting_pongs_are_bounded_and_the_latest_ping_is_always_answered() {
 }
 
 #[test]
-fn own_close_does_not_lift_the_duty_to_answer_pings_but_a_received_one_does() {
+fn pings_are_answered_after_our_own_close_and_not_after_the_peers() {
     // rfc6455-5.5.2-02, rfc6455-5.5.2-03
     for role in ROLES {
         let mut conn = open(role);
@@ -741,14 +745,14 @@ fn own_close_does_not_lift_the_duty_to_answer_pings_but_a_received_one_does() {
 }
 
 #[test]
-fn full_queue_refuses_and_is_left_as_it_was() {
-    // whatwg-send-04: the error is the caller's to act on; what must go out is never refused
+fn full_queue_refuses_messages_and_does_not_change() {
+    // whatwg-send-04: the caller gets an error; pongs and the Close are never refused
     const LIMIT: u64 = 6000;
     for role in ROLES {
         let mut config = config();
         config.max_outgoing_bytes = LIMIT;
         let mut conn = open_with(role, config);
-        // The largest header is always counted: 14 bytes.
+        // The check always counts the largest header, 14 bytes.
         assert_eq!(
             conn.check_send(LIMIT as usize - 13),
             Err(UsageError::BufferFull { needed: LIMIT + 1, limit: LIMIT })
@@ -768,7 +772,7 @@ fn full_queue_refuses_and_is_left_as_it_was() {
                 "{role:?} {name}"
             );
         }
-        // A fragment that was refused did not begin a message, nor change one's text.
+        // The refused fragment did not begin a message.
         assert!(matches!(conn.check_send(9), Err(UsageError::BufferFull { .. })));
         feed(&mut conn, &to(role, 0x89, b"ping"), &mut Log::default());
         conn.close(1000, "").unwrap();
@@ -791,7 +795,7 @@ fn full_queue_refuses_and_is_left_as_it_was() {
 }
 
 #[test]
-fn message_of_any_length_can_be_asked_for() {
+fn check_send_of_any_length_does_not_overflow() {
     for role in ROLES {
         let refused = open(role).check_send(usize::MAX);
         assert!(matches!(refused, Err(UsageError::BufferFull { .. })), "{role:?}");
@@ -807,10 +811,10 @@ fn is_writable_falls_above_the_high_mark_and_rises_at_the_low_one() {
         assert!(conn.is_writable());
         let header = if role == Role::Client { 8 } else { 4 };
         conn.send(vec![0; 1000 - header]).unwrap();
-        assert!(conn.is_writable(), "at the mark");
+        assert!(conn.is_writable(), "at the high mark");
         conn.send("").unwrap();
-        assert!(!conn.is_writable(), "above it");
-        assert_eq!(conn.check_send(1), Ok(()), "it is only advice");
+        assert!(!conn.is_writable(), "above the high mark");
+        assert_eq!(conn.check_send(1), Ok(()), "the mark is only advice");
         while conn.outgoing_len() > 101 {
             conn.advance(1);
             assert!(!conn.is_writable(), "{} bytes", conn.outgoing_len());
@@ -837,7 +841,7 @@ fn buffered_amount_counts_the_bytes_of_the_application() {
         drain(&mut conn);
         assert_eq!(conn.buffered_amount(), 0);
 
-        // Ends of all kinds leave it as it is; it falls only as bytes are written.
+        // No kind of end changes the amount; it falls only when bytes are written.
         let ends: [fn(&mut Connection); 5] = [
             |conn| conn.close(1000, "").unwrap(),
             |conn| feed(conn, &to(conn.role(), 0x88, b""), &mut Log::default()),
@@ -860,7 +864,7 @@ fn buffered_amount_counts_the_bytes_of_the_application() {
 }
 
 #[test]
-fn advance_over_the_end_panics() {
+fn advance_beyond_the_outgoing_bytes_panics() {
     for role in ROLES {
         let result = std::panic::catch_unwind(|| {
             let mut conn = open(role);
@@ -871,7 +875,7 @@ fn advance_over_the_end_panics() {
     }
 }
 
-/// A call of a random program.
+/// One call in a random sequence.
 #[derive(Debug, Clone)]
 enum Call {
     Message { text: bool, owned: bool, prepared: bool, len: usize },
@@ -901,7 +905,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_accepted_is_on_the_wire_once_and_in_order(
+    fn accepted_messages_are_on_the_wire_once_and_in_order(
         client in any::<bool>(), calls in prop::collection::vec(call(), 1..40)
     ) {
         // rfc6455-6.1-04, rfc6455-6.1-10, rfc6455-5.4-02, rfc6455-5.4-08, rfc6455-5.4-09, rfc6455-5.6-03
@@ -965,7 +969,7 @@ proptest! {
     }
 }
 
-/// What the application says in the opening handshake, with `n` more bytes in it.
+/// A call of the opening handshake that sends `n` bytes of the application.
 type Opener = (&'static str, fn(&mut Connection, usize) -> Result<(), UsageError>);
 
 #[test]
@@ -1003,7 +1007,7 @@ fn hard_cap_holds_for_requests_and_responses() {
             false => upgrade(limit),
         };
         for n in [1, 100, 5000] {
-            // The handshake's own lines do not count.
+            // Only the application's header or body counts, not the lines that the handshake itself writes.
             let own = if name.contains("header") || name == "accept" { "X: \r\n".len() } else { 0 };
             let own = (own + n) as u64;
             for limit in [0, 1, own - 1, own, own + 1] {
@@ -1017,7 +1021,7 @@ fn hard_cap_holds_for_requests_and_responses() {
                 assert_eq!(result, Err(UsageError::BufferFull { needed: own, limit }), "{name}");
                 assert_eq!((conn.outgoing_len(), conn.wants_write()), (0, false), "{name}");
                 assert_eq!(conn.state(), State::Connecting);
-                assert_eq!(open(&mut conn, n), result, "the request of {name} still waits");
+                assert_eq!(open(&mut conn, n), result, "{name}: the request is no longer pending");
             }
         }
     }
@@ -1032,7 +1036,7 @@ fn hard_cap_holds_for_a_clients_request() {
         Connection::client(&request.header("X", "x".repeat(n)).subprotocol("x".repeat(n)), config)
     };
     for n in [1, 100, 5000] {
-        // A header and a subprotocol.
+        // The bytes of the application: a header and a subprotocol.
         let own = ("X: \r\n".len() + 2 * n) as u64;
         connect(own, n).unwrap();
         for limit in [0, 1, own - 1] {
@@ -1044,7 +1048,7 @@ fn hard_cap_holds_for_a_clients_request() {
 
 #[test]
 fn gigabytes_of_headers_are_refused_before_they_are_written() {
-    // 256 times a text of 16 MiB are 4 GiB, which no length of 32 bits can say.
+    // 256 headers of 16 MiB are 4 GiB, which does not fit into 32 bits.
     let text = "x".repeat(1 << 24);
     let mut config = config();
     config.max_outgoing_bytes = u64::MAX;
@@ -1055,6 +1059,6 @@ fn gigabytes_of_headers_are_refused_before_they_are_written() {
     let error = conn.accept(&accept).unwrap_err();
     assert!(matches!(error, UsageError::BufferFull { needed: 0x1_0000_0000.., .. }), "{error:?}");
     assert_eq!(conn.outgoing_len(), 0);
-    conn.accept(&Accept::new()).expect("the request still waits");
+    conn.accept(&Accept::new()).expect("the request is still pending");
     assert_eq!(conn.state(), State::Open);
 }

@@ -1,5 +1,5 @@
-//! The library against the strategies that it gives to its users: every valid stream says what it must in every cut,
-//! every violation and every hostile handshake gets its verdict, with the byte that decides it.
+//! The library against the strategies that it offers to its users. Every valid stream has the expected events in every
+//! cut. Every violation and every invalid handshake has the expected error at the expected byte.
 
 mod util;
 
@@ -19,7 +19,7 @@ use websocket_proto::{
     State, UsageError,
 };
 
-/// What any property is tested with.
+/// The proptest configuration of all properties.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -28,7 +28,7 @@ fn any_role() -> impl Strategy<Value = Role> {
     prop::sample::select(&ROLES[..])
 }
 
-/// Limits that few bytes exceed.
+/// Limits that a short stream can exceed.
 fn tight(mut config: Config) -> Config {
     config.max_frame_bytes = 1 << 17;
     config.max_message_bytes = (1 << 17) + 100;
@@ -41,7 +41,7 @@ fn streams(role: Role) -> Streams {
     Streams::to(role).max_payload_bytes(66_000).config(&tight(config()))
 }
 
-/// Streams that are wrong somewhere. Each is fed byte by byte: what is right in them is short.
+/// Streams with a violation. They are short because each is fed byte by byte.
 fn bad_streams(role: Role) -> Streams {
     streams(role).max_payload_bytes(300)
 }
@@ -55,14 +55,14 @@ fn both(valid: bool) -> impl Strategy<Value = (Option<Stream>, Option<BadStream>
 }
 
 fn valid_for_both() -> impl Strategy<Value = Stream> {
-    both(true).prop_map(|(stream, _)| stream.expect("it was asked for"))
+    both(true).prop_map(|(stream, _)| stream.expect("both(true) makes a Stream"))
 }
 
 fn bad_for_both() -> impl Strategy<Value = BadStream> {
-    both(false).prop_map(|(_, stream)| stream.expect("it was asked for"))
+    both(false).prop_map(|(_, stream)| stream.expect("both(false) makes a BadStream"))
 }
 
-/// The two ways to receive.
+/// A configuration for each kind of delivery.
 fn deliveries() -> [Config; 2] {
     [config(), chunks()].map(|mut config| {
         config.max_queued_pongs = u8::MAX;
@@ -70,7 +70,7 @@ fn deliveries() -> [Config; 2] {
     })
 }
 
-/// The frames with which these events are answered.
+/// The frames that answer these events, and the Close with `code` that answers a violation.
 fn answers(expected: &[Seen], code: Option<u16>) -> Vec<(u8, Vec<u8>)> {
     let mut answers = Vec::new();
     for seen in expected {
@@ -87,7 +87,7 @@ fn answers(expected: &[Seen], code: Option<u16>) -> Vec<(u8, Vec<u8>)> {
     answers
 }
 
-/// Feeds byte by byte: how many bytes there were when the end was reported.
+/// Feeds byte by byte. Returns after how many bytes the connection is closed.
 fn bytes_to_verdict(conn: &mut Connection, bytes: &[u8]) -> Option<usize> {
     (1..=bytes.len()).find(|&at| {
         let _ = feed(conn, [&bytes[at - 1..at]]);
@@ -109,7 +109,7 @@ fn check_bad(
         prop_assert_eq!(conn.state(), State::Closed);
         let answered = plain_frames(&drain(&mut conn));
         prop_assert_eq!(answered, answers(&stream.expected, Some(code.get())));
-        // What is enough to decide is enough in one piece too.
+        // The bytes up to the deciding one give the same events in one piece.
         let mut conn = make(config.clone());
         prop_assert_eq!(&feed(&mut conn, [&stream.bytes[..stream.decided_at]]), &stream.expected);
         let mut conn = make(config.clone());
@@ -128,7 +128,7 @@ proptest! {
 
     // rfc6455-5.4-05, -06, -10, -11, -12, -17, 5.5.1-01, -09, 5.5.2-02, 5.5.3-01, 6.2-01, -04, -05
     #[test]
-    fn valid_streams_say_what_they_must_in_any_cut(
+    fn valid_streams_have_the_expected_events_in_any_cut(
         stream in valid_for_both(),
         chunking in chunking(),
     ) {
@@ -146,7 +146,7 @@ proptest! {
     // rfc6455-5.1-02, -03, -05, -06, 5.2-03, -04, -08, -10, 5.4-03, -04, -07, 5.5-01, 5.5.1-03, -05, 7.1.7-01, -03,
     // -05, -07, 7.4.1-07, -09, 8.1-01, 10.4-01, -02
     #[test]
-    fn violations_get_their_verdict_with_the_byte_that_decides(
+    fn violations_are_reported_at_the_byte_that_decides(
         stream in bad_for_both(),
         chunking in chunking(),
     ) {
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn one_rule_that_is_asked_for_is_the_one_that_is_broken(
+    fn requested_violation_is_the_one_that_is_generated(
         (role, violation) in (any_role(), prop::sample::select(Violation::ALL)),
         seed in any::<u64>(),
     ) {
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_loses_nothing(bytes in binary(300), chunking in chunking()) {
+    fn pieces_of_a_cut_are_the_whole(bytes in binary(300), chunking in chunking()) {
         let pieces = chunking.cut(&bytes);
         prop_assert!(!pieces.is_empty());
         prop_assert_eq!(pieces.concat(), bytes);
@@ -189,7 +189,7 @@ proptest! {
 
     // rfc6455-7.4.1-01, -04, -05, -06, -13, 7.4.2-01, -02, -03, -04
     #[test]
-    fn close_codes_are_what_they_are_said_to_be(
+    fn close_codes_are_sendable_or_forbidden_as_their_strategy_says(
         role in any_role(),
         (sendable, received, forbidden) in
             any_role().prop_flat_map(|role| (sendable_code(role).prop_map(move |code| (role, code)), received_code(), forbidden_code())),
@@ -216,7 +216,7 @@ proptest! {
         prop_assert!(ascii.is_ascii() && ascii.len() <= 200 && text.len() <= 200);
         let mut sender = open_with(other(role), config());
         for payload in [&payload, &Payload::Text(ascii.clone()), &Payload::Text(text.clone())] {
-            sender.send(Message::from(payload)).expect("it is open");
+            sender.send(Message::from(payload)).expect("the connection is open");
         }
         let bytes = drain(&mut sender);
         let seen = feed(&mut open_with(role, config()), chunking.cut(&bytes));
@@ -226,8 +226,8 @@ proptest! {
 
     // rfc6455-4.2.1-02, -05, -07, -08, -09
     #[test]
-    fn valid_requests_are_shown_with_their_last_byte(request in request(), chunking in chunking()) {
-        let (last, most) = request.bytes.split_last().expect("it is not empty");
+    fn valid_requests_are_reported_with_their_last_byte(request in request(), chunking in chunking()) {
+        let (last, most) = request.bytes.split_last().expect("a request is not empty");
         let mut conn = Connection::server(config());
         prop_assert_eq!(feed(&mut conn, chunking.cut(most)), vec![]);
         prop_assert_eq!(feed(&mut conn, [&[*last][..]]), vec![Seen::UpgradeRequest]);
@@ -239,7 +239,7 @@ proptest! {
 
     // rfc6455-4.2.1-01, -03, -06, -10, 4.2.2-07, 10.7-04
     #[test]
-    fn hostile_requests_get_their_status(
+    fn bad_requests_are_answered_with_the_expected_status(
         (config, request) in small_or_default().prop_flat_map(|config| {
             (Just(config.clone()), bad_request(&config))
         }),
@@ -268,10 +268,10 @@ proptest! {
 
     // rfc6455-4.1-44, -46, -48, -54
     #[test]
-    fn valid_responses_open(response in response(), chunking in chunking()) {
+    fn valid_responses_open_the_connection(response in response(), chunking in chunking()) {
         let (mut conn, request) = client(config());
         let bytes = response.to(&request);
-        let (last, most) = bytes.split_last().expect("it is not empty");
+        let (last, most) = bytes.split_last().expect("a response is not empty");
         prop_assert_eq!(feed(&mut conn, chunking.cut(most)), vec![]);
         prop_assert_eq!(feed(&mut conn, [&[*last][..]]), vec![Seen::Open]);
         prop_assert_eq!(conn.state(), State::Open);
@@ -279,7 +279,7 @@ proptest! {
 
     // rfc6455-4.1-41, -43, -44, -45, -46, -47, -48, -51, -52, -53
     #[test]
-    fn hostile_responses_fail(
+    fn bad_responses_fail_the_handshake(
         (config, response) in small_or_default().prop_flat_map(|config| {
             (Just(config.clone()), bad_response(&config))
         }),
@@ -310,14 +310,14 @@ fn cause(seen: &[Seen]) -> Option<&CloseCause> {
 
 /// A client and the request that it has sent.
 fn client(config: Config) -> (Connection, Vec<u8>) {
-    let request = ClientRequest::new("ws://example.com/chat").expect("it is a good URI");
+    let request = ClientRequest::new("ws://example.com/chat").expect("a valid URI");
     let request = request.subprotocol("chat").subprotocol("superchat");
     let mut conn = Connection::client(&request, config).expect("a seed cannot fail");
     let sent = drain(&mut conn);
     (conn, sent)
 }
 
-/// The default limits of heads, and narrow ones.
+/// Configurations with the default limits for heads, or with small ones.
 fn small_or_default() -> impl Strategy<Value = Config> {
     any::<bool>().prop_map(|is_small| {
         let mut config = config();
@@ -359,12 +359,12 @@ mod deflate {
 
         // rfc7692-6-03, 6.2-01, -02, 7.2.2-01, 7.2.3.2-01
         #[test]
-        fn compressed_streams_say_what_they_must(
+        fn compressed_streams_have_the_expected_events(
             stream in prop_oneof![streams(Role::Server).valid(), streams(Role::Client).valid()],
             chunking in chunking(),
         ) {
             for config in deliveries() {
-                // A long message in single bytes takes long to inflate without optimization.
+                // Without optimization, a long message in single bytes takes too long to inflate.
                 let is_short = stream.bytes.len() < 4000;
                 let cut = if is_short { chunking.clone() } else { Chunking::every(1460) };
                 for chunking in [&cut, &Chunking::WHOLE] {
@@ -377,7 +377,7 @@ mod deflate {
 
         // rfc7692-6.1-04, -06, 7.2.2-12, -13
         #[test]
-        fn violations_of_compression_get_their_verdict(
+        fn violations_of_compression_are_reported_at_the_byte_that_decides(
             stream in prop_oneof![
                 bad_streams(Role::Server).compressed(true).violating(),
                 bad_streams(Role::Client).compressed(true).violating(),
@@ -389,7 +389,7 @@ mod deflate {
     }
 }
 
-/// Draws `count` values and counts them by what `kind` says of them.
+/// Draws `count` values, and counts them by `kind`.
 fn tally<T: std::fmt::Debug, K: Ord>(
     strategy: impl Strategy<Value = T>,
     count: usize,
@@ -405,7 +405,7 @@ fn tally<T: std::fmt::Debug, K: Ord>(
 }
 
 #[test]
-fn every_rule_is_broken_and_every_fault_made() {
+fn every_violation_and_every_fault_is_generated() {
     let narrow = bad_streams(Role::Server);
     #[cfg(feature = "deflate")]
     let narrow = narrow.compressed(true);
@@ -421,7 +421,7 @@ fn every_rule_is_broken_and_every_fault_made() {
 }
 
 #[test]
-fn streams_have_what_makes_receivers_stumble() {
+fn streams_contain_the_cases_that_receivers_get_wrong() {
     for role in ROLES {
         let kinds = tally(Streams::to(role).valid(), 1000, |stream| {
             let is = |wanted: fn(&Seen) -> bool| stream.expected.iter().any(wanted);
@@ -442,8 +442,8 @@ fn streams_have_what_makes_receivers_stumble() {
 }
 
 #[test]
-fn counterexamples_shrink_to_the_point() {
-    // The smallest stream in which anything at all is said, and the smallest that says something that is not ASCII.
+fn counterexamples_shrink_to_the_smallest_stream() {
+    // The smallest stream that is not empty, and the smallest with a message of more than 125 bytes.
     let shrink = |wrong: fn(&Stream) -> bool| {
         let mut runner = TestRunner::new_with_rng(cases(1000), rng(7));
         let found = runner.run(&Streams::to(Role::Server).valid(), |stream| {

@@ -1,5 +1,5 @@
-//! The test instrument itself: that a run can be repeated to the byte, that each harm leads to the verdict that it
-//! should, that the scripted peer says what it is told to, and that a script notices a promise that is broken.
+//! Tests of the module `testing`: a run can be repeated to the byte, each harm to a wire gives the right error, the
+//! scripted peer sends what it is told to, and a script notices a broken promise.
 #![cfg(feature = "testing")]
 
 mod util;
@@ -19,14 +19,14 @@ use websocket_proto::{
     UsageError,
 };
 
-/// What is done to a wire.
+/// A change to a wire.
 type Harm = fn(&mut Wire);
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The texts of the messages among these events.
+/// The texts of the text messages among these events.
 fn texts<'a>(events: &'a [Event<'static>]) -> Vec<&'a str> {
     let mut texts = Vec::new();
     for event in events {
@@ -37,18 +37,20 @@ fn texts<'a>(events: &'a [Event<'static>]) -> Vec<&'a str> {
     texts
 }
 
-/// How it ended, which the last event says.
+/// The last event, which must be `Closed`.
 fn closed<'a>(events: &'a [Event<'static>]) -> &'a Closed {
-    let Some(Event::Closed(closed)) = events.last() else { panic!("no end in {events:?}") };
+    let Some(Event::Closed(closed)) = events.last() else {
+        panic!("the last of {events:?} is not Closed")
+    };
     closed
 }
 
-/// An open pair that is not harmed.
+/// An open pair with unchanged wires.
 fn open_pair() -> Pair {
     Pair::open(1, Config::default(), Config::default())
 }
 
-/// A conversation over a bad line: the transcript, what arrived, and what came of it.
+/// A conversation over corrupted wires. Returns for each role the written bytes, the received bytes, and the events.
 fn conversation(seed: u64) -> [(Vec<u8>, Vec<u8>, String); 2] {
     let mut pair = Pair::new(seed);
     for role in ROLES {
@@ -82,8 +84,8 @@ fn same_seed_gives_the_same_run() {
     let first = conversation(7);
     assert!(first == conversation(7));
     assert!(first != conversation(8));
-    assert!(first[0].0 != first[0].1, "the server's bytes were harmed");
-    assert!(first[1].0 == first[1].1, "the client's were not");
+    assert!(first[0].0 != first[0].1, "the server's bytes are not corrupted");
+    assert!(first[1].0 == first[1].1, "the client's bytes are corrupted");
 }
 
 #[test]
@@ -102,11 +104,11 @@ fn seed_decides_keys_and_cuts() {
     };
     let [(keys, [server, client]), (other_keys, [other_server, other_client])] = [1, 2].map(run);
     assert!(keys != other_keys && server != other_server && client != other_client);
-    assert!(server != client, "each wire has its own chance");
+    assert!(server != client, "both wires make the same random cuts");
 }
 
 #[test]
-fn nothing_is_on_its_way_to_an_end_that_is_gone() {
+fn bytes_to_an_aborted_end_are_not_waited_for() {
     let mut pair = open_pair();
     pair.wire(Role::Client).delay(ms(100));
     pair.client().send("late").unwrap();
@@ -117,27 +119,27 @@ fn nothing_is_on_its_way_to_an_end_that_is_gone() {
 }
 
 #[test]
-fn deadlines_are_kept_while_bytes_are_on_their_way() {
+fn deadlines_are_kept_while_bytes_are_in_flight() {
     let mut config = Config::default();
     config.keepalive_interval = Some(ms(100));
     let mut pair = Pair::open(1, Config::default(), config);
     pair.wire(Role::Client).delay(ms(250));
     pair.client().send("slow").unwrap();
-    // The pongs would be late too, and bring it never to rest.
+    // Without the abort, pings and late pongs would keep the pair busy for ever.
     pair.on_event(Role::Client, |conn, event| {
         if let Event::Ping(_) = event {
             conn.abort();
         }
     });
     pair.run_until_idle();
-    // The ping was at 100, as was the end that it led to.
+    // The ping came at 100 ms, and the client aborted. The end arrives 250 ms later.
     assert_eq!(pair.now(), Timestamp::from_millis(100 + 250));
     let pings = pair.take_events(Role::Client);
     assert!(matches!(pings[..], [Event::Ping(_), Event::Closed(_)]), "{pings:?}");
 }
 
 #[test]
-fn wire_cuts_reads_and_writes_as_it_was_told() {
+fn wire_cuts_reads_and_writes_as_configured() {
     for (chunking, most, exact) in [
         (ChunkSize::Whole, 100, true),
         (ChunkSize::Fixed(1), 1, true),
@@ -215,7 +217,7 @@ fn bytes_arrive_after_their_latency_and_in_order() {
 }
 
 #[test]
-fn wire_that_is_cut_ends_without_a_close() {
+fn truncated_or_broken_wire_ends_without_a_close() {
     // rfc6455-7.1.5-03
     for (breaks, cause) in [(false, CloseCause::TransportEnded), (true, CloseCause::Aborted)] {
         for writer in ROLES {
@@ -233,8 +235,8 @@ fn wire_that_is_cut_ends_without_a_close() {
 }
 
 #[test]
-fn failed_write_ends_a_loop_that_tells_its_end() {
-    // rfc6455-7.1.5-03, rfc6455-7.1.5-01: what the peer says last is heard, if it comes in time
+fn loop_ends_after_a_failed_write() {
+    // rfc6455-7.1.5-03, rfc6455-7.1.5-01: the peer's Close is received if it arrives before the close timeout
     for writer in ROLES {
         for says in [Some(1009), None] {
             let mut pair = open_pair();
@@ -265,7 +267,7 @@ fn failed_write_ends_a_loop_that_tells_its_end() {
 }
 
 #[test]
-fn bytes_that_are_changed_are_noticed() {
+fn changed_bytes_fail_the_receiver() {
     let (reserved, opcode) = (ProtocolError::ReservedBits { first_byte: 0xa1 }, 0x83);
     for writer in ROLES {
         let harms: [(Harm, ProtocolError); 3] = [
@@ -287,7 +289,11 @@ fn bytes_that_are_changed_are_noticed() {
             harm(pair.wire(writer));
             pair.endpoint(writer).conn().send("Hello").unwrap();
             pair.run_until_idle();
-            assert_eq!(pair.transcript(writer)[0], 0x81, "the transcript is of what was written");
+            assert_eq!(
+                pair.transcript(writer)[0],
+                0x81,
+                "the transcript has the changed byte, not the written one"
+            );
             let events = pair.take_events(other(writer));
             assert_eq!(closed(&events).cause, CloseCause::Protocol(error));
             let events = pair.take_events(writer);
@@ -297,7 +303,7 @@ fn bytes_that_are_changed_are_noticed() {
 }
 
 #[test]
-fn full_wire_holds_back_what_is_outgoing() {
+fn full_wire_accepts_no_more_bytes() {
     let mut pair = open_pair();
     pair.wire(Role::Server).limit(1000).delay(ms(10));
     pair.server().send(vec![1; 100_000]).unwrap();
@@ -314,8 +320,8 @@ fn full_wire_holds_back_what_is_outgoing() {
 }
 
 #[test]
-fn time_brings_timeouts_and_pings() {
-    // Nobody answers the request.
+fn advancing_time_causes_timeouts_and_pings() {
+    // The server does not answer the request.
     let mut pair = Pair::new(1);
     pair.on_event(Role::Server, |_, _| {});
     pair.advance(ms(10_000));
@@ -333,7 +339,7 @@ fn time_brings_timeouts_and_pings() {
     pair.advance(ms(1050));
     let events = pair.take_events(Role::Client);
     assert!(events.len() == 10 && events.iter().all(|event| matches!(event, Event::Ping(_))));
-    // A peer that is silent about the Close.
+    // The peer's answer to the Close does not arrive in time.
     let mut pair = open_pair();
     pair.wire(Role::Client).delay(ms(60_000));
     pair.server().close(1000, "").unwrap();
@@ -367,7 +373,7 @@ fn request_is_answered_by_the_reaction_or_later() {
 
 #[test]
 #[should_panic(expected = "still busy")]
-fn answers_to_answers_do_not_hang() {
+fn endless_answers_panic_instead_of_hanging() {
     let mut pair = open_pair();
     for role in ROLES {
         pair.on_event(role, |conn, event| {
@@ -383,7 +389,7 @@ fn answers_to_answers_do_not_hang() {
 
 #[test]
 #[should_panic(expected = "still busy")]
-fn pings_more_often_than_the_latency_do_not_hang() {
+fn pings_more_often_than_the_latency_panic_instead_of_hanging() {
     let mut config = Config::default();
     config.keepalive_interval = Some(ms(100));
     let mut pair = Pair::open(1, Config::default(), config);
@@ -395,7 +401,7 @@ fn pings_more_often_than_the_latency_do_not_hang() {
 
 #[cfg(feature = "std")]
 #[test]
-fn own_loop_talks_with_an_endpoint_over_io() {
+fn users_loop_exchanges_bytes_with_an_endpoint_over_io() {
     use std::io::{ErrorKind, Read, Write};
 
     let mut link = Link::new(2);
@@ -415,7 +421,7 @@ fn own_loop_talks_with_an_endpoint_over_io() {
     assert_eq!(link.end(Role::Client).read_to_end(&mut got).unwrap(), 11);
     assert_eq!(got, b"\x81\x05Hello\x88\x02\x03\xe8");
     assert!(server.is_done());
-    // A wire that is full, and one that is broken.
+    // A full wire, and a broken one.
     let mut link = Link::new(2);
     link.wire(Role::Client).limit(4).break_off(2);
     link.wire(Role::Server).limit(1);
@@ -423,7 +429,7 @@ fn own_loop_talks_with_an_endpoint_over_io() {
     let error = link.end(Role::Server).write(b"2").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     assert_eq!(link.end(Role::Client).write(b"1234").unwrap(), 4);
-    // What is behind the break is nowhere, and needs no room.
+    // Bytes after the break are discarded, so they need no room.
     assert_eq!(link.end(Role::Client).write(b"567").unwrap(), 2);
     assert_eq!(link.end(Role::Server).read(&mut buf).unwrap(), 2);
     let error = link.end(Role::Server).read(&mut buf).unwrap_err();
@@ -432,15 +438,15 @@ fn own_loop_talks_with_an_endpoint_over_io() {
 
 #[test]
 #[should_panic(expected = "after a half-close")]
-fn loop_that_writes_after_its_half_close_is_caught() {
+fn write_after_a_half_close_panics() {
     let mut link = Link::new(1);
     link.end(Role::Client).shut_down();
-    link.end(Role::Client).try_write(b"late").expect("the wire is whole");
+    link.end(Role::Client).try_write(b"late").expect("the wire is not broken");
 }
 
 #[test]
-fn raw_frame_is_written_and_read_as_it_is() {
-    // The examples of RFC 6455 5.7, and lengths in every form.
+fn raw_frame_is_encoded_and_decoded_unchanged() {
+    // The examples of RFC 6455 5.7, and lengths in every encoding.
     assert_eq!(
         RawFrame::text("Hello").encode(Role::Client),
         b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"
@@ -465,7 +471,7 @@ fn raw_frame_is_written_and_read_as_it_is() {
                 let (read, end) = RawFrame::decode(&bytes).unwrap();
                 assert_eq!((read.parts(), read.mask, end), (frame.parts(), mask, size));
                 assert_eq!(read.encode(Role::Server), bytes[..size], "{frame:?}");
-                // A second reader by hand, that of the other tests.
+                // The frame parser of the other tests gives the same payload.
                 assert_eq!(read_frames(&bytes[..size])[0].payload, frame.payload);
             }
         }
@@ -473,7 +479,7 @@ fn raw_frame_is_written_and_read_as_it_is() {
 }
 
 #[test]
-fn scripted_frames_get_the_verdict_that_they_deserve() {
+fn scripted_frames_give_the_right_error() {
     // rfc6455-5.1-02, rfc6455-5.1-05, rfc6455-5.2-03, rfc6455-5.2-04, rfc6455-5.2-08, rfc6455-5.2-10, rfc6455-5.4-03,
     // rfc6455-5.4-04, rfc6455-5.4-06, rfc6455-5.4-07, rfc6455-5.5-01
     use ProtocolError::*;
@@ -517,7 +523,7 @@ fn scripted_frames_get_the_verdict_that_they_deserve() {
             assert_eq!(answer.mask == Mask::Unmasked, role == Role::Server);
             assert_eq!((peer.next_frame(), peer.rest()), (None, &[][..]));
         }
-        // The same without a mistake.
+        // The same frame without the flaw.
         let mut peer = ScriptedPeer::open(other(role));
         let mut conn = util::open(role);
         peer.send(&text().unfinished())
@@ -534,7 +540,7 @@ fn scripted_frames_get_the_verdict_that_they_deserve() {
 }
 
 #[test]
-fn scripted_requests_get_the_answer_that_they_deserve() {
+fn scripted_requests_get_the_right_answer() {
     for (flaw, status) in [
         (None, 101),
         (Some(RequestFlaw::Post), 405),
@@ -565,7 +571,7 @@ fn scripted_requests_get_the_answer_that_they_deserve() {
 }
 
 #[test]
-fn scripted_responses_get_the_verdict_that_they_deserve() {
+fn scripted_responses_give_the_right_error() {
     use HandshakeError::*;
     type IsIt = fn(&HandshakeError) -> bool;
     let rows: [(ResponseFlaw, IsIt); 9] = [
@@ -605,7 +611,7 @@ fn scripted_responses_get_the_verdict_that_they_deserve() {
 }
 
 #[test]
-fn script_reports_what_came_of_each_step() {
+fn script_reports_the_result_and_the_events_of_each_step() {
     let mut script = Script::new(Role::Client);
     script.handshake = true;
     script.steps = vec![
@@ -660,7 +666,7 @@ fn script_sends_through_a_transport_with_any_room() {
                 assert_eq!(data.len() + 2, frames.len());
                 assert_eq!(data[0].payload, payload, "{len} in {room}");
                 assert_eq!(data[1].payload, b"after");
-                // A frame of which nothing is written lets a ping go ahead, one that is begun does not.
+                // A ping goes before a frame if no byte of the frame is written, else after it.
                 assert_eq!(frames[0].first == 0x89, room == 0, "{len} in {room}");
             }
         }
@@ -668,7 +674,7 @@ fn script_sends_through_a_transport_with_any_room() {
 }
 
 #[test]
-fn script_receives_the_same_out_of_a_buffer_of_any_size() {
+fn script_receives_the_same_from_a_buffer_of_any_size() {
     // rfc6455-5.3-05, rfc6455-5.4-02
     let text = "Hello, w\u{f6}rld \u{20ac} \u{1f600}! ".repeat(4);
     let binary: Vec<u8> = (0..300).map(|i| i as u8).collect();
@@ -708,8 +714,8 @@ fn script_receives_the_same_out_of_a_buffer_of_any_size() {
 }
 
 #[test]
-fn asking_again_is_not_hearing_from_the_peer() {
-    // A peer that falls silent within a header, and a loop that asks before it reads.
+fn receive_without_input_is_no_sign_of_life() {
+    // The peer falls silent within a header, and the loop calls `receive` without new bytes.
     for read_buffer in [None, Some(1000)] {
         let mut script = Script::new(Role::Server);
         script.read_buffer = read_buffer;
@@ -728,8 +734,8 @@ fn asking_again_is_not_hearing_from_the_peer() {
 }
 
 #[test]
-fn script_names_the_step_at_which_a_promise_was_broken() {
-    // A reaction that releases behind the script's back makes the connection seem to break its promises.
+fn script_names_the_step_that_broke_a_promise() {
+    // The reaction calls `advance`, which the script does not see, so the connection seems to break a promise.
     for deflate in [false, true] {
         let mut script = Script::new(Role::Server);
         script.steps = vec![
@@ -752,7 +758,7 @@ fn script_names_the_step_at_which_a_promise_was_broken() {
 }
 
 #[test]
-fn script_follows_what_a_reaction_sends() {
+fn script_accounts_for_what_a_reaction_sends() {
     let mut script = Script::new(Role::Server);
     script.steps = vec![
         Step::Frame(RawFrame::text("x"), 1),
@@ -776,14 +782,14 @@ fn script_follows_what_a_reaction_sends() {
     assert_eq!(read_frames(&run.output).len(), 4 + 1 + 20);
 }
 
-/// What a fuzzer makes.
+/// Values from a fuzzer's bytes.
 #[cfg(feature = "arbitrary")]
 mod arbitrary_values {
     use super::*;
     use arbitrary::{Arbitrary, Unstructured};
     use websocket_proto::{CloseCode, FrameHeader, Opcode};
 
-    /// Bytes that look like nothing, the same in every run.
+    /// Pseudo-random bytes, the same in every run.
     fn noise(seed: u64, len: usize) -> Vec<u8> {
         let mut state = seed;
         let mut next = || {
@@ -795,7 +801,8 @@ mod arbitrary_values {
         (0..len).map(|_| next()).collect()
     }
 
-    /// Makes values of noise, wants their number of bytes to be as promised, and all of `expected` to have come up.
+    /// Makes values from `noise`. Asserts that each uses as many bytes as `size_hint` says, and that all `expected`
+    /// classes occur.
     fn values<T: for<'a> Arbitrary<'a>>(expected: usize, class: impl Fn(&T) -> usize) {
         let mut seen = vec![false; expected];
         for seed in 0..600 {
@@ -804,12 +811,15 @@ mod arbitrary_values {
             let value = T::arbitrary(&mut source).unwrap();
             let used = bytes.len() - source.len();
             let (least, most) = T::size_hint(0);
-            assert!(most.is_none_or(|most| used <= most), "{used} bytes, not up to {most:?}");
-            assert!(used >= least, "{used} bytes, not from {least}");
+            assert!(
+                most.is_none_or(|most| used <= most),
+                "{used} bytes used, at most {most:?} expected"
+            );
+            assert!(used >= least, "{used} bytes used, at least {least} expected");
             seen[class(&value)] = true;
         }
         assert!(seen.iter().all(|seen| *seen), "{}: {seen:?}", std::any::type_name::<T>());
-        assert!(T::arbitrary(&mut Unstructured::new(&[])).is_ok(), "no bytes are enough");
+        assert!(T::arbitrary(&mut Unstructured::new(&[])).is_ok(), "empty input makes no value");
     }
 
     #[test]
@@ -836,7 +846,7 @@ mod arbitrary_values {
 
     #[cfg(feature = "deflate")]
     #[test]
-    fn parameters_of_compression_are_those_of_a_negotiation() {
+    fn parameters_of_compression_are_valid() {
         use websocket_proto::{Deflate, DeflateParams};
         values::<DeflateParams>(8, |params| {
             assert!((8..=15).contains(&params.client_max_window_bits));
@@ -846,7 +856,7 @@ mod arbitrary_values {
     }
 
     #[test]
-    fn scripts_out_of_noise_hold() {
+    fn scripts_from_random_bytes_keep_their_promises() {
         let mut kinds = std::collections::BTreeSet::new();
         let (mut messages, mut released, mut ways) = (0, 0, [[0; 2]; 2]);
         for seed in 0..300 {
@@ -865,7 +875,7 @@ mod arbitrary_values {
                 run.events.iter().filter(|(_, event)| matches!(event, Event::Message(_))).count();
             released += run.output.len();
         }
-        assert_eq!(kinds.len(), 22, "every kind of step comes up");
+        assert_eq!(kinds.len(), 22, "the number of kinds of steps that occur");
         assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");
     }

@@ -1,5 +1,5 @@
-//! Time: which deadline a tick returns in every phase, and what happens when it has passed. The clock is a number; a
-//! connection that is never told the time has no timers.
+//! Time: which deadline `tick` returns in every phase, and what happens after it. The clock is a number. A connection
+//! without ticks has no timers.
 
 mod util;
 
@@ -20,7 +20,7 @@ fn ms(ms: u64) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
-/// Timeouts that can be told apart: handshake 1000 ms, close 300 ms; idle and keepalive as given.
+/// Different timeouts: handshake 1000 ms, close 300 ms, idle and keepalive as given.
 fn timed(idle: Option<u64>, keepalive: Option<u64>) -> Config {
     let mut config = config();
     config.handshake_timeout = ms(1000);
@@ -38,11 +38,15 @@ fn news(conn: &mut Connection) -> Vec<Seen> {
     log.seen
 }
 
-/// The first tick at a deadline ends nothing, and asks to be called a millisecond later; what that one returns.
+/// Ticks at a deadline, which ends nothing yet, and a millisecond later. Returns what the second tick returns.
 fn expire(conn: &mut Connection, deadline: u64) -> Option<Timestamp> {
     let (state, is_finished) = (conn.state(), conn.is_finished());
     assert_eq!(conn.tick(at(deadline)), Some(at(deadline + 1)));
-    assert_eq!((conn.state(), conn.is_finished()), (state, is_finished), "nothing ends at once");
+    assert_eq!(
+        (conn.state(), conn.is_finished()),
+        (state, is_finished),
+        "the first tick at the deadline ends the connection"
+    );
     conn.tick(at(deadline + 1))
 }
 
@@ -54,9 +58,8 @@ fn give(conn: &mut Connection, first: u8, payload: &[u8]) {
     feed(conn, &to(conn.role(), first, payload), &mut Log::default());
 }
 
-/// The parts of the default configuration that are timers.
 #[test]
-fn default_timeouts_are_finite_where_a_peer_could_hold_on() {
+fn handshake_and_close_have_a_timeout_by_default() {
     let config = Config::default();
     assert_eq!(config.handshake_timeout, ms(10_000));
     assert_eq!(config.close_timeout, ms(5_000));
@@ -87,12 +90,12 @@ fn handshake_has_a_deadline_from_the_first_tick_on() {
         assert_eq!(conn.state(), State::Closed);
         match role {
             Role::Server => {
-                assert_eq!(next, Some(at(8301)), "the response has the time of a close");
+                assert_eq!(next, Some(at(8301)), "the response has the close timeout");
                 let response = String::from_utf8(drain(&mut conn)).unwrap();
                 assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
                 assert!(response.contains("Connection: close\r\n"), "{response}");
                 assert!(conn.wants_shutdown() && !conn.is_finished());
-                // It runs from the moment when the response is out.
+                // The timeout runs from the moment when the response is written.
                 assert_eq!(conn.tick(at(8302)), Some(at(8602)));
                 assert_eq!(expire(&mut conn, 8602), None);
                 assert!(conn.is_finished() && news(&mut conn).is_empty());
@@ -106,7 +109,7 @@ fn handshake_has_a_deadline_from_the_first_tick_on() {
 }
 
 #[test]
-fn handshake_that_dribbles_in_has_no_more_time() {
+fn handshake_in_single_bytes_has_the_same_deadline() {
     for role in ROLES {
         let mut conn = connecting(role, timed(Some(50), Some(20)));
         let bytes = match role {
@@ -133,7 +136,11 @@ fn handshake_deadline_ends_with_the_handshake() {
             match role {
                 Role::Server => {
                     feed(&mut conn, REQUEST, &mut Log::default());
-                    assert_eq!(conn.tick(at(600)), Some(at(1000)), "the decision counts");
+                    assert_eq!(
+                        conn.tick(at(600)),
+                        Some(at(1000)),
+                        "the handshake timeout includes the decision"
+                    );
                     conn.accept(&Accept::new()).unwrap();
                 }
                 Role::Client => {
@@ -169,7 +176,7 @@ fn closing_handshake_has_a_deadline_whatever_the_peer_sends() {
             assert_eq!(expire(&mut conn, 350), None);
             assert_eq!(news(&mut conn), [timed_out(Timeout::Close)], "{role:?}");
             assert!(conn.is_finished() && conn.wants_shutdown());
-            assert_eq!(conn.outgoing_len(), 0, "what could not be written in time is dropped");
+            assert_eq!(conn.outgoing_len(), 0, "unwritten bytes are not dropped");
             assert_eq!(conn.buffered_amount(), if written { 0 } else { 6 });
         }
     }
@@ -199,7 +206,7 @@ fn transport_has_a_deadline_after_the_end() {
                 let was_finished = conn.is_finished();
                 assert_eq!(was_finished, written && role == Role::Server && name != "a failure");
                 if was_finished {
-                    assert_eq!(conn.tick(at(20)), None, "there is nothing to wait for");
+                    assert_eq!(conn.tick(at(20)), None, "a finished connection has a deadline");
                     continue;
                 }
                 assert_eq!(conn.tick(at(20)), Some(at(320)), "{role:?} {name}");
@@ -213,7 +220,7 @@ fn transport_has_a_deadline_after_the_end() {
                     conn.is_finished() && !conn.wants_read() && !conn.wants_write(),
                     "{role:?} {name}"
                 );
-                assert_eq!(news(&mut conn), [], "the end was told before");
+                assert_eq!(news(&mut conn), [], "the end is reported twice");
             }
         }
     }
@@ -236,12 +243,12 @@ fn end_of_the_transport_ends_all_timers() {
 }
 
 #[test]
-fn silent_peer_is_given_up() {
-    // rfc6455-7.1.7-05: with a Close, which a peer that only was slow will see
+fn silent_peer_times_out() {
+    // rfc6455-7.1.7-05: a Close is sent, for a peer that was only slow
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(500), None));
         assert_eq!(conn.tick(at(1000)), Some(at(1500)));
-        conn.send("sending is no sign of the peer").unwrap();
+        conn.send("sending is no sign of life").unwrap();
         drain(&mut conn);
         assert_eq!(conn.tick(at(1499)), Some(at(1500)));
         assert_eq!(conn.state(), State::Open);
@@ -250,10 +257,14 @@ fn silent_peer_is_given_up() {
         let frames = plain_frames(&drain(&mut conn));
         assert_eq!((frames.len(), frames[0].0, &frames[0].1[..2]), (1, 0x88, &b"\x03\xe9"[..]));
         assert_eq!(conn.wants_shutdown(), role == Role::Server);
-        // Its late answer is not interpreted.
+        // The peer's late answer is dropped.
         let outcome = run(&mut conn, &[&to(role, 0x88, b"\x03\xe8")]);
         assert_eq!((outcome.seen, outcome.output), (vec![], vec![]));
-        assert_eq!(conn.tick(at(1600)), Some(at(1900)), "since the Close is out");
+        assert_eq!(
+            conn.tick(at(1600)),
+            Some(at(1900)),
+            "the timeout runs from the write of the Close"
+        );
         assert_eq!(expire(&mut conn, 1900), None);
         assert!(conn.is_finished());
     }
@@ -274,10 +285,10 @@ fn any_received_byte_ends_the_silence() {
             feed(&mut conn, byte, &mut Log::default());
             assert_eq!(conn.tick(at(now)), Some(at(now + 500)), "{role:?}");
         }
-        // Nothing received is silence, however often it is said.
+        // A call of `receive` without input does not end the silence.
         feed(&mut conn, &[], &mut Log::default());
         assert_eq!(conn.tick(at(now + 499)), Some(at(now + 500)));
-        // Short messages whole, one behind the other, take a way of their own.
+        // Several short whole messages in one read take the fast path.
         for _ in 0..3 {
             now += 499;
             feed(
@@ -296,7 +307,7 @@ fn any_received_byte_ends_the_silence() {
 fn any_byte_received_through_a_buffer_ends_the_silence_once() {
     for role in ROLES {
         let message = to(role, 0x82, &[b'b'; 130]);
-        // Every place of a cut, that between header and payload among them.
+        // A cut within the header, after the header, and within the payload.
         for cut in 1..12 {
             let mut conn = open_with(role, timed(Some(500), None));
             let mut buffer = ReadBuffer::with_capacity(200);
@@ -305,7 +316,7 @@ fn any_byte_received_through_a_buffer_ends_the_silence_once() {
             buffer.filled(cut);
             assert!(conn.receive_from(&mut buffer).is_none());
             assert_eq!(conn.tick(at(499)), Some(at(999)), "{role:?}, cut at {cut}");
-            // Nothing received is silence, though the beginning of a frame is still there.
+            // A call without new bytes does not end the silence, although the buffer still holds the front of a frame.
             buffer.filled(0);
             assert!(conn.receive_from(&mut buffer).is_none());
             assert_eq!(conn.tick(at(998)), Some(at(999)), "{role:?}, cut at {cut}");
@@ -327,7 +338,7 @@ fn bytes_that_were_read_before_a_late_tick_count() {
 }
 
 #[test]
-fn pings_go_out_in_every_interval_of_silence() {
+fn a_ping_is_sent_after_every_interval_of_silence() {
     // whatwg-ping-01, rfc6455-5.5.2-05
     for role in ROLES {
         let mut conn = open_with(role, timed(None, Some(100)));
@@ -340,7 +351,7 @@ fn pings_go_out_in_every_interval_of_silence() {
             assert_eq!(conn.tick(at(1050 + 100 * n)), Some(at(1100 + 100 * n)));
             assert_eq!(conn.outgoing_len(), 0, "{role:?}");
         }
-        // A byte begins a new silence.
+        // A received byte restarts the interval.
         feed(&mut conn, &to(role, 0x8a, b"")[..1], &mut Log::default());
         assert_eq!(conn.tick(at(1499)), Some(at(1599)));
         assert_eq!(conn.tick(at(1598)), Some(at(1599)));
@@ -352,7 +363,7 @@ fn pings_go_out_in_every_interval_of_silence() {
 }
 
 #[test]
-fn late_tick_makes_one_ping_and_keeps_the_rhythm() {
+fn late_tick_sends_one_ping_and_keeps_the_intervals() {
     for role in ROLES {
         let mut conn = open_with(role, timed(None, Some(100)));
         conn.tick(at(0));
@@ -372,7 +383,7 @@ fn late_tick_makes_one_ping_and_keeps_the_rhythm() {
 
 #[test]
 fn keepalive_goes_on_however_long_the_silence_is() {
-    // A short interval and a long silence: many more pings are due than were sent.
+    // In a silence of many intervals, many more pings are due than are sent.
     for role in ROLES {
         for interval in [1, 10, 1000] {
             let mut conn = open_with(role, timed(None, Some(interval)));
@@ -395,13 +406,13 @@ fn keepalive_goes_on_however_long_the_silence_is() {
 }
 
 #[test]
-fn pings_keep_a_peer_that_answers_and_give_up_one_that_does_not() {
+fn keepalive_keeps_a_peer_that_answers_and_times_out_one_that_does_not() {
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(250), Some(100)));
         let mut now = 0;
         let mut next = conn.tick(at(now)).unwrap();
         for _ in 0..10 {
-            assert_eq!(next, at(now + 100), "the ping is due before the end");
+            assert_eq!(next, at(now + 100), "the ping is due before the idle timeout");
             now += 100;
             conn.tick(next);
             assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])]);
@@ -412,7 +423,7 @@ fn pings_keep_a_peer_that_answers_and_give_up_one_that_does_not() {
         for deadline in [now + 100, now + 200, now + 250, now + 251] {
             assert_eq!(next, at(deadline), "{role:?}");
             next = conn.tick(next).unwrap();
-            // What a kernel takes at once is no sign of the peer.
+            // A kernel accepts bytes even if the peer is gone, so a write at once is no sign of life.
             wire.extend(drain(&mut conn));
         }
         assert_eq!(news(&mut conn), [timed_out(Timeout::Idle)]);
@@ -452,8 +463,8 @@ fn pings_go_between_the_fragments_of_a_message() {
 }
 
 #[test]
-fn who_is_never_told_the_time_has_no_timers() {
-    // rfc6455-7.1.7-08, rfc6455-7.2.1-03: nothing happens by itself
+fn connection_without_ticks_has_no_timers() {
+    // rfc6455-7.1.7-08, rfc6455-7.2.1-03: without a tick nothing ends
     for role in ROLES {
         let mut config = timed(Some(1), Some(1));
         config.handshake_timeout = Some(Duration::ZERO);
@@ -485,7 +496,7 @@ fn who_is_never_told_the_time_has_no_timers() {
 }
 
 #[test]
-fn without_timeouts_there_is_nothing_to_wait_for() {
+fn without_timeouts_tick_returns_none() {
     // rfc6455-7.1.7-08, rfc6455-7.2.1-03
     for role in ROLES {
         let mut config = config();
@@ -532,14 +543,14 @@ fn timeout_of_zero_ends_at_the_first_tick_after_one_millisecond() {
         for (mut conn, timeout) in rows {
             let next = expire(&mut conn, 0);
             assert_eq!(news(&mut conn), [timed_out(timeout)], "{role:?}");
-            // The last word has its own time, which is none either.
+            // The Close or the response has the close timeout, which is zero too.
             if let Some(next) = next {
                 assert_eq!((next, conn.is_finished()), (at(2), false), "{role:?} {timeout:?}");
                 assert_eq!(conn.tick(next), None);
             }
             assert!(conn.is_finished());
         }
-        // An interval of zero is the shortest there is.
+        // A keepalive interval of zero is treated as 1 ms.
         let mut conn = open_with(role, timed(None, Some(0)));
         assert_eq!(conn.tick(at(5)), Some(at(6)));
     }
@@ -570,8 +581,8 @@ fn deadlines_are_never_early() {
 }
 
 #[test]
-fn any_epoch_will_do() {
-    // The numbers where 32 and 64 bits of milliseconds end, and the largest that there is.
+fn deadlines_do_not_depend_on_the_epoch() {
+    // Times near 2^32 and 2^64 milliseconds, and near the largest timestamp.
     let wrap = 1u64 << 32;
     let millis = [
         0,
@@ -598,7 +609,7 @@ fn any_epoch_will_do() {
             assert_eq!(conn.tick(after(200)), Some(after(400)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(400)), Some(after(500)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(499)), Some(after(500)), "{role:?} {begin:?}");
-            // One ping waits: the second is not added to it.
+            // The first ping is still queued, so no second one is added.
             assert_eq!(plain_frames(&drain(&mut conn)).len(), 1);
             assert_eq!(conn.tick(after(500)), Some(after(501)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(501)), Some(after(801)), "{role:?} {begin:?}");
@@ -606,7 +617,7 @@ fn any_epoch_will_do() {
             assert_eq!(conn.tick(after(801)), Some(after(802)), "{role:?} {begin:?}");
             assert_eq!(conn.tick(after(802)), None, "{role:?} {begin:?}");
         }
-        // At the very end of time, no deadline can be told: nothing is due, and nothing overflows.
+        // Near the largest timestamp, a deadline does not fit: nothing is due, and nothing overflows.
         let end = Timestamp::new(Duration::MAX);
         let mut conn = open_with(role, timed(Some(500), None));
         conn.tick(Timestamp::new(Duration::MAX - Duration::from_secs(1)));
@@ -628,7 +639,7 @@ fn any_epoch_will_do() {
 
 #[test]
 fn clock_that_goes_back_a_little_ends_nothing() {
-    // A caller's clock should not; one that is read on two threads can.
+    // A clock that is read on two threads can go back.
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(500), Some(200)));
         conn.tick(at(10_000));
@@ -648,11 +659,11 @@ fn timestamp_is_a_duration_since_any_epoch() {
     assert!(Timestamp::default() == at(0) && at(0) < moment);
 }
 
-/// What can happen between two ticks.
+/// An action between two ticks.
 #[derive(Debug, Clone)]
 enum Step {
     Pass(u64),
-    /// To the moment that the last tick has named.
+    /// Waits until the moment that the last tick returned.
     Sleep,
     Frame(u8),
     Send,
@@ -675,7 +686,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_happens_before_a_deadline_and_something_at_it(
+    fn state_changes_at_the_returned_deadline_and_not_before(
         client in any::<bool>(), idle in prop::option::of(50..400u64), keepalive in prop::option::of(10..200u64),
         begin in prop::sample::select(vec![0, 1 << 20, (1 << 32) - 150, (1 << 40) + 1]),
         steps in prop::collection::vec(step(), 1..40),
@@ -686,7 +697,7 @@ proptest! {
         let mut log = Log::default();
         for step in steps {
             let next = conn.tick(at(now));
-            prop_assert_eq!(next, conn.tick(at(now)), "a second tick at the same time changes nothing");
+            prop_assert_eq!(next, conn.tick(at(now)), "a second tick at the same time returns another deadline");
             while let Some(event) = conn.poll_event() { log.push(event) }
             let Some(next) = next else {
                 let nothing_runs = conn.is_finished() || (idle.is_none() && keepalive.is_none());
@@ -694,7 +705,7 @@ proptest! {
                 if conn.is_finished() { break }
                 continue;
             };
-            prop_assert!(next > at(now), "a deadline that has passed would be waited for in a busy loop");
+            prop_assert!(next > at(now), "the deadline has passed, so a loop would not wait");
             let before = (conn.state(), conn.outgoing_len(), conn.is_finished());
             let deadline = u64::try_from(next.since_epoch().as_millis()).unwrap();
             if deadline > now + 1 {
@@ -705,8 +716,8 @@ proptest! {
             match step {
                 Step::Pass(ms) => now += ms,
                 Step::Sleep => {
-                    // Memory may be freed first, and the first look at a deadline ends nothing. A ping that waits
-                    // keeps others away.
+                    // Earlier ticks may free memory, and the first tick at a deadline ends nothing. A queued ping
+                    // prevents further pings.
                     let waits = before.1 > 0 && keepalive.is_some();
                     let mut wake = Some(next);
                     for _ in 0..5 {
@@ -730,7 +741,7 @@ proptest! {
 }
 
 #[test]
-fn clock_that_jumps_forward_brings_one_ping_and_then_the_rhythm() {
+fn clock_that_jumps_forward_sends_one_ping_and_keeps_the_intervals() {
     for role in ROLES {
         let mut conn = open_with(role, timed(None, Some(100)));
         conn.tick(at(0));
@@ -756,7 +767,7 @@ fn interval_is_rounded_up_to_a_millisecond() {
     }
 }
 
-/// Writes as much, piece by piece.
+/// Writes `n` bytes, or all that are outgoing.
 fn write(conn: &mut Connection, mut n: usize) {
     n = n.min(conn.outgoing_len() as usize);
     conn.advance(n);
@@ -765,7 +776,7 @@ fn write(conn: &mut Connection, mut n: usize) {
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Ticks as a loop does: at `until`, and at each moment before it that a tick has asked for.
+/// Ticks like a loop: at each moment that a tick returned, and at `until`. Appends the events to `log`.
 fn pass(conn: &mut Connection, until: u64, log: &mut Log) {
     let mut next = conn.tick(at(until - 1000));
     while let Some(wake) = next.filter(|wake| *wake <= at(until)) {
@@ -778,8 +789,8 @@ fn pass(conn: &mut Connection, until: u64, log: &mut Log) {
 }
 
 #[test]
-fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
-    // The peer is silent because it is busy reading: 100 KiB of 10 MiB each second, with an idle timeout of 30 s.
+fn bytes_written_from_a_backlog_are_a_sign_of_life() {
+    // The peer sends nothing while it reads 10 MiB, 100 KiB each second. The idle timeout is 30 s.
     for role in ROLES {
         for keepalive in [None, Some(10_000)] {
             let mut conn = open_with(role, timed(Some(30_000), keepalive));
@@ -793,7 +804,7 @@ fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
                 pass(&mut conn, 1000 * seconds, &mut log);
             }
             assert!(seconds > 100 && log.seen.is_empty(), "{seconds} s, {:?}", log.seen);
-            // Then the silence counts.
+            // After that the silence counts.
             for _ in 0..29 {
                 seconds += 1;
                 pass(&mut conn, 1000 * seconds, &mut log);
@@ -807,8 +818,8 @@ fn bytes_taken_from_a_backlog_are_a_sign_of_life() {
 }
 
 #[test]
-fn bytes_that_are_taken_at_once_are_no_sign_of_life() {
-    // A kernel takes them for a peer that is gone.
+fn bytes_written_at_once_are_no_sign_of_life() {
+    // A kernel accepts bytes even if the peer is gone.
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(30_000), None));
         let mut log = Log::default();
@@ -826,7 +837,7 @@ fn bytes_that_are_taken_at_once_are_no_sign_of_life() {
 
 #[test]
 fn silence_does_not_count_while_the_connection_is_congested() {
-    // 100 echoes of 1 KiB, drained at 1 KiB a second by a caller that does not read while it is congested.
+    // 100 echoes of 1 KiB are written at 1 KiB a second. The caller does not read while the connection is congested.
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(30_000), None));
         let mut log = Log::default();
@@ -841,7 +852,7 @@ fn silence_does_not_count_while_the_connection_is_congested() {
             assert_eq!((conn.state(), &log.seen[..]), (State::Open, &[][..]), "{role:?} {second}");
         }
         assert!(second > 80, "{second}");
-        // A backlog of which nothing is taken ends it, whatever the peer says meanwhile.
+        // If no byte of a backlog is written, the connection times out, whatever the peer sends.
         let mut conn = open_with(role, timed(Some(30_000), None));
         for _ in 0..100 {
             conn.send(vec![1; KIB]).unwrap();
@@ -858,8 +869,8 @@ fn silence_does_not_count_while_the_connection_is_congested() {
 }
 
 #[test]
-fn close_timeout_runs_from_the_moment_our_close_is_out() {
-    // rfc6455-7.1.1-04: a Close behind 10 MiB, to a peer that takes 1 MiB a second
+fn close_timeout_runs_from_the_moment_our_close_is_written() {
+    // rfc6455-7.1.1-04: a Close after 10 MiB, to a peer that reads 1 MiB a second
     type End = fn(&mut Connection);
     let ends: [End; 2] =
         [|conn| conn.close(1000, "").unwrap(), |conn| give(conn, 0x88, b"\x03\xe8")];
@@ -885,7 +896,7 @@ fn close_timeout_runs_from_the_moment_our_close_is_out() {
                 continue;
             }
             assert!(!conn.is_finished());
-            // Pings behind the Close do not move it.
+            // Pings after the Close do not restart the timeout.
             for ping in 1..=4 {
                 if which == 0 {
                     conn.ping(b"").unwrap();
@@ -902,7 +913,7 @@ fn close_timeout_runs_from_the_moment_our_close_is_out() {
 }
 
 #[test]
-fn close_timeout_ends_a_backlog_of_which_nothing_is_taken() {
+fn close_timeout_ends_a_backlog_that_makes_no_progress() {
     for role in ROLES {
         for taken in [0, 3] {
             let mut conn = open_with(role, timed(None, None));
@@ -925,7 +936,7 @@ fn close_timeout_ends_a_backlog_of_which_nothing_is_taken() {
 }
 
 #[test]
-fn a_large_response_has_the_time_that_a_slow_peer_needs() {
+fn a_large_response_does_not_time_out_while_it_makes_progress() {
     let mut config = timed(None, None);
     config.close_timeout = ms(5000);
     for request in [REQUEST, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
@@ -952,8 +963,8 @@ fn a_large_response_has_the_time_that_a_slow_peer_needs() {
 }
 
 #[test]
-fn a_late_tick_ends_nothing_before_what_has_arrived_is_read() {
-    // The process was stopped, or the machine slept: 40 connections, with bytes waiting in each socket.
+fn a_late_tick_ends_nothing_before_arrived_bytes_are_read() {
+    // The process was stopped, or the machine slept. 40 connections have unread bytes in their sockets.
     for role in ROLES {
         let ping = to(role, 0x89, b"there?");
         for late in [1, 500, 60_000, 1 << 40] {
@@ -968,7 +979,7 @@ fn a_late_tick_ends_nothing_before_what_has_arrived_is_read() {
                 assert_eq!(news(&mut conn), []);
             }
         }
-        // A request that was complete in time, and a Close that was.
+        // The handshake and the peer's Close arrived in time, but are read after a late tick.
         let mut conn = connecting(role, timed(None, None));
         let bytes = match role {
             Role::Server => REQUEST.to_vec(),
@@ -994,7 +1005,7 @@ fn a_late_tick_ends_nothing_before_what_has_arrived_is_read() {
 }
 
 #[test]
-fn what_is_received_after_a_late_tick_counts_with_keepalive_too() {
+fn bytes_received_after_a_late_tick_count_with_keepalive_too() {
     for role in ROLES {
         let mut conn = open_with(role, timed(Some(100), Some(20)));
         for _ in 0..100 {
@@ -1015,8 +1026,8 @@ fn what_is_received_after_a_late_tick_counts_with_keepalive_too() {
 }
 
 #[test]
-fn one_ping_of_keepalive_waits_at_the_most() {
-    // whatwg-ping-01: for 1000 s nothing can be written, in any way to write.
+fn at_most_one_keepalive_ping_is_queued() {
+    // whatwg-ping-01: for 1000 s no whole frame can be written
     for role in ROLES {
         for way in ["not at all", "in part", "taken out"] {
             let mut conn = open_with(role, timed(None, Some(1000)));
@@ -1033,16 +1044,20 @@ fn one_ping_of_keepalive_waits_at_the_most() {
             let left = if way == "in part" { frame - 1 } else { frame };
             assert_eq!(conn.outgoing_len(), left, "{role:?} {way}");
             conn.advance(left as usize);
-            // What was taken from a backlog began a new silence.
+            // Bytes written from a backlog are a sign of life, which restarts the interval.
             conn.tick(at(if way == "in part" { 1_000_000 } else { 999_999 }));
             conn.tick(at(1_001_000));
-            assert_eq!(plain_frames(&drain(&mut conn)), [(0x89, vec![])], "the next goes out");
+            assert_eq!(
+                plain_frames(&drain(&mut conn)),
+                [(0x89, vec![])],
+                "the next ping is queued"
+            );
         }
     }
 }
 
 #[test]
-fn a_finished_connection_asks_for_no_time() {
+fn a_finished_connection_has_no_deadline() {
     for role in ROLES {
         for end in [b"\x88".as_slice(), b"\x83"] {
             let mut conn = open_with(role, timed(Some(100), Some(10)));
@@ -1057,8 +1072,8 @@ fn a_finished_connection_asks_for_no_time() {
 }
 
 #[test]
-fn how_often_the_time_is_told_decides_nothing() {
-    // The same calls at the same times, with ticks between them: the same output, and the same end.
+fn number_of_ticks_changes_nothing() {
+    // The same calls at the same times give the same output and the same end, however many ticks are between them.
     for role in ROLES {
         for every in [1, 10, 50] {
             let run = |every: u64| {
@@ -1086,9 +1101,9 @@ fn how_often_the_time_is_told_decides_nothing() {
 }
 
 #[test]
-fn the_first_bytes_that_are_taken_of_a_full_queue_are_progress() {
-    // The socket is full when the Close, the response, or what congests the connection is queued: bytes are taken for
-    // the first time after 4 s, and then every 4 s.
+fn the_first_bytes_written_to_a_full_socket_are_progress() {
+    // The socket is full when the Close, the response or the large message is queued. It accepts bytes after 4 s, and
+    // then every 4 s.
     type Prepare = fn() -> Connection;
     let rows: [(&str, Prepare); 3] = [
         ("close", || {
@@ -1129,15 +1144,15 @@ fn the_first_bytes_that_are_taken_of_a_full_queue_are_progress() {
         }
         assert!(
             conn.is_finished() || conn.state() == State::Closed,
-            "{name}: then nothing is taken"
+            "{name}: the connection does not end although nothing is written"
         );
         assert_eq!(news(&mut conn).len() + told, 1, "{name}");
     }
 }
 
 #[test]
-fn a_silent_peer_is_given_up_however_its_bytes_are_written() {
-    // Messages of two pieces go out at once: in one write, piece by piece, taken out, byte by byte.
+fn a_silent_peer_times_out_however_bytes_are_written() {
+    // Messages of two pieces are written at once: in one `advance`, piece by piece, with `take_outgoing`, byte by byte.
     for role in ROLES {
         for way in 0..4 {
             let mut conn = open_with(role, timed(Some(30_000), Some(12_000)));
@@ -1146,7 +1161,7 @@ fn a_silent_peer_is_given_up_however_its_bytes_are_written() {
                 if second % 10 == 0 && conn.state() == State::Open {
                     conn.send(vec![1; 8192]).unwrap();
                 }
-                // Whether the time is told before the write or behind it.
+                // Ticks before and after the write.
                 conn.tick(at(second * 1000));
                 conn.tick(at(second * 1000 + 1));
                 while conn.wants_write() {
@@ -1170,8 +1185,8 @@ fn a_silent_peer_is_given_up_however_its_bytes_are_written() {
 }
 
 #[test]
-fn a_peer_that_pings_cannot_keep_our_close_back_for_ever() {
-    // rfc6455-7.1.1-04: it takes as many bytes as its pings make us queue ahead of our Close
+fn a_peer_that_pings_cannot_delay_our_close_for_ever() {
+    // rfc6455-7.1.1-04: the peer reads only as many bytes as its pings make us queue before our Close
     for role in ROLES {
         let mut conn = open(role);
         let pong = if role == Role::Server { 2 } else { 6 };

@@ -1,6 +1,5 @@
-//! The transport's end at every byte of a recorded conversation, as an end of the stream and as a failure: what was
-//! received before is reported, then one end, and nothing after it. What is right while the transport holds is tested
-//! elsewhere.
+//! The end of the transport at every byte of a conversation, as an end of the stream and as a failure. The events of
+//! the received bytes come first, then one end, and nothing after it.
 
 mod util;
 
@@ -10,15 +9,15 @@ use websocket_proto::{
     UsageError,
 };
 
-/// What a peer sends, piece by piece, and what has been seen when a piece is there whole.
+/// The bytes of a peer in pieces, each with the event that it causes when it has arrived whole.
 struct Script {
     role: Role,
     pieces: Vec<(Vec<u8>, Option<Seen>)>,
 }
 
 impl Script {
-    /// A conversation from the first byte of the handshake to the peer's Close; `is_ours` says whether the connection
-    /// itself sends its Close as soon as it is open.
+    /// A conversation from the first byte of the handshake to the peer's Close. If `is_ours`, the connection sends its
+    /// own Close as soon as it is open.
     fn new(role: Role, is_ours: bool) -> Script {
         let handshake = match role {
             Role::Server => (REQUEST.to_vec(), Some(Seen::Upgrade("/chat".to_string()))),
@@ -48,7 +47,7 @@ impl Script {
         self.pieces.iter().flat_map(|(bytes, _)| bytes).copied().collect()
     }
 
-    /// What is seen of the first `n` bytes.
+    /// The events of the first `n` bytes.
     fn seen(&self, n: usize) -> Vec<Seen> {
         let mut end = 0;
         let whole = self.pieces.iter().take_while(|(bytes, _)| {
@@ -59,7 +58,7 @@ impl Script {
     }
 }
 
-/// Feeds bytes to a connection, which accepts what it is asked and closes if it is told to.
+/// Feeds bytes to a connection, accepts its upgrade request, and closes as soon as it is open if `closes`.
 fn play(conn: &mut Connection, bytes: &[u8], closes: bool, log: &mut Log) {
     let mut copy = bytes.to_vec();
     let mut input = &mut copy[..];
@@ -82,7 +81,7 @@ fn poll(conn: &mut Connection, log: &mut Log) {
     }
 }
 
-/// After the end nothing happens, whatever is called.
+/// Asserts that nothing happens after the end, whatever is called.
 fn assert_over(conn: &mut Connection, log: &Log, name: &str) {
     let len = conn.outgoing_len();
     let buffered = conn.buffered_amount();
@@ -102,7 +101,7 @@ fn assert_over(conn: &mut Connection, log: &Log, name: &str) {
     }
 }
 
-/// Runs `check` for both roles, either side closing, at every byte; with all output written, and with none.
+/// Runs `check` at every byte, for both roles, with either end closing first, with all output written and with none.
 fn at_every_byte(config: &Config, check: impl Fn(&Script, usize, Connection, Log, bool)) {
     for role in ROLES {
         for is_ours in [false, true] {
@@ -127,7 +126,7 @@ fn at_every_byte(config: &Config, check: impl Fn(&Script, usize, Connection, Log
 }
 
 #[test]
-fn end_of_the_stream_at_every_byte_is_reported_once_behind_what_came_before() {
+fn end_of_the_stream_at_every_byte_is_reported_once_after_earlier_events() {
     // rfc6455-7.1.4-01, rfc6455-7.1.4-02, rfc6455-7.1.5-03, rfc6455-7.2.1-02, rfc6455-7.1.7-06, rfc6455-5.5.1-13,
     // whatwg-feedback-close-01, whatwg-feedback-close-02, whatwg-feedback-close-03
     at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
@@ -142,7 +141,7 @@ fn end_of_the_stream_at_every_byte_is_reported_once_behind_what_came_before() {
             expected.push(Seen::lost(CloseCause::TransportEnded));
         }
         assert_eq!(log.seen, expected, "{name}");
-        // Behind a closing handshake what is queued can still be written; otherwise there is nobody to read it.
+        // After a closing handshake the queue can still be written. After any other end in this test it is dropped.
         assert_eq!(conn.outgoing_len(), if is_whole { queued } else { 0 }, "{name}");
         assert_eq!(conn.is_finished(), conn.outgoing_len() == 0, "{name}");
         assert_over(&mut conn, &log, &name);
@@ -175,7 +174,7 @@ fn abort_at_every_byte_ends_at_once_and_writes_nothing() {
 }
 
 #[test]
-fn abort_before_the_end_of_the_stream_was_told_is_not_a_second_end() {
+fn abort_after_an_unreported_end_of_the_stream_is_not_a_second_end() {
     at_every_byte(&config(), |script, n, mut conn, mut log, _| {
         conn.receive_eof();
         conn.abort();
@@ -214,8 +213,8 @@ fn chunks_before_the_end_of_the_stream_are_whole_or_marked_unfinished() {
 }
 
 #[test]
-fn failure_is_flushed_after_the_end_of_the_stream() {
-    // rfc6455-7.1.7-05: the peer may only have shut its own side down
+fn close_of_a_failed_connection_is_written_after_the_end_of_the_stream() {
+    // rfc6455-7.1.7-05: the peer may have shut down only its own side
     for role in ROLES {
         let mut conn = open(role);
         let mut log = Log::default();
@@ -279,8 +278,8 @@ fn end_while_the_caller_decides_leaves_the_decision_to_the_caller() {
 }
 
 #[test]
-fn frames_behind_the_request_are_received_before_the_end_of_the_stream() {
-    // rfc6455-7.1.4-01: what the client sent in one piece with its request, at every byte, whenever the end comes
+fn frames_after_the_request_are_received_before_the_end_of_the_stream() {
+    // rfc6455-7.1.4-01: frames in one read with the request, cut at every byte, with the end at different times
     #[derive(Clone, Copy, Debug)]
     enum End {
         BeforeAccept,
@@ -342,8 +341,8 @@ fn frames_behind_the_request_are_received_before_the_end_of_the_stream() {
 }
 
 #[test]
-fn end_of_a_refusal_is_the_refusal() {
-    // rfc6455-7.2.1-01: (response, is its body complete at the end of the stream)
+fn end_of_the_stream_within_a_refusal_reports_the_refusal() {
+    // rfc6455-7.2.1-01: (response, whether its body is complete at the end of the stream)
     let rows: [(&[u8], bool); 4] = [
         (b"HTTP/1.1 403 Forbidden\r\n\r\nno", true),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno", false),
@@ -389,8 +388,8 @@ fn drop_at_every_byte_is_safe() {
 }
 
 #[test]
-fn pieces_that_are_out_at_the_end_may_still_be_released() {
-    // A write that is on its way when the connection ends is completed, in part or whole, after it.
+fn pieces_taken_out_before_the_end_may_still_be_advanced() {
+    // The connection ends during a write, which completes in part or in whole after the end.
     let mut timed = config();
     timed.close_timeout = Some(std::time::Duration::from_millis(1));
     let ends: [fn(&mut Connection); 3] = [Connection::receive_eof, Connection::abort, |conn| {
@@ -423,7 +422,7 @@ fn pieces_that_are_out_at_the_end_may_still_be_released() {
                 let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     conn.advance(too_much);
                 }));
-                assert!(result.is_err(), "that much was not out");
+                assert!(result.is_err(), "advance accepts more bytes than were taken out");
             }
         }
     }
@@ -431,7 +430,7 @@ fn pieces_that_are_out_at_the_end_may_still_be_released() {
 
 #[test]
 fn reply_to_the_last_early_message_is_sent_before_the_end() {
-    // rfc6455-7.1.4-01: the end comes behind what was sent before it, in the connection's state too
+    // rfc6455-7.1.4-01: the state stays open until the message before the end is received
     let mut conn = connecting(Role::Server, config());
     let mut log = Log::default();
     feed(&mut conn, &[REQUEST, &to(Role::Server, 0x81, b"one")].concat(), &mut log);
@@ -446,8 +445,8 @@ fn reply_to_the_last_early_message_is_sent_before_the_end() {
 }
 
 #[test]
-fn refusal_outlives_what_keeps_its_body_away() {
-    // rfc6455-4.1-41: a server that refuses and does not end the transport, or breaks it
+fn refusal_with_a_missing_body_is_reported() {
+    // rfc6455-4.1-41: the server refuses, but then the client times out, aborts or closes before the end of the body
     let late: [fn(&mut Connection); 3] = [
         |conn| {
             conn.tick(websocket_proto::Timestamp::from_millis(0));
@@ -464,8 +463,8 @@ fn refusal_outlives_what_keeps_its_body_away() {
             let response = format!("HTTP/1.1 401 No\r\nWWW-Authenticate: x\r\n{framing}\r\nlog");
             feed(&mut conn, response.as_bytes(), &mut log);
             end(&mut conn);
-            let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("the end") };
-            let refusal = closed.refusal().expect("it has begun");
+            let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("no Closed event") };
+            let refusal = closed.refusal().expect("the head of the refusal has arrived");
             assert_eq!(
                 (refusal.status(), refusal.header("www-authenticate")),
                 (401, Some(&b"x"[..]))
@@ -476,14 +475,14 @@ fn refusal_outlives_what_keeps_its_body_away() {
     }
     let mut conn = connecting(Role::Client, config());
     conn.abort();
-    let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("the end") };
+    let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("no Closed event") };
     assert_eq!((closed.refusal(), &closed.cause), (None, &CloseCause::Aborted));
 }
 
 #[test]
-fn a_failed_write_at_every_byte_leaves_the_last_word_to_the_peer() {
-    // rfc6455-7.1.5-01, rfc6455-7.1.6-01, rfc6455-7.2.1-02: the transport fails for writing, and still delivers what
-    // the peer has sent: its messages, its code and its reason
+fn after_a_failed_write_at_every_byte_the_peers_close_is_received() {
+    // rfc6455-7.1.5-01, rfc6455-7.1.6-01, rfc6455-7.2.1-02: the transport cannot write any more, but still delivers the
+    // peer's messages, its code and its reason
     at_every_byte(&config(), |script, n, mut conn, mut log, is_written| {
         let name = format!("{:?} at byte {n}, written: {is_written}", script.role);
         let bytes = script.bytes();
@@ -496,7 +495,10 @@ fn a_failed_write_at_every_byte_leaves_the_last_word_to_the_peer() {
         if state == State::Connecting && script.role == Role::Server {
             let mut expected = script.seen(n);
             expected.push(Seen::lost(CloseCause::Aborted));
-            assert_eq!(log.seen, expected, "{name}: nobody can be answered");
+            assert_eq!(
+                log.seen, expected,
+                "{name}: a server that cannot answer the request must end"
+            );
             assert!(conn.is_finished() && !conn.wants_shutdown(), "{name}");
             return assert_over(&mut conn, &log, &name);
         }
@@ -525,7 +527,7 @@ fn a_failed_write_at_every_byte_leaves_the_last_word_to_the_peer() {
 }
 
 #[test]
-fn after_a_failed_write_the_end_of_the_stream_and_the_time_end_it() {
+fn after_a_failed_write_the_end_of_the_stream_or_the_close_timeout_ends_it() {
     // rfc6455-7.1.5-03, rfc6455-7.1.4-02
     for role in ROLES {
         for closes in [false, true] {
@@ -542,7 +544,11 @@ fn after_a_failed_write_the_end_of_the_stream_and_the_time_end_it() {
                     conn.write_closed();
                     let mut log = Log::default();
                     feed(&mut conn, &frames, &mut log);
-                    assert_eq!(conn.outgoing_len(), 0, "a ping is not answered");
+                    assert_eq!(
+                        conn.outgoing_len(),
+                        0,
+                        "an answer is queued that cannot be written"
+                    );
                     (conn, log)
                 };
                 let (mut conn, mut log) = prepare();
@@ -550,7 +556,7 @@ fn after_a_failed_write_the_end_of_the_stream_and_the_time_end_it() {
                 poll(&mut conn, &mut log);
                 assert_eq!(log.seen.last(), Some(&Seen::lost(CloseCause::TransportEnded)));
                 assert_over(&mut conn, &log, "ended");
-                // The close timeout alone: the peer's silence does not count any more.
+                // Only the close timeout applies, not the idle timeout.
                 let (mut conn, mut log) = prepare();
                 for ms in [10, 5009] {
                     conn.tick(websocket_proto::Timestamp::from_millis(ms));
@@ -570,7 +576,7 @@ fn after_a_failed_write_the_end_of_the_stream_and_the_time_end_it() {
 }
 
 #[test]
-fn a_violation_after_a_failed_write_is_told_and_not_answered() {
+fn a_violation_after_a_failed_write_is_reported_and_not_answered() {
     // rfc6455-7.1.7-01
     for role in ROLES {
         let mut conn = open(role);
@@ -589,7 +595,7 @@ fn a_violation_after_a_failed_write_is_told_and_not_answered() {
 
 #[test]
 fn a_response_is_received_after_the_request_could_not_be_written() {
-    // rfc6455-4.1-41: a server that refuses a long request may answer before it has read all of it
+    // rfc6455-4.1-41: a server may refuse a long request before it has read all of it
     let mut conn = connecting(Role::Client, config());
     conn.advance(10);
     conn.write_closed();
@@ -605,8 +611,8 @@ fn a_response_is_received_after_the_request_could_not_be_written() {
 }
 
 #[test]
-fn both_roles_end_their_side_of_the_transport() {
-    // rfc6455-7.1.1-01, rfc6455-7.1.1-05: TLS close_notify and END_STREAM of a client go out after the server's
+fn both_roles_shut_down_their_side_of_the_transport() {
+    // rfc6455-7.1.1-01, rfc6455-7.1.1-05: a client sends its TLS close_notify or END_STREAM after the server's
     type End = fn(&mut Connection);
     let ends: [(&str, End); 4] = [
         ("our Close", |conn| {
@@ -627,18 +633,25 @@ fn both_roles_end_their_side_of_the_transport() {
             assert_eq!(conn.wants_shutdown(), !conn.wants_write() && conn.is_finished());
             drain(&mut conn);
             let is_first = role == Role::Server && conn.state() == State::Closed;
-            assert_eq!(conn.wants_shutdown(), is_first, "{role:?} {name}: the server is first");
+            assert_eq!(
+                conn.wants_shutdown(),
+                is_first,
+                "{role:?} {name}: only the server shuts down before the EOF"
+            );
             conn.receive_eof();
             assert!(conn.wants_shutdown() && conn.is_finished(), "{role:?} {name}");
             conn.write_closed();
-            assert!(!conn.wants_shutdown() && conn.is_finished(), "{role:?} {name}: it was done");
+            assert!(
+                !conn.wants_shutdown() && conn.is_finished(),
+                "{role:?} {name}: shutdown is wanted again"
+            );
         }
     }
 }
 
 #[test]
-fn what_cannot_be_written_is_not_waited_for() {
-    // A server whose response, or whose Close after a failure, fails to be written: there is nothing to drain for.
+fn failed_write_of_the_last_bytes_finishes_the_connection() {
+    // A response, or a Close after a failure, cannot be written. So there is no reason to drain the input.
     let mut endless = config();
     endless.close_timeout = None;
     type Prepare = fn(&mut Connection);
@@ -672,7 +685,7 @@ fn what_cannot_be_written_is_not_waited_for() {
                 drain(&mut conn);
             }
             conn.write_closed();
-            // What is out already is waited for: the peer may still have to read it.
+            // If it was written before, the input is drained until the EOF, because the peer may still have to read it.
             assert_eq!(conn.is_finished(), !is_written, "{role:?}");
             assert_eq!((conn.wants_read(), conn.wants_shutdown()), (is_written, false), "{role:?}");
             conn.receive_eof();

@@ -1,5 +1,5 @@
-//! Hot paths that run a given number of times: `instructions CASE TIMES`. The script `run` beside this file counts
-//! their instructions, which are the same on a busy machine and an idle one. Without arguments it lists the cases.
+//! Runs a hot path a given number of times: `instructions CASE TIMES`. The script `run` beside this file counts the
+//! instructions, which are the same on a busy and on an idle machine. Without arguments it lists the cases.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -54,8 +54,7 @@ fn main() {
     match arguments[..] {
         [] => CASES.iter().for_each(|(name, _)| println!("{name}")),
         [name, times] => {
-            let case =
-                CASES.iter().find(|(known, _)| *known == name).expect("a case that is there");
+            let case = CASES.iter().find(|(known, _)| *known == name).expect("the case exists");
             case.1(times.parse().expect("a number of times"));
         }
         _ => panic!("usage: instructions [CASE TIMES]"),
@@ -70,12 +69,13 @@ fn open(role: Role) -> Connection {
     Connection::from_upgrade(role, config()).expect("a server needs no entropy, a client has it")
 }
 
-/// A frame to `role`. Its payload is ASCII, masked or not: what has been unmasked in place can be received again.
+/// A frame to `role`. Its payload is ASCII both masked and unmasked, so it can be received again after it was unmasked
+/// in place.
 fn frame_to(role: Role, first: u8, len: usize) -> Vec<u8> {
     let header = FrameHeader {
         fin: first & 0x80 != 0,
         rsv: 0,
-        opcode: Opcode::from_first_byte(first).expect("an opcode that is there"),
+        opcode: Opcode::from_first_byte(first).expect("a valid opcode"),
         mask: (role == Role::Server).then_some(KEY),
         payload_len: len as u64,
     };
@@ -95,7 +95,7 @@ fn flush(conn: &mut Connection) -> usize {
     written
 }
 
-/// The time is told to an open connection that has timeouts, a little later each time.
+/// Ticks an open connection with timeouts, each time a little later.
 fn tick(times: usize) {
     let mut config = Config::default();
     config.idle_timeout = Some(Duration::from_secs(60));
@@ -151,7 +151,7 @@ fn receive(role: Role, opcode: u8, len: usize, times: usize) {
     }
 }
 
-/// Messages of `len` bytes in reads of `read` bytes, by way of a buffer.
+/// Receives messages of `len` bytes in reads of `read` bytes through a `ReadBuffer`.
 fn receive_from(len: usize, read: usize, times: usize) {
     let mut conn = open(Role::Server);
     let frame = frame_to(Role::Server, 0x82, len);
@@ -160,7 +160,7 @@ fn receive_from(len: usize, read: usize, times: usize) {
     let mut received = 0;
     let mut reads = wire.chunks(read).cycle();
     while received < times {
-        let piece = reads.next().expect("it goes round");
+        let piece = reads.next().expect("the cycle never ends");
         buffer.spare()[..piece.len()].copy_from_slice(piece);
         buffer.filled(piece.len());
         while let Some(event) = conn.receive_from(black_box(&mut buffer)) {
@@ -228,7 +228,7 @@ fn receive_ping(times: usize) {
     }
 }
 
-/// Sends, and writes after each `batch` messages.
+/// Sends messages, and writes after each `batch` of them.
 fn send(role: Role, len: usize, batch: usize, times: usize) {
     let mut conn = open(role);
     let payload = vec![7; len];
@@ -244,7 +244,7 @@ fn send(role: Role, len: usize, batch: usize, times: usize) {
     assert_eq!(written, times * (header + len));
 }
 
-/// A payload that is moved into the queue; making it is counted too.
+/// Sends payloads that are moved into the queue. The count includes making them.
 fn send_owned(times: usize) {
     let mut conn = open(Role::Server);
     let payload = vec![7; 16 * 1024];
@@ -263,7 +263,7 @@ fn send_prepared(times: usize) {
     }
 }
 
-/// To a transport that takes everything.
+/// Sends to a transport that accepts everything.
 fn send_through(role: Role, len: usize, times: usize) {
     let mut conn = open(role);
     let payload = vec![7; len];
@@ -308,18 +308,18 @@ fn handshake_server(times: usize) {
             Some(Event::UpgradeRequest(request)) => assert_eq!(request.resource(), "/chat"),
             other => panic!("{other:?}"),
         }
-        conn.accept(&Accept::default()).expect("the request waits");
+        conn.accept(&Accept::default()).expect("the request is pending");
         assert!(flush(&mut conn) > 100);
     }
 }
 
-/// With the making of the request and of the answer, as there is no client without a server.
+/// A client's handshake. The count includes making the request and the server's response.
 fn handshake_client(times: usize) {
     const NAME: &[u8] = b"Sec-WebSocket-Key: ";
     let config = config();
     for _ in 0..times {
         let request = ClientRequest::new(black_box("ws://example.com/chat")).expect("a good URI");
-        let mut conn = Connection::client(&request, config.clone()).expect("there is entropy");
+        let mut conn = Connection::client(&request, config.clone()).expect("the OS has entropy");
         let sent = conn.outgoing();
         let at = sent.windows(NAME.len()).position(|w| w == NAME).expect("a key") + NAME.len();
         let accept = accept_key(&sent[at..at + 24]);
@@ -341,8 +341,8 @@ fn deflate(times: usize) {
     config.deflate = Some(websocket_proto::Deflate::default());
     let config = Shared::new(config);
     let offers = [&b"permessage-deflate"[..]];
-    let deflate = config.deflate.as_ref().expect("it was set");
-    let (params, _) = deflate.accept(offers.into_iter()).expect("a good offer");
+    let deflate = config.deflate.as_ref().expect("deflate is set above");
+    let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is valid");
     let open = |role| {
         Connection::from_upgrade_with_deflate(role, params, config.clone()).expect("entropy")
     };

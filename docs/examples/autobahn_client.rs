@@ -12,7 +12,7 @@ use websocket_proto::{
 };
 
 const AGENT: &str = "websocket-proto";
-/// A case takes as long as the server needs; one that stops answering is given up.
+/// All timeouts: longer than the slowest case, so that only a server that has stopped answering reaches it.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 fn main() -> ExitCode {
@@ -52,7 +52,7 @@ fn run_all(server: &str, config: &Shared<Config>) -> Result<()> {
     Ok(())
 }
 
-/// Connects, echoes if asked to, until the connection is over. Returns the last text message.
+/// Runs one connection to its end, with echoes if `echo` is set. Returns the last text message.
 fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
     let request = ClientRequest::new(url)?;
     let uri = request.uri();
@@ -73,7 +73,7 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
                     conn.send(message)?;
                 }
                 Event::Message(Message::Text(text)) if !echo => last = text.into_owned(),
-                _ => {} // a case may end in any way: the server's report is the judge
+                _ => {} // a case may end in any way: the server's report decides
             }
         }
         if conn.wants_write() {
@@ -87,7 +87,7 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
             continue;
         }
         if conn.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write); // it fails if the server is gone already
+            let _ = stream.shutdown(Shutdown::Write); // fails if the server has gone
             conn.write_closed();
         }
         if conn.is_finished() {

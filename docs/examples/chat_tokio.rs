@@ -1,8 +1,8 @@
-//! A chat room on tokio: what one says is sent to all. It shows the loop inside `select!`, a message that is encoded
-//! once for every connection, an Origin check that is decided later, and a peer too slow for the room being let go.
-//! SIGINT or SIGTERM closes all connections with 1001, and ends the program with status 0 once they are closed.
+//! A chat room on tokio: each message is sent to all clients. It shows the loop inside `select!`, a message that is
+//! encoded once for all connections, a check of the Origin, and how to disconnect a client that is too slow. SIGINT or
+//! SIGTERM closes all connections with 1001; the program then ends with status 0.
 //!
-//! `cargo run --release --example chat_tokio [ADDR]`, by default 127.0.0.1:9001.
+//! `cargo run --release --example chat_tokio [ADDR]`; the default is 127.0.0.1:9001.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IoSlice, Result};
@@ -22,12 +22,12 @@ use websocket_proto::{
     Shared, Timestamp, UsageError,
 };
 
-/// How long the connections have to close after a signal.
+/// The time that the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 struct Room {
     said: broadcast::Sender<PreparedMessage>,
-    /// Whether the room closes. Each connection watches it as long as it lives.
+    /// Whether the room closes. Each connection holds a receiver, so that `run` can wait for the last one.
     closes: watch::Sender<bool>,
     config: Shared<Config>,
     origins: OriginPolicy,
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
 async fn listen(name: &str) -> Vec<TcpListener> {
     let addresses: BTreeSet<SocketAddr> = match lookup_host(name).await {
         Ok(addresses) => addresses.collect(),
@@ -77,7 +77,7 @@ async fn listen(name: &str) -> Vec<TcpListener> {
     listeners
 }
 
-/// Serves until a signal comes and the connections are closed.
+/// Serves until a signal arrives and the connections are closed.
 async fn run(listeners: Vec<TcpListener>) -> Result<()> {
     let mut config = Config::default();
     config.max_message_bytes = 64 * 1024;
@@ -100,7 +100,7 @@ async fn run(listeners: Vec<TcpListener>) -> Result<()> {
     signal().await?;
     accepting.shutdown().await;
     room.closes.send_replace(true);
-    // What is not closed by then is dropped.
+    // Connections that are still open after this time are dropped.
     let _ = timeout(FAREWELL, room.closes.closed()).await;
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn signal() -> Result<()> {
     tokio::signal::ctrl_c().await
 }
 
-/// The origins of pages from this address. A room that has a name would list the name.
+/// The origins of pages from this address. A server with a host name would list that name.
 fn origins(address: &SocketAddr) -> [String; 2] {
     [address.to_string(), format!("localhost:{}", address.port())]
         .map(|host| format!("http://{host}"))
@@ -131,7 +131,7 @@ async fn accept_all(listener: TcpListener, room: Arc<Room>) {
         println!("listening on ws://{address}");
     }
     loop {
-        // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
+        // The client has gone, or no descriptor is free. Continue to serve the other clients.
         let Ok((stream, _)) = listener.accept().await else {
             sleep(Duration::from_millis(10)).await;
             continue;
@@ -139,7 +139,7 @@ async fn accept_all(listener: TcpListener, room: Arc<Room>) {
         let (room, closes) = (room.clone(), room.closes.subscribe());
         tokio::spawn(async move {
             if let Err(error) = serve(stream, &room, closes).await {
-                eprintln!("connection given up: {error}");
+                eprintln!("connection dropped: {error}");
             }
         });
     }
@@ -160,12 +160,12 @@ async fn serve(
         let mut input = &mut buf[..std::mem::take(&mut filled)];
         while let Some(event) = conn.receive(&mut input) {
             if let Event::UpgradeRequest(_) = event {
-                said = said.resubscribe(); // what was said before is not for this client
+                said = said.resubscribe(); // skips the messages from before this client joined
             }
             react(&mut conn, event, room)?;
         }
         if conn.wants_shutdown() {
-            let _ = writer.shutdown().await; // it fails if the peer is gone already
+            let _ = writer.shutdown().await; // fails if the peer has gone
             conn.write_closed();
         }
         if conn.is_finished() {
@@ -190,7 +190,7 @@ async fn serve(
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => conn.abort(),
             },
-            // A peer that does not take what was said is not given more; the channel drops what is too old.
+            // A client that does not read gets no more messages for now; the channel drops the oldest ones.
             message = said.recv(), if conn.is_writable() => match message {
                 Ok(message) => conn.send_prepared(&message)?,
                 Err(RecvError::Lagged(_)) => conn.close(CloseCode::POLICY_VIOLATION, "too slow for this room")?,
@@ -208,14 +208,14 @@ fn react(
     room: &Room,
 ) -> std::result::Result<(), UsageError> {
     match event {
-        // A real room would look the cookie up here, in a task of its own: the connection waits.
+        // A real server could look up a cookie in another task and decide later: the connection waits.
         Event::UpgradeRequest(request) => match room.origins.check(&request) {
             Ok(()) => conn.accept(&Accept::default()),
             Err(refusal) => conn.reject(refusal),
         },
         Event::PlainRequest(_) => conn.respond(404),
         Event::Message(message) => {
-            // Nobody listening is no error.
+            // It fails if the room has no connections, which is no error here.
             let _ = room.said.send(PreparedMessage::new(&message));
             Ok(())
         }

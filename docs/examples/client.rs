@@ -1,12 +1,12 @@
-//! A client for a terminal or a pipe: a line from standard input is a text message, what arrives is printed. A line
-//! that is not UTF-8 is not sent; standard error says so.
+//! A client for a terminal or a pipe. It sends each line of standard input as a text message, and prints the messages
+//! that it receives. A line that is not UTF-8 is not sent, and reported on standard error.
 //!
-//! `cargo run --release --example client URL [--once TEXT]`. With `--once` it sends one message, and closes when the
-//! first one comes back.
+//! `cargo run --release --example client URL [--once TEXT]`. With `--once` it sends `TEXT`, and closes after the first
+//! message that it receives.
 //!
-//! After the last line it waits 2 seconds for what comes back, then it closes with 1000; at a terminal it closes at
-//! once. SIGINT or SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not, and
-//! 2 for wrong arguments.
+//! After the last line it closes with 1000: at a terminal at once, otherwise 2 seconds later, to receive answers.
+//! SIGINT or SIGTERM closes with 1001. The exit status is 0 if the connection was closed cleanly, 1 if not, and 2 for
+//! wrong arguments.
 
 use std::io::{BufRead, Error, ErrorKind, IoSlice, IsTerminal, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
@@ -19,10 +19,10 @@ use websocket_proto::{
     ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
 };
 
-/// How long to wait for what comes back, after the last line.
+/// The time to receive messages after the last line.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the main thread, which owns the connection, waits for.
+/// What the main thread waits for. It owns the connection.
 enum Happening {
     Bytes(Vec<u8>),
     TransportEnded,
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Connects, and talks until the connection is over.
+/// Connects, and runs until the connection has ended.
 fn run(url: &str, once: Option<&str>) -> Result<Closed> {
     let request = ClientRequest::new(url)?;
     let uri = request.uri();
@@ -77,31 +77,31 @@ fn run(url: &str, once: Option<&str>) -> Result<Closed> {
         Error::new(error.kind(), format!("cannot connect to {}: {error}", uri.authority()))
     })?;
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a server that stops reading
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the server stops reading
     let (happenings, inbox) = channel();
     let signals = happenings.clone();
-    // Once the main thread is gone, so is what a signal would end.
+    // Sending fails only when the main thread has ended.
     ctrlc::set_handler(move || drop(signals.send(Happening::Signal))).map_err(Error::other)?;
     read_transport(stream.try_clone()?, happenings.clone());
     let conn = Connection::client(&request, Config::default())?;
-    Client { stream, conn, once, happenings, inbox, last_call: None, end: None }.talk()
+    Client { stream, conn, once, happenings, inbox, close_at: None, end: None }.run()
 }
 
 struct Client<'a> {
     stream: TcpStream,
     conn: Connection,
     once: Option<&'a str>,
-    /// For the thread that reads standard input; it begins when the connection is open.
+    /// For the thread that reads standard input. It starts when the connection is open.
     happenings: Sender<Happening>,
     inbox: Receiver<Happening>,
-    /// When to close, once the last line is sent.
-    last_call: Option<Timestamp>,
+    /// When to close, after the last line was sent.
+    close_at: Option<Timestamp>,
     end: Option<Closed>,
 }
 
 impl Client<'_> {
-    /// Goes on until the connection is over.
-    fn talk(mut self) -> Result<Closed> {
+    /// Runs the loop until the connection has ended.
+    fn run(mut self) -> Result<Closed> {
         let epoch = Instant::now();
         let mut bytes = Vec::new();
         loop {
@@ -115,21 +115,23 @@ impl Client<'_> {
                 continue;
             }
             if self.conn.wants_shutdown() {
-                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the server is gone already
+                let _ = self.stream.shutdown(Shutdown::Write); // fails if the server has gone
                 self.conn.write_closed();
             }
             if self.conn.is_finished() {
-                return self.end.ok_or_else(|| Error::other("the connection ended without a word"));
+                return self
+                    .end
+                    .ok_or_else(|| Error::other("the connection ended without a Closed event"));
             }
             let now = Timestamp::new(epoch.elapsed());
-            if self.last_call.take_if(|last_call| *last_call <= now).is_some() {
+            if self.close_at.take_if(|close_at| *close_at <= now).is_some() {
                 self.conn.close(CloseCode::NORMAL, "")?;
             }
             let wake = self.conn.tick(now);
             if self.conn.wants_write() || self.conn.is_finished() {
                 continue;
             }
-            let wake = wake.into_iter().chain(self.last_call).min();
+            let wake = wake.into_iter().chain(self.close_at).min();
             let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.saturating_since(now));
             match self.inbox.recv_timeout(wait) {
                 Ok(Happening::Bytes(read)) => bytes = read,
@@ -142,22 +144,22 @@ impl Client<'_> {
                 }
                 Ok(Happening::LastLine) => {
                     let is_awaited = !std::io::stdin().is_terminal();
-                    self.last_call = Some(if is_awaited { now + PATIENCE } else { now });
+                    self.close_at = Some(if is_awaited { now + PATIENCE } else { now });
                 }
                 Ok(Happening::Signal) => self.conn.close(CloseCode::GOING_AWAY, "")?,
-                Err(_) => {} // it is time
+                Err(_) => {} // the wait is over: `tick` is next
             }
         }
     }
 
-    /// It may block: the transport is read by another thread.
+    /// Writes once. It may block, since another thread reads.
     fn write(&mut self) {
         let mut slices = [IoSlice::new(&[]); 16];
         let count = self.conn.outgoing_slices(&mut slices);
         match self.stream.write_vectored(&slices[..count]) {
             Ok(n @ 1..) => self.conn.advance(n),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => self.conn.write_closed(), // the server may have said why
+            Ok(0) | Err(_) => self.conn.write_closed(), // the server's Close can still arrive
         }
     }
 

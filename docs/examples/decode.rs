@@ -1,12 +1,14 @@
-//! Takes captured bytes of a connection apart: the opening handshake, each frame, the messages, and what breaks the
-//! rules.
+//! Prints the captured bytes of a connection: the opening handshake, each frame, the messages, and each violation of
+//! the protocol.
 //!
 //! `cargo run --example decode -- [--client FILE] [--server FILE] [--hex] [--deflate] [--width N]`
 //!
-//! `--client` has what the client sent, `--server` what the server sent, `-` is standard input. `--hex`: the files are
-//! hex dumps, as `xxd` and `hexdump -C` write them, or bare digits. `--deflate`: permessage-deflate is in use although
-//! the handshake is not there to say so. `--width`: how many bytes of a payload are shown, by default 64. The exit
-//! status is 1 if a rule was broken, and 2 if there was nothing to read.
+//! - `--client`, `--server`: the bytes that the client or the server sent. `-` is standard input.
+//! - `--hex`: the files are hex dumps, as `xxd` and `hexdump -C` write them, or only hex digits.
+//! - `--deflate`: permessage-deflate is in use, for captures without a response.
+//! - `--width`: the number of bytes of a payload to print; the default is 64.
+//!
+//! The exit status is 1 if a rule was broken, and 2 if the arguments are wrong or a file cannot be read.
 
 use std::fmt::Write as _;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what is in the captures that the arguments name, and returns how many times a rule was broken.
+/// Decodes and prints the captures named by the arguments. Returns the number of violations.
 #[allow(dead_code, reason = "a test has this file as a module")]
 fn run() -> Result<usize> {
     let mut words = std::env::args().skip(1);
@@ -62,7 +64,7 @@ fn run() -> Result<usize> {
     if hex {
         for file in [&mut client, &mut server].into_iter().flatten() {
             *file = from_hex(&String::from_utf8_lossy(file))
-                .map_err(|line| Error::new(ErrorKind::InvalidData, format!("no hex: {line}")))?;
+                .map_err(|line| Error::new(ErrorKind::InvalidData, format!("not hex: {line}")))?;
         }
     }
     let report = decode(client.as_deref(), server.as_deref(), &options);
@@ -80,11 +82,11 @@ fn read(path: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// The bytes of a hex dump, or the line that is none. What is behind `#` or `|`, behind two spaces after `xxd`'s
-/// digits, and an offset in front are no bytes.
+/// Returns the bytes of a hex dump, or the first line that is not hex. It ignores offsets, comments behind `#`, and the
+/// text column of a dump: behind `|`, or behind two spaces in a line of `xxd`.
 pub(crate) fn from_hex(dump: &str) -> std::result::Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    // `hexdump -C` has its text between bars, and an offset without a colon.
+    // `hexdump -C` writes an offset without a colon, and the text between bars.
     let has_bars = dump.lines().any(|line| line.ends_with('|'));
     for line in dump.lines() {
         let code = line.split('#').next().unwrap_or("");
@@ -106,11 +108,11 @@ pub(crate) fn from_hex(dump: &str) -> std::result::Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// How a capture is read and shown.
+/// How to decode and print a capture.
 pub(crate) struct Options {
-    /// permessage-deflate is in use, where no handshake says whether it is.
+    /// permessage-deflate is in use. Only for captures without a response.
     pub(crate) deflate: bool,
-    /// Bytes of a payload that are shown.
+    /// The number of bytes of a payload to print.
     pub(crate) width: usize,
 }
 
@@ -120,14 +122,14 @@ impl Default for Options {
     }
 }
 
-/// What was found.
+/// The decoded capture.
 pub(crate) struct Report {
     pub(crate) text: String,
-    /// How many times a rule was broken.
+    /// The number of violations.
     pub(crate) violations: usize,
 }
 
-/// Takes apart what the client and what the server sent, as far as there is a capture of it.
+/// Decodes the bytes that the client and the server sent. Either may be missing.
 pub(crate) fn decode(client: Option<&[u8]>, server: Option<&[u8]>, options: &Options) -> Report {
     let mut report = Report { text: String::new(), violations: 0 };
     let agreed = server.and_then(handshake::agreed);
@@ -137,7 +139,7 @@ pub(crate) fn decode(client: Option<&[u8]>, server: Option<&[u8]>, options: &Opt
         server_max_window_bits: 15,
         client_max_window_bits: 15,
     });
-    // What the handshake says comes before what the caller assumes.
+    // The handshake takes precedence over the option.
     let deflate = agreed.unwrap_or(assumed);
     for (sender, bytes) in [(Role::Client, client), (Role::Server, server)] {
         let Some(bytes) = bytes else { continue };
@@ -164,12 +166,12 @@ impl Report {
         writeln!(self.text, "{text}").expect("a String takes all");
     }
 
-    /// A line that belongs to the one above.
+    /// Adds an indented line, about the line above.
     fn note(&mut self, text: std::fmt::Arguments<'_>) {
         self.line(format_args!("          {text}"));
     }
 
-    /// `answered`: the Close frame that the error asks for would be sent.
+    /// Adds a violation. `answered`: the receiver would send the Close frame of this error.
     fn violation(&mut self, error: &ProtocolError, answered: bool) {
         self.violations += 1;
         let answer = match error.close_code() {
@@ -180,12 +182,12 @@ impl Report {
     }
 }
 
-/// A number of things.
+/// A number with a noun: "1 frame", "2 frames".
 fn count(n: u64, name: &str) -> String {
     format!("{n} {name}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A close code with the name that RFC 6455 7.4.1, or the registry since, has for it.
+/// A close code with its name from RFC 6455 7.4.1 or the IANA registry.
 fn named(code: CloseCode) -> String {
     let name = match code {
         CloseCode::NORMAL => "normal closure",
@@ -212,7 +214,7 @@ fn named(code: CloseCode) -> String {
     format!("{code} ({name})")
 }
 
-/// Text in which nothing is hidden: control characters and what is no UTF-8 are escaped.
+/// Text with control characters and invalid UTF-8 escaped.
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {

@@ -1,4 +1,4 @@
-//! The program of the README: an echo server with timeouts, a thread for each connection.
+//! The README's program: an echo server with timeouts and one thread per connection.
 
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ fn main() -> Result<()> {
     let config = Shared::new(Config::default()); // limits and timeouts, shared by all connections
     for stream in TcpListener::bind("127.0.0.1:9001")?.incoming() {
         let Ok(stream) = stream else {
-            std::thread::sleep(Duration::from_millis(10)); // a client is gone, or no descriptor is left
+            std::thread::sleep(Duration::from_millis(10)); // the client has gone, or no descriptor is free
             continue;
         };
         let config = config.clone();
@@ -19,21 +19,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Serves one connection, and returns how it ended.
+/// Serves one connection and returns how it ended.
 pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Box<Closed>>> {
-    stream.set_nodelay(true)?; // Nagle's algorithm holds back every write that follows another
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a peer that stops reading
+    stream.set_nodelay(true)?; // Nagle's algorithm would delay a write that follows another
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
     let mut conn = Connection::server(config);
-    let mut buf = [0; 16 * 1024]; // yours; one may serve any number of connections
+    let mut buf = [0; 16 * 1024]; // the read buffer; many connections can share one
     let (mut filled, mut end, epoch) = (0, None, Instant::now());
     loop {
-        // Events of what was read, of time, and of the end of the transport.
+        // Events caused by the bytes read, by time, and by the end of the transport.
         let mut input = &mut buf[..std::mem::take(&mut filled)];
         while let Some(event) = conn.receive(&mut input) {
             match event {
                 Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
                 Event::PlainRequest(_) => conn.respond(404)?,
-                // Messages still arrive when our side is over, and `send` would be an error.
+                // Messages can still arrive after our Close; `send` would then return an error.
                 Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
                 Event::Closed(closed) => end = Some(closed),
                 _ => {}
@@ -45,12 +45,12 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
             match stream.write_vectored(&slices[..count]) {
                 Ok(n @ 1..) => conn.advance(n), // partial writes are normal
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => conn.write_closed(), // the peer's last word can still be read
+                Ok(0) | Err(_) => conn.write_closed(), // the peer's Close can still arrive
             }
             continue;
         }
         if conn.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+            let _ = stream.shutdown(Shutdown::Write); // fails if the peer has gone
             conn.write_closed();
         }
         if conn.is_finished() {
@@ -59,7 +59,7 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
         let now = Timestamp::new(epoch.elapsed());
         let wake = conn.tick(now);
         if conn.wants_write() || conn.is_finished() {
-            continue; // time has brought something
+            continue; // `tick` queued bytes or ended the connection
         }
         stream.set_read_timeout(wake.map(|wake| wake.saturating_since(now)))?;
         match stream.read(&mut buf) {

@@ -1,9 +1,9 @@
-//! Echoes text and binary on one thread: non-blocking sockets, thousands of connections, one read buffer for all of
-//! them. A connection whose peer does not read is not read either, until its queue is down at the low mark; a peer that
-//! takes nothing for a minute is let go. SIGINT or SIGTERM closes all connections with 1001, and ends the program with
-//! status 0 once they are closed.
+//! Echoes text and binary messages on one thread: non-blocking sockets, thousands of connections, one read buffer for
+//! all of them. If a peer does not read, its connection is not read either until the queue falls to the low water mark.
+//! A peer that reads nothing for a minute is disconnected. SIGINT or SIGTERM closes all connections with 1001; the
+//! program then ends with status 0.
 //!
-//! `cargo run --release --example echo_poll [ADDR]`, by default 127.0.0.1:9001.
+//! `cargo run --release --example echo_poll [ADDR]`; the default is 127.0.0.1:9001.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
@@ -17,17 +17,17 @@ use websocket_proto::{
     Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp, UsageError,
 };
 
-/// The token of signals.
+/// The token of the waker that a signal triggers.
 const SIGNAL: Token = Token(usize::MAX);
-/// Reads from one connection before the others have their turn.
+/// The number of reads from one connection before the next connection is served.
 const READS_PER_TURN: usize = 4;
-/// How long to wait after an accept that failed, mostly for want of descriptors: nothing reports that it would succeed
-/// now.
+/// The wait after a failed accept, usually because no descriptor is free. No event reports that accepting is possible
+/// again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// How long the connections have to close after a signal.
+/// The time that the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Whether a read that does not fill the buffer has taken all that was there, as epoll(7) says. Elsewhere mio reports
-/// new bytes only after a read that would have blocked.
+/// Whether a read that does not fill the buffer has emptied the socket, so that an event will report new bytes.
+/// epoll(7) guarantees this. On other systems mio reports new bytes only after a read that returned `WouldBlock`.
 const IS_SHORT_READ_LAST: bool = cfg!(target_os = "linux");
 
 fn main() -> ExitCode {
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
 fn listen(name: &str) -> Vec<TcpListener> {
     let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
@@ -70,12 +70,12 @@ fn listen(name: &str) -> Vec<TcpListener> {
     addresses.into_iter().filter_map(bind).collect()
 }
 
-/// Serves until a signal comes and the connections are closed.
+/// Serves until a signal arrives and the connections are closed.
 fn run(listeners: Vec<TcpListener>) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let waker = Waker::new(poll.registry(), SIGNAL)?;
-    // What it cannot wake has ended.
+    // Waking fails only if the poll has ended.
     ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
     let mut server = Server::new(poll.registry().try_clone()?, listeners)?;
     for listener in &server.listeners {
@@ -94,7 +94,7 @@ fn run(listeners: Vec<TcpListener>) -> Result<()> {
         server.continue_turns(now);
         for event in &events {
             if event.token() == SIGNAL {
-                last = Some(if last.is_none() { now + FAREWELL } else { now }); // a second one waits no more
+                last = Some(if last.is_none() { now + FAREWELL } else { now }); // a second signal ends at once
                 server.close_all(now);
             } else {
                 server.note_ready(event, now);
@@ -109,13 +109,13 @@ fn run(listeners: Vec<TcpListener>) -> Result<()> {
 struct Server {
     registry: Registry,
     config: Shared<Config>,
-    /// The token of each is its index.
+    /// The token of a listener is its index.
     listeners: Vec<TcpListener>,
     peers: HashMap<Token, Peer>,
     next_token: usize,
-    /// The next turn of each connection that has a deadline, and of a listener that has failed.
+    /// The deadlines of connections, and the time of the next accept after a failed one.
     deadlines: BTreeSet<(Timestamp, Token)>,
-    /// Connections that may have more to read than they could in their turn.
+    /// Connections that used all their reads and may have more to read.
     unread: BTreeSet<Token>,
     buf: Vec<u8>,
 }
@@ -123,12 +123,12 @@ struct Server {
 struct Peer {
     stream: TcpStream,
     conn: Connection,
-    /// What stands in [`Server::deadlines`].
+    /// The peer's entry in [`Server::deadlines`].
     deadline: Option<Timestamp>,
-    /// What the socket was last known to be ready for: it is reported once.
+    /// Whether the socket can be read and written, until an operation would block. mio reports each change once.
     is_readable: bool,
     is_writable: bool,
-    /// The end of the stream was reported with what comes before it; it will not be reported again.
+    /// mio has reported the end of the stream, possibly before its last bytes were read. It does not report it again.
     is_ending: bool,
 }
 
@@ -139,7 +139,7 @@ impl Server {
         }
         let mut config = Config::default();
         config.keepalive_interval = Some(Duration::from_secs(20));
-        config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that takes nothing
+        config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that does not read
         Ok(Server {
             registry,
             config: Shared::new(config),
@@ -152,13 +152,13 @@ impl Server {
         })
     }
 
-    /// Until when to wait for the sockets at most.
+    /// The latest time to stop waiting for the sockets.
     fn wake(&self, now: Timestamp) -> Option<Timestamp> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         if self.unread.is_empty() { deadline } else { Some(now) }
     }
 
-    /// The turns of those that were left unread, and of those for which it is time.
+    /// Serves the connections that may have more to read, and those whose deadline has passed.
     fn continue_turns(&mut self, now: Timestamp) {
         for token in std::mem::take(&mut self.unread) {
             self.turn(token, now);
@@ -190,7 +190,7 @@ impl Server {
             deadline.map(|deadline| self.deadlines.insert((deadline, token)));
         }
         if peer.conn.is_finished() {
-            let _ = self.registry.deregister(&mut peer.stream); // it fails for a socket that is broken
+            let _ = self.registry.deregister(&mut peer.stream); // fails if the socket is broken
             self.peers.remove(&token);
         } else if peer.may_read() {
             self.unread.insert(token);
@@ -213,20 +213,20 @@ impl Server {
     fn add(&mut self, mut stream: TcpStream, now: Timestamp) {
         let token = Token(self.next_token);
         self.next_token += 1;
-        let both = Interest::READABLE | Interest::WRITABLE; // and so it stays
+        let both = Interest::READABLE | Interest::WRITABLE; // never changed
         if stream.set_nodelay(true).is_err()
             || self.registry.register(&mut stream, token, both).is_err()
         {
-            return; // the client is gone already
+            return; // the client has gone
         }
         let conn = Connection::server(self.config.clone());
         let (is_readable, is_writable, is_ending) = (false, false, false);
         let peer = Peer { stream, conn, deadline: None, is_readable, is_writable, is_ending };
         self.peers.insert(token, peer);
-        self.turn(token, now); // the handshake's time begins
+        self.turn(token, now); // starts the handshake timeout
     }
 
-    /// Accepts nobody any more, and closes all connections.
+    /// Stops accepting, and closes all connections.
     fn close_all(&mut self, now: Timestamp) {
         self.listeners.clear();
         for token in self.peers.keys().copied().collect::<Vec<_>>() {
@@ -239,19 +239,19 @@ impl Server {
 }
 
 impl Peer {
-    /// Backpressure: a peer that does not take its echoes is not read.
+    /// Whether to read. Backpressure: a peer that does not read its echoes is not read.
     fn may_read(&self) -> bool {
         self.is_readable && self.conn.wants_read() && !self.conn.is_congested()
     }
 
-    /// Goes on until the socket would block or the turn is over, and returns when to come again at the latest.
+    /// Serves until the socket would block or all reads of this turn are used. Returns the deadline of the connection.
     fn serve(&mut self, now: Timestamp, buf: &mut [u8]) -> Option<Timestamp> {
         let (mut filled, mut reads) = (0, 0);
         loop {
             let mut input = &mut buf[..std::mem::take(&mut filled)];
             while let Some(event) = self.conn.receive(&mut input) {
                 if let Err(error) = react(&mut self.conn, event) {
-                    eprintln!("connection given up: {error}");
+                    eprintln!("connection dropped: {error}");
                     self.conn.abort();
                 }
             }
@@ -260,7 +260,7 @@ impl Peer {
                 continue;
             }
             if self.conn.wants_shutdown() {
-                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+                let _ = self.stream.shutdown(Shutdown::Write); // fails if the peer has gone
                 self.conn.write_closed();
             }
             if self.conn.is_finished() {
@@ -289,7 +289,7 @@ impl Peer {
         }
     }
 
-    /// Reads once, and returns how many bytes.
+    /// Reads once and returns the number of bytes.
     fn read(&mut self, buf: &mut [u8]) -> usize {
         match self.stream.read(buf) {
             Ok(0) => self.conn.receive_eof(),

@@ -1,8 +1,8 @@
-//! Echoes text and binary: std only, a thread per connection. A browser that opens the same address gets a small page
-//! that connects back. The standard library has no signals: SIGINT and SIGTERM end the program without a Close to its
-//! clients. `echo_poll` and `chat_tokio` send one.
+//! Echoes text and binary messages with one thread per connection, and uses only the standard library. A browser that
+//! opens the same address gets a small page that connects to the server. SIGINT and SIGTERM end the program without a
+//! Close, because the standard library does not handle signals; `echo_poll` and `chat_tokio` do.
 //!
-//! `cargo run --release --example echo_server [ADDR] [--deflate]`, by default 127.0.0.1:9001 without compression.
+//! `cargo run --release --example echo_server [ADDR] [--deflate]`; the default is 127.0.0.1:9001 without compression.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
     for thread in accepting {
         let _ = thread.join();
     }
-    ExitCode::FAILURE // it accepts for ever, unless there is nothing to listen on
+    ExitCode::FAILURE // only reached if it cannot listen on any address
 }
 
-/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
 fn listen(name: &str) -> Vec<TcpListener> {
     let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
@@ -69,7 +69,7 @@ fn listen(name: &str) -> Vec<TcpListener> {
 
 fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
     for stream in listener.incoming() {
-        // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
+        // The client has gone, or no descriptor is free. Continue to serve the other clients.
         let Ok(stream) = stream else {
             thread::sleep(Duration::from_millis(10));
             continue;
@@ -77,7 +77,7 @@ fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
         let config = config.clone();
         let serve = move || {
             if let Err(error) = serve(stream, config) {
-                eprintln!("connection given up: {error}");
+                eprintln!("connection dropped: {error}");
             }
         };
         if let Err(error) = thread::Builder::new().spawn(serve) {
@@ -107,7 +107,7 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
             continue;
         }
         if conn.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+            let _ = stream.shutdown(Shutdown::Write); // fails if the peer has gone
             conn.write_closed();
         }
         if conn.is_finished() {
@@ -144,9 +144,9 @@ fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), Usa
     }
 }
 
-/// The page on `/`, nothing elsewhere.
+/// Answers a plain request: the page for `/`, 404 for any other resource.
 fn answer(request: &PlainRequest<'_>) -> Response {
-    // The target may be a whole URI (RFC 9112 3.2.2).
+    // RFC 9112 3.2.2: the target may be an absolute URI.
     let uri = Uri::parse(request.target()).ok();
     let resource = uri.as_ref().map_or(request.target(), Uri::resource);
     match (request.method(), resource) {

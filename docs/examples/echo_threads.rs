@@ -1,8 +1,8 @@
-//! Echoes text and binary with two threads per connection: one reads while the other writes, so that two ends which
-//! both send more than the sockets hold do not wait for each other. Std only; signals end it without a Close, as in
-//! `echo_server`.
+//! Echoes text and binary messages with two threads per connection: one reads while the other writes. So it cannot
+//! deadlock with a peer that sends more than the sockets' buffers hold before it reads. It uses only the standard
+//! library. As in `echo_server`, SIGINT and SIGTERM end the program without a Close.
 //!
-//! `cargo run --release --example echo_threads [ADDR]`, by default 127.0.0.1:9001.
+//! `cargo run --release --example echo_threads [ADDR]`; the default is 127.0.0.1:9001.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
@@ -16,11 +16,11 @@ use websocket_proto::{
     Accept, CloseCause, Config, Connection, Event, Segment, Shared, State, Timestamp,
 };
 
-/// What both threads of a connection use.
+/// The state that the two threads of a connection share.
 struct Link {
     stream: TcpStream,
     conn: Mutex<Connection>,
-    /// The connection has changed: there may be something to write, or room for more to read.
+    /// Notified after each change of the connection: it may want to write, or to read again.
     changed: Condvar,
     epoch: Instant,
 }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         }
     };
     let mut config = Config::default();
-    // What a peer sends before it reads waits here as echoes; only behind so much is it not read either.
+    // The echoes for a peer that does not read are buffered up to here. Above it, the peer is not read.
     config.high_water_bytes = 45 * 1024 * 1024;
     let config = Shared::new(config);
     let accepting: Vec<_> = listen(address)
@@ -49,10 +49,10 @@ fn main() -> ExitCode {
     for thread in accepting {
         let _ = thread.join();
     }
-    ExitCode::FAILURE // it accepts for ever, unless there is nothing to listen on
+    ExitCode::FAILURE // only reached if it cannot listen on any address
 }
 
-/// Listens on every address that `name` resolves to: `localhost` has one of IPv4, and often one of IPv6.
+/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
 fn listen(name: &str) -> Vec<TcpListener> {
     let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
         Ok(addresses) => addresses.collect(),
@@ -73,7 +73,7 @@ fn listen(name: &str) -> Vec<TcpListener> {
 
 fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
     for stream in listener.incoming() {
-        // A client that is gone before it was accepted, or a lack of descriptors: the others are still served.
+        // The client has gone, or no descriptor is free. Continue to serve the other clients.
         let Ok(stream) = stream else {
             thread::sleep(Duration::from_millis(10));
             continue;
@@ -81,7 +81,7 @@ fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
         let config = config.clone();
         let serve = move || {
             if let Err(error) = serve(stream, config) {
-                eprintln!("connection given up: {error}");
+                eprintln!("connection dropped: {error}");
             }
         };
         if let Err(error) = thread::Builder::new().spawn(serve) {
@@ -90,10 +90,10 @@ fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
     }
 }
 
-/// Serves one connection: this thread writes, and tells the time; another reads.
+/// Serves one connection: this thread writes and calls `tick`, another thread reads.
 fn serve(stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // for a peer that stops reading
+    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
     let conn = Mutex::new(Connection::server(config));
     let link = Link { stream, conn, changed: Condvar::new(), epoch: Instant::now() };
     thread::scope(|scope| {
@@ -101,7 +101,7 @@ fn serve(stream: TcpStream, config: Shared<Config>) -> Result<()> {
         if reader.is_ok() {
             link.write();
         }
-        // Ends the other thread's wait, or its read.
+        // The reader stops waiting, or its read returns.
         link.changed.notify_all();
         let _ = link.stream.shutdown(Shutdown::Both);
         reader.map(drop)
@@ -109,12 +109,12 @@ fn serve(stream: TcpStream, config: Shared<Config>) -> Result<()> {
 }
 
 impl Link {
-    /// A thread that panicked leaves a connection that is as good as before.
+    /// Locks the connection, even if a thread has panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads until the connection wants no more. The connection is locked only while it receives.
+    /// Reads until the connection wants no more bytes. The lock is not held during a read.
     fn read(&self) {
         let mut buf = [0; 16 * 1024];
         loop {
@@ -135,11 +135,11 @@ impl Link {
         }
     }
 
-    /// Writes until the connection is finished. The connection is locked only while nothing is written.
+    /// Writes until the connection is finished. The lock is not held during a write.
     fn write(&self) {
         let mut conn = self.lock();
         loop {
-            react(&mut conn, &mut []); // what time and the end of the transport brought
+            react(&mut conn, &mut []); // events caused by time and by the end of the transport
             if conn.wants_write() {
                 let segments = std::iter::from_fn(|| conn.take_outgoing()).take(16);
                 let segments: Vec<Segment> = segments.collect();
@@ -150,11 +150,11 @@ impl Link {
                     Ok(n) => conn.advance(n),
                     Err(_) => conn.write_closed(),
                 }
-                self.changed.notify_all(); // there may be room to read for
+                self.changed.notify_all(); // the reader may wait for room in the queue
                 continue;
             }
             if conn.wants_shutdown() {
-                let _ = self.stream.shutdown(Shutdown::Write); // it fails if the peer is gone already
+                let _ = self.stream.shutdown(Shutdown::Write); // fails if the peer has gone
                 conn.write_closed();
             }
             if conn.is_finished() {
@@ -172,7 +172,7 @@ impl Link {
     }
 }
 
-/// Writes all segments, in as few writes as the system allows, and returns how many bytes they are.
+/// Writes all segments in as few writes as the system allows, and returns their length.
 fn write_all(mut stream: &TcpStream, segments: &[Segment]) -> Result<usize> {
     let mut all: Vec<IoSlice<'_>> = segments.iter().map(|segment| IoSlice::new(segment)).collect();
     let mut left = &mut all[..];
@@ -187,7 +187,7 @@ fn write_all(mut stream: &TcpStream, segments: &[Segment]) -> Result<usize> {
     Ok(segments.iter().map(|segment| segment.len()).sum())
 }
 
-/// Receives `input`, and what waits, and answers it.
+/// Handles the events of `input`, and the events caused by time and by the end of the transport.
 fn react(conn: &mut Connection, mut input: &mut [u8]) {
     while let Some(event) = conn.receive(&mut input) {
         let result = match event {
@@ -201,7 +201,7 @@ fn react(conn: &mut Connection, mut input: &mut [u8]) {
             _ => Ok(()),
         };
         if let Err(error) = result {
-            eprintln!("connection given up: {error}");
+            eprintln!("connection dropped: {error}");
             conn.abort();
         }
     }

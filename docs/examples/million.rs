@@ -1,7 +1,7 @@
-//! A million connections in memory: opens them from one shared configuration, exchanges masked messages on all of
-//! them in random order, through one read buffer, with every frame cut somewhere; and tells what a connection costs.
+//! A million connections in memory. They share one configuration and one read buffer. Each receives masked messages in
+//! random order, whole or in two reads, and echoes them. The program prints the memory of a connection and the speed.
 //!
-//! `cargo run --release --example million [N] [--json FILE]`, by default 1,000,000 connections.
+//! `cargo run --release --example million [N] [--json FILE]`; the default is 1,000,000 connections.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -10,33 +10,33 @@ use std::time::{Duration, Instant};
 
 use websocket_proto::{Config, Connection, Event, Message, Role, Shared, UsageError, apply_mask};
 
-/// A message has from 1 to this many bytes.
+/// The longest message; the shortest has 1 byte.
 const MAX_PAYLOAD: usize = 120;
-/// The header of a client's frame with so small a payload.
+/// The header of a client's frame with a payload of at most 125 bytes.
 const HEADER: usize = 6;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// How a message is exchanged on all connections, in this order, since a process seldom gets smaller again.
+/// The ways to exchange a message on all connections. They run in order of their memory, since a process seldom returns
+/// memory to the system.
 #[derive(Clone, Copy)]
 enum Way {
-    /// Each frame comes whole. After the echo, [`Connection::release_memory`] gives the small buffer back in which it
-    /// was queued. `tick` does so by itself, if nothing was sent since the tick before.
-    Released,
-    /// Each frame comes in two reads, with reads of all other connections between them.
+    /// Each frame arrives in one read. After the echo, [`Connection::release_memory`] frees the buffer of the queue.
+    /// `tick` would do so after `Config::release_after`.
+    Freed,
+    /// Each frame arrives in two reads, with reads of all other connections between them.
     Cut,
-    /// Each frame comes whole, and each connection keeps its buffer, which makes the next echo cheap.
+    /// Each frame arrives in one read. The connection keeps the buffer of its queue, which makes the next echo faster.
     Kept,
 }
 
-const WAYS: [(Way, &str); 3] =
-    [(Way::Released, "released"), (Way::Cut, "cut"), (Way::Kept, "kept")];
+const WAYS: [(Way, &str); 3] = [(Way::Freed, "freed"), (Way::Cut, "cut"), (Way::Kept, "kept")];
 
-/// What was seen with this many connections. Bytes are resident ones per connection, its own value included.
+/// The results for a number of connections. Bytes are resident bytes per connection, the connection itself included.
 struct Row {
     connections: usize,
-    /// All are open, and nothing has happened.
+    /// Bytes when all connections are open and have not been used.
     open: f64,
-    /// Bytes when all are at the point where they hold the most, and messages per second; for each way.
+    /// For each way: the largest number of bytes that was seen, and the messages per second.
     ways: [(f64, f64); WAYS.len()],
 }
 
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A number such as 1,000,000 or 1_000_000.
+/// Parses a number such as 1,000,000 or 1_000_000.
 fn count(text: &str) -> Option<usize> {
     let count: u32 = text.replace([',', '_'], "").parse().ok()?;
     Some(count.max(1) as usize)
@@ -76,13 +76,13 @@ fn run(most: usize, json: Option<&str>) -> Result<(), Box<dyn Error>> {
     let rows: Vec<Row> = counts.into_iter().map(exchange).collect::<Result<_, UsageError>>()?;
 
     println!(
-        "\nA connection is a value of {} bytes. Resident bytes per connection, it included, and messages/s,",
+        "\nA connection has {} bytes. Resident bytes per connection, the connection itself included, and messages/s,",
         size_of::<Connection>()
     );
     println!(
-        "when its buffer is released after each echo, when all frames are cut, when all buffers are kept:\n"
+        "if the buffer is freed after each echo, if each frame arrives in two reads, if the buffer is kept:\n"
     );
-    println!("{:>12} {:>8} {:>20} {:>20} {:>20}", "connections", "open", "released", "cut", "kept");
+    println!("{:>12} {:>8} {:>20} {:>20} {:>20}", "connections", "open", "freed", "cut", "kept");
     let mut lines = String::new();
     for row in &rows {
         print!("{:>12} {:>8.0}", row.connections, row.open);
@@ -161,7 +161,7 @@ fn exchange(connections: usize) -> Result<Row, UsageError> {
     Ok(row)
 }
 
-/// "Reads" the frame of a client that `seed` stands for into `buf`, and says where it is cut in two.
+/// Writes a client's frame, made from `seed`, to `buf` as a read would. Returns the frame and where to split it in two.
 fn read_frame(buf: &mut [u8; HEADER + MAX_PAYLOAD], seed: u64) -> (&mut [u8], usize) {
     let mut random = Random(seed);
     let len = 1 + random.below(MAX_PAYLOAD);
@@ -175,7 +175,7 @@ fn read_frame(buf: &mut [u8; HEADER + MAX_PAYLOAD], seed: u64) -> (&mut [u8], us
     (&mut buf[..HEADER + len], cut)
 }
 
-/// The message is the one that [`read_frame`] has made of `seed`.
+/// Asserts that the message is the one that [`read_frame`] made from `seed`.
 fn check(message: &Message<'_>, seed: u64) {
     let (first, rest) = message.as_bytes().split_first().expect("a message has a byte or more");
     assert_eq!(message.len(), 1 + Random(seed).below(MAX_PAYLOAD));
@@ -183,9 +183,9 @@ fn check(message: &Message<'_>, seed: u64) {
     assert!(rest.iter().all(|byte| *byte == seed as u8));
 }
 
-/// The memory of this process that is in use, where the system tells it: 0 elsewhere.
+/// The resident memory of this process, or 0 where the system does not provide it.
 fn resident_bytes() -> usize {
-    // The second number is resident pages, of 4 KiB where this is measured.
+    // The second number counts resident pages; a page is taken to be 4 KiB.
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|line| line.split(' ').nth(1)?.parse::<usize>().ok());
     pages.unwrap_or(0) * 4096

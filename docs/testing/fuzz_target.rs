@@ -1,8 +1,8 @@
 //! A small application over WebSocket messages, and a complete fuzz target for it. As `fuzz/fuzz_targets/store.rs` it
-//! runs under `cargo fuzz run store`; here `cargo test` runs it on inputs that look like nothing. What is for one of
-//! the two alone stands under `cfg(fuzzing)`, which a fuzz crate can leave out together with the test.
+//! runs with `cargo fuzz run store`. Here, `cargo test` runs it on random bytes. `cfg(fuzzing)` selects between the
+//! two; a fuzz crate needs neither this condition nor the test.
 
-#![allow(unexpected_cfgs, reason = "`cfg(fuzzing)` is what cargo-fuzz sets")]
+#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `cfg(fuzzing)`")]
 #![cfg_attr(fuzzing, no_main)]
 
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use websocket_proto::testing::{RawFrame, Script, Step};
 use websocket_proto::{Accept, Config, Connection, Event, Message, Role, UsageError};
 
-// ---- The application: a store of texts by name. Each text message is a request, and has one reply, in order.
+// ---- The application: a store of named texts. Each text message is a request. Each request gets one reply, in order.
 
-/// No more names than that.
+/// The limit of names in a store.
 const MAX_NAMES: usize = 3;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Store {
 }
 
 impl Store {
-    /// `put NAME TEXT`, `get NAME` or `forget NAME`.
+    /// Executes `put NAME TEXT`, `get NAME` or `forget NAME`, and returns the reply.
     fn answer(&mut self, request: &str) -> String {
         let mut words = request.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
@@ -46,7 +46,7 @@ impl Store {
     }
 }
 
-/// What the server does about an event. `replies` is for the test: what was sent.
+/// Handles an event as the server. `replies` is for the test: it collects the replies that were sent.
 fn serve(
     store: &mut Store,
     conn: &mut Connection,
@@ -57,7 +57,7 @@ fn serve(
         Event::UpgradeRequest(_) => conn.accept(&Accept::new()),
         Event::PlainRequest(_) => conn.respond(404),
         Event::Message(Message::Text(request)) => {
-            // A client that closes, or does not read, gets no more replies: the store must not change either.
+            // A client that closes or does not read gets no reply, so its request must not change the store.
             if conn.check_send(request.len() + 100).is_err() {
                 return conn.close(1013, "too many requests");
             }
@@ -78,7 +78,7 @@ fn serve(
 
 // ---- The fuzz target.
 
-/// What the fuzzer's bytes say: limits, requests that make sense, and all that can happen to a connection between them.
+/// A test case made from the fuzzer's bytes: limits, and a script with valid requests between its other steps.
 #[derive(Debug)]
 struct Input {
     config: Config,
@@ -101,7 +101,7 @@ impl<'a> Arbitrary<'a> for Input {
         }
         let mut script = Script::arbitrary(u)?;
         script.role = Role::Server;
-        // The application makes its own calls; what is left is what the peer, the transport and time do.
+        // The application makes these calls itself. The other steps are those of the peer, the transport and time.
         script.steps.retain(|step| !step.is_call());
         for (place, request) in requests {
             script.steps.insert(usize::from(place) % (script.steps.len() + 1), request);
@@ -110,8 +110,8 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// Returns how many replies were written, and how many texts were stored at the most: the test wants to know whether
-/// the target reaches its code.
+/// Runs a test case. Returns how many replies were written and the largest number of texts stored, so that the test
+/// can check that the target reaches the application.
 fn check(input: Input) -> (usize, usize) {
     let conn = match input.script.handshake {
         true => Connection::server(input.config),
@@ -123,25 +123,25 @@ fn check(input: Input) -> (usize, usize) {
     let aborts = ends.iter().any(|end| input.script.steps.contains(end));
     let times_out = input.script.steps.iter().any(|step| matches!(step, Step::Tick(_)));
     let (mut store, mut replies, mut stored) = (Store::default(), Vec::new(), 0);
-    // The promises of the library are checked after each call; here a broken one is a mistake of the library.
+    // `run_with` checks the guarantees of the library after each call. An error is a bug of the library.
     let run = input.script.run_with(conn, |conn, event| {
         if let Err(error) = serve(&mut store, conn, event, &mut replies) {
             panic!("{error} on {event:?}");
         }
-        // A promise of the application.
+        // A guarantee of the application.
         assert!(store.texts.len() <= MAX_NAMES);
         stored = stored.max(store.texts.len());
     });
     let run = run.unwrap_or_else(|broken| panic!("{broken}"));
 
-    // Another: what is on the wire are the replies, in their order; all of them, if nothing has ended the transport.
+    // Another guarantee: the replies are written in order, and all of them unless the transport has ended.
     let written = written(&run.output, input.script.handshake);
-    assert!(replies.starts_with(&written), "{written:?} were written, {replies:?} were given");
+    assert!(replies.starts_with(&written), "{written:?} were written, {replies:?} were sent");
     assert!(written.len() == replies.len() || aborts || times_out);
     (written.len(), stored)
 }
 
-/// The texts in what the server has written, read by hand.
+/// The texts of the frames that the server has written, read without the library's codec.
 fn written(output: &[u8], handshake: bool) -> Vec<String> {
     let mut at = 0;
     if handshake {

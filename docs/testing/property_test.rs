@@ -1,6 +1,6 @@
-//! A property test of an application that is built on `websocket-proto`: its own codec and handler, below any frames,
-//! in any cut, and against any violation of the protocol. It runs with the crate's own tests; to have it in a crate of
-//! yours, add
+//! A property test of an application that uses `websocket-proto`. The application has a codec of its own. It is tested
+//! with any frames, any sizes of reads, and any violation of the protocol. The test runs with this crate's tests. To
+//! copy it into your crate, add
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -18,41 +18,43 @@ use websocket_proto::{
     Accept, Chunk, CloseCause, Config, Connection, Delivery, Event, ProtocolError, Role,
 };
 
-/// The application: a server that takes records, each a length of two bytes and a body, in binary messages. As in MQTT,
-/// the borders of the messages mean nothing to the records. Text messages are notes, which are kept as they are.
+/// The application: a server that receives records in binary messages. A record is a length of two bytes and a body. A
+/// record may begin and end anywhere in a message, as in MQTT. Each text message is a note, which is stored unchanged.
 struct Session {
     conn: Connection,
-    /// The beginning of a record.
+    /// Received bytes of an incomplete record.
     pending: Vec<u8>,
     records: Vec<Vec<u8>>,
-    /// The note that is arriving, and those that have arrived.
+    /// The received part of an incomplete note.
     note: String,
     notes: Vec<String>,
     ended: Option<CloseCause>,
 }
 
 impl Session {
-    /// Around a connection that is new, or already open.
+    /// Creates a session on a connection, which may be open already.
     fn new(conn: Connection) -> Session {
         let (pending, records, note, notes) = Default::default();
         Session { conn, pending, records, note, notes, ended: None }
     }
 
-    /// The configuration that it needs: nothing is stored twice.
+    /// The configuration of a session: chunks, so that the connection does not store messages as well.
     fn config() -> Config {
         let mut config = Config::default();
         config.delivery = Delivery::Chunks;
         config
     }
 
-    /// The body of every read loop.
+    /// Handles bytes that were read from the transport.
     fn on_bytes(&mut self, mut input: &mut [u8]) {
         while let Some(event) = self.conn.receive(&mut input) {
             match event {
                 Event::UpgradeRequest(_) => {
-                    self.conn.accept(&Accept::default()).expect("it was just shown");
+                    self.conn.accept(&Accept::default()).expect("the request waits for a decision");
                 }
-                Event::PlainRequest(_) => self.conn.respond(404).expect("it was just shown"),
+                Event::PlainRequest(_) => {
+                    self.conn.respond(404).expect("the request waits for a decision");
+                }
                 Event::Chunk(chunk) => self.on_chunk(&chunk),
                 Event::Closed(closed) => self.ended = Some(closed.cause),
                 _ => {}
@@ -83,7 +85,7 @@ impl Session {
             }
             let record = rest[..len].to_vec();
             self.pending.drain(..2 + len);
-            // A peer that has gone does not hear it.
+            // It fails if the peer has closed; the record counts all the same.
             let _ = self.conn.send(format!("got {len}"));
             self.records.push(record);
         }
@@ -98,12 +100,12 @@ fn encode(records: &[Vec<u8>]) -> Vec<u8> {
     encoded.collect::<Vec<_>>().concat()
 }
 
-/// What a client wants to upload.
+/// The records and notes that a client uploads.
 #[derive(Debug)]
 struct Upload {
     records: Vec<Vec<u8>>,
     notes: Vec<String>,
-    /// Where the records are cut into messages.
+    /// Splits the bytes of the records into messages.
     borders: Chunking,
 }
 
@@ -113,7 +115,7 @@ impl Upload {
             .prop_map(|(records, notes, borders)| Upload { records, notes, borders })
     }
 
-    /// The records in binary messages, with the notes between those.
+    /// The records in binary messages, with the notes between these messages.
     fn messages(&self) -> Vec<Payload> {
         let bytes = encode(&self.records);
         let pieces = self.borders.cut(&bytes).into_iter();
@@ -130,7 +132,7 @@ fn open_session() -> Session {
     Session::new(conn.expect("a server needs no entropy"))
 }
 
-fn give(session: &mut Session, pieces: Vec<&[u8]>) {
+fn receive(session: &mut Session, pieces: Vec<&[u8]>) {
     for piece in pieces {
         session.on_bytes(&mut piece.to_vec());
     }
@@ -138,31 +140,31 @@ fn give(session: &mut Session, pieces: Vec<&[u8]>) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // The default, four steps for each case, ends before a large stream is small.
+        // The default of four steps for each case is too few to shrink a large stream.
         max_shrink_iters: 50_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     #[test]
-    fn uploads_arrive_whatever_the_frames_and_the_cuts(
+    fn uploads_arrive_in_any_frames_and_reads(
         (upload, stream) in Streams::to(Role::Server).carrying(Upload::any(), Upload::messages),
         chunking in chunking(),
     ) {
         let mut session = open_session();
-        give(&mut session, chunking.cut(&stream.bytes));
+        receive(&mut session, chunking.cut(&stream.bytes));
         prop_assert_eq!(session.records, upload.records);
         prop_assert_eq!(session.notes, upload.notes);
         prop_assert!(session.pending.is_empty() && session.ended.is_none());
     }
 
     #[test]
-    fn what_a_peer_does_wrong_ends_the_session_behind_what_was_right(
+    fn a_violation_ends_the_session_after_the_valid_frames(
         stream in Streams::to(Role::Server).max_payload_bytes(300).violating(),
         chunking in chunking(),
     ) {
         let mut session = open_session();
-        give(&mut session, chunking.cut(&stream.bytes));
+        receive(&mut session, chunking.cut(&stream.bytes));
         let BadStream { violation, error, expected, .. } = stream;
         prop_assert_eq!(session.ended, Some(CloseCause::Protocol(error)));
         let notes: Vec<String> = expected.into_iter().filter_map(|seen| match seen {
@@ -170,19 +172,19 @@ proptest! {
             _ => None,
         }).collect();
         prop_assert_eq!(session.notes, notes);
-        // The last that is written is the Close frame with the code for it.
+        // The server writes a Close frame with the code of the violation last.
         let written: Vec<u8> = session.conn.outgoing_chunks().flatten().copied().collect();
         let close = [&[0x88, 2][..], &violation.close_code().get().to_be_bytes()].concat();
         prop_assert!(written.ends_with(&close));
     }
 
     #[test]
-    fn no_faulty_request_opens_a_session(
+    fn an_invalid_request_opens_no_session(
         request in bad_request(&Session::config()),
         chunking in chunking(),
     ) {
         let mut session = Session::new(Connection::server(Session::config()));
-        give(&mut session, chunking.cut(&request.bytes));
+        receive(&mut session, chunking.cut(&request.bytes));
         let response = session.conn.outgoing().to_vec();
         match request.verdict {
             RequestVerdict::Plain => prop_assert!(response.starts_with(b"HTTP/1.1 404 ")),

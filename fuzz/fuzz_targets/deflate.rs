@@ -1,4 +1,4 @@
-//! Runs `src/deflate.rs`.
+//! Runs `src/targets/deflate.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::deflate(data));

@@ -1,4 +1,4 @@
-//! Runs `src/handshake_request.rs`.
+//! Runs `src/targets/handshake_request.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::handshake_request(data));

@@ -1,4 +1,4 @@
-//! Runs `src/queue.rs`.
+//! Runs `src/targets/queue.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::queue(data));

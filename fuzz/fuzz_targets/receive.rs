@@ -1,4 +1,4 @@
-//! Runs `src/receive.rs`.
+//! Runs `src/targets/receive.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::receive(data));

@@ -1,4 +1,4 @@
-//! Runs `src/script.rs`.
+//! Runs `src/targets/script.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| websocket_proto_fuzz::script(data));

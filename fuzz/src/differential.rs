@@ -1,5 +1,5 @@
-//! What an open connection receives, against `tungstenite`, without compression. Where the two differ, it must be for
-//! one of the reasons that are listed here.
+//! Compares what an open connection receives with `tungstenite`, without compression. A difference must have one of the
+//! reasons that are listed here.
 
 use std::io::{self, Read, Write};
 
@@ -10,28 +10,28 @@ use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error, Message, WebSocket};
 use websocket_proto::{CloseCause, Delivery, MessageKind, ProtocolError, Role};
 
-/// Why the two may differ. In all of them what was delivered before is the same.
+/// Why the two may differ. The events before the difference are always equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// We judge each byte as it comes; tungstenite waits for the frame's end, which may never come.
+    /// We validate each byte as it arrives. tungstenite waits for the end of the frame, which may never arrive.
     Earlier,
-    /// RFC 6455 5.2: the length is in the fewest bytes, and its top bit is 0. tungstenite takes any, also where we find
-    /// it too big from its first byte: whatever has the longer form is.
+    /// RFC 6455 5.2: a length is encoded in the fewest bytes, and its top bit is 0. tungstenite accepts other lengths.
+    /// We may report such a length as too big after its first byte, because a longer encoding implies a large length.
     LengthForm,
-    /// RFC 6455 7.4: a close code that must not be on the wire. tungstenite reports 1002 in its place, as a Close.
+    /// RFC 6455 7.4: a close code that must not be on the wire. tungstenite reports a Close with 1002 instead.
     CloseCode,
-    /// 1014 was registered behind RFC 6455 (its 7.4.2 leaves that to IANA). tungstenite refuses it like one that must
-    /// not be on the wire.
+    /// The code 1014 was registered with IANA after RFC 6455 (7.4.2 allows that). tungstenite treats it like a code
+    /// that must not be on the wire.
     BadGateway,
 }
 
-/// As `receive` reads it, so that the seeds of the two are the same.
+/// The input has the format of `receive`, so that both use the same seeds.
 pub fn differential(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let mut setup = Setup::read(&mut source);
     setup.config.delivery = Delivery::Messages;
     setup.config.max_fragments = u32::MAX;
-    // tungstenite has one limit that is checked in the header, and another that is checked at a frame's end.
+    // tungstenite checks its frame limit in the header, and its message limit at the end of a frame.
     setup.config.max_frame_bytes = setup.config.max_message_bytes;
     setup.deflate = None;
     let (role, limit) = (setup.role, setup.config.max_message_bytes as usize);
@@ -44,16 +44,16 @@ pub fn differential(data: &[u8]) {
     }
 }
 
-/// How tungstenite ends.
+/// How tungstenite ended.
 #[derive(Debug)]
 enum End {
     MoreWanted,
-    /// By the peer, with this code and reason.
+    /// The peer's Close had this code and reason.
     Closed(u16, String),
     Failed(#[allow(dead_code, reason = "shown when a run fails")] Error),
 }
 
-/// `Err(None)`: they differ, and there is no reason.
+/// Compares the two results. The error is the reason for a difference, or `None` if there is no reason.
 fn compare(
     wire: &[u8],
     ours: &Outcome,
@@ -69,7 +69,7 @@ fn compare(
     match (closed.map(|closed| &closed.cause), end) {
         (None, End::MoreWanted) if same => Ok(()),
         (Some(CloseCause::Peer), End::Closed(code, reason)) => {
-            let closed = closed.expect("it is");
+            let closed = closed.expect("the cause comes from it");
             if (closed.code.get(), *code) == (1014, 1002) {
                 return Err(same.then_some(Allowance::BadGateway));
             }
@@ -86,7 +86,7 @@ fn compare(
                 | ProtocolError::MessageTooBig { .. }
                     if has_odd_length(wire) =>
                 {
-                    // What follows is read by tungstenite alone.
+                    // Only tungstenite parses what follows.
                     return Err(theirs.starts_with(events).then_some(Allowance::LengthForm));
                 }
                 ProtocolError::InvalidCloseCode { .. } if matches!(end, End::Closed(1002, _)) => {
@@ -100,7 +100,7 @@ fn compare(
     }
 }
 
-/// Whether a frame's length is not in its shortest form.
+/// Whether any frame's length is not in its shortest form, is out of range, or is cut off.
 fn has_odd_length(mut wire: &[u8]) -> bool {
     while let [_, second, rest @ ..] = wire {
         let (width, least) = match second & 0x7f {
@@ -109,7 +109,7 @@ fn has_odd_length(mut wire: &[u8]) -> bool {
             _ => (0, 0),
         };
         let Some(extended) = rest.get(..width) else {
-            // The rest is missing, and has the smallest value that is left.
+            // The extended length is cut off, so it may still be out of range or not minimal.
             return true;
         };
         let extended = extended.iter().fold(0u64, |len, byte| len << 8 | u64::from(*byte));
@@ -123,7 +123,7 @@ fn has_odd_length(mut wire: &[u8]) -> bool {
     false
 }
 
-/// Bytes to be read, and then nothing for now; what is written is lost.
+/// A stream that returns these bytes and then `WouldBlock`. It drops what is written.
 struct Wire<'a>(&'a [u8]);
 
 impl Read for Wire<'_> {
@@ -169,7 +169,7 @@ fn tungstenite_reads(role: Role, limit: usize, wire: &[u8]) -> (Vec<Seen>, End) 
                 };
                 return (seen, End::Closed(code, reason.to_string()));
             }
-            Ok(Message::Frame(_)) => unreachable!("frames are only written"),
+            Ok(Message::Frame(_)) => unreachable!("reading never returns a Frame"),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return (seen, End::MoreWanted);
             }

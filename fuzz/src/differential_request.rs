@@ -1,5 +1,5 @@
-//! What a server makes of a request head, against `tungstenite`, which reads heads by `httparse`. Where the two
-//! differ, it must be for one of the reasons that are listed here.
+//! Compares what a server does with a request head with `tungstenite`, which parses heads with `httparse`. A difference
+//! must have one of the reasons that are listed here.
 
 use std::io::{self, Read, Write};
 
@@ -8,46 +8,46 @@ use super::targets::source::config;
 use tungstenite::HandshakeError as Theirs;
 use websocket_proto::{Accept, CloseCause, Connection, Event, HandshakeError, ProtocolError};
 
-/// What we make of a request that tungstenite sees otherwise.
+/// Why the two may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowance {
-    /// RFC 9112 2.2, 2.3, 3: bare LF, a second empty line before the request, another first byte. httparse tolerates
-    /// some.
+    /// RFC 9112 2.2, 2.3, 3: bare LF, a second empty line before the request, a wrong first byte. httparse accepts some
+    /// of them.
     Grammar,
-    /// RFC 9112 3.2, RFC 6455 4.2.1: `Host`, the target. tungstenite does not look at them.
+    /// RFC 9112 3.2, RFC 6455 4.2.1: `Host` and the target. tungstenite does not check them.
     Target,
-    /// RFC 9112 6.3: a body would be taken for frames. tungstenite does not look for one.
+    /// RFC 9112 6.3: a body would be parsed as frames. tungstenite does not check for a body.
     Body,
     /// RFC 6455 4.2.2, 9.1: subprotocols and extensions. tungstenite leaves them to its caller.
     Offers,
-    /// RFC 6455 11.3.1, 11.3.5: key or version twice. tungstenite takes the first.
+    /// RFC 6455 11.3.1, 11.3.5: key or version twice. tungstenite uses the first.
     Repeated,
-    /// RFC 6455 4.2.1: `Upgrade` and `Connection` are lists, over several lines. tungstenite wants one value in one
-    /// line, and of `Connection` looks at the first line.
+    /// RFC 6455 4.2.1: `Upgrade` and `Connection` are lists, which may have several lines. tungstenite requires that
+    /// the first `Upgrade` line has one value, and reads only the first `Connection` line.
     List,
-    /// RFC 6455 4.1, erratum 3150: the bits that do not count in a key need not be zero. tungstenite wants zero.
+    /// RFC 6455 4.1, erratum 3150: the unused bits of a key need not be zero. tungstenite requires zero.
     PadBits,
-    /// The crate `http` takes fewer targets than RFC 9112 3.2 and RFC 3986 have.
+    /// The crate `http` accepts fewer targets than RFC 9112 3.2 and RFC 3986 allow.
     Uri,
-    /// tungstenite has other limits: 124 headers, where we have 64 here.
+    /// tungstenite has other limits: 124 headers, and we have 64 here.
     Limits,
-    /// A fault of a header line is told by us at the head's end, by tungstenite as soon as it is there.
+    /// We report an invalid header line at the end of the head, tungstenite as soon as it has arrived.
     Later,
-    /// A fault is told by us with its first byte, or the request line's end.
+    /// We report the error at its first byte or at the end of the request line, tungstenite later.
     Earlier,
 }
 
-/// What came of a head.
+/// Our result for a head.
 #[derive(Debug)]
 enum Ours {
     MoreWanted,
     Plain,
     Refused(HandshakeError),
-    /// With this head, and this answer.
+    /// An accepted request: the head and our response.
     Upgrade(Vec<u8>, Vec<u8>),
 }
 
-/// Of a request that is accepted: the answer.
+/// tungstenite's result for a head; `Accepted` has its response.
 #[derive(Debug)]
 enum Verdict {
     MoreWanted,
@@ -55,7 +55,7 @@ enum Verdict {
     Accepted(Vec<u8>),
 }
 
-/// The bytes are those of the wire.
+/// The input is the bytes on the wire.
 pub fn differential_request(data: &[u8]) {
     let (ours, used) = we_read(data);
     let theirs = tungstenite_reads(&data[..used]);
@@ -78,11 +78,11 @@ fn we_read(data: &[u8]) -> (Ours, usize) {
         },
         Some(other) => panic!("{other:?}"),
     };
-    // A head that is taken is all that the other one gets: to it, bytes behind are an error.
+    // tungstenite gets only the head of a request that we accept, because bytes after a head are an error to it.
     let used = data.len() - input.len();
     match ours {
         Ours::Upgrade(head, _) => {
-            conn.accept(&Accept::new()).expect("the request waits");
+            conn.accept(&Accept::new()).expect("the request is pending");
             (Ours::Upgrade(head, conn.outgoing().to_vec()), used)
         }
         Ours::Plain => (ours, used),
@@ -90,7 +90,7 @@ fn we_read(data: &[u8]) -> (Ours, usize) {
     }
 }
 
-/// `Err(None)`: they differ, and there is no reason.
+/// Compares the two results. The error is the reason for a difference, or `None` if there is no reason.
 fn compare(ours: &Ours, theirs: &Verdict) -> Result<(), Option<Allowance>> {
     use HandshakeError as E;
     match (ours, theirs) {
@@ -112,9 +112,9 @@ fn compare(ours: &Ours, theirs: &Verdict) -> Result<(), Option<Allowance>> {
                 Some(Allowance::Offers)
             }
             E::DuplicateKey | E::DuplicateVersion => Some(Allowance::Repeated),
-            // It also divides the list of Connection at spaces.
+            // tungstenite also splits the list of `Connection` at spaces.
             E::ConnectionNotUpgrade => Some(Allowance::List),
-            // It has other limits.
+            // tungstenite has other limits.
             E::TooManyHeaders { .. } | E::HeadTooLong { .. } | E::FirstLineTooLong { .. } => {
                 Some(Allowance::Limits)
             }
@@ -127,14 +127,14 @@ fn compare(ours: &Ours, theirs: &Verdict) -> Result<(), Option<Allowance>> {
     }
 }
 
-/// What is in a head that we take, and tungstenite does not.
+/// Why tungstenite refuses a head that we accept.
 fn why_it_refuses(head: &[u8]) -> Option<Allowance> {
     let head = Head::read(head);
     let target = head.line.split(' ').nth(1).unwrap_or_default();
     let first = |name| head.all(name).first().map(|value| value.to_vec()).unwrap_or_default();
     let (upgrade, connection, key) =
         (first("upgrade"), first("connection"), first("sec-websocket-key"));
-    // The elements as it divides them; what is not visible ASCII is no text to it.
+    // tungstenite splits elements at spaces and commas, and accepts only visible ASCII, spaces and tabs.
     let is_text = connection.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
     let mut elements = connection.split(|byte| matches!(byte, b' ' | b','));
     if !upgrade.eq_ignore_ascii_case(b"websocket")
@@ -151,7 +151,7 @@ fn why_it_refuses(head: &[u8]) -> Option<Allowance> {
     }
 }
 
-/// Bytes to be read, and then nothing for now; and what was written.
+/// A stream that returns the first bytes and then `WouldBlock`. It stores what is written in the second.
 struct Wire<'a>(&'a [u8], Vec<u8>);
 
 impl Read for Wire<'_> {
@@ -189,13 +189,13 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    /// Each reason to differ has a seed, and no seed differs without.
+    /// Each reason has a seed, and no seed differs without a reason.
     #[test]
     fn seeds_show_every_allowance() {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/differential_request");
         let mut seen = BTreeSet::new();
-        for seed in std::fs::read_dir(seeds).expect("the seeds are there") {
-            let path = seed.expect("the directory can be read").path();
+        for seed in std::fs::read_dir(seeds).expect("the seeds exist") {
+            let path = seed.expect("the directory can be listed").path();
             let data = std::fs::read(&path).expect("a file");
             let (ours, used) = we_read(&data);
             let theirs = tungstenite_reads(&data[..used]);

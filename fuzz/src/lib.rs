@@ -1,6 +1,6 @@
-//! The fuzz targets: plain functions of bytes that panic if an invariant does not hold. Those of `targets` need no
-//! fuzzer and are replayed by the library's tests too; `differential` and `differential_request` have another library
-//! as their oracle.
+//! The fuzz targets: functions of bytes that panic if an invariant does not hold. The targets in `targets` need only
+//! websocket-proto, and its tests run them too. `differential` and `differential_request` have another library as their
+//! oracle.
 
 mod differential;
 mod differential_request;

@@ -1,40 +1,37 @@
 //! How a connection ends: by a closing handshake (RFC 6455 7.1.2), by a failure (7.1.7), with a direction of its
 //! transport. What a Close frame may say is the business of [`crate::close`]; when time ends it, of `time`.
 
-use alloc::boxed::Box;
-
-use super::receive::FrameState;
-use super::{Connection, Ended, Phase};
-use crate::assembler::Assembler;
-use crate::close::{CloseBody, CloseCode};
+use super::{Connection, Phase, compressor};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
-use crate::error::{ProtocolError, UsageError};
-use crate::event::{Chunk, CloseCause, Closed, Event};
-use crate::frame::{FIN, Opcode};
-use crate::state::{Role, State};
+use crate::error::UsageError;
+use crate::event::{CloseCause, Closed, Event};
+use crate::message::Chunk;
+use crate::state::State;
 
 impl Connection {
     /// The transport has ended in the direction from the peer: a read of 0 bytes, an END_STREAM. Without a Close
     /// from the peer this is an end with code 1006 (RFC 6455 7.1.5), which [`poll_event`](Connection::poll_event)
     /// then reports. What is queued after the closing handshake is still to be written. May be called again.
     pub fn receive_eof(&mut self) {
-        if self.ended.note(Ended::READ) {
+        if self.life.has_read_end() {
             return;
         }
-        match self.phase {
+        self.life.end_read();
+        match self.life.phase() {
             // The answer to the request can still reach the peer.
             Phase::Decision => {}
             // What came before the end is received first.
-            Phase::Open | Phase::Closing | Phase::WriteClosed if self.has_early() => {}
+            Phase::Open | Phase::Closing | Phase::WriteClosed if self.life.has_early_bytes() => {}
             Phase::Request
             | Phase::Response
             | Phase::Open
             | Phase::Closing
             | Phase::WriteClosed => self.end_without_close(CloseCause::TransportEnded),
-            Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {}
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
         }
-        self.refresh();
     }
 
     /// The write side of the transport is over: a write has failed, or the shutdown that
@@ -48,26 +45,26 @@ impl Connection {
     /// answered its request is finished at once, with [`CloseCause::Aborted`]. So is a connection that has failed, or was
     /// answered by a response, if that could not be written; its cause was told before.
     pub fn write_closed(&mut self) {
-        if self.ended.note(Ended::WRITE) {
+        if self.life.has_write_end() {
             return;
         }
-        let is_end_unwritten = self.outgoing.has_unwritten_end();
-        self.outgoing.abandon();
-        match self.phase {
+        self.life.end_write();
+        let is_end_unwritten = self.send.has_unwritten_end();
+        self.send.drop_queue();
+        match self.life.phase() {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
-            Phase::Open => self.phase = Phase::WriteClosed,
-            Phase::Closing if is_end_unwritten => self.phase = Phase::WriteClosed,
+            Phase::Open => self.go(Phase::WriteClosed),
+            Phase::Closing if is_end_unwritten => self.go(Phase::WriteClosed),
             // The peer is drained so that our last word reaches it, and it will not.
-            Phase::Draining if is_end_unwritten => self.phase = Phase::Finished,
+            Phase::Draining if is_end_unwritten => self.go(Phase::Finished),
             Phase::Response
             | Phase::Closing
             | Phase::WriteClosed
             | Phase::Flushing
-            | Phase::Waiting
+            | Phase::AwaitingEnd
             | Phase::Draining
             | Phase::Finished => {}
         }
-        self.refresh();
     }
 
     /// The transport cannot be read any more, or the caller gives it up. The connection is finished at once: nothing
@@ -75,92 +72,56 @@ impl Connection {
     /// Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with code 1006.
     /// May be called again.
     pub fn abort(&mut self) {
-        match self.phase.state() {
+        match self.life.phase().state() {
             State::Connecting | State::Open | State::Closing => {
                 self.end_without_close(CloseCause::Aborted);
             }
             State::Closed => {
-                self.outgoing.abandon();
-                self.phase = Phase::Finished;
+                self.send.drop_queue();
+                self.go(Phase::Finished);
             }
         }
-        self.refresh();
     }
 
-    /// Ends the connection and its transport; `poll_event` reports it. If a refusal of the server is being read, the
-    /// refusal is the cause.
+    /// Ends the connection and its transport. If the server's refusal is being read, that is the cause instead.
     pub(super) fn end_without_close(&mut self, cause: CloseCause) {
         let cause = match self.refusal_so_far() {
             Some(error) => CloseCause::Protocol(error.into()),
             None => cause,
         };
-        self.outgoing.abandon();
-        self.end_pending(Phase::Finished, cause);
+        self.send.drop_queue();
+        self.end(Phase::Finished, cause);
     }
 
-    /// The connection is closed, without a Close of the peer; `poll_event` reports it.
-    pub(super) fn end_pending(&mut self, phase: Phase, cause: CloseCause) {
-        self.end(phase);
-        self.rare().pending = Some(Closed::abnormal(cause));
+    /// Ends the connection without a Close from the peer; [`poll_event`](Connection::poll_event) reports it.
+    pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
+        self.go(to);
+        self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// The connection is closed; what was being received is dropped.
-    pub(super) fn end(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.message = Assembler::default();
-        self.frame = FrameState::default();
-        self.outgoing.sending = None;
-        self.rare = None;
-        #[cfg(feature = "deflate")]
-        {
-            self.codec = None;
+    /// Fails the connection (RFC 6455 7.1.7): with a Close frame, if it was open. `chunk` was received before, and comes
+    /// first; [`poll_event`](Connection::poll_event) then reports the end. Only this function fails a connection.
+    #[cold]
+    pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
+        if let (Phase::Open, Some(code)) = (self.life.phase(), close_code(&cause)) {
+            self.queue_close(&CloseBody::new(code, "").expect("the codes of failures can be sent"));
         }
-    }
-
-    /// RFC 6455 7.1.7: fails the connection for what the peer did, with a Close frame if it was established.
-    #[cold]
-    pub(super) fn fail(&mut self, error: ProtocolError) -> Event<'static> {
-        Event::Closed(self.end_failed(error))
-    }
-
-    /// The same, where `chunk` was received before: it comes first, and the end out of `poll_event`.
-    #[cold]
-    pub(super) fn fail_after<'a>(
-        &mut self,
-        chunk: Option<Chunk<'a>>,
-        error: ProtocolError,
-    ) -> Event<'a> {
-        let closed = self.end_failed(error);
+        self.go(Phase::Draining);
+        let closed = Closed::abnormal(cause);
         match chunk {
             None => Event::Closed(closed),
             Some(chunk) => {
-                self.rare().pending = Some(closed);
+                self.life.set_closed(closed);
                 Event::Chunk(chunk)
             }
         }
     }
 
-    fn end_failed(&mut self, error: ProtocolError) -> Box<Closed> {
-        if let (Phase::Open, Some(code)) = (self.phase, error.close_code()) {
-            self.queue_close(&CloseBody::new(code, "").expect("the codes of errors can be sent"));
-        }
-        self.end(Phase::Draining);
-        Closed::abnormal(CloseCause::Protocol(error))
-    }
-
-    /// Queues a Close frame after all that is queued, unless nothing can be written any more. RFC 6455 5.5.1: no data
-    /// follows it.
+    /// Queues a Close frame behind all that is queued, unless nothing can be written any more.
     pub(super) fn queue_close(&mut self, body: &CloseBody) {
-        if self.ended.write() {
-            return;
+        if !self.life.has_write_end() {
+            self.send.send_close(body, compressor(&mut self.codec));
         }
-        let key = match self.role {
-            Role::Client => Some(self.close_key),
-            Role::Server => None,
-        };
-        self.outgoing.push(FIN | Opcode::Close as u8, body.as_bytes(), key);
-        self.outgoing.sending = None;
-        self.outgoing.note_end();
     }
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
@@ -175,7 +136,7 @@ impl Connection {
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
         let code = code.into();
         let body = CloseBody::new(code, reason)?;
-        if !code.is_sendable_by(self.role) {
+        if !code.is_sendable_by(self.role()) {
             return Err(UsageError::CloseCodeNotSendable(code));
         }
         self.start_close(&body);
@@ -189,20 +150,34 @@ impl Connection {
     }
 
     fn start_close(&mut self, body: &CloseBody) {
-        match self.phase {
+        match self.life.phase() {
             Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
             Phase::Decision => self.answer_by(503, CloseCause::Aborted),
             Phase::Open => {
                 self.queue_close(body);
-                self.phase = Phase::Closing;
+                self.go(Phase::Closing);
             }
             Phase::Closing
             | Phase::WriteClosed
             | Phase::Flushing
-            | Phase::Waiting
+            | Phase::AwaitingEnd
             | Phase::Draining
             | Phase::Finished => {}
         }
-        self.refresh();
+    }
+}
+
+/// The code of the Close frame with which a connection fails for this cause.
+fn close_code(cause: &CloseCause) -> Option<CloseCode> {
+    match cause {
+        CloseCause::Protocol(error) => error.close_code(),
+        // An automatic reply has no masking key. The key of our Close was drawn before.
+        CloseCause::Entropy(_) => Some(CloseCode::GOING_AWAY),
+        CloseCause::Peer
+        | CloseCause::Local
+        | CloseCause::Rejected
+        | CloseCause::TransportEnded
+        | CloseCause::Aborted
+        | CloseCause::TimedOut(_) => None,
     }
 }

@@ -1,23 +1,26 @@
 //! The opening handshake as a part of the connection's life: where the bytes go, who decides, what is kept meanwhile
 //! (RFC 6455 4). What a head must look like is the business of [`crate::handshake`].
 
+#[cfg(feature = "deflate")]
 use alloc::boxed::Box;
 
-use super::{Connection, Phase, Rare, at_most_a_buffer};
-use crate::Shared;
+use super::{Connection, Phase};
 #[cfg(feature = "deflate")]
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+#[cfg(feature = "deflate")]
+use crate::close_code::CloseCode;
 use crate::config::Config;
-use crate::error::UsageError;
 #[cfg(feature = "deflate")]
-use crate::event::Closed;
+use crate::deflate::{Codec, Deflate, DeflateParams};
+use crate::error::UsageError;
 use crate::event::{CloseCause, Event, Timeout};
 use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
     ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
 };
-use crate::outgoing::MAX_HEAD_BYTES;
+use crate::send::Sender;
 use crate::state::Role;
+use crate::{Shared, at_most_a_buffer};
 
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
@@ -39,7 +42,7 @@ pub(super) enum Opening {
 #[derive(Default)]
 pub(super) struct Extensions {
     #[cfg(feature = "deflate")]
-    deflate: Option<(crate::deflate::DeflateParams, alloc::string::String)>,
+    deflate: Option<(DeflateParams, alloc::string::String)>,
 }
 
 impl Extensions {
@@ -68,6 +71,57 @@ impl Extensions {
 }
 
 impl Connection {
+    /// An open connection, whose opening handshake was done elsewhere: by another HTTP/1.1 stack, or by an extended
+    /// CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). Masking is the same there.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::Entropy`] for a client without a source of masking keys.
+    pub fn from_upgrade(
+        role: Role,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<Connection, UsageError> {
+        let mut connection = Connection::new(role, Phase::Open, config.into());
+        if role == Role::Client {
+            connection.send.begin_masking(&connection.config)?;
+        }
+        connection.start_receiver();
+        Ok(connection)
+    }
+
+    /// An open connection with permessage-deflate, whose opening handshake was done elsewhere: see
+    /// [`from_upgrade`](Connection::from_upgrade), [`Deflate::accept`](crate::Deflate::accept) and
+    /// [`Deflate::agree`](crate::Deflate::agree). The level and threshold are those of [`Config::deflate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`from_upgrade`](Connection::from_upgrade).
+    #[cfg(feature = "deflate")]
+    pub fn from_upgrade_with_deflate(
+        role: Role,
+        params: DeflateParams,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<Connection, UsageError> {
+        let mut connection = Connection::from_upgrade(role, config)?;
+        connection.use_deflate(Some(params));
+        Ok(connection)
+    }
+
+    /// The parameters of permessage-deflate, if it was negotiated.
+    #[cfg(feature = "deflate")]
+    pub fn deflate_params(&self) -> Option<DeflateParams> {
+        self.codec.as_ref().map(|codec| codec.params)
+    }
+
+    #[cfg(feature = "deflate")]
+    fn use_deflate(&mut self, params: Option<DeflateParams>) {
+        self.codec = params.map(|params| {
+            let defaults = Deflate::default();
+            let options = self.config.deflate.as_ref().unwrap_or(&defaults);
+            Box::new(Codec::new(self.role(), params, options))
+        });
+    }
+
     /// The server's side of a new transport connection, which begins with the client's request.
     pub fn server(config: impl Into<Shared<Config>>) -> Connection {
         Connection::new(Role::Server, Phase::Request, config.into())
@@ -85,23 +139,21 @@ impl Connection {
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
     ) -> Result<Connection, UsageError> {
-        let mut connection = Connection::new(Role::Client, Phase::Response, config.into());
-        connection.check_head(request.own_len())?;
-        connection.config.entropy.begin();
-        // RFC 6455 4.1: the nonce is random for each connection.
-        let nonce = connection.config.entropy.nonce(&mut connection.entropy_state)?;
-        connection.draw_close_key()?;
+        let config = config.into();
+        Sender::check_head(request.own_len(), &config)?;
+        let mut connection = Connection::new(Role::Client, Phase::Response, config);
+        let nonce = connection.send.begin_request(&connection.config)?;
         #[cfg(feature = "deflate")]
-        let offer = connection.config.deflate.as_ref().map(crate::deflate::Deflate::offer);
+        let offer = connection.config.deflate.as_ref().map(Deflate::offer);
         #[cfg(not(feature = "deflate"))]
         let offer = None::<alloc::string::String>;
         let mut handshake = None;
-        connection.outgoing.push_head(|out| {
+        connection.send.send_head(|out| {
             handshake = Some(ClientHandshake::new(request, nonce, offer.as_deref(), out)?);
             Ok(())
         })?;
         let handshake = handshake.expect("without an error the request was written");
-        connection.set_opening(Opening::Response(handshake));
+        connection.life.set_opening(Opening::Response(handshake));
         Ok(connection)
     }
 
@@ -116,24 +168,20 @@ impl Connection {
     /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
     /// of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
-        let Some(Opening::Upgrade(pending, extensions)) =
-            self.rare.as_ref().map(|rare| &rare.opening)
-        else {
+        let Some(Opening::Upgrade(pending, extensions)) = self.life.opening() else {
             return Err(UsageError::NoRequestPending);
         };
-        self.check_head(accept.own_len())?;
-        self.outgoing.push_head(|out| pending.accept(accept, extensions.response(), out))?;
+        Sender::check_head(accept.own_len(), &self.config)?;
+        self.send.send_head(|out| pending.accept(accept, extensions.response(), out))?;
         #[cfg(feature = "deflate")]
         {
             let params = extensions.deflate.as_ref().map(|(params, _)| *params);
             self.use_deflate(params);
         }
-        self.rare().opening = Opening::Done;
-        self.phase = Phase::Open;
-        if self.ended.read() && !self.has_early() {
+        self.go(Phase::Open);
+        if self.life.has_read_end() && !self.life.has_early_bytes() {
             self.end_without_close(CloseCause::TransportEnded);
         }
-        self.refresh();
         Ok(())
     }
 
@@ -147,7 +195,7 @@ impl Connection {
     /// a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request
     /// still waits.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
-        match self.rare.as_ref().map(|rare| &rare.opening) {
+        match self.life.opening() {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
             _ => Err(UsageError::NoRequestPending),
         }
@@ -160,48 +208,34 @@ impl Connection {
     ///
     /// As [`reject`](Connection::reject).
     pub fn respond(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
-        match self.rare.as_ref().map(|rare| &rare.opening) {
+        match self.life.opening() {
             Some(&Opening::Plain { head_only }) => self.answer(&response.into(), head_only),
             _ => Err(UsageError::NoRequestPending),
         }
     }
 
     fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
-        self.check_head(response.own_len())?;
+        Sender::check_head(response.own_len(), &self.config)?;
         self.queue_response(response, head_only)?;
-        self.end_pending(Phase::Draining, CloseCause::Rejected);
+        self.end(Phase::Draining, CloseCause::Rejected);
         Ok(())
     }
 
     /// Answers a request that the caller has not decided about, and ends the connection; `poll_event` reports it.
     pub(super) fn answer_by(&mut self, status: u16, cause: CloseCause) {
-        let opening = self.rare.as_ref().map(|rare| &rare.opening);
-        let head_only = matches!(opening, Some(Opening::Plain { head_only: true }));
+        let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
         let queued = self.queue_response(&Response::new(status), head_only);
         debug_assert!(queued.is_ok(), "the response is well-formed");
-        self.end_pending(Phase::Draining, cause);
+        self.end(Phase::Draining, cause);
     }
 
     /// Queues a response that ends the connection: it is our last word.
     fn queue_response(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
-        self.outgoing.push_head(|out| response.write(head_only, out))?;
-        self.outgoing.note_end();
-        Ok(())
-    }
-
-    /// Whether there is room for `own` bytes that the application puts into a request or response. It is asked before
-    /// any of them is written.
-    fn check_head(&self, own: u64) -> Result<(), UsageError> {
-        let limit = at_most_a_buffer(self.config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
-        match own <= limit {
-            true => Ok(()),
-            false => Err(UsageError::BufferFull { needed: own, limit }),
-        }
+        self.send.send_last_head(|out| response.write(head_only, out))
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        let opening = self.rare.as_mut().map(|rare| &mut rare.opening);
-        match opening {
+        match self.life.opening_mut() {
             None => self.receive_first(input),
             Some(Opening::Request(handshake)) => {
                 let step = handshake.receive(input, &self.config)?;
@@ -209,11 +243,10 @@ impl Connection {
             }
             Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
                 Ok(response) => {
-                    self.rare = None;
-                    self.phase = match self.ended.write() {
+                    self.go(match self.life.has_write_end() {
                         false => Phase::Open,
                         true => Phase::WriteClosed,
-                    };
+                    });
                     match self.agree(&response) {
                         Ok(()) => Some(Event::Open(response)),
                         Err(failed) => Some(failed),
@@ -231,13 +264,13 @@ impl Connection {
 
     /// The first bytes of a request, mostly all of it: what reads it is kept only if more is needed.
     fn receive_first<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        debug_assert_eq!(self.phase, Phase::Request);
+        debug_assert_eq!(self.life.phase(), Phase::Request);
         let mut handshake = ServerHandshake::new();
         match handshake.receive(input, &self.config) {
             Some(step) => Some(self.decide(step)),
             None => {
                 if !handshake.is_empty() {
-                    self.set_opening(Opening::Request(handshake));
+                    self.life.set_opening(Opening::Request(handshake));
                 }
                 None
             }
@@ -249,24 +282,16 @@ impl Connection {
         match step {
             Ok(ServerStep::Upgrade(request, pending)) => {
                 let extensions = Extensions::choose(&request, &self.config);
-                self.set_opening(Opening::Upgrade(pending, extensions));
-                self.phase = Phase::Decision;
+                self.life.set_opening(Opening::Upgrade(pending, extensions));
+                self.go(Phase::Decision);
                 Event::UpgradeRequest(request)
             }
             Ok(ServerStep::Plain(request)) => {
-                self.set_opening(Opening::Plain { head_only: request.is_head() });
-                self.phase = Phase::Decision;
+                self.life.set_opening(Opening::Plain { head_only: request.is_head() });
+                self.go(Phase::Decision);
                 Event::PlainRequest(request)
             }
             Err(error) => self.refuse(error),
-        }
-    }
-
-    #[inline]
-    fn set_opening(&mut self, opening: Opening) {
-        match &mut self.rare {
-            Some(rare) => rare.opening = opening,
-            None => self.rare = Some(Box::new(Rare { opening, ..Rare::default() })),
         }
     }
 
@@ -283,9 +308,7 @@ impl Connection {
             Ok(None) if deflate.required => {
                 let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
                 self.queue_close(&body.expect("code and reason can be sent"));
-                self.end(Phase::Draining);
-                let cause = CloseCause::Protocol(HandshakeError::ExtensionMissing.into());
-                Err(Event::Closed(Closed::abnormal(cause)))
+                Err(self.fail_opening(HandshakeError::ExtensionMissing))
             }
             Ok(params) => {
                 self.use_deflate(params);
@@ -293,9 +316,10 @@ impl Connection {
             }
             // RFC 6455 7.1.7: the handshake fails without a Close frame.
             Err(error) => {
-                self.end(Phase::Finished);
-                self.outgoing.abandon();
-                Err(Event::Closed(Closed::abnormal(CloseCause::Protocol(error.into()))))
+                self.send.drop_queue();
+                let failed = self.fail_opening(error);
+                self.go(Phase::Finished);
+                Err(failed)
             }
         }
     }
@@ -308,11 +332,9 @@ impl Connection {
     /// RFC 6455 4.2.2: what follows the request are frames, once it is accepted.
     fn keep_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
-        let rare = self.rare();
-        if input.len() > limit - rare.early.len() {
+        if !self.life.buffer_early_bytes(input, limit) {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));
         }
-        rare.early.extend_from_slice(input);
         *input = &mut [];
         None
     }
@@ -320,17 +342,22 @@ impl Connection {
     /// RFC 6455 4.2.1, 10.7: a request that cannot be served is answered with an HTTP status.
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
-        if let Some(response) = error.refusal() {
+        if let Some(response) = error.response() {
             let queued = self.queue_response(&response, false);
             debug_assert!(queued.is_ok(), "the refusals of the handshake are well-formed");
         }
-        self.fail(error.into())
+        self.fail_opening(error)
+    }
+
+    fn fail_opening(&mut self, error: HandshakeError) -> Event<'static> {
+        self.fail(CloseCause::Protocol(error.into()), None)
     }
 
     /// Client: the refusal whose body is being read. The end of the transport may be the end of the body.
     pub(super) fn refusal_so_far(&mut self) -> Option<HandshakeError> {
-        match &mut self.rare.as_mut()?.opening {
-            Opening::Response(handshake) => handshake.take_refusal(self.ended.read()),
+        let has_end = self.life.has_read_end();
+        match self.life.opening_mut()? {
+            Opening::Response(handshake) => handshake.take_refusal(has_end),
             _ => None,
         }
     }
@@ -338,10 +365,10 @@ impl Connection {
     /// A server says 408 to a request that is not complete in time, and 503 to one that was not decided in time.
     pub(super) fn time_out_opening(&mut self) {
         let cause = CloseCause::TimedOut(Timeout::Handshake);
-        match self.role {
+        match self.role() {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
-                self.answer_by(if self.phase == Phase::Request { 408 } else { 503 }, cause);
+                self.answer_by(if self.life.phase() == Phase::Request { 408 } else { 503 }, cause);
             }
         }
     }

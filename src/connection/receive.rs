@@ -1,57 +1,19 @@
-//! Bytes in, events out: the way of a frame through the connection, and what each kind of frame leads to.
+//! Bytes in, events out: what was received, the receiver says; what follows from it is decided here.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::ToString;
-use core::mem;
+use alloc::string::String;
 
-use super::{Connection, Phase, at_most_a_buffer};
-use crate::close::{self, CloseBody, CloseCode};
-use crate::config::Delivery;
+use super::{Connection, Phase};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::event::{CloseCause, Closed, Event, Message, MessageKind};
-use crate::frame::{self, FIN, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, Rules};
+use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
-use crate::mask;
+use crate::message::Message;
+use crate::receive::{Front, Outlook, ReadBuffer, Reading, Received, Terms};
 use crate::state::Role;
-use crate::utf8::{self, InvalidUtf8};
-
-/// The frame that is being received.
-#[derive(Clone, Copy)]
-pub(super) enum FrameState {
-    /// `bytes[..len]` is the beginning of a header, and keeps the rules as far as it goes.
-    Header { bytes: [u8; MAX_HEADER_BYTES], len: u8 },
-    /// `left` more bytes of payload, of which `key` masks the first.
-    Payload { first: u8, key: [u8; 4], left: u64 },
-}
-
-const _: () = assert!(size_of::<FrameState>() == 16);
-
-impl Default for FrameState {
-    fn default() -> Self {
-        FrameState::Header { bytes: [0; MAX_HEADER_BYTES], len: 0 }
-    }
-}
-
-impl FrameState {
-    pub(super) fn is_between_frames(&self) -> bool {
-        matches!(self, FrameState::Header { len: 0, .. })
-    }
-}
-
-/// Which frames take the short ways: unfragmented messages of up to 65,535 bytes, whole in the input, on a connection
-/// that is in the middle of nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Short {
-    Never,
-    /// Those of a client.
-    Masked,
-    /// Those of a server.
-    Unmasked,
-}
-
-const FINAL_TEXT: u8 = FIN | Opcode::Text as u8;
-const FINAL_BINARY: u8 = FIN | Opcode::Binary as u8;
+use crate::utf8::InvalidUtf8;
 
 impl Connection {
     /// Takes bytes from the peer off the front of `input`, up to the next event; `None` when all are used and there
@@ -75,31 +37,107 @@ impl Connection {
     /// # Ok::<(), websocket_proto::UsageError>(())
     /// ```
     ///
-    /// # Panics
-    ///
-    /// If the front of a message waits in a [`ReadBuffer`](crate::ReadBuffer): the rest of it must go there, to
-    /// [`receive_from`](Connection::receive_from).
+    /// If the front of a message waits in a [`ReadBuffer`], the rest must go there, to
+    /// [`receive_from`](Connection::receive_from). Bytes from elsewhere would be received in the wrong place: they end the
+    /// connection with [`CloseCause::Aborted`].
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        match self.receive_quick(input) {
-            Some(event) => Some(event),
-            None => self.receive_any(input),
+        match self.recv.receive_short(input) {
+            Some(message) => Some(self.take_quick(message)),
+            None => self.receive_longer(input),
         }
     }
 
-    /// The short ways; `None` if none of them can be gone.
-    #[inline(always)]
-    pub(super) fn receive_quick<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        match self.short {
-            Short::Masked => match self.receive_short::<true>(input) {
-                Some(event) => Some(event),
-                None => self.receive_whole::<true>(input),
-            },
-            Short::Unmasked => match self.receive_short::<false>(input) {
-                Some(event) => Some(event),
-                None => self.receive_whole::<false>(input),
-            },
-            Short::Never => None,
+    /// As [`receive`](Connection::receive), out of a buffer that remembers which bytes were received, and in which the
+    /// front of a message that was cut waits for the rest: a message that fits into the buffer is borrowed from it, in
+    /// however many reads it came. `None` means that more must be read.
+    ///
+    /// If the front of a message waits in one buffer, bytes in another end the connection with
+    /// [`CloseCause::Aborted`].
+    #[inline]
+    pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
+        buffer.take_front(|input, front, capacity| {
+            let message = match front {
+                None => self.recv.receive_short(input),
+                // The input begins with bytes that are received.
+                Some(_) => None,
+            };
+            match message {
+                Some(message) => Some(self.take_quick(message)),
+                None => self.receive_any_from(input, front, capacity),
+            }
+        })
+    }
+
+    /// Whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that more must be read,
+    /// or that there is nothing to wait for: see [`is_finished`](Connection::is_finished).
+    ///
+    /// A function that reads in a loop cannot return an event that borrows from its buffer, since the borrow would last
+    /// for the whole loop. With this it can:
+    ///
+    /// ```
+    /// # use std::io::Read;
+    /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
+    /// fn recv<'a>(
+    ///     conn: &mut Connection,
+    ///     stream: &mut impl Read,
+    ///     buffer: &'a mut ReadBuffer,
+    /// ) -> std::io::Result<Option<Event<'a>>> {
+    ///     while !conn.is_event_ready(buffer) {
+    ///         if conn.is_finished() {
+    ///             return Ok(None);
+    ///         }
+    ///         match stream.read(buffer.spare())? {
+    ///             0 => conn.receive_eof(),
+    ///             n => buffer.filled(n),
+    ///         }
+    ///     }
+    ///     Ok(conn.receive_from(buffer))
+    /// }
+    /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// # let mut buffer = ReadBuffer::with_capacity(64);
+    /// # let mut stream = &b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..];
+    /// # let event = recv(&mut conn, &mut stream, &mut buffer)?;
+    /// # assert!(matches!(event, Some(Event::Message(message)) if message.as_text() == Some("Hello")));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// It receives everything but the last piece of the event, and nothing is unmasked, checked or copied twice. A request
+    /// or response of the opening handshake is copied once.
+    #[must_use]
+    pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
+        if !self.recv.has_front() {
+            buffer.drop_front();
+        }
+        loop {
+            if self.life.has_event() {
+                return true;
+            }
+            let (input, front) = buffer.filled_bytes();
+            let is_in_frames = self.life.phase().receives_frames();
+            let outlook = if is_in_frames && self.life.has_early_bytes() {
+                Outlook::After(0)
+            } else if is_in_frames {
+                let terms = Terms { role: self.send.role(), config: &self.config };
+                self.recv.outlook(input, front, terms, self.codec.is_some())
+            } else if input.is_empty() {
+                Outlook::Nothing
+            } else {
+                Outlook::After(input.len())
+            };
+            let n = match outlook {
+                Outlook::Something => return true,
+                Outlook::Nothing => return false,
+                Outlook::After(n) => n,
+            };
+            let event = buffer.take_front_of(n, |input, front, capacity| {
+                self.receive_any_from(input, front, capacity).map(Event::into_owned)
+            });
+            if let Some(event) = event {
+                self.life.set_ready(event);
+                self.recv.close_quick_way();
+                return true;
+            }
         }
     }
 
@@ -110,358 +148,152 @@ impl Connection {
     /// until [`release_memory`](Connection::release_memory).
     pub fn recycle(&mut self, message: Message<'_>) {
         match message.into_payload() {
-            Cow::Owned(bytes) if self.phase.receives_frames() => self.message.recycle(bytes),
+            Cow::Owned(bytes) if self.life.phase().receives_frames() => self.recv.recycle(bytes),
             _ => {}
         }
     }
 
-    /// What the time, the end of the transport, or the bytes kept during the opening handshake have brought.
+    /// The next event caused by time, by the end of the transport, or by bytes that arrived during the opening handshake.
+    /// `None` if there is none.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        self.rare.as_ref()?;
-        let event = self.poll_rare();
-        self.refresh();
-        event
-    }
-
-    fn poll_rare(&mut self) -> Option<Event<'static>> {
-        let rare = self.rare.as_mut()?;
-        if let Some(closed) = rare.pending.take() {
-            return Some(Event::Closed(closed));
-        }
-        if !self.phase.receives_frames() || rare.early.is_empty() {
+        if !self.life.has_extra() {
             return None;
         }
-        let mut early = mem::take(&mut rare.early);
-        let start = mem::take(&mut rare.early_start);
-        let mut input = &mut early[start..];
-        let event = self.receive_frames(None, &mut input).map(Event::into_owned);
-        let left = input.len();
-        if self.phase.receives_frames() {
-            if event.is_some() {
-                // Even if nothing is left: the inflater may hold more, and an end comes after what was before it.
-                let rare = self.rare();
-                rare.early_start = early.len() - left;
-                rare.early = early;
-            } else if self.ended.read() {
-                self.end_without_close(CloseCause::TransportEnded);
-                return self.poll_rare();
+        match self.life.take_event() {
+            Some(event) => {
+                self.start_receiver();
+                Some(event)
             }
-        }
-        event
-    }
-
-    /// A frame that needs no state: everything about it is in its bytes.
-    #[inline(always)]
-    fn receive_short<'a, const MASKED: bool>(
-        &mut self,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        let header = if MASKED { 6 } else { 2 };
-        let [first @ (FINAL_TEXT | FINAL_BINARY), second, ..] = **input else { return None };
-        let len = usize::from(if MASKED { second ^ 0x80 } else { second });
-        if len > MAX_CONTROL_BYTES || input.len() < header + len {
-            return None;
-        }
-        Some(self.take_whole::<MASKED>(input, first, header, len))
-    }
-
-    /// The same for payloads of 126 to 65,535 bytes.
-    fn receive_whole<'a, const MASKED: bool>(
-        &mut self,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        let header = if MASKED { 8 } else { 4 };
-        let [first @ (FINAL_TEXT | FINAL_BINARY), second, high, low, ..] = **input else {
-            return None;
-        };
-        let len = usize::from(u16::from_be_bytes([high, low]));
-        let second_wanted = if MASKED { 0x80 | 126 } else { 126 };
-        if second != second_wanted
-            || len <= MAX_CONTROL_BYTES
-            || input.len() < header + len
-            || len as u64 > self.config.max_frame_bytes.min(self.config.max_message_bytes)
-        {
-            return None;
-        }
-        Some(self.take_whole::<MASKED>(input, first, header, len))
-    }
-
-    /// Takes a frame whose header keeps all rules off the front of `input`, where it lies whole.
-    #[inline(always)]
-    fn take_whole<'a, const MASKED: bool>(
-        &mut self,
-        input: &mut &'a mut [u8],
-        first: u8,
-        header: usize,
-        len: usize,
-    ) -> Event<'a> {
-        let (header, payload) = take_front(input, header + len).split_at_mut(header);
-        let key = match MASKED {
-            true => *header.last_chunk().expect("the header of a masked frame ends in its key"),
-            false => [0; 4],
-        };
-        self.timer.note_received();
-        if first == FINAL_BINARY {
-            if MASKED {
-                mask::apply_mask(payload, key);
-            }
-            return Event::Message(Message::Binary(Cow::Borrowed(payload)));
-        }
-        let text = match MASKED {
-            true => utf8::unmask(payload, key),
-            false => utf8::validate(payload),
-        };
-        match text {
-            Some(text) => Event::Message(Message::Text(Cow::Borrowed(text))),
-            None => self.fail_refreshed(ProtocolError::InvalidUtf8),
+            None => self.receive_early_bytes(),
         }
     }
 
-    #[cold]
-    pub(super) fn fail_refreshed(&mut self, error: ProtocolError) -> Event<'static> {
-        let event = self.fail(error);
-        self.refresh();
-        event
-    }
-
-    /// Everything that does not take the short way.
     #[inline(never)]
-    pub(super) fn receive_any<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        assert!(!self.message.held, "the front of the message is in a ReadBuffer");
-        if self.rare.is_some() {
-            if let Some(event) = self.poll_event() {
-                return Some(event);
-            }
+    fn receive_longer<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        match self.recv.receive_longer(input, &self.config) {
+            Some(message) => Some(self.take_quick(message)),
+            None => self.receive_frames(input),
+        }
+    }
+
+    // Without optimization, to inline costs nothing but stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn take_quick<'a>(&mut self, message: Result<Message<'a>, InvalidUtf8>) -> Event<'a> {
+        self.life.timer.note_received();
+        match message {
+            Ok(message) => Event::Message(message),
+            Err(InvalidUtf8) => self.fail(CloseCause::Protocol(ProtocolError::InvalidUtf8), None),
+        }
+    }
+
+    /// Receives frames that do not take the quick way.
+    #[inline(never)]
+    fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if !self.receives_frames_next() {
+            return self.receive_otherwise(input);
         }
         if !input.is_empty() {
-            self.timer.note_received();
+            self.life.timer.note_received();
         }
-        let event = match self.phase {
+        let terms = Terms { role: self.send.role(), config: &self.config };
+        match self.recv.receive(input, terms, &mut self.codec) {
+            Ok(None) => None,
+            Ok(Some(received)) => Some(self.react(received)),
+            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+        }
+    }
+
+    /// Whether the next bytes are frames, and nothing comes before them.
+    #[inline]
+    fn receives_frames_next(&self) -> bool {
+        self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
+    }
+
+    /// Receives what is not a frame, or comes before the frames.
+    #[inline(never)]
+    fn receive_otherwise<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if let Some(event) = self.poll_event() {
+            return Some(event);
+        }
+        if input.is_empty() {
+            return None;
+        }
+        self.life.timer.note_received();
+        if self.recv.has_front() {
+            return self.lose_front();
+        }
+        match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
-            Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(None, input),
-            // RFC 6455 1.4, 7.1.7: what comes after the end is discarded.
-            Phase::Flushing | Phase::Waiting | Phase::Draining | Phase::Finished => {
+            Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(input),
+            // RFC 6455 1.4, 7.1.7: what comes after the end is dropped.
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
                 *input = &mut [];
                 None
             }
-        };
-        self.refresh();
-        event
-    }
-
-    /// Receives frames up to the next event; `begun` is one of which the header was taken.
-    pub(super) fn receive_frames<'a>(
-        &mut self,
-        mut begun: Option<Header>,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        loop {
-            let (first, key, left) = if let Some(header) = begun.take() {
-                (header.first, header.key, header.len)
-            } else {
-                #[cfg(feature = "deflate")]
-                if let Some(event) = self.drain_inflater() {
-                    return Some(event);
-                }
-                if input.is_empty() {
-                    return None;
-                }
-                match self.frame {
-                    FrameState::Payload { first, key, left } => (first, key, left),
-                    FrameState::Header { .. } => match self.receive_header(input) {
-                        Ok(Some(header)) => (header.first, header.key, header.len),
-                        Ok(None) => return None,
-                        Err(error) => return Some(self.fail(error)),
-                    },
-                }
-            };
-            let event = match first & 0x08 {
-                0 => self.receive_data(first, key, left, input),
-                _ => self.receive_control(first, key, left, input),
-            };
-            if event.is_some() {
-                return event;
-            }
         }
     }
 
-    /// Takes a header off the front of `input`, or what is there of it.
+    /// Receives out of a [`ReadBuffer`] what is not a short message on the quick way.
+    #[inline(never)]
+    fn receive_any_from<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        front: &mut Option<Front>,
+        capacity: usize,
+    ) -> Option<Event<'a>> {
+        if front.is_none() {
+            if let Some(message) = self.recv.receive_longer(input, &self.config) {
+                return Some(self.take_quick(message));
+            }
+        }
+        if let Some(stale) = front.take_if(|_| !self.recv.has_front()) {
+            // The message is of a connection that has ended.
+            take_front(input, stale.len());
+        }
+        let is_front_here = front.is_some() || !self.recv.has_front();
+        if !self.life.phase().receives_frames() || self.life.has_extra() || !is_front_here {
+            return self.receive_otherwise(input);
+        }
+        if input.len() > front.as_ref().map_or(0, Front::len) {
+            self.life.timer.note_received();
+        }
+        let terms = Terms { role: self.send.role(), config: &self.config };
+        let inflates = self.codec.is_some();
+        match self.recv.receive_from(input, front, capacity, terms, inflates) {
+            Ok(Reading::Received(received)) => Some(self.react(received)),
+            Ok(Reading::Nothing) => None,
+            Ok(Reading::Frames) => self.receive_frames(input),
+            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+        }
+    }
+
+    /// What follows from what was received.
     #[inline(always)]
-    pub(super) fn receive_header(
-        &mut self,
-        input: &mut &mut [u8],
-    ) -> Result<Option<Header>, ProtocolError> {
-        let rules = self.rules();
-        let FrameState::Header { mut bytes, len } = self.frame else {
-            unreachable!("it is called between payloads")
-        };
-        let mut len = usize::from(len);
-        let header = if len == 0 {
-            let header = frame::parse(input, &rules)?;
-            let used = match &header {
-                Some(header) => header.size,
-                None => {
-                    bytes[..input.len()].copy_from_slice(input);
-                    len = input.len();
-                    len
-                }
-            };
-            take_front(input, used);
-            header
-        } else {
-            loop {
-                let Some(byte) = input.first().copied() else { break None };
-                bytes[len] = byte;
-                len += 1;
-                take_front(input, 1);
-                if let Some(header) = frame::parse(&bytes[..len], &rules)? {
-                    break Some(header);
-                }
-            }
-        };
-        match &header {
-            Some(header) if frame::is_data(header.first) => {
-                let kind = begun_kind(header.first);
-                self.message.begin_frame(kind, header.len, frame::is_compressed(header.first));
-            }
-            Some(_) => {}
-            None => self.frame = FrameState::Header { bytes, len: len as u8 },
-        }
-        Ok(header)
-    }
-
-    /// [`Config::max_message_bytes`](crate::Config::max_message_bytes), as far as a message fits into one buffer.
-    #[inline]
-    pub(super) fn max_message_bytes(&self) -> u64 {
-        match self.config.delivery {
-            Delivery::Messages => at_most_a_buffer(self.config.max_message_bytes),
-            Delivery::Chunks => self.config.max_message_bytes,
+    fn react<'a>(&mut self, received: Received<'a>) -> Event<'a> {
+        match received {
+            Received::Message(message) => Event::Message(message),
+            Received::Chunk(chunk) => Event::Chunk(chunk),
+            Received::Ping(payload) => self.receive_ping(payload),
+            Received::Pong(payload) => Event::Pong(payload),
+            Received::Close(code, reason) => self.receive_close(code, reason),
         }
     }
 
-    pub(super) fn rules(&self) -> Rules {
-        let limit = self.config.max_fragments;
-        #[cfg(feature = "deflate")]
-        let rsv_allowed = if self.codec.is_some() { frame::RSV1 } else { 0 };
-        #[cfg(not(feature = "deflate"))]
-        let rsv_allowed = 0;
-        Rules {
-            masked: Some(self.role == Role::Server),
-            rsv_allowed,
-            message_open: Some(self.message.is_open()),
-            fragments_exhausted: (self.message.fragments >= limit).then_some(limit),
-            max_frame_bytes: self.config.max_frame_bytes,
-            max_message_bytes: self.max_message_bytes(),
-            message_bytes: self.message.bytes,
-            message_compressed: self.message.compressed,
+    /// RFC 6455 5.5.2: a ping is answered with its payload.
+    fn receive_ping<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
+        if !self.life.has_write_end() {
+            if let Err(error) = self.send.answer_ping(&payload, &self.config) {
+                return self.fail(CloseCause::Entropy(error), None);
+            }
         }
+        Event::Ping(payload)
     }
 
-    /// Takes `n` bytes of the payload off the front of `input`; `left` of the frame were to come before.
-    pub(super) fn take_payload<'a>(
-        &mut self,
-        input: &mut &'a mut [u8],
-        n: usize,
-        (first, key, left): (u8, [u8; 4], u64),
-    ) -> &'a mut [u8] {
-        let piece = take_front(input, n);
-        self.frame = match left - n as u64 {
-            0 => FrameState::default(),
-            left => FrameState::Payload { first, key: mask::rotate_key(key, n), left },
-        };
-        piece
-    }
-
-    fn receive_data<'a>(
-        &mut self,
-        first: u8,
-        key: [u8; 4],
-        left: u64,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        #[cfg(feature = "deflate")]
-        if self.message.compressed {
-            return self.receive_compressed(first, key, left, input);
-        }
-        let fin = first & FIN != 0;
-        let n = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
-        match self.config.delivery {
-            Delivery::Messages => {
-                let piece = self.take_payload(input, n, (first, key, left));
-                match self.message.assemble(piece, key, left - n as u64, fin) {
-                    Ok(message) => message.map(Event::Message),
-                    Err(InvalidUtf8) => Some(self.fail(ProtocolError::InvalidUtf8)),
-                }
-            }
-            Delivery::Chunks => {
-                let n = self.message.chunk_len(n);
-                let piece = self.take_payload(input, n, (first, key, left));
-                mask::apply_mask(piece, key);
-                match self.message.chunk(piece, fin && left == n as u64) {
-                    (chunk, Ok(())) => chunk.map(Event::Chunk),
-                    (chunk, Err(InvalidUtf8)) => {
-                        Some(self.fail_after(chunk, ProtocolError::InvalidUtf8))
-                    }
-                }
-            }
-        }
-    }
-
-    fn receive_control<'a>(
-        &mut self,
-        first: u8,
-        key: [u8; 4],
-        left: u64,
-        input: &mut &'a mut [u8],
-    ) -> Option<Event<'a>> {
-        let opcode = Opcode::from_first_byte(first).expect("a reserved opcode was refused");
-        let n = (left as usize).min(input.len());
-        let piece = self.take_payload(input, n, (first, key, left));
-        let left = left as usize - n;
-        mask::apply_mask(piece, key);
-        let begun = self.rare.as_ref().is_some_and(|rare| !rare.control.is_empty());
-        let payload = if left == 0 && !begun {
-            Cow::Borrowed(&*piece)
-        } else {
-            let control = &mut self.rare().control;
-            control.extend_from_slice(piece);
-            if left == 0 { Cow::Owned(mem::take(control)) } else { Cow::Borrowed(&[][..]) }
-        };
-        if opcode == Opcode::Close {
-            let arrived = match left {
-                0 => &*payload,
-                _ => &self.rare().control[..],
-            };
-            let len = arrived.len() + left;
-            if let Err(error) = close::check_received(arrived, len) {
-                return Some(self.fail(error));
-            }
-        }
-        if left > 0 {
-            return None;
-        }
-        match opcode {
-            Opcode::Ping => {
-                if let Err(error) = self.queue_pong(&payload) {
-                    return Some(self.fail_for_entropy(error));
-                }
-                Some(Event::Ping(payload))
-            }
-            Opcode::Pong => Some(Event::Pong(payload)),
-            Opcode::Close => Some(self.receive_close(&payload)),
-            Opcode::Continuation | Opcode::Text | Opcode::Binary => {
-                unreachable!("these are data frames")
-            }
-        }
-    }
-
-    /// RFC 6455 5.5.1, 7.1.5: the peer's Close is answered, unless ours was first, and ends the connection.
-    fn receive_close(&mut self, payload: &[u8]) -> Event<'static> {
-        let (code, reason) = close::parse(payload);
-        let reason = reason.to_string();
-        let cause = match self.phase {
+    /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection, and is answered unless ours was first.
+    fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
+        let cause = match self.life.phase() {
             Phase::Closing => CloseCause::Local,
-            // Nothing can be queued if it is our write side that has ended.
+            // If the write side has ended, no answer is queued.
             _ => {
                 let body = match code {
                     CloseCode::NO_STATUS => CloseBody::EMPTY,
@@ -471,19 +303,42 @@ impl Connection {
                 CloseCause::Peer
             }
         };
-        self.end(match self.role {
+        self.go(match self.role() {
             Role::Server => Phase::Flushing,
-            Role::Client => Phase::Waiting,
+            Role::Client => Phase::AwaitingEnd,
         });
         Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
     }
-}
 
-/// The kind of the message that a frame with this first byte begins.
-pub(super) fn begun_kind(first: u8) -> Option<MessageKind> {
-    match Opcode::from_first_byte(first) {
-        Some(Opcode::Text) => Some(MessageKind::Text),
-        Some(Opcode::Binary) => Some(MessageKind::Binary),
-        _ => None,
+    /// Goes on with the bytes that arrived behind the request while the caller decided.
+    fn receive_early_bytes(&mut self) -> Option<Event<'static>> {
+        if !self.life.phase().receives_frames() {
+            return None;
+        }
+        let (mut bytes, start) = self.life.take_early_bytes()?;
+        let mut input = &mut bytes[start..];
+        let event = self.receive_frames(&mut input).map(Event::into_owned);
+        let left = input.len();
+        if self.life.phase().receives_frames() {
+            if event.is_some() {
+                // Even if none are left: the inflater may have more, and the transport's end comes after them.
+                let start = bytes.len() - left;
+                self.life.put_early_bytes_back(bytes, start);
+                self.recv.close_quick_way();
+            } else if self.life.has_read_end() {
+                self.end_without_close(CloseCause::TransportEnded);
+                return self.poll_event();
+            } else {
+                self.start_receiver();
+            }
+        }
+        event
+    }
+
+    /// The rest of a message arrives elsewhere than its front, so its place is lost.
+    #[cold]
+    fn lose_front(&mut self) -> Option<Event<'static>> {
+        self.abort();
+        self.poll_event()
     }
 }

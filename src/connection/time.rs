@@ -4,12 +4,14 @@
 use core::time::Duration;
 
 use super::{Connection, Phase};
-use crate::close::{CloseBody, CloseCode};
+use crate::close::CloseBody;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::event::{CloseCause, Timeout};
 use crate::state::State;
-use crate::timer::{Deadline, Span, Timestamp};
+use crate::timer::{Deadline, Span};
+use crate::timestamp::Timestamp;
 
 impl Connection {
     /// Tells what time it is, and returns when to call again at the latest: a moment later than `now`, from which
@@ -35,17 +37,16 @@ impl Connection {
             Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
             Span::None => None,
         };
-        let deadline = match self.timer.observe(now, span, limit) {
+        let deadline = match self.life.timer.observe(now, span, limit) {
             Deadline::None => None,
             Deadline::At(deadline) => Some(deadline),
             Deadline::Passed => {
                 self.time_out(span);
-                self.refresh();
                 return self.tick(now);
             }
         };
-        let ping = match (self.phase, self.config.keepalive_interval) {
-            (Phase::Open, Some(interval)) if !self.timer.is_late() => {
+        let ping = match (self.life.phase(), self.config.keepalive_interval) {
+            (Phase::Open, Some(interval)) if !self.life.timer.is_late() => {
                 Some(self.keep_alive(now, interval))
             }
             _ => None,
@@ -55,13 +56,13 @@ impl Connection {
 
     /// What the time runs for.
     fn span(&self) -> Span {
-        match self.phase {
+        match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
-            Phase::Open if self.outgoing.blocked => Span::Congestion,
+            Phase::Open if self.send.is_congested() => Span::Congestion,
             Phase::Open => Span::Silence,
-            _ if self.outgoing.has_unwritten_end() => Span::Flush,
+            _ if self.send.has_unwritten_end() => Span::Flush,
             Phase::Closing | Phase::WriteClosed => Span::Closing,
-            Phase::Flushing | Phase::Waiting | Phase::Draining => Span::Linger,
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining => Span::Linger,
             Phase::Finished => Span::None,
         }
     }
@@ -69,22 +70,18 @@ impl Connection {
     /// Frees memory that was not used for [`Config::release_after`], and returns when the next is due.
     fn free_unused(&mut self, now: Timestamp) -> Option<Timestamp> {
         let after = self.config.release_after;
-        let queue = self.outgoing.free_unused(now, after, &mut self.timer.queue_used);
-        let received = self.timer.has_received();
-        let message = self.message.free_unused(now, after, received);
-        #[cfg(feature = "deflate")]
+        let queue = self.send.free_unused(now, after);
+        let message = self.recv.free_unused(now, after, self.life.timer.has_received());
         let codec = self.codec.as_mut().and_then(|codec| codec.free_unused(now, after));
-        #[cfg(not(feature = "deflate"))]
-        let codec = None;
         [queue, message, codec].into_iter().flatten().min()
     }
 
     /// Sends a ping when an `interval` of silence has passed, unless a ping is still queued. Returns when the next is
     /// due.
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
-        let (due, next) = self.timer.ping_due(now, interval);
-        if due && !self.outgoing.has_waiting_ping() {
-            // A ping that cannot be queued is made up for by the next.
+        let (due, next) = self.life.timer.ping_due(now, interval);
+        if due && !self.send.has_waiting_ping() {
+            // If it cannot be queued, the next interval brings another.
             let _ = self.ping(b"");
         }
         next
@@ -97,14 +94,14 @@ impl Connection {
             Span::Silence | Span::Congestion => {
                 let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
                 self.queue_close(&body.expect("code and reason can be sent"));
-                self.end_pending(Phase::Draining, CloseCause::TimedOut(Timeout::Idle));
+                self.end(Phase::Draining, CloseCause::TimedOut(Timeout::Idle));
             }
-            Span::Flush | Span::Closing if self.phase.state() == State::Closing => {
+            Span::Flush | Span::Closing if self.life.phase().state() == State::Closing => {
                 self.end_without_close(CloseCause::TimedOut(Timeout::Close));
             }
             Span::Flush | Span::Closing | Span::Linger | Span::None => {
-                self.outgoing.abandon();
-                self.phase = Phase::Finished;
+                self.send.drop_queue();
+                self.go(Phase::Finished);
             }
         }
     }
@@ -114,12 +111,10 @@ impl Connection {
     /// complete stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
     /// [`Config::release_after`].
     pub fn release_memory(&mut self) {
-        self.outgoing.release_memory();
-        self.message.release();
-        #[cfg(feature = "deflate")]
+        self.send.free_memory();
+        self.recv.free_memory();
         if let Some(codec) = &mut self.codec {
-            codec.release_memory();
+            codec.free_memory();
         }
-        self.tidy();
     }
 }

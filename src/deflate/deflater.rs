@@ -1,5 +1,5 @@
-//! Payloads to be sent, compressed (RFC 7692 7.2.1): the window that the peer follows never diverges from ours, because
-//! whatever goes in here is sent.
+//! Compresses payloads (RFC 7692 7.2.1). All that is compressed must be sent, so that the peer's window stays equal to
+//! ours.
 
 use alloc::vec::Vec;
 
@@ -8,23 +8,23 @@ use zlib_rs::{Deflate, DeflateFlush, Status};
 use super::Direction;
 use super::history::History;
 
-/// A window that holds more than this is not wiped: a new compressor costs less.
+/// The most bytes that are overwritten. Above that a new compressor costs less.
 const WIPE_BYTES: usize = 4 * 1024;
-/// At this level zlib also follows links between strings that it has not come to yet, which a wipe does not undo.
+/// The level at which overwriting the window is not enough: zlib also follows links between old strings.
 const UNWIPED_LEVEL: u8 = 9;
 static ZEROS: [u8; WIPE_BYTES] = [0; WIPE_BYTES];
 
 pub(crate) struct Deflater {
     direction: Direction,
     level: u8,
-    /// Made when something is compressed, freed when the connection is idle. It is this connection's alone: what it
-    /// emits may depend on whatever went through it before.
+    /// Made when something is compressed, freed when the connection is idle. It is never used by another connection,
+    /// since its output may depend on all that it has compressed before.
     stream: Option<Deflate>,
-    /// Bytes that went through `stream` since it was new, or as new.
+    /// The number of bytes that `stream` compressed since it was made or renewed.
     fed: usize,
-    /// What is compressed next begins with an empty window.
+    /// Whether the next payload begins with an empty window.
     restart: bool,
-    /// The window. Without context takeover it stays empty.
+    /// The window, empty without context takeover.
     history: History,
 }
 
@@ -40,18 +40,18 @@ impl Deflater {
         }
     }
 
-    /// Whether this direction can be compressed: raw DEFLATE cannot be had with a window of 8 bits, and a larger one
-    /// would break the agreement. Messages then go as they are, which is always allowed.
+    /// Whether this direction can be compressed. zlib has no raw DEFLATE with a window of 8 bits, and a larger one
+    /// would violate the agreed limit. Messages are then sent uncompressed, which is always allowed.
     pub(crate) fn is_usable(&self) -> bool {
         self.direction.window_bits >= 9
     }
 
-    /// The agreed window of what is sent.
+    /// The window size of what is sent, in bits.
     pub(crate) fn window_bits(&self) -> u8 {
         self.direction.window_bits
     }
 
-    /// Appends `payload`, compressed and flushed, to `out`; `last` ends the message.
+    /// Compresses `payload`, flushes, and appends the result to `out`. `last` ends the message.
     pub(crate) fn compress(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
         if core::mem::take(&mut self.restart) {
             self.renew();
@@ -85,30 +85,30 @@ impl Deflater {
         }
     }
 
-    /// What is compressed next begins with an empty window: something was sent that this compressor has not seen.
+    /// Makes the next payload begin with an empty window, because something was sent that this compressor has not seen.
     pub(crate) fn forget(&mut self) {
-        self.history.release();
+        self.history.free_memory();
         self.restart = true;
     }
 
-    /// Whether there is something that [`release`](Deflater::release) frees.
+    /// Whether there is something that [`free_memory`](Deflater::free_memory) frees.
     pub(super) fn owns_memory(&self) -> bool {
         self.stream.is_some()
     }
 
     /// Frees the compressor, between messages; the window stays.
-    pub(super) fn release(&mut self) {
+    pub(super) fn free_memory(&mut self) {
         self.stream = None;
         self.restart = false;
     }
 
-    /// Makes the compressor as new. A reset leaves the window's bytes in memory, and zlib reads them beyond the end of
-    /// its input. Its output would then depend on earlier messages, which no context takeover is to prevent. So the
-    /// bytes are overwritten with zeros, as in a new window.
+    /// Brings the compressor into the state of a new one. A reset leaves old bytes in the window's memory, and zlib
+    /// reads up to 3 bytes beyond its input, so its output would depend on earlier messages. The old bytes are
+    /// therefore overwritten with zeros.
     fn renew(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let window = 1 << self.direction.window_bits;
-        // The compressor's memory is two windows.
+        // zlib allocates two windows.
         let dirty = self.fed.min(2 * window);
         if dirty > WIPE_BYTES || self.level == UNWIPED_LEVEL {
             self.stream = None;
@@ -125,12 +125,12 @@ impl Deflater {
     }
 }
 
-/// A compressor to raw DEFLATE with an empty window of 9 to 15 bits.
+/// Makes a compressor to raw DEFLATE with an empty window of 9 to 15 bits.
 fn new_stream(level: u8, window_bits: u8) -> Deflate {
     Deflate::new(i32::from(level), false, window_bits)
 }
 
-/// A whole message, compressed with an empty window by a compressor that is made for it.
+/// Compresses a whole message by a new compressor, whose window is empty.
 pub(crate) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
     let mut stream = new_stream(level, window_bits);
     let mut out = Vec::new();
@@ -139,9 +139,9 @@ pub(crate) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<
     out
 }
 
-/// RFC 7692 7.2.1: compresses all of `payload` up to an empty stored block.
+/// Compresses all of `payload`, and ends with an empty stored block (RFC 7692 7.2.1).
 fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
-    // Most text comes to less than half.
+    // Most text is compressed to less than half.
     let mut room = payload.len() / 2 + 64;
     loop {
         let at = out.len();
@@ -151,7 +151,7 @@ fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
         payload = &payload[(stream.total_in() - used) as usize..];
         out.truncate(at + (stream.total_out() - produced) as usize);
         match result {
-            // Room is left: everything is out.
+            // Room is left, so all output was written.
             Ok(Status::Ok | Status::BufError) if out.len() < at + room => break,
             Ok(Status::Ok) => room = payload.len() / 2 + 64,
             Ok(Status::BufError) => break,
@@ -163,7 +163,8 @@ fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
     debug_assert!(payload.is_empty());
 }
 
-/// RFC 7692 7.2.1: the end of the empty stored block is left out; 7.2.3.6: nothing at all goes as 00.
+/// Removes the end of the empty stored block (RFC 7692 7.2.1). An empty message becomes the byte 0x00 (RFC 7692
+/// 7.2.3.6).
 fn strip_tail(out: &mut Vec<u8>, begin: usize) {
     if out[begin..].ends_with(&[0x00, 0x00, 0xff, 0xff]) {
         out.truncate(out.len() - 4);

@@ -1,12 +1,12 @@
-//! The end of what was sent or received in one direction: the window that outlives a codec. With it an idle connection
-//! needs no codec at all, and a stream that ended can go on in a new one.
+//! The window of one direction, kept outside of the codec: the last bytes that were sent or received. With it an idle
+//! connection needs no codec, and a new codec can continue a stream.
 
 use alloc::vec::Vec;
 
-/// The last bytes of a direction, at most a window of them, in a ring.
+/// The last bytes of a direction, at most a window, in a ring buffer.
 pub(crate) struct History {
     bytes: Vec<u8>,
-    /// Where the next byte goes, once `bytes` is full.
+    /// Index of the next byte to be overwritten, once `bytes` is full.
     next: usize,
     capacity: usize,
 }
@@ -43,13 +43,13 @@ impl History {
         self.bytes.is_empty()
     }
 
-    /// The bytes, the older ones first.
+    /// The bytes in two parts, the older ones first.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         let (newer, older) = self.bytes.split_at(self.next);
         [older, newer]
     }
 
-    /// Forgets everything, and keeps the memory.
+    /// Removes all bytes, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.next = 0;
@@ -59,8 +59,8 @@ impl History {
         self.bytes.capacity() > 0
     }
 
-    /// Forgets everything, and gives the memory back.
-    pub(crate) fn release(&mut self) {
+    /// Removes all bytes, and frees the memory.
+    pub(crate) fn free_memory(&mut self) {
         self.bytes = Vec::new();
         self.next = 0;
     }

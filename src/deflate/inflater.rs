@@ -1,52 +1,64 @@
-//! Received payloads, decompressed step by step into room that the caller gives (RFC 7692 7.2.2): how much comes out is
-//! the caller's choice, so that limits hold while inflating.
+//! Decompresses received payloads step by step (RFC 7692 7.2.2). The caller gives the room for each step, so that
+//! limits hold while inflating.
 
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
+use super::Direction;
 use super::history::History;
-use super::{DeflateFault, Direction};
 
-/// RFC 7692 7.2.2: what the sender has left out at the end of each message, and a byte behind it.
+/// The four bytes that the sender removes from the end of each message (RFC 7692 7.2.2), and one byte more.
 const TAIL_AND_MORE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x00];
-/// An empty stored block, which changes nothing at a border between blocks.
+/// An empty stored block. Between two blocks it has no effect.
 const EMPTY: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
-/// The compressed bytes that pay for a block that is marked as final: behind one, the window is copied.
+/// The number of compressed bytes that allow one more final block. Behind a final block the window is copied.
 const BYTES_PER_FINAL_BLOCK: u64 = 256;
 
 pub(crate) struct Inflater {
     direction: Direction,
-    /// Made when a message begins, freed when the connection is idle. It is this connection's alone.
+    /// Made when a message begins, freed when the connection is idle. It is never used by another connection.
     stream: Option<Inflate>,
-    /// `stream` must begin anew, with what `history` holds, before it takes more.
+    /// Whether `stream` must be reset, and get the window from `history`, before it is used.
     stale: bool,
-    /// The window. Without context takeover it begins anew with each message.
+    /// The window. Without context takeover it is emptied after each message.
     history: History,
+    /// It was used since [`take_used`](Inflater::take_used) was called.
+    is_used: bool,
     /// The last block was marked as final: the stream goes on in a new one, with the same window.
     ended: bool,
-    /// In the middle of a message: bytes of it were taken.
+    /// Whether a message has begun and not ended.
     open: bool,
-    /// The open message went on behind a final block, and the window was copied for that.
+    /// Whether the open message has continued behind a final block.
     restarted: bool,
-    /// Compressed bytes that were taken since the connection began.
+    /// The number of compressed bytes that were read since the connection began.
     taken: u64,
-    /// How often the window was copied behind a final block since the connection began, less once for each message.
+    /// How often the window was copied behind a final block since the connection began, not counting the first time in
+    /// each message.
     final_blocks: u64,
-    /// So many of them are free, beside one for each [`BYTES_PER_FINAL_BLOCK`] of `taken`.
+    /// The limit of `final_blocks`, to which one is added for each [`BYTES_PER_FINAL_BLOCK`] of `taken`.
     max_final_blocks: u64,
 }
 
-/// What came of one step.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// Bytes of the input that are used.
+    /// The number of input bytes that were read.
     pub(crate) used: usize,
-    /// Bytes that were written.
+    /// The number of bytes that were written.
     pub(crate) produced: usize,
-    /// There may be more to come without more input: the room was used up.
+    /// Whether the room was used up, so that more output may come without more input.
     pub(crate) full: bool,
-    /// What follows these bytes.
+    /// Whether the input behind these bytes is invalid.
     pub(crate) verdict: Result<(), DeflateFault>,
+}
+
+/// Why received compressed bytes are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeflateFault {
+    /// They are not a DEFLATE stream, or the message ends in the middle of a block.
+    Invalid,
+    /// Too many blocks are final.
+    TooManyFinalBlocks { limit: u64 },
 }
 
 impl Inflater {
@@ -55,6 +67,7 @@ impl Inflater {
             direction,
             stream: None,
             stale: false,
+            is_used: false,
             // Old zlib that was asked for a window of 8 bits uses one of 9.
             history: History::new(direction.window_bits.max(9)),
             ended: false,
@@ -69,9 +82,10 @@ impl Inflater {
     /// Inflates from `input` into `out`, which is not empty.
     pub(crate) fn step(&mut self, input: &[u8], out: &mut [u8]) -> Step {
         let mut step = Step { used: 0, produced: 0, full: false, verdict: Ok(()) };
+        self.is_used = true;
         self.open |= !input.is_empty();
         loop {
-            // RFC 7692 7.2.1: blocks that are marked as final may be anywhere, and the window survives them.
+            // RFC 7692 7.2.1: any block may be final, and the window is kept behind it.
             if self.ended && step.used < input.len() {
                 step.verdict = self.restart();
                 if step.verdict.is_err() {
@@ -108,8 +122,9 @@ impl Inflater {
         }
     }
 
-    /// Goes on behind a final block. Each restart copies the window, for as few as two bytes, so restarts are limited.
-    /// The first of each message is free: RFC 7692 7.2.3.4 ends a message by a final block and an empty one.
+    /// Continues behind a final block. This copies the window, and a final block may be as short as two bytes, so the
+    /// number is limited. The first of each message does not count: RFC 7692 7.2.3.4 ends a message with a final block
+    /// and an empty one.
     fn restart(&mut self) -> Result<(), DeflateFault> {
         if !self.history.is_empty() && core::mem::replace(&mut self.restarted, true) {
             self.final_blocks += 1;
@@ -123,25 +138,25 @@ impl Inflater {
         Ok(())
     }
 
-    /// The message is complete: it must have brought the stream into the empty block whose end is the tail.
+    /// Ends the message. With the four removed bytes appended, it must end between two blocks.
     pub(crate) fn end_message(&mut self) -> Result<(), DeflateFault> {
-        // RFC 7692 7.2.3.6: even an empty message has a byte.
+        // RFC 7692 7.2.3.6: even an empty message has one byte.
         if !core::mem::take(&mut self.open) {
             return Err(DeflateFault::Invalid);
         }
         self.restarted = false;
-        // A final block that ends with the message has brought the sender's bytes to their end already.
+        // If the message ended with a final block, nothing was removed by the sender.
         if !self.ended {
             let stream = ready(&mut self.stream, &mut self.stale, &self.history);
-            // With `Block` the codec stops at the border between blocks behind the tail: the byte there is not taken.
+            // With `Block` the codec stops between two blocks, behind the four bytes. It must not read the fifth.
             if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
                 return Err(DeflateFault::Invalid);
             }
-            // A fixed or dynamic block may also end here, in the middle of a byte. The next block does not begin at a
-            // byte then, and this empty one is not taken whole.
+            // A fixed or dynamic Huffman block may also end here, in the middle of a byte. The next block then does not
+            // begin with a whole byte, and this empty block is not read to its end.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
-                // The block whose end is the tail was marked as final.
+                // The block that ends with the four bytes is final.
                 (Ok(Status::StreamEnd), 0, 0) => true,
                 _ => return Err(DeflateFault::Invalid),
             };
@@ -149,15 +164,20 @@ impl Inflater {
         if self.direction.no_context_takeover {
             self.history.clear();
         }
-        // The codec's window is larger than a small one that was agreed: what it still has beyond that must not decide
-        // whether the next message is understood.
+        // The codec's own window may be larger than the agreed one. Older bytes in it must not make a distance valid
+        // that the agreed window does not allow.
         self.stale = core::mem::take(&mut self.ended)
             || self.direction.no_context_takeover
             || self.direction.window_bits < 15;
         Ok(())
     }
 
-    /// Whether there is something that [`release`](Inflater::release) frees.
+    /// Whether it was used since the last call.
+    pub(super) fn take_used(&mut self) -> bool {
+        core::mem::take(&mut self.is_used)
+    }
+
+    /// Whether there is something that [`free_memory`](Inflater::free_memory) frees.
     pub(super) fn owns_memory(&self) -> bool {
         !self.open
             && (self.stream.is_some()
@@ -165,7 +185,7 @@ impl Inflater {
     }
 
     /// Frees the codec, between messages; the window stays.
-    pub(super) fn release(&mut self) {
+    pub(super) fn free_memory(&mut self) {
         if self.open {
             return;
         }
@@ -173,15 +193,15 @@ impl Inflater {
         self.stale = false;
         self.ended = false;
         if self.direction.no_context_takeover {
-            self.history.release();
+            self.history.free_memory();
         }
     }
 }
 
-/// The codec, with the window that is needed.
+/// Returns the codec with the right window.
 ///
-/// Its own window is always the largest: zlib takes or refuses a distance beyond a smaller one depending on how the
-/// output is cut, and the verdict must not depend on that.
+/// The codec's own window is always the largest. With a smaller one, zlib accepts or refuses a far distance depending
+/// on how the output is cut, and the verdict must not depend on that.
 fn ready<'a>(
     stream: &'a mut Option<Inflate>,
     stale: &mut bool,
@@ -190,7 +210,7 @@ fn ready<'a>(
     let is_new = stream.is_none();
     let stream = stream.get_or_insert_with(|| Inflate::new(false, 15));
     if is_new || *stale {
-        // A reset empties the window.
+        // The reset has emptied the window.
         stream.reset(false);
         for part in history.parts() {
             if !part.is_empty() {
@@ -202,7 +222,7 @@ fn ready<'a>(
     stream
 }
 
-/// Feeds bytes that should give nothing: the result, and how many were taken and written.
+/// Feeds bytes that should produce no output. Returns the result, and how many bytes were read and written.
 fn feed(
     stream: &mut Inflate,
     bytes: &[u8],

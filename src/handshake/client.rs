@@ -1,5 +1,5 @@
-//! The client's side of the opening handshake over HTTP/1.1: the request goes out, the response is checked (RFC 6455
-//! 4.1). Following redirects, logging in and trying again are left to the application.
+//! The client's side of the opening handshake over HTTP/1.1: it writes the request and checks the response (RFC 6455
+//! 4.1). Redirects, authentication and retries are left to the application.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -9,29 +9,30 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::accept_key::accept_key;
+use super::client_request::ClientRequest;
 use super::error::HandshakeError;
+use super::extensions;
 use super::fields::{Fields, Single, check_chosen_subprotocol};
-use super::head::Headers;
-use super::offer::ClientRequest;
-use super::reply::ReplyReader;
+use super::headers::Headers;
+use super::response_reader::ResponseReader;
 use super::syntax::{self, is_in_any_case};
-use super::{accept_key, extensions};
 use crate::config::Config;
 use crate::error::UsageError;
 
-/// The response that accepted a client's request, found good (RFC 6455 4.1).
+/// A valid response that accepts a client's request (RFC 6455 4.1).
 ///
-/// It borrows the head from the input where it lies whole there.
+/// It borrows the head from the input if the head lies whole there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpgradeResponse<'a> {
-    /// Found good by [`ClientHandshake`]: every getter relies on it.
+    /// [`ClientHandshake`] has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,
 }
 
 const _: () = assert!(size_of::<UpgradeResponse<'_>>() == 24 || size_of::<usize>() != 8);
 
 impl UpgradeResponse<'_> {
-    /// The subprotocol in use, one of those that were offered; `None` if the server chose none (RFC 6455 4.1).
+    /// The subprotocol that the server chose among the offered ones; `None` if it chose none (RFC 6455 4.1).
     pub fn subprotocol(&self) -> Option<&str> {
         self.header("Sec-WebSocket-Protocol").and_then(syntax::token)
     }
@@ -41,7 +42,7 @@ impl UpgradeResponse<'_> {
         self.headers().named(extensions::HEADER)
     }
 
-    /// All headers, in the order in which they were sent, `Set-Cookie` for example.
+    /// All headers in the order they were sent, `Set-Cookie` for example.
     pub fn headers(&self) -> Headers<'_> {
         Headers::of(&self.head)
     }
@@ -74,23 +75,23 @@ impl fmt::Debug for UpgradeResponse<'_> {
 /// Sends one request and reads its response.
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
-    reader: ReplyReader,
+    reader: ResponseReader,
     expected: Expected,
 }
 
-/// What a good response depends on.
+/// What a response is compared with.
 #[derive(Debug)]
 struct Expected {
-    /// The only right value of Sec-WebSocket-Accept.
+    /// The only valid value of `Sec-WebSocket-Accept`.
     accept: [u8; 28],
     /// Whether any extension was offered.
     has_offered_extensions: bool,
-    /// The subprotocols that were offered, a comma list; it may be empty.
+    /// The offered subprotocols as a comma list; it may be empty.
     offered: Box<str>,
 }
 
 impl ClientHandshake {
-    /// Checks the request and writes it whole to `out`, or on an error nothing. `nonce` must be random (RFC 6455
+    /// Checks the request and writes it to `out`. Writes nothing if there is an error. `nonce` must be random (RFC 6455
     /// 4.1); `extensions` is the value of `Sec-WebSocket-Extensions`.
     pub(crate) fn new(
         request: &ClientRequest,
@@ -105,13 +106,14 @@ impl ClientHandshake {
         request.write(&key, &offered, extensions, out);
         let has_offered_extensions = extensions.is_some();
         Ok(ClientHandshake {
-            reader: ReplyReader::default(),
+            reader: ResponseReader::default(),
             expected: Expected { accept: accept_key(&key), has_offered_extensions, offered },
         })
     }
 
-    /// Takes a response off the front of `input` and judges it. `None`: all of `input` was used and more is needed.
-    /// What lies behind a good head stays in `input`, untouched; after an error `input` means nothing.
+    /// Takes a response off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
+    /// needed. Bytes behind a valid head stay in `input`, unchanged. After an error the content of `input` is
+    /// unspecified.
     pub(crate) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -125,14 +127,15 @@ impl ClientHandshake {
         Some(result.map(|head| UpgradeResponse { head }))
     }
 
-    /// Nothing more will come. The refusal, if its body was being read; one without a length is complete `at_eof`.
+    /// Stops reading. Returns the refusal if its body was being read. `at_eof` tells that the transport ended, which
+    /// completes a body without a length.
     pub(crate) fn take_refusal(&mut self, at_eof: bool) -> Option<HandshakeError> {
         self.reader.take_refusal(at_eof)
     }
 }
 
 impl Expected {
-    /// RFC 6455 4.1: the checks of a 101, in the RFC's order.
+    /// Checks a 101, in the order of RFC 6455 4.1.
     #[inline]
     fn judge(
         &self,
@@ -151,7 +154,7 @@ impl Expected {
         if !fields.has_connection_upgrade {
             return Err(HandshakeError::ConnectionNotUpgrade);
         }
-        // RFC 6455 4.1 4.: Accept belongs to the key, with its case.
+        // RFC 6455 4.1 4.: Accept is the hash of the key; case matters.
         match fields.accept {
             Single::Absent => return Err(HandshakeError::MissingAccept),
             Single::Repeated => return Err(HandshakeError::DuplicateAccept),
@@ -160,9 +163,9 @@ impl Expected {
             }
             Single::Once(_) => {}
         }
-        // RFC 9112 6.3: a 1xx ends with its headers, whatever length or coding they announce: frames follow.
-        // RFC 6455 4.1 5.: every extension was offered. Those that were, and their parameters, are judged by the
-        // extension itself.
+        // RFC 9112 6.3: a 1xx has no body, whatever length or coding its headers announce; frames follow. RFC 6455 4.1
+        // 5.: every extension was offered. Here only the grammar and the number are checked; the extension judges the
+        // names and parameters.
         match fields.check_extensions()? {
             // RFC 6455 4.2.2: a server that chose none leaves the header out.
             Some(0) => return Err(HandshakeError::InvalidExtensions),
@@ -171,7 +174,7 @@ impl Expected {
             }
             Some(_) | None => {}
         }
-        // RFC 6455 4.1 6.: the subprotocol was offered; RFC 7936 2: with its case.
+        // RFC 6455 4.1 6.: the subprotocol was offered. RFC 7936 2: case matters.
         let is_required = config.require_subprotocol && !self.offered.is_empty();
         if fields.has_subprotocols || is_required {
             let is_offered = |chosen: &str| {

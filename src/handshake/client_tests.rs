@@ -1,4 +1,4 @@
-//! The rows of the client's side: the bytes of requests, and those of responses with the verdict, at every cut.
+//! Tests of the client's side: the bytes of requests, and responses with their verdicts, cut at every place.
 
 use super::super::refusal::Refusal;
 use super::super::tests::every_cut;
@@ -7,7 +7,7 @@ use std::format;
 use std::string::{String, ToString as _};
 use std::vec;
 
-/// Its key is the RFC's example.
+/// A handshake whose key is the example of the RFC.
 const NONCE: [u8; 16] = *b"the sample nonce";
 
 const SAMPLE: &str = "HTTP/1.1 101 Switching Protocols\r\n\
@@ -130,7 +130,7 @@ fn bad_requests_send_nothing() {
         let found = ClientHandshake::new(&request, NONCE, None, &mut out).err();
         assert_eq!((found, out), (Some(error), vec![]), "{request:?}");
     }
-    // v10.stomp and names that differ in case are fine, and Origin may be given as a header.
+    // Names with a dot, or that differ in case only, are valid; Origin may be given as a header.
     client(
         &base()
             .subprotocol("v10.stomp")
@@ -196,10 +196,10 @@ fn bad_responses() {
         (accept("s3pPLMBiTxaQ9kYGzzhZRbK+xOo"), E::WrongAccept),
         (accept("s3pPLMBiTxaQ9kYGzzhZRbK+xO0="), E::WrongAccept),
         (accept(""), E::WrongAccept),
-        // Of the key's 16 bytes instead of its text.
+        // The hash of the key's 16 bytes instead of its text.
         (accept("BXhwxM0SZasKmCD9S4BfpPmCnEw="), E::WrongAccept),
         (plus("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), E::DuplicateAccept),
-        // A fold is white space, not nothing.
+        // A fold is white space, so the value is changed.
         (with("Upgrade", "Upgrade: web\r\n socket"), E::UpgradeNotWebSocket),
         (accept("s3pPLMBiTxaQ9kYGz\r\n zhZRbK+xOo="), E::WrongAccept),
         (subprotocol("chat,\r\n superchat"), E::InvalidSubprotocol),
@@ -322,7 +322,7 @@ fn seen(error: Option<HandshakeError>) -> Option<Seen> {
     }
 }
 
-/// Feeds a refusal and then EOF, as a server that closes does.
+/// Feeds a refusal and then the end of the transport.
 fn refused(pieces: &[&[u8]], limit: usize, is_eof: bool) -> Option<Seen> {
     let config = Config { max_refusal_body_bytes: limit, ..Config::default() };
     let mut handshake = client(&request("ws://h"), None);
@@ -375,7 +375,7 @@ fn refusals_have_status_and_body() {
         ("503 No\r\nTransfer-Encoding: chunked", "0\r\n\rx", 99, 503, "", false),
         ("503 No\r\nTransfer-Encoding: chunked", "ffffffffffffffff\r\nabcd", 3, 503, "abc", false),
         ("500 No", "abcd", 3, 500, "abc", false),
-        // What is passed over is limited too: an extension, a trailer.
+        // Skipped bytes are limited too: an extension, a trailer.
         ("503 No\r\nTransfer-Encoding: chunked", "0;ab\r\n\r\n", 3, 503, "", true),
         ("503 No\r\nTransfer-Encoding: chunked", "0;abcd", 3, 503, "", false),
         ("503 No\r\nTransfer-Encoding: chunked", "0\r\na:bc\r", 3, 503, "", false),

@@ -1,17 +1,16 @@
-//! Every way in which an opening handshake can be wrong, and which HTTP status answers it.
-//! Finding the faults is left to the server's and the client's rules, sending the answer to the connection.
+//! The errors of an opening handshake, and the HTTP status that answers each. The server and the client find them, and
+//! the connection sends the answer.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use super::refusal::Refusal;
-use super::response::Response;
 
-/// Why an opening handshake failed (RFC 6455 4.1, 4.2.1): what the peer sent that it should not have.
+/// Why an opening handshake failed: what the peer sent in violation of RFC 6455 4.1 or 4.2.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The first byte cannot begin a request or response; 0x16 is that of a TLS client.
+    /// The first byte cannot begin a request or response. 0x16 is the first byte of a TLS client.
     NotHttp {
         /// The byte.
         byte: u8,
@@ -20,7 +19,7 @@ pub enum HandshakeError {
     RequestLine,
     /// The status line is malformed (RFC 9112 4).
     StatusLine,
-    /// Neither HTTP/1.1 nor a plain request by HTTP/1.0 (RFC 6455 4.2.1).
+    /// A version other than HTTP/1.1, or HTTP/1.0 in an upgrade (RFC 6455 4.2.1).
     HttpVersion {
         /// The major version that was sent.
         major: u8,
@@ -32,8 +31,7 @@ pub enum HandshakeError {
         /// Where the LF is, counted from the head's first byte.
         at: usize,
     },
-    /// A header line without a token as its name, directly followed by a colon; in a request a folded line too
-    /// (RFC 9112 5).
+    /// A header line that does not begin with a token and a colon. In a request, also a folded line (RFC 9112 5).
     InvalidHeaderName,
     /// A control character in a header's value (RFC 9110 5.5).
     InvalidHeaderValue,
@@ -52,9 +50,9 @@ pub enum HandshakeError {
         /// The limit in lines.
         limit: usize,
     },
-    /// An upgrade to WebSocket by another method than GET (RFC 6455 4.2.1).
+    /// A request to upgrade whose method is not GET (RFC 6455 4.2.1).
     Method,
-    /// Not version 13 of the protocol (RFC 6455 4.4).
+    /// A version of the protocol other than 13 (RFC 6455 4.4).
     Version {
         /// The version that was asked for; `None` if the header is absent or not a number up to 255.
         seen: Option<u8>,
@@ -71,7 +69,7 @@ pub enum HandshakeError {
     MissingHost,
     /// More than one `Host` (RFC 9112 3.2).
     DuplicateHost,
-    /// `Host` is not a host with perhaps a port (RFC 9112 3.2).
+    /// `Host` is not a host with an optional port (RFC 9112 3.2).
     InvalidHost,
     /// No `Sec-WebSocket-Key` (RFC 6455 4.2.1).
     MissingKey,
@@ -82,10 +80,10 @@ pub enum HandshakeError {
         /// Its length in characters; 24 are right.
         len: usize,
     },
-    /// A request announces a body, which an upgrade has no place for: `Transfer-Encoding`, or `Content-Length` other
-    /// than 0. Taking it for frames would be request smuggling.
+    /// A request to upgrade announces a body: `Transfer-Encoding`, or a `Content-Length` other than 0. To read the body
+    /// as frames would allow request smuggling.
     Body,
-    /// `Sec-WebSocket-Protocol` is not a list of tokens, or one token in a response (RFC 6455 4.3).
+    /// `Sec-WebSocket-Protocol` is not a list of tokens or, in a response, not one token (RFC 6455 4.3).
     InvalidSubprotocol,
     /// A subprotocol was offered twice (RFC 6455 4.1).
     DuplicateSubprotocol,
@@ -101,44 +99,44 @@ pub enum HandshakeError {
     SeveralSubprotocols,
     /// The server chose a subprotocol that was not offered (RFC 6455 4.1).
     SubprotocolNotOffered,
-    /// The server chose none of the subprotocols that were offered, and
+    /// The server chose no subprotocol although some were offered, and
     /// [`Config::require_subprotocol`](crate::Config::require_subprotocol) is set.
     SubprotocolMissing,
     /// The server chose an extension that was not offered (RFC 6455 4.1).
     ExtensionNotOffered,
     /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1).
     ExtensionParameters,
-    /// The server did not accept an extension that the configuration insists on; it was told so by close code 1010
-    /// (RFC 6455 7.4.1).
+    /// The server did not accept an extension that the configuration requires. The client closes with code 1010 (RFC
+    /// 6455 7.4.1).
     ExtensionMissing,
-    /// A client sent more after its request than is kept until the decision.
+    /// A client sent more bytes behind its request than are buffered until the application decides.
     TooManyEarlyBytes {
         /// [`Config::max_early_bytes`](crate::Config::max_early_bytes).
         limit: usize,
     },
-    /// Too many 1xx responses before the final one.
+    /// More 1xx responses before the final one than are skipped.
     TooManyInterimResponses {
-        /// How many are skipped.
+        /// The number that is skipped.
         limit: u8,
     },
     /// An extended CONNECT lacks a pseudo-header, repeats one, or has a header that it must not have (RFC 8441 4, 5),
-    /// as a `host` that is not its `:authority` (RFC 9113 8.3.1).
+    /// such as a `host` that differs from its `:authority` (RFC 9113 8.3.1).
     InvalidExtendedConnect,
-    /// An extended CONNECT for another protocol than `websocket` (RFC 9220 3).
+    /// An extended CONNECT for a protocol other than `websocket` (RFC 9220 3).
     OtherProtocol,
-    /// An extended CONNECT was answered by another status than 2xx (RFC 8441 5).
+    /// An extended CONNECT was answered with a status other than 2xx (RFC 8441 5).
     Status {
         /// The status.
         status: u16,
     },
-    /// The server, or a proxy, answered with a final response of its own: a redirect, a request to log in, an error.
-    /// Nothing is followed (RFC 6455 4.1).
+    /// The server, or a proxy, answered with another final response: a redirect, a demand for authentication, an error.
+    /// Redirects are not followed (RFC 6455 4.1).
     Refused(Box<Refusal>),
 }
 
 impl HandshakeError {
-    /// The section that has the rule which was broken: `RFC 6455 4.2.1`; for a limit of ours, that which allows limits.
-    /// For logs and error pages: what it says is no part of the protocol.
+    /// The section with the rule that was broken, such as `RFC 6455 4.2.1`; for a limit, the section that allows
+    /// limits. It is meant for logs and error pages.
     #[must_use]
     pub fn rfc_section(&self) -> &'static str {
         use HandshakeError as E;
@@ -184,8 +182,8 @@ impl HandshakeError {
         }
     }
 
-    /// The HTTP status with which a server answers this error (RFC 6455 4.2.1, 4.2.2); `None` for what only a client
-    /// can meet.
+    /// The HTTP status with which a server answers this error (RFC 6455 4.2.1, 4.2.2); `None` for an error that only a
+    /// client meets.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         use HandshakeError as E;
@@ -237,17 +235,6 @@ impl HandshakeError {
             | E::Status { .. }
             | E::Refused(_) => None,
         }
-    }
-
-    /// The response with which a server answers this error; `None` for what only a client can meet.
-    pub(crate) fn refusal(&self) -> Option<Response> {
-        let response = Response::new(self.status()?);
-        Some(match self {
-            // RFC 9110 15.5.6: a 405 lists the methods that are allowed.
-            HandshakeError::Method => response.header("Allow", "GET"),
-            // The headers that a 426 needs are written with every 426.
-            _ => response,
-        })
     }
 }
 
@@ -329,45 +316,3 @@ impl fmt::Display for HandshakeError {
 }
 
 impl core::error::Error for HandshakeError {}
-
-#[cfg(test)]
-mod tests {
-    use super::HandshakeError as E;
-    use alloc::vec::Vec;
-    use std::string::{String, ToString as _};
-
-    #[test]
-    fn each_error_has_its_status_and_its_headers() {
-        // rfc6455-4.2.2-07, rfc6455-4.4-01, rfc6455-10.7-04
-        for (error, expected) in [
-            (
-                E::RequestLine,
-                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            ),
-            (
-                E::Method,
-                "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
-            ),
-            (
-                E::Version { seen: Some(8) },
-                "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
-            ),
-            (
-                E::HttpVersion { major: 1, minor: 0 },
-                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            ),
-        ] {
-            let mut out = Vec::new();
-            let refusal = error.refusal().expect("a server's error has an answer");
-            refusal.write(false, &mut out).expect("our own answer is valid");
-            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
-        }
-        assert_eq!(E::HeadTooLong { limit: 9 }.status(), Some(431));
-        assert_eq!(E::TooManyHeaders { limit: 9 }.status(), Some(431));
-        assert_eq!(E::FirstLineTooLong { limit: 9 }.status(), Some(414));
-        assert_eq!(E::WrongAccept.status(), None);
-        assert!(E::WrongAccept.refusal().is_none());
-        assert_eq!(E::HeadTooLong { limit: 9 }.to_string(), "head is over the limit of 9 bytes");
-    }
-}

@@ -1,5 +1,6 @@
-//! The opening handshake over HTTP/2 and HTTP/3: extended CONNECT (RFC 8441, RFC 9220), as lists of headers in and out.
-//! Streams, SETTINGS and frames are left to the HTTP stack; masking and all the rest of RFC 6455 stay as they are.
+//! The opening handshake over HTTP/2 and HTTP/3: extended CONNECT (RFC 8441, RFC 9220), which reads and writes lists of
+//! headers. Streams, SETTINGS and HTTP frames are left to the HTTP stack. WebSocket frames, masking included, are as in
+//! RFC 6455.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -7,29 +8,30 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::client_request::ClientRequest;
 use super::error::HandshakeError;
 use super::fields::{
     Fields, Single, check_chosen_subprotocol, check_extensions, offered_subprotocols,
 };
-use super::offer::ClientRequest;
 use super::response::Accept;
-use super::{VERSION, extensions, syntax};
+use super::version::VERSION;
+use super::{extensions, syntax};
 use crate::config::Config;
 use crate::error::UsageError;
 
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// Name and value of a header that is sent by HTTP/2 or HTTP/3. The value is bytes, mostly ASCII (RFC 9110 5.5).
+/// Name and value of a header for HTTP/2 or HTTP/3. The value is bytes, mostly ASCII (RFC 9110 5.5).
 pub type ExtendedHeader<'a> = (Cow<'a, str>, Cow<'a, [u8]>);
 
 impl ClientRequest {
     /// The headers of an extended CONNECT for this request, pseudo-headers first, names in lower case (RFC 8441 5).
     ///
-    /// The peer must have sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` before (RFC 8441 3), on HTTP/3 as well (RFC 9220 3).
+    /// Send them only after the peer has sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` (RFC 8441 3, RFC 9220 3).
     ///
     /// # Errors
-    /// What is wrong with the request's origin, subprotocols or headers.
+    /// The error of the request's origin, subprotocols or headers.
     pub fn extended_connect(&self, config: &Config) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
         self.check()?;
         self.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
@@ -71,9 +73,9 @@ impl ClientRequest {
     /// 5), if its subprotocol and extensions are among those that were offered.
     ///
     /// # Errors
-    /// [`HandshakeError::Status`] for any other status, 101 included; [`HandshakeError::ExtensionMissing`] for the lack
-    /// of an extension that `config` insists on, which is the one case in which the stream is open: it may be closed
-    /// with code 1010 (RFC 6455 7.4.1), or reset; else what is wrong with the headers.
+    /// [`HandshakeError::Status`] for any other status, 101 included. [`HandshakeError::ExtensionMissing`] if the
+    /// server did not accept an extension that `config` requires; only then the stream is open, and can be closed with
+    /// code 1010 (RFC 6455 7.4.1) or reset. Otherwise the error of the headers.
     pub fn extended_response<'h, I>(
         &self,
         status: u16,
@@ -89,7 +91,7 @@ impl ClientRequest {
         let headers = headers.into_iter();
         let extensions = named(headers.clone(), EXTENSIONS);
         let is_there = extensions.clone().next().is_some();
-        // RFC 6455 4.2.2: a server that chose none leaves the header out.
+        // RFC 6455 4.2.2: a server that chose no extension omits the header.
         if is_there && check_extensions(extensions.clone())? == 0 {
             return Err(HandshakeError::InvalidExtensions);
         }
@@ -124,9 +126,9 @@ impl ClientRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExtendedResponse<'h> {
-    /// The subprotocol in use, one of those that were offered; `None` if the server chose none.
+    /// The subprotocol that the server chose among the offered ones; `None` if it chose none.
     pub subprotocol: Option<&'h str>,
-    /// What was agreed on permessage-deflate, for
+    /// The agreed parameters of permessage-deflate, for
     /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
@@ -138,7 +140,7 @@ pub struct ExtendedResponse<'h> {
 pub struct ExtendedAccept {
     /// The response's headers, `:status` first.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// What was agreed on permessage-deflate, for
+    /// The agreed parameters of permessage-deflate, for
     /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
@@ -151,7 +153,7 @@ pub struct ExtendedConnect<'h> {
     authority: &'h str,
     path: &'h str,
     headers: Vec<(&'h str, &'h [u8])>,
-    /// The subprotocols that were offered, a comma list.
+    /// The offered subprotocols as a comma list.
     offered: Option<Box<str>>,
 }
 
@@ -159,7 +161,7 @@ impl<'h> ExtendedConnect<'h> {
     /// Reads the headers of a CONNECT request, pseudo-headers included, in their order.
     ///
     /// # Errors
-    /// An [`ExtendedRefusal`], which has the status and headers to answer with.
+    /// An [`ExtendedRefusal`], with the status and headers of the answer.
     pub fn parse<I>(headers: I) -> Result<Self, ExtendedRefusal>
     where
         I: IntoIterator<Item = (&'h str, &'h [u8])>,
@@ -172,7 +174,7 @@ impl<'h> ExtendedConnect<'h> {
         self.scheme
     }
 
-    /// The host, with its port if one was sent. It is data only: no tunnel leads there (RFC 8441 4).
+    /// The host, with its port if one was sent. It names the server; no tunnel is made to it (RFC 8441 4).
     pub fn authority(&self) -> &'h str {
         self.authority
     }
@@ -182,13 +184,13 @@ impl<'h> ExtendedConnect<'h> {
         self.path
     }
 
-    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); there is at most one, and it is ASCII.
-    /// [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
+    /// The origin of the page that connects, as browsers send it (RFC 6455 10.2). There is at most one, and it is
+    /// ASCII. [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
     pub fn origin(&self) -> Option<&'h str> {
         self.header("origin").and_then(|origin| core::str::from_utf8(origin).ok())
     }
 
-    /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 4.2.1).
+    /// The offered subprotocols in the client's order of preference (RFC 6455 4.2.1).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.offered.iter().flat_map(|all| syntax::list(all.as_bytes())).filter_map(syntax::token)
     }
@@ -215,7 +217,7 @@ impl<'h> ExtendedConnect<'h> {
     /// (RFC 8441 5).
     ///
     /// # Errors
-    /// [`UsageError::SubprotocolNotOffered`], or what is wrong with the headers of `accept`.
+    /// [`UsageError::SubprotocolNotOffered`], or the error of a header of `accept`.
     pub fn accept(
         &self,
         accept: &Accept<'_>,
@@ -257,7 +259,7 @@ impl<'h> ExtendedConnect<'h> {
     }
 }
 
-/// RFC 9113 8.2.2: headers about a connection have no place on one of its streams.
+/// Refuses headers that are about a connection, which a stream must not have (RFC 9113 8.2.2).
 fn check_stream_header(name: &str, value: &[u8]) -> Result<(), UsageError> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     if is("keep-alive")
@@ -292,7 +294,7 @@ impl ExtendedRefusal {
         &self.error
     }
 
-    /// The status to answer with: 501 for another protocol (RFC 9220 3), else 400.
+    /// The status of the answer: 501 for another protocol (RFC 9220 3), else 400.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.error {
@@ -302,7 +304,7 @@ impl ExtendedRefusal {
         }
     }
 
-    /// The headers to answer with: the version that is spoken, if it was another one (RFC 6455 4.4).
+    /// The headers of the answer: the supported version, if the client asked for another (RFC 6455 4.4).
     #[must_use]
     pub fn headers(&self) -> &'static [(&'static str, &'static str)] {
         match self.error {
@@ -331,7 +333,7 @@ fn named<'h>(
 
 const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
 
-/// The pseudo-headers of a request, of which RFC 8441 needs all, and the headers.
+/// The pseudo-headers of a request, all required by RFC 8441, and the other headers.
 struct Parts<'h> {
     protocol: &'h str,
     scheme: &'h str,
@@ -344,8 +346,7 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
     let mut headers = Vec::new();
     for (name, value) in all {
-        // RFC 9113 8.2.1: names are lower-case tokens, and no value can end its line; RFC 9110 5.5: nor has one any
-        // other control character than a tab.
+        // RFC 9113 8.2.1: names are lower-case tokens. RFC 9110 5.5: values have no control character but the tab.
         let bare = name.strip_prefix(':').unwrap_or(name);
         let is_name = syntax::is_token(bare.as_bytes())
             && !bare.bytes().any(|byte| byte.is_ascii_uppercase());
@@ -358,13 +359,13 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
             ":scheme" => &mut scheme,
             ":path" => &mut path,
             ":authority" => &mut authority,
-            // RFC 9113 8.2.2, RFC 8441 5: headers of one connection have no place here.
+            // RFC 9113 8.2.2, RFC 8441 5: headers about a connection are malformed here.
             "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding" => {
                 return Err(MALFORMED);
             }
-            // RFC 9113 8.2.2: nor has this one, but for one value.
+            // RFC 9113 8.2.2: TE may only be `trailers`.
             "te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(MALFORMED),
-            // RFC 9113 8.3: there are no other pseudo-headers in a request.
+            // RFC 9113 8.3: a request has no other pseudo-headers.
             _ if name.starts_with(':') => return Err(MALFORMED),
             _ => {
                 headers.push((name, value));
@@ -377,7 +378,7 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
         }
         *place = Some(core::str::from_utf8(value).map_err(|_| MALFORMED)?);
     }
-    // RFC 8441 4: with :protocol, :scheme and :path are there too.
+    // RFC 8441 4: a request with :protocol also has :scheme and :path.
     let (Some("CONNECT"), Some(protocol), Some(scheme), Some(path), Some(authority)) =
         (method, protocol, scheme, path, authority)
     else {
@@ -402,7 +403,7 @@ fn parse<'h>(
     {
         return Err(MALFORMED);
     }
-    // RFC 8441 5: the key is not looked at.
+    // RFC 8441 5: the key is ignored.
     let fields = Fields::gather(headers.iter().copied());
     fields.check_version()?;
     fields.check_version_once()?;
@@ -410,13 +411,13 @@ fn parse<'h>(
         return Err(HandshakeError::Body);
     }
     let lines = |name| named(headers.iter().copied(), name);
-    // RFC 9113 8.3.1: a Host that names somebody else is malformed.
+    // RFC 9113 8.3.1: a Host that differs from :authority is malformed.
     let default_port = if scheme == "https" { 443 } else { 80 };
     let is_ours = |host| syntax::is_same_authority(host, authority.as_bytes(), default_port);
     if !lines("host").all(is_ours) {
         return Err(MALFORMED);
     }
-    // RFC 6454 7: one origin at most, of ASCII. It must not be taken for none.
+    // RFC 6454 7: at most one origin, of ASCII. A malformed one must not look like an absent one to a policy.
     if lines("origin").count() > 1 || lines("origin").any(|origin| !origin.is_ascii()) {
         return Err(MALFORMED);
     }

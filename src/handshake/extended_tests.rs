@@ -1,4 +1,4 @@
-//! The rows of extended CONNECT: lists of headers in and out.
+//! Tests of extended CONNECT: lists of headers that are read and written.
 
 use super::*;
 use std::format;
@@ -19,7 +19,7 @@ fn parse_all<'h>(headers: &[(&'h str, &'h str)]) -> Result<ExtendedConnect<'h>, 
     ExtendedConnect::parse(headers.iter().map(|&(name, value)| (name, value.as_bytes())))
 }
 
-/// The sample with another value, or without the header if that is empty, or with one more.
+/// The sample with another value of a header; without the header if the value is empty; or with one header more.
 fn with<'h>(name: &'h str, value: &'h str) -> Vec<(&'h str, &'h str)> {
     let mut headers: Vec<(&'h str, &'h str)> = SAMPLE.to_vec();
     match headers.iter().position(|&(other, _)| other == name) {

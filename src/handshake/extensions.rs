@@ -1,5 +1,5 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 9.1): a comma list of names with parameters.
-//! What an extension and its parameters mean is left to the extension.
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 9.1): a comma list of names with parameters. What names and
+//! parameters mean is left to each extension.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use super::syntax::{is_token_byte, token_len};
 /// The header's name.
 pub(crate) const HEADER: &str = "Sec-WebSocket-Extensions";
 
-/// The value breaks the grammar; nothing behind the fault is read.
+/// Error: the value breaks the grammar. Nothing behind the fault was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidExtensions;
 
@@ -18,7 +18,7 @@ pub(crate) struct InvalidExtensions;
 pub(crate) struct Extension<'a> {
     /// Its name, a token, compared exactly.
     pub(crate) name: &'a [u8],
-    /// What is between the name and the comma, found good.
+    /// The text between the name and the comma. Its grammar was checked.
     params: &'a [u8],
 }
 
@@ -36,7 +36,7 @@ impl<'a> Extension<'a> {
         not(any(test, feature = "deflate")),
         expect(dead_code, reason = "for permessage-deflate")
     )]
-    /// Its parameters, in order; a repeated one appears as often as it was sent.
+    /// Its parameters in order. A repeated one appears each time.
     pub(crate) fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
         let mut rest = self.params;
         core::iter::from_fn(move || {
@@ -45,8 +45,8 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// Reads one line of the header. Empty elements are passed over (RFC 9110 5.6.1.2), and a line of nothing else has no
-/// elements. Linear in the length of the value; ends after the first fault.
+/// Reads one line of the header. Empty elements are skipped (RFC 9110 5.6.1.2), so a line may have no elements. The
+/// work is linear in the length of the value. The iterator ends after the first error.
 #[cfg_attr(
     not(any(test, feature = "deflate")),
     expect(dead_code, reason = "for permessage-deflate")
@@ -93,7 +93,7 @@ fn next_extension<'a>(rest: &mut &'a [u8]) -> Result<Option<Extension<'a>>, Inva
     }
 }
 
-/// Reads `; name [= value]`. RFC 6455 4.3 takes the grammar of RFC 2616 2.1, where white space may stand around every
+/// Reads `; name [= value]`. RFC 6455 4.3 uses the grammar of RFC 2616 2.1, which allows white space around every
 /// separator.
 #[inline(always)]
 fn next_param<'a>(rest: &mut &'a [u8]) -> Result<Option<Param<'a>>, InvalidExtensions> {
@@ -130,7 +130,7 @@ fn take_token<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidExtensions> {
     if token.is_empty() { Err(InvalidExtensions) } else { Ok(token) }
 }
 
-/// Reads a quoted string whose opening quote is gone. RFC 6455 9.1: unescaped it must be a token.
+/// Reads the rest of a quoted string, behind the opening quote. RFC 6455 9.1: once unescaped, it must be a token.
 fn take_quoted<'a>(rest: &mut &'a [u8]) -> Result<Cow<'a, [u8]>, InvalidExtensions> {
     let all = *rest;
     let mut unescaped = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
     use std::format;
     use std::string::String;
 
-    /// Writes what was read in one spelling: `a;b=c,d`, or None.
+    /// Writes what was read in a canonical form, `a;b=c,d`; `None` for an error.
     fn read(value: &[u8]) -> Option<String> {
         let mut all = Vec::new();
         for extension in parse(value) {

@@ -1,5 +1,5 @@
-//! The headers that decide about a handshake, gathered in one pass over a head's lines, and the checks of those that
-//! both roles, and both HTTP/1.1 and extended CONNECT, judge alike. The order of the checks is left to each role.
+//! The headers that matter to a handshake, gathered in one pass over the lines of a head, and the checks that both
+//! roles and extended CONNECT share. The order of the checks is left to each of them.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use super::error::HandshakeError;
 use super::extensions::{self, InvalidExtensions};
 use super::syntax::{self, is_in_any_case, list_has};
+use super::version::parse_websocket_version;
 
-/// A header that may be there once.
+/// A header that must not be repeated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Single<'h> {
     #[default]
@@ -27,37 +28,37 @@ impl<'h> Single<'h> {
     }
 }
 
-/// What the headers of one head say about the handshake.
+/// The headers of one head that matter to the handshake.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'h> {
     pub(super) host: Single<'h>,
     pub(super) key: Single<'h>,
     pub(super) version: Single<'h>,
     pub(super) accept: Single<'h>,
-    /// `Upgrade`, for a client, which wants one value.
+    /// `Upgrade`, for a client, which accepts one value only.
     pub(super) upgrade: Single<'h>,
-    /// `Upgrade` has the token `websocket`, for a server, which takes a list.
+    /// `Upgrade` has the token `websocket`, for a server, which accepts a list.
     pub(super) has_upgrade_websocket: bool,
     /// `Connection` has the token `upgrade`.
     pub(super) has_connection_upgrade: bool,
     /// A body is announced.
     pub(super) has_body: bool,
-    /// There is a `Sec-WebSocket-Protocol`.
+    /// `Sec-WebSocket-Protocol` is present.
     pub(super) has_subprotocols: bool,
-    /// How many extensions all lines of `Sec-WebSocket-Extensions` list, if there is one. A client may send an empty
-    /// list, as Python's websockets does: it offers nothing.
+    /// The number of extensions over all lines of `Sec-WebSocket-Extensions`; `None` without such a line. A client may
+    /// send an empty list, as Python's websockets does: it offers nothing.
     pub(super) extensions: Option<Result<usize, InvalidExtensions>>,
 }
 
 impl<'h> Fields<'h> {
-    /// Gathers them.
+    /// Gathers the headers of a head.
     pub(super) fn gather(headers: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
         let mut fields = Fields::default();
         headers.for_each(|(name, value)| fields.add(name.as_bytes(), value));
         fields
     }
 
-    /// Notes one header. Names are told apart by their length first: most headers cost one comparison.
+    /// Adds one header. The length of the name is compared first, so most headers cost one comparison.
     #[inline(always)]
     pub(super) fn add(&mut self, name: &[u8], value: &'h [u8]) {
         match name.len() {
@@ -85,8 +86,8 @@ impl<'h> Fields<'h> {
         self.extensions = Some(before.and_then(|count| Ok(count + extensions::count(value)?)));
     }
 
-    /// RFC 6455 4.2.1, 4.4: the version is 13, and nothing else that means 13. Several headers are no version but a
-    /// fault of their own, found by [`check_version_once`](Fields::check_version_once).
+    /// RFC 6455 4.2.1, 4.4: the version is `13`, in this spelling. A repeated header passes here;
+    /// [`check_version_once`](Fields::check_version_once) refuses it.
     pub(super) fn check_version(&self) -> Result<(), HandshakeError> {
         match self.version {
             Single::Once(b"13") | Single::Repeated => Ok(()),
@@ -97,7 +98,7 @@ impl<'h> Fields<'h> {
         }
     }
 
-    /// RFC 6455 9.1: what the headers list of extensions, if anything, keeps the grammar.
+    /// RFC 6455 9.1: the listed extensions keep the grammar. Returns their number.
     pub(super) fn check_extensions(&self) -> Result<Option<usize>, HandshakeError> {
         self.extensions.transpose().map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
     }
@@ -112,14 +113,9 @@ impl<'h> Fields<'h> {
     }
 }
 
-/// A version number: 0 to 255 without leading zeros (RFC 6455 4.3).
-pub(super) fn parse_websocket_version(text: &[u8]) -> Option<u8> {
-    if text.len() > 1 && text.starts_with(b"0") { None } else { syntax::number(text) }
-}
-
-/// The subprotocols that a client offers, over all lines of the header, as one comma list (RFC 6455 4.1, 4.3): tokens,
-/// each of them once. Names are compared with their case (RFC 7936 2). `None`: the lists have no element. RFC 6455 4.3
-/// wants one, but some clients send an empty list where they mean none.
+/// The subprotocols that a client offers over all lines of the header, joined into one comma list (RFC 6455 4.1, 4.3).
+/// Each must be a token and occur once; case matters (RFC 7936 2). Returns `None` if the lists are empty: RFC 6455 4.3
+/// requires an element, but some clients send an empty list to offer nothing.
 pub(super) fn offered_subprotocols<'h>(
     lines: impl Iterator<Item = &'h [u8]> + Clone,
 ) -> Result<Option<Box<str>>, HandshakeError> {
@@ -131,7 +127,7 @@ pub(super) fn offered_subprotocols<'h>(
     if !names().all(syntax::is_token) {
         return Err(HandshakeError::InvalidSubprotocol);
     }
-    // A few names are compared with each other; a head can hold thousands, which are sorted.
+    // A few names are compared pairwise. A head can hold thousands; many are sorted.
     let is_repeated = match count {
         0..=8 => names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name)),
         _ => {
@@ -155,13 +151,13 @@ pub(super) fn offered_subprotocols<'h>(
     Ok(Some(joined.into_boxed_str()))
 }
 
-/// Whether two elements are equal. It sorts them: a head can hold thousands.
+/// Whether two elements are equal. It sorts them, since a head can hold thousands.
 pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
     elements.sort_unstable();
     elements.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-/// Judges the grammar of the extensions that these lines list (RFC 6455 9.1), and returns how many there are.
+/// Checks the grammar of the extensions on these lines (RFC 6455 9.1), and returns their number.
 pub(super) fn check_extensions<'h>(
     lines: impl Iterator<Item = &'h [u8]>,
 ) -> Result<usize, HandshakeError> {
@@ -169,7 +165,7 @@ pub(super) fn check_extensions<'h>(
     count.map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
 }
 
-/// Judges the subprotocol of a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one of those offered.
+/// Checks the subprotocol in a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one that was offered.
 pub(super) fn check_chosen_subprotocol<'h>(
     mut lines: impl Iterator<Item = &'h [u8]>,
     mut is_offered: impl FnMut(&str) -> bool,
@@ -188,27 +184,6 @@ pub(super) fn check_chosen_subprotocol<'h>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn version_numbers_have_one_spelling() {
-        // rfc6455-4.3-02
-        for (text, number) in [
-            ("0", Some(0)),
-            ("8", Some(8)),
-            ("13", Some(13)),
-            ("255", Some(255)),
-            ("256", None),
-            ("013", None),
-            ("00", None),
-            ("-1", None),
-            ("+1", None),
-            ("1a", None),
-            ("", None),
-            ("13, 8", None),
-        ] {
-            assert_eq!(parse_websocket_version(text.as_bytes()), number, "{text:?}");
-        }
-    }
 
     #[test]
     fn offers_are_merged_in_order() {

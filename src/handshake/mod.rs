@@ -1,98 +1,63 @@
-//! The opening handshake (RFC 6455 section 4) as values: heads in, verdicts and heads out, for both roles.
-//! When a verdict is asked for and what becomes of the connection is left to the connection that owns these.
+//! The opening handshake (RFC 6455 section 4) as values, for both roles: it reads heads, judges them, and writes heads.
+//! When that happens, and what it means for the connection, is decided by the connection.
 
+mod accept_key;
 mod client;
+mod client_request;
 mod error;
 mod extended;
-pub(crate) mod extensions;
+mod extensions;
 mod fields;
-mod head;
-mod lines;
-mod offer;
+mod head_buffer;
+mod head_reader;
+mod headers;
 mod origin;
+#[cfg(feature = "deflate")]
+mod permessage_deflate;
 mod proxy;
+mod read_lines;
 mod refusal;
-mod reply;
+mod refusal_body;
 mod request;
 mod response;
+mod response_reader;
 mod server;
 mod syntax;
 mod uri;
-mod usual;
+mod version;
+mod whole_head;
+mod write_lines;
 
+pub use accept_key::accept_key;
 pub use client::UpgradeResponse;
+pub use client_request::ClientRequest;
 pub use error::HandshakeError;
 pub use extended::{
     ExtendedAccept, ExtendedConnect, ExtendedHeader, ExtendedRefusal, ExtendedResponse,
 };
-pub use head::{Header, Headers};
-pub use offer::ClientRequest;
+pub use headers::{Header, Headers};
 pub use origin::{OriginError, OriginPolicy};
 pub use proxy::ProxyTunnel;
 pub use refusal::Refusal;
-pub use request::{HttpVersion, PlainRequest, UpgradeRequest};
+pub use request::{PlainRequest, UpgradeRequest};
 pub use response::{Accept, Response};
 pub use uri::{Uri, UriError};
+pub use version::HttpVersion;
 
 pub(crate) use client::ClientHandshake;
 pub(crate) use server::{PendingUpgrade, ServerHandshake, ServerStep};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
-
-/// The one version of the protocol that is spoken (RFC 6455 4.1).
-pub(crate) const VERSION: &str = "13";
-
-/// The value of `Sec-WebSocket-Accept`, 28 ASCII characters, that answers a `Sec-WebSocket-Key` (RFC 6455 4.2.2).
-///
-/// The key is hashed as the text that it is, without its surrounding white space; it is not checked here.
-///
-/// ```
-/// assert_eq!(&websocket_proto::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-/// ```
-#[must_use]
-pub fn accept_key(key: &[u8]) -> [u8; 28] {
-    let digest = match <&[u8; 24]>::try_from(key) {
-        Ok(key) => hash_key(key),
-        Err(_) => Sha1::new().chain_update(key).chain_update(GUID).finalize().into(),
-    };
-    let mut accept = [0; 28];
-    STANDARD.encode_slice(digest, &mut accept).expect("20 bytes are 28 characters of base64");
-    accept
-}
-
-/// What every key is hashed with (RFC 6455 1.3).
-const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The hash of a key of the right length and the GUID: 60 bytes always, so that the padding is known and both blocks
-/// are compressed at once (FIPS 180-4 5.1.1, 5.3.1, 6.1).
-fn hash_key(key: &[u8; 24]) -> [u8; 20] {
-    let mut blocks = [[0; 64]; 2];
-    blocks[0][..24].copy_from_slice(key);
-    blocks[0][24..60].copy_from_slice(GUID);
-    blocks[0][60] = 0x80;
-    blocks[1][56..].copy_from_slice(&(60 * 8_u64).to_be_bytes());
-    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-    sha1::block_api::compress(&mut state, &blocks);
-    let mut digest = [0; 20];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    digest
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use std::fmt::Debug;
     use std::vec::Vec;
 
-    /// What follows a head in the rows that ask whether it stays where it is: a masked frame, LFs included.
+    /// Bytes behind a head, which the head's reader must not touch: a masked frame with LFs in it.
     pub(crate) const BEHIND: &[u8] = b"\x81\x85\r\n\r\nbyte\n";
 
-    /// Runs `feed` on `bytes` whole, at every two-way cut and byte by byte, bare and with [`BEHIND`] behind them,
-    /// and wants the same answer every time: `expected`, and what was left over if the run says so.
+    /// Runs `feed` on `bytes` whole, cut in two at every place, and byte by byte; with and without [`BEHIND`] after
+    /// them. Asserts that the answer is `expected` each time, and that nothing of [`BEHIND`] was used, if `feed` says
+    /// what is left.
     pub(crate) fn every_cut<T: PartialEq + Debug>(
         bytes: &[u8],
         expected: &T,
@@ -115,25 +80,6 @@ pub(crate) mod tests {
             }
             let each: Vec<&[u8]> = all.chunks(1).collect();
             check(&each, behind);
-        }
-    }
-
-    #[test]
-    fn accept_key_hashes_the_text_of_the_key() {
-        // rfc6455-4.2.2-20, rfc6455-4.1-50
-        assert_eq!(
-            &super::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="),
-            b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        );
-        assert_eq!(&super::accept_key(b"the sample nonce"), b"BXhwxM0SZasKmCD9S4BfpPmCnEw=");
-    }
-
-    #[test]
-    fn key_of_the_right_length_is_hashed_like_any_other() {
-        for seed in 0..=255_u8 {
-            let key: [u8; 24] = core::array::from_fn(|i| seed.wrapping_mul(31) ^ (i as u8 * 7));
-            let plain = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-            assert_eq!(hash_key(&key)[..], plain[..], "{key:?}");
         }
     }
 }

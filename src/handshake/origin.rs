@@ -1,5 +1,5 @@
-//! Which pages may open a connection: an exact list of origins (RFC 6455 10.2).
-//! Only browsers send a true Origin; who another client is, is left to authentication (RFC 6455 10.1).
+//! Which pages may open a connection: an exact list of origins (RFC 6455 10.2). Only browsers send an Origin that can
+//! be trusted; other clients must be authenticated by the application (RFC 6455 10.1).
 
 use alloc::format;
 use alloc::string::String;
@@ -13,7 +13,7 @@ use super::syntax;
 
 /// A list of the origins whose pages may connect (RFC 6455 10.2), against cross-site WebSocket hijacking.
 ///
-/// Requests without an `Origin`, as programs other than browsers send them, are refused unless
+/// Requests without an `Origin`, which programs other than browsers send, are refused unless
 /// [`allow_missing`](OriginPolicy::allow_missing) is set.
 ///
 /// ```
@@ -27,21 +27,22 @@ use super::syntax;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OriginPolicy {
-    /// As browsers write them (RFC 6454 6.2).
+    /// The origins as browsers write them (RFC 6454 6.2).
     allowed: Vec<String>,
     allows_missing: bool,
 }
 
 impl OriginPolicy {
-    /// Allows these origins: `scheme://host`, or `scheme://host:port`, of any scheme; or `null`, which stands for any
+    /// Allows these origins: `scheme://host`, or `scheme://host:port`, of any scheme; or `null`, which matches any
     /// opaque origin.
     ///
-    /// Upper case, the default port of `http`, `https`, `ws` and `wss`, and one slash at the end are taken out, since
-    /// browsers do not send them (RFC 6454 6.2).
+    /// An entry is changed to what browsers send (RFC 6454 6.2): it is put in lower case, and the default port of
+    /// `http`, `https`, `ws` and `wss` and one slash at the end are removed.
     ///
     /// # Errors
     ///
-    /// The first entry that is no origin: one with a path, a query, a user, a wildcard, a host that is not ASCII.
+    /// The index of the first entry that is not an origin: one with a path, a query, a user, a wildcard, or a host that
+    /// is not ASCII.
     pub fn new<I: IntoIterator<Item: Into<String>>>(origins: I) -> Result<Self, OriginError> {
         let mut allowed = Vec::new();
         for (index, origin) in origins.into_iter().enumerate() {
@@ -50,15 +51,15 @@ impl OriginPolicy {
         Ok(OriginPolicy { allowed, allows_missing: false })
     }
 
-    /// Allows requests that have no `Origin`, too. Default: `false`.
+    /// Whether requests without an `Origin` are allowed. Default: `false`.
     #[must_use]
     pub fn allow_missing(mut self, allow: bool) -> Self {
         self.allows_missing = allow;
         self
     }
 
-    /// Whether this origin, or the absence of one, is allowed. A whole origin is compared as it was sent. ASCII case is
-    /// ignored: scheme and host are case-insensitive.
+    /// Whether this origin, or the absence of one, is allowed. The origin is compared as it was sent, except for ASCII
+    /// case: scheme and host are case-insensitive.
     #[must_use]
     pub fn is_allowed(&self, origin: Option<&str>) -> bool {
         match origin {
@@ -67,20 +68,20 @@ impl OriginPolicy {
         }
     }
 
-    /// Checks a request. A request with several `Origin` headers, or one that is not UTF-8, is refused.
+    /// Checks a request. It is refused if it has several `Origin` headers or one that is not UTF-8.
     ///
     /// # Errors
     ///
-    /// The response to reject it with: 403 (RFC 6455 10.2).
+    /// The response that rejects the request: 403 (RFC 6455 10.2).
     pub fn check(&self, request: &UpgradeRequest<'_>) -> Result<(), Response> {
         let origin = request.origin();
-        // No origin in spite of the header means that it cannot be told which.
+        // `origin` returns `None` for several headers too: these must not pass as a missing one.
         let is_ambiguous = origin.is_none() && request.header("Origin").is_some();
         if !is_ambiguous && self.is_allowed(origin) { Ok(()) } else { Err(Response::new(403)) }
     }
 }
 
-/// An origin as browsers write it (RFC 6454 4, 6.2); `None` if the text is none.
+/// Writes an origin as browsers do (RFC 6454 4, 6.2). Returns `None` if the text is not an origin.
 fn normalize(mut origin: String) -> Option<String> {
     origin.make_ascii_lowercase();
     if origin == "null" {
@@ -90,7 +91,7 @@ fn normalize(mut origin: String) -> Option<String> {
         origin.pop();
     }
     let (scheme, authority) = origin.split_once("://")?;
-    // RFC 3986 3.1.
+    // RFC 3986 3.1: a letter, then letters, digits, plus, minus and dot.
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     if !is_scheme {
@@ -99,11 +100,11 @@ fn normalize(mut origin: String) -> Option<String> {
     let default_port = match scheme {
         "http" | "ws" => Some(80),
         "https" | "wss" => Some(443),
-        // Pages of other schemes may have no host: file://.
+        // Origins of other schemes may have no host, such as file://.
         _ if authority.is_empty() => return Some(origin),
         _ => None,
     };
-    // Browsers decode escapes, and match a wildcard with nothing.
+    // Browsers send no escapes, since they decode them, and no wildcards.
     if !syntax::is_authority(authority.as_bytes()) || authority.contains(['%', '*']) {
         return None;
     }
@@ -117,13 +118,14 @@ fn normalize(mut origin: String) -> Option<String> {
     Some(normal)
 }
 
-/// A host as browsers write it: an address of IPv6 in its shortest form, and, where the scheme `is_web`, of IPv4 in four
-/// decimal numbers. `None` for what browsers take for another address or for none, and for a list.
+/// Writes a host as browsers do: an IPv6 address in its shortest form; an IPv4 address, if the scheme `is_web`, as four
+/// decimal numbers. Returns `None` for a list, and for a host that browsers would read as a different IPv4 address or
+/// refuse.
 fn normalize_host(host: &str, is_web: bool) -> Option<String> {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let address: Ipv6Addr = address.parse().ok()?;
         return Some(match (address.to_ipv4_mapped(), address.segments()) {
-            // Browsers write no dots here.
+            // Browsers write the last 32 bits in hexadecimal, not in dots.
             (Some(_), [.., high, low]) => format!("[::ffff:{high:x}:{low:x}]"),
             (None, _) => format!("[{address}]"),
         });
@@ -136,11 +138,11 @@ fn normalize_host(host: &str, is_web: bool) -> Option<String> {
     Some(host.into())
 }
 
-/// An entry of an [`OriginPolicy`] is no origin (RFC 6454 6.2): no request could match it.
+/// Error: an entry of an [`OriginPolicy`] is not an origin (RFC 6454 6.2), so no request could match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OriginError {
-    /// Which entry it is, counted from 0.
+    /// The index of the entry, counted from 0.
     pub index: usize,
 }
 
@@ -238,7 +240,7 @@ mod tests {
             let policy = OriginPolicy::new([entry]).expect(entry);
             assert_eq!(policy.allowed, [origin], "{entry}");
             assert!(is_let_in(&policy, &format!("Origin: {origin}\r\n")), "{entry}");
-            // What is right stays.
+            // A normal form does not change again.
             assert_eq!(OriginPolicy::new([origin]), Ok(policy));
         }
     }

@@ -1,22 +1,22 @@
-//! The step before a client's handshake where a proxy stands between: CONNECT host:port (RFC 6455 4.1, RFC 9110 9.3.6).
-//! Which proxy to use, and TLS through the tunnel, are left to the application.
+//! CONNECT through an HTTP proxy, which precedes a client's handshake (RFC 6455 4.1, RFC 9110 9.3.6). The choice of the
+//! proxy, and TLS through the tunnel, are left to the application.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::reply::ReplyReader;
-use super::response::{RESERVED_IN_UPGRADE, check_header, write_header};
+use super::response_reader::ResponseReader;
 use super::uri::Uri;
+use super::write_lines::{RESERVED_IN_UPGRADE, check_header, write_header};
 use crate::config::Config;
 use crate::error::UsageError;
 
 /// Asks an HTTP proxy for a tunnel to the server (RFC 6455 4.1).
 ///
-/// Connect to the proxy, write [`outgoing`](ProxyTunnel::outgoing), pass what arrives to
-/// [`receive`](ProxyTunnel::receive). After `Ok` the transport leads to the server: for `wss` do TLS on it, then open
-/// the connection as if there were no proxy.
+/// Connect to the proxy, write [`outgoing`](ProxyTunnel::outgoing), and pass what arrives to
+/// [`receive`](ProxyTunnel::receive). After `Ok` the transport leads to the server: do the TLS handshake for `wss`,
+/// then open the connection as without a proxy.
 ///
 /// ```
 /// use websocket_proto::{Config, Uri, handshake::ProxyTunnel};
@@ -33,9 +33,9 @@ use crate::error::UsageError;
 pub struct ProxyTunnel {
     /// The whole request.
     request: Vec<u8>,
-    /// How much of it has been written.
+    /// The number of bytes of it that were written.
     sent: usize,
-    reader: ReplyReader,
+    reader: ResponseReader,
 }
 
 impl ProxyTunnel {
@@ -50,15 +50,16 @@ impl ProxyTunnel {
         }
         write_header(&mut request, "Host", target.as_bytes());
         request.extend_from_slice(b"\r\n");
-        ProxyTunnel { request, sent: 0, reader: ReplyReader::default() }
+        ProxyTunnel { request, sent: 0, reader: ResponseReader::default() }
     }
 
     /// Adds a header for the proxy, `Proxy-Authorization` for example. It must be added before the request is written.
-    /// The value is text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
+    /// The value is text or bytes: bytes from 0x80 are allowed, control characters other than the tab are not (RFC 9110
+    /// 5.5).
     ///
     /// # Errors
     /// [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`] or [`UsageError::ReservedHeader`];
-    /// [`UsageError::NoRequestPending`] if some of the request has been written.
+    /// [`UsageError::NoRequestPending`] if a part of the request was written.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, UsageError> {
         let value = value.as_ref();
         if self.sent > 0 {
@@ -71,16 +72,16 @@ impl ProxyTunnel {
         Ok(self)
     }
 
-    /// The bytes that are to be written to the proxy; empty when all have been.
+    /// The bytes to write to the proxy; empty when all were written.
     pub fn outgoing(&self) -> &[u8] {
         &self.request[self.sent..]
     }
 
-    /// The first `n` bytes of [`outgoing`](ProxyTunnel::outgoing) were written.
+    /// Tells that the first `n` bytes of [`outgoing`](ProxyTunnel::outgoing) were written.
     ///
     /// # Panics
     ///
-    /// If there are fewer.
+    /// If fewer than `n` bytes are outgoing.
     pub fn advance(&mut self, n: usize) {
         assert!(
             n <= self.outgoing().len(),
@@ -90,23 +91,23 @@ impl ProxyTunnel {
         self.sent += n;
     }
 
-    /// Takes the proxy's response off the front of `input`. `None`: all of `input` was used and more is needed. `Ok`:
-    /// the tunnel stands, and what is left in `input` comes through it from the server.
+    /// Takes the proxy's response off the front of `input`. Returns `None` if all of `input` was used and more is
+    /// needed, and `Ok` once the tunnel is open: bytes left in `input` then come from the server.
     ///
-    /// Of `config` the limits of heads and refusals count.
+    /// It uses the limits of `config` for heads and refusals.
     pub fn receive(
         &mut self,
         input: &mut &mut [u8],
         config: &Config,
     ) -> Option<Result<(), HandshakeError>> {
-        // RFC 9110 9.3.6: any 2xx, and whatever length it announces, it has no body.
+        // RFC 9110 9.3.6: any 2xx opens the tunnel. It has no body, whatever length it announces.
         let is_good =
             |status, _: &Fields<'_>, _: &[u8]| (200..300).contains(&status).then_some(Ok(()));
         let result = self.reader.receive(input, config, is_good)?;
         Some(result.map(|_head| ()))
     }
 
-    /// The proxy closed the transport: its refusal, if the body of one was being read.
+    /// Tells that the proxy closed the transport. Returns its refusal if the body of one was being read.
     pub fn receive_eof(&mut self) -> Option<HandshakeError> {
         self.reader.take_refusal(true)
     }

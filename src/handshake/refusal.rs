@@ -1,27 +1,26 @@
-//! A final response that is not the one that was asked for, and the reading of its body (RFC 9112 6).
-//! Which responses are refusals is left to the reader of responses.
+//! A refusal: a final response other than the requested one, as the application sees it. `refusal_body.rs` reads its
+//! body; `response_reader.rs` decides which responses are refusals.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::fields::parse_websocket_version;
-use super::head::Headers;
+use super::headers::Headers;
 use super::syntax;
-use crate::input::take_front;
+use super::version::parse_websocket_version;
 
-/// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a request to
-/// log in, an error. The connection is of no further use.
+/// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a demand for
+/// authentication, an error. The connection cannot be used any more.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
-    status: u16,
-    head: Box<[u8]>,
-    body: Vec<u8>,
-    is_body_complete: bool,
+    pub(super) status: u16,
+    pub(super) head: Box<[u8]>,
+    pub(super) body: Vec<u8>,
+    pub(super) is_body_complete: bool,
 }
 
 impl Refusal {
-    /// The status: `401`.
+    /// The status, such as 401.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -31,24 +30,24 @@ impl Refusal {
         Headers::of(&self.head)
     }
 
-    /// The value of the first header of this name, in any case: `Location` or `WWW-Authenticate`.
+    /// The value of the first header of this name, in any case, such as `Location` or `WWW-Authenticate`.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers().get(name)
     }
 
-    /// The body as far as it arrived and
-    /// [`Config::max_refusal_body_bytes`](crate::Config::max_refusal_body_bytes) allows, without the chunked coding.
+    /// The body that has arrived, at most [`Config::max_refusal_body_bytes`](crate::Config::max_refusal_body_bytes) of
+    /// it, with the chunked coding removed.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Whether [`body`](Refusal::body) is all of it.
+    /// Whether [`body`](Refusal::body) is the whole body.
     pub fn is_body_complete(&self) -> bool {
         self.is_body_complete
     }
 
-    /// The versions of the protocol that the server speaks, over all lines of `Sec-WebSocket-Version`, as a 426 has
-    /// them (RFC 6455 4.4); what is no version is left out.
+    /// The protocol versions that the server supports, as a 426 lists them in all its `Sec-WebSocket-Version` lines
+    /// (RFC 6455 4.4). Invalid ones are skipped.
     pub fn supported_versions(&self) -> impl Iterator<Item = u8> {
         self.headers()
             .named("Sec-WebSocket-Version")
@@ -65,185 +64,5 @@ impl fmt::Debug for Refusal {
             .field("body_bytes", &self.body.len())
             .field("is_body_complete", &self.is_body_complete)
             .finish()
-    }
-}
-
-/// Reads the body of a refusal.
-pub(super) struct RefusalReader {
-    refusal: Box<Refusal>,
-    framing: Framing,
-    /// Bytes of chunk extensions and trailers, which are passed over.
-    passed_over: usize,
-}
-
-/// How the end of the body is known (RFC 9112 6.3).
-enum Framing {
-    /// This many bytes are left.
-    Length(u64),
-    Chunked(Chunked),
-    UntilEof,
-}
-
-/// Where in the chunked coding the next byte is (RFC 9112 7.1).
-#[derive(Clone, Copy)]
-enum Chunked {
-    /// Among the digits of a chunk's size, of which there were this many.
-    Size {
-        size: u64,
-        digits: u8,
-    },
-    /// Behind the size: an extension, which is passed over.
-    Extension {
-        size: u64,
-    },
-    /// Before the LF behind the size.
-    SizeEnd {
-        size: u64,
-    },
-    /// In the data, of which this much is left.
-    Data {
-        left: u64,
-    },
-    /// Before the CR, and then the LF, behind the data.
-    DataCr,
-    DataLf,
-    /// Behind the last chunk, at the beginning of a line.
-    TrailerStart,
-    /// In a trailer's line, which is passed over.
-    Trailer,
-    /// Before the LF that ends the body.
-    End,
-}
-
-impl RefusalReader {
-    /// For a response of this status with this head, which was found good.
-    pub(super) fn new(status: u16, head: Vec<u8>) -> Self {
-        let framing = framing(status, &head);
-        let head = head.into_boxed_slice();
-        RefusalReader {
-            refusal: Box::new(Refusal { status, head, body: Vec::new(), is_body_complete: false }),
-            framing,
-            passed_over: 0,
-        }
-    }
-
-    /// Takes what belongs to the body off the front of `input`. True: nothing more is wanted, as the body is complete,
-    /// over the limit, or malformed. The limit is for what is passed over too.
-    pub(super) fn receive(&mut self, input: &mut &mut [u8], limit: usize) -> bool {
-        loop {
-            let room = limit.saturating_sub(self.refusal.body.len());
-            let mut endless = u64::MAX;
-            let left = match &mut self.framing {
-                Framing::Length(0) => {
-                    self.refusal.is_body_complete = true;
-                    return true;
-                }
-                // The rest is left out, and need not be waited for.
-                Framing::Length(_) if room == 0 => return true,
-                Framing::Length(left) | Framing::Chunked(Chunked::Data { left }) => left,
-                Framing::Chunked(state) => {
-                    let Some(&byte) = input.first() else { return false };
-                    take_front(input, 1);
-                    if matches!(state, Chunked::Extension { .. } | Chunked::Trailer) {
-                        self.passed_over += 1;
-                        if self.passed_over > limit {
-                            return true;
-                        }
-                    }
-                    match state.step(byte) {
-                        Some(true) => {
-                            self.refusal.is_body_complete = true;
-                            return true;
-                        }
-                        Some(false) => continue,
-                        None => return true,
-                    }
-                }
-                Framing::UntilEof => &mut endless,
-            };
-            if input.is_empty() {
-                return false;
-            }
-            if room == 0 {
-                return true;
-            }
-            let len = input.len().min(room).min(usize::try_from(*left).unwrap_or(usize::MAX));
-            self.refusal.body.extend_from_slice(take_front(input, len));
-            *left -= len as u64;
-            if let Framing::Chunked(state @ Chunked::Data { left: 0 }) = &mut self.framing {
-                *state = Chunked::DataCr;
-            }
-        }
-    }
-
-    /// What was read. `is_eof`: the transport ended, which is the proper end of a body without a length.
-    pub(super) fn finish(mut self, is_eof: bool) -> Box<Refusal> {
-        self.refusal.is_body_complete |= is_eof && matches!(self.framing, Framing::UntilEof);
-        self.refusal
-    }
-}
-
-impl fmt::Debug for RefusalReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.refusal.fmt(f)
-    }
-}
-
-/// RFC 9112 6.3, for a response to GET or to a refused CONNECT.
-fn framing(status: u16, head: &[u8]) -> Framing {
-    if matches!(status, 100..=199 | 204 | 304) {
-        return Framing::Length(0);
-    }
-    let mut codings =
-        Headers::of(head).named("Transfer-Encoding").flat_map(syntax::list).peekable();
-    if codings.peek().is_some() {
-        let is_chunked = codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
-        return if is_chunked { Framing::Chunked(Chunked::START) } else { Framing::UntilEof };
-    }
-    let mut lengths = Headers::of(head).named("Content-Length").map(syntax::number);
-    match lengths.next() {
-        // Lengths that contradict each other are no length.
-        Some(Some(length)) if lengths.all(|other| other == Some(length)) => Framing::Length(length),
-        _ => Framing::UntilEof,
-    }
-}
-
-impl Chunked {
-    const START: Chunked = Chunked::Size { size: 0, digits: 0 };
-
-    /// Goes one byte on, outside of data. `Some(true)`: the body has ended; `None`: this is not the chunked coding.
-    fn step(&mut self, byte: u8) -> Option<bool> {
-        let behind_size =
-            |size| if size == 0 { Chunked::TrailerStart } else { Chunked::Data { left: size } };
-        *self = match (*self, byte) {
-            (Chunked::Size { size, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
-                let digit = char::from(byte).to_digit(16).expect("a hexadecimal digit");
-                Chunked::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
-            }
-            (Chunked::Size { digits: 0, .. }, _) => return None,
-            (Chunked::Size { size, .. } | Chunked::Extension { size }, b'\r') => {
-                Chunked::SizeEnd { size }
-            }
-            (Chunked::Size { size, .. }, b';' | b' ' | b'\t') => Chunked::Extension { size },
-            (Chunked::Extension { .. }, b'\n') => return None,
-            (Chunked::Extension { size }, _) => Chunked::Extension { size },
-            (Chunked::SizeEnd { size }, b'\n') => behind_size(size),
-            (Chunked::DataCr, b'\r') => Chunked::DataLf,
-            (Chunked::DataLf, b'\n') => Chunked::START,
-            (Chunked::TrailerStart, b'\r') => Chunked::End,
-            (Chunked::Trailer, b'\n') => Chunked::TrailerStart,
-            (Chunked::TrailerStart | Chunked::Trailer, _) => Chunked::Trailer,
-            (Chunked::End, b'\n') => return Some(true),
-            (
-                Chunked::Size { .. }
-                | Chunked::SizeEnd { .. }
-                | Chunked::Data { .. }
-                | Chunked::DataCr
-                | Chunked::DataLf
-                | Chunked::End,
-                _,
-            ) => return None,
-        };
-        Some(false)
     }
 }

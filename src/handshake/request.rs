@@ -1,38 +1,20 @@
-//! What a client asked for, as the application sees it: an upgrade to WebSocket, or any other request.
-//! Both are the raw head, found good before it is handed over, and read again by each getter that is called.
+//! The request of a client as the application sees it: an upgrade to WebSocket, or any other request. Both hold the
+//! head, which `server.rs` has checked; each getter reads it again.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::head::{Headers, split_line};
+use super::headers::{Headers, split_line};
+use super::version::HttpVersion;
 use super::{extensions, syntax};
-
-/// The version of HTTP by which a request came (RFC 9112 2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum HttpVersion {
-    /// HTTP/1.0, as health checks and some proxies speak it. It has no upgrade, and need not have a `Host`.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
-
-impl fmt::Display for HttpVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            HttpVersion::Http10 => "HTTP/1.0",
-            HttpVersion::Http11 => "HTTP/1.1",
-        })
-    }
-}
 
 /// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
 ///
-/// It borrows the head from the input where it lies whole there. Getters walk the head each time.
+/// It borrows the head from the input if the head lies whole there. Each getter searches the head.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpgradeRequest<'a> {
-    /// Found good by `server.rs`: every getter relies on it.
+    /// `server.rs` has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,
 }
 
@@ -43,7 +25,7 @@ impl<'a> UpgradeRequest<'a> {
         UpgradeRequest { head: with_path(head) }
     }
 
-    /// The request-target as it was sent, but for `http://host?query`: that is `http://host/?query` here, as an empty
+    /// The request-target as it was sent, except that `http://host?query` becomes `http://host/?query`, since an empty
     /// path is the same as `/` (RFC 9110 4.2.3).
     pub fn target(&self) -> &str {
         request_line(&self.head).1
@@ -55,8 +37,8 @@ impl<'a> UpgradeRequest<'a> {
         split_target(target).map_or(target, |(_, resource)| resource)
     }
 
-    /// The host, with its port if one was sent: that of the target if this is a whole URI (RFC 9112 3.2.2), else
-    /// that of the `Host` header.
+    /// The host, with its port if one was sent. It is taken from the target if that is a whole URI (RFC 9112 3.2.2),
+    /// else from the `Host` header.
     pub fn host(&self) -> &str {
         let header = || self.header("Host").and_then(|host| core::str::from_utf8(host).ok());
         match split_target(self.target()) {
@@ -65,17 +47,17 @@ impl<'a> UpgradeRequest<'a> {
         }
     }
 
-    /// The origin of the page that asks, if a browser does (RFC 6455 10.2); `None` if there is no such header, or more
-    /// than one, or one that is not UTF-8.
+    /// The origin of the page that connects, as browsers send it (RFC 6455 10.2). `None` if the header is absent,
+    /// repeated, or not UTF-8.
     ///
-    /// Programs other than browsers can send whatever they like. [`OriginPolicy`](crate::OriginPolicy) checks it.
+    /// Other programs can send any value. [`OriginPolicy`](crate::OriginPolicy) checks it.
     pub fn origin(&self) -> Option<&str> {
         let mut origins = self.headers().named("Origin");
         let origin = origins.next()?;
         if origins.next().is_some() { None } else { core::str::from_utf8(origin).ok() }
     }
 
-    /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 4.2.1).
+    /// The offered subprotocols in the client's order of preference (RFC 6455 4.2.1).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.headers()
             .named("Sec-WebSocket-Protocol")
@@ -88,7 +70,7 @@ impl<'a> UpgradeRequest<'a> {
         self.headers().named(extensions::HEADER)
     }
 
-    /// All headers, in the order in which they were sent.
+    /// All headers in the order they were sent.
     pub fn headers(&self) -> Headers<'_> {
         Headers::of(&self.head)
     }
@@ -119,13 +101,13 @@ impl fmt::Debug for UpgradeRequest<'_> {
     }
 }
 
-/// A well-formed request by HTTP/1.1 or HTTP/1.0 that does not ask for WebSocket.
+/// A well-formed HTTP/1.1 or HTTP/1.0 request that does not ask for WebSocket.
 ///
-/// Only its syntax has been checked, not its `Host`. A body, if it has one, follows in the input and is not read. The
-/// answer says `Connection: close` by either version (RFC 9112 9.3).
+/// Its syntax has been checked, but not its `Host`. If it has a body, that follows in the input, unread. The answer has
+/// `Connection: close` in both versions (RFC 9112 9.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlainRequest<'a> {
-    /// Found good by `server.rs`: every getter relies on it.
+    /// `server.rs` has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,
 }
 
@@ -136,7 +118,7 @@ impl<'a> PlainRequest<'a> {
         PlainRequest { head }
     }
 
-    /// The method, whose case matters.
+    /// The method; case matters.
     pub fn method(&self) -> &str {
         request_line(&self.head).0
     }
@@ -159,7 +141,7 @@ impl<'a> PlainRequest<'a> {
         }
     }
 
-    /// All headers, in the order in which they were sent.
+    /// All headers in the order they were sent.
     pub fn headers(&self) -> Headers<'_> {
         Headers::of(&self.head)
     }
@@ -174,7 +156,7 @@ impl<'a> PlainRequest<'a> {
         &self.head
     }
 
-    /// The whole head, blank line included, to be handed to another HTTP stack.
+    /// The whole head, blank line included, for another HTTP stack.
     pub fn into_bytes(self) -> Vec<u8> {
         self.head.into_owned()
     }
@@ -196,7 +178,7 @@ impl fmt::Debug for PlainRequest<'_> {
     }
 }
 
-/// Method and target of a request line that was found good.
+/// Method and target of a valid request line.
 fn request_line(head: &[u8]) -> (&str, &str) {
     let line = core::str::from_utf8(split_line(head).0)
         .expect("a request line that was found good is UTF-8");
@@ -212,8 +194,8 @@ pub(super) fn has_resource(target: &[u8]) -> bool {
     }
 }
 
-/// The head of an upgrade, with a `/` where its target is a whole URI that has a query and no path (RFC 9110 4.2.3): so
-/// every getter can borrow.
+/// Inserts a `/` into the target if it is a whole URI with a query and no path (RFC 9110 4.2.3), so that every getter
+/// can borrow from the head.
 fn with_path(head: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     // The method is GET; most targets are paths.
     if head.get("GET ".len()) == Some(&b'/') {
@@ -231,14 +213,15 @@ fn with_path(head: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     Cow::Owned(whole)
 }
 
-/// Whether a target can be one: a fragment is never sent, and what is not ASCII is percent-encoded.
+/// Whether a target has only characters that can be sent: visible ASCII, and no fragment.
 fn is_sendable(target: &[u8]) -> bool {
-    // Without a branch for each byte, many of them are looked at together.
+    // No branch for each byte, so that the compiler can compare many bytes at once.
     target.iter().fold(true, |all, byte| all & byte.is_ascii_graphic() & (*byte != b'#'))
 }
 
-/// The authority, if it is a whole URI, and the resource name of a request-target (RFC 6455 4.2.1); `None` if it has
-/// none, as `*` and `host:port` do not. Of a target that [`with_path`] has not seen it may be a query alone.
+/// Splits a request-target into the authority, if it is a whole URI, and the resource name (RFC 6455 4.2.1). Returns
+/// `None` if it has no resource name, as `*` and `host:port`. The resource name may be a query alone until
+/// [`with_path`] has inserted the path.
 fn split_target(target: &str) -> Option<(Option<&str>, &str)> {
     if !is_sendable(target.as_bytes()) {
         return None;

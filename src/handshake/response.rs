@@ -1,16 +1,20 @@
-//! What a server answers: the parts of a 101 that the application chooses, and any other final response.
-//! When to answer is left to the connection, and whether an offer allows the choice to the pending upgrade.
+//! The answers of a server: the parts of a 101 that the application chooses, and any other final response. The
+//! connection decides when to answer; `server.rs` checks that the client offered what was chosen.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{VERSION, syntax};
+use super::error::HandshakeError;
+use super::version::VERSION;
+use super::write_lines::{
+    RESERVED_IN_RESPONSE, RESERVED_IN_UPGRADE, check_header, headers_len, write_header,
+};
 use crate::error::UsageError;
 
-/// How an upgrade is accepted: the subprotocol and any headers of the application (RFC 6455 4.2.2).
+/// The parts of a 101 that the application chooses: the subprotocol and further headers (RFC 6455 4.2.2).
 ///
-/// Making one allocates nothing unless it has headers.
+/// It allocates only for headers.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Accept<'a> {
     pub(super) subprotocol: Option<&'a str>,
@@ -24,20 +28,20 @@ impl<'a> Accept<'a> {
         Accept::default()
     }
 
-    /// Chooses one of the subprotocols that the client offered, spelled as it did (RFC 6455 4.2.2).
+    /// Chooses one of the subprotocols that the client offered; case matters (RFC 6455 4.2.2).
     ///
-    /// Another one is answered by [`UsageError::SubprotocolNotOffered`] when the request is accepted.
+    /// For any other, accepting the request returns [`UsageError::SubprotocolNotOffered`].
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: &'a str) -> Self {
         self.subprotocol = Some(subprotocol);
         self
     }
 
-    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: any from 0x80 may be in
-    /// it, and no control character but a tab (RFC 9110 5.5).
+    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: bytes from 0x80 are
+    /// allowed, control characters other than the tab are not (RFC 9110 5.5).
     ///
-    /// Headers of the handshake itself, names that are no token, and values that would break the line are answered by a
-    /// [`UsageError`] when the request is accepted.
+    /// Accepting the request returns a [`UsageError`] for headers of the handshake itself, for names that are not
+    /// tokens, and for values that are not allowed.
     #[must_use]
     pub fn header(mut self, name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         self.headers.push((name, value.as_ref()));
@@ -66,69 +70,10 @@ impl fmt::Debug for Accept<'_> {
     }
 }
 
-/// Headers of a 101, or of a request for one, that the handshake writes itself.
-pub(super) const RESERVED_IN_UPGRADE: &[&str] = &[
-    "Connection",
-    "Content-Length",
-    "Host",
-    "Sec-WebSocket-Accept",
-    "Sec-WebSocket-Extensions",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version",
-    "Transfer-Encoding",
-    "Upgrade",
-];
-
-/// Headers of other responses that are written without being asked for.
-const RESERVED_IN_RESPONSE: &[&str] =
-    &["Connection", "Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding", "Upgrade"];
-
-/// Checks one header that the application gave.
-pub(super) fn check_header(name: &str, value: &[u8], reserved: &[&str]) -> Result<(), UsageError> {
-    if !syntax::is_token(name.as_bytes()) {
-        Err(UsageError::InvalidHeaderName)
-    } else if reserved.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-        Err(UsageError::ReservedHeader)
-    } else if !syntax::is_field_value(value) {
-        Err(UsageError::InvalidHeaderValue)
-    } else {
-        Ok(())
-    }
-}
-
-/// Writes a text of many parts into memory that is reserved once: `parts` puts them all, and does it twice, first to be
-/// measured.
-#[inline]
-pub(super) fn write_parts(out: &mut Vec<u8>, parts: impl Fn(&mut dyn FnMut(&[u8]))) {
-    let mut len = 0;
-    parts(&mut |part| len += part.len());
-    out.reserve_exact(len);
-    parts(&mut |part| out.extend_from_slice(part));
-}
-
-/// Bytes of these header lines. The same text may be borrowed many times, so that the sum can be more than memory.
-pub(super) fn headers_len<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> u64 {
-    let line = |(name, value): (&str, &[u8])| [name.len(), 4, value.len()].map(|part| part as u64);
-    headers.flat_map(line).fold(0, u64::saturating_add)
-}
-
-/// Puts one header line.
-pub(super) fn put_header(put: &mut dyn FnMut(&[u8]), name: &str, value: &[u8]) {
-    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-        put(part);
-    }
-}
-
-/// Writes one header line.
-pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    put_header(&mut |part| out.extend_from_slice(part), name, value);
-}
-
 /// A final HTTP response other than 101, after which the connection is closed (RFC 6455 4.2.2).
 ///
-/// `Connection: close` and `Content-Length` are written with it. A 426 also gets `Upgrade: websocket`, and
-/// `Sec-WebSocket-Version: 13` unless it was given one (RFC 6455 4.4).
+/// `Connection: close` and `Content-Length` are added to it. `Upgrade: websocket` is added to a 426, and
+/// `Sec-WebSocket-Version: 13` unless it has this header (RFC 6455 4.4).
 ///
 /// ```
 /// use websocket_proto::Response;
@@ -150,8 +95,8 @@ impl Response {
         Response { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    /// Adds a header; it is checked when the response is sent. The value is text or bytes: any from 0x80 may be in it,
-    /// and no control character but a tab (RFC 9110 5.5).
+    /// Adds a header; it is checked when the response is sent. The value is text or bytes: bytes from 0x80 are allowed,
+    /// control characters other than the tab are not (RFC 9110 5.5).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
@@ -177,7 +122,7 @@ impl Response {
         headers_len(headers).saturating_add(self.body.len() as u64)
     }
 
-    /// Writes the whole response, without its body if `head_only`, or on an error nothing.
+    /// Writes the response, without its body if `head_only`. Writes nothing if there is an error.
     pub(crate) fn write(&self, head_only: bool, out: &mut Vec<u8>) -> Result<(), UsageError> {
         if !(200..=599).contains(&self.status) {
             return Err(UsageError::InvalidStatus(self.status));
@@ -185,12 +130,12 @@ impl Response {
         for (name, value) in &self.headers {
             check_header(name, value, RESERVED_IN_RESPONSE)?;
         }
-        // RFC 9110 15.3.6: a 205 has no content either, but says so with a length of 0.
+        // RFC 9110 15.3.6: a 205 has no content either, but it has a Content-Length of 0.
         let body = if matches!(self.status, 204 | 205 | 304) { &[][..] } else { &self.body };
         let line = alloc::format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         out.extend_from_slice(line.as_bytes());
         self.write_connection(out);
-        // RFC 9110 8.6: no length in a 204; a 304's would be that of the 200.
+        // RFC 9110 8.6: a 204 has no Content-Length; in a 304 it would be the length of the 200.
         if !matches!(self.status, 204 | 304) {
             write_header(out, "Content-Length", body.len().to_string().as_bytes());
         }
@@ -204,12 +149,12 @@ impl Response {
         Ok(())
     }
 
-    /// Writes what becomes of the connection.
+    /// Writes `Connection`, and the headers that a 426 needs.
     fn write_connection(&self, out: &mut Vec<u8>) {
         if self.status != 426 {
             return write_header(out, "Connection", b"close");
         }
-        // RFC 9110 15.5.22: a 426 says by Upgrade what is required; 7.8: Connection names that header.
+        // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
         write_header(out, "Connection", b"close, Upgrade");
         write_header(out, "Upgrade", b"websocket");
         let is_version = |name: &str| name.eq_ignore_ascii_case("Sec-WebSocket-Version");
@@ -232,6 +177,19 @@ impl fmt::Debug for Response {
             .field("headers", &self.headers.len())
             .field("body_bytes", &self.body.len())
             .finish()
+    }
+}
+
+impl HandshakeError {
+    /// The response with which a server answers this error; `None` for an error that only a client meets.
+    pub(crate) fn response(&self) -> Option<Response> {
+        let response = Response::new(self.status()?);
+        Some(match self {
+            // RFC 9110 15.5.6: a 405 lists the methods that are allowed.
+            HandshakeError::Method => response.header("Allow", "GET"),
+            // `write_connection` adds the headers that a 426 needs.
+            _ => response,
+        })
     }
 }
 
@@ -355,5 +313,43 @@ mod tests {
                 "{name:?} {value:?}"
             );
         }
+    }
+
+    #[test]
+    fn each_error_has_its_status_and_its_headers() {
+        // rfc6455-4.2.2-07, rfc6455-4.4-01, rfc6455-10.7-04
+        for (error, expected) in [
+            (
+                HandshakeError::RequestLine,
+                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                HandshakeError::Method,
+                "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\nAllow: GET\r\n\r\n",
+            ),
+            (
+                HandshakeError::Version { seen: Some(8) },
+                "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                HandshakeError::HttpVersion { major: 1, minor: 0 },
+                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            let response = error.response().expect("a server's error has an answer");
+            response.write(false, &mut out).expect("our own answer is valid");
+            assert_eq!(String::from_utf8(out).expect("ASCII"), expected);
+        }
+        assert_eq!(HandshakeError::HeadTooLong { limit: 9 }.status(), Some(431));
+        assert_eq!(HandshakeError::TooManyHeaders { limit: 9 }.status(), Some(431));
+        assert_eq!(HandshakeError::FirstLineTooLong { limit: 9 }.status(), Some(414));
+        assert_eq!(HandshakeError::WrongAccept.status(), None);
+        assert!(HandshakeError::WrongAccept.response().is_none());
+        assert_eq!(
+            HandshakeError::HeadTooLong { limit: 9 }.to_string(),
+            "head is over the limit of 9 bytes"
+        );
     }
 }

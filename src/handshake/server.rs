@@ -1,29 +1,32 @@
-//! The server's side of the opening handshake over HTTP/1.1: is a head good, does it ask for WebSocket, may it (RFC
-//! 6455 4.2.1), and the 101 that accepts it (4.2.2). Whether to accept is left to the application.
+//! The server's side of the opening handshake over HTTP/1.1: it checks a request (RFC 6455 4.2.1), and writes the 101
+//! that accepts it (RFC 6455 4.2.2). Whether to accept is left to the application.
 //!
-//! A head is judged in the order of its bytes, so that the verdict does not depend on how they arrived: the first
-//! byte, or the second behind one empty line; each line's end; the request line, as soon as it ends; the limits. When
-//! it is there whole: the header lines, then whether `Upgrade` has the token `websocket`. If it has not, that is a
-//! plain request. If it has: the version of HTTP (505), the method (405), the version of the protocol (426), and then
-//! what is answered by 400: `Sec-WebSocket-Version` twice, `Connection`, the target, `Host`, the key, a body,
-//! subprotocols, extensions.
+//! A head is checked in the order of its bytes, so that the verdict does not depend on how they arrived. While it
+//! arrives: the first byte (behind an empty line, which is skipped), the end of each line, the request line as soon as
+//! it ends, and the limits. Once it is complete: the header lines, then whether `Upgrade` has the token `websocket`.
+//! Without it, the request is a plain one. With it: the version of HTTP (505), the method (405), the version of the
+//! protocol (426), and then what is answered with 400: a repeated `Sec-WebSocket-Version`, `Connection`, the target,
+//! `Host`, the key, a body, subprotocols, extensions.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::accept_key;
+use super::accept_key::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, offered_subprotocols};
-use super::head::{HeadReader, HeadRules, Headers, split_line_inclusive};
-use super::lines::{RequestLine, read_headers, read_request_line};
-use super::request::{HttpVersion, PlainRequest, UpgradeRequest, has_resource};
-use super::response::{Accept, put_header, write_parts};
-use super::{syntax, usual};
+use super::head_buffer::HeadRules;
+use super::head_reader::{HeadKind, HeadReader};
+use super::headers::Headers;
+use super::read_lines::{RequestLine, read_request_line};
+use super::request::{PlainRequest, UpgradeRequest, has_resource};
+use super::response::Accept;
+use super::version::HttpVersion;
+use super::write_lines::{put_header, write_parts};
+use super::{syntax, whole_head};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::input::take_front;
 
 /// Reads one request head.
 #[derive(Debug, Default)]
@@ -31,12 +34,12 @@ pub(crate) struct ServerHandshake {
     reader: HeadReader,
 }
 
-/// A request head that is good.
+/// A valid request.
 #[derive(Debug)]
 pub(crate) enum ServerStep<'a> {
-    /// It asks for WebSocket, and is to be accepted or rejected.
+    /// A request for WebSocket, which the application accepts or rejects.
     Upgrade(UpgradeRequest<'a>, PendingUpgrade),
-    /// It does not.
+    /// Any other request.
     Plain(PlainRequest<'a>),
 }
 
@@ -50,39 +53,50 @@ impl ServerHandshake {
         self.reader.is_empty()
     }
 
-    /// Takes a head off the front of `input` and judges it. `None`: all of `input` was used and more is needed. What
-    /// lies behind a good head stays in `input`, untouched; after an error `input` means nothing.
+    /// Takes a head off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
+    /// needed. Bytes behind a valid head stay in `input`, unchanged. After an error the content of `input` is
+    /// unspecified.
     pub(crate) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
-        if self.reader.is_empty() {
-            let mut fields = Fields::default();
-            if let Some((target, len)) = usual::read_request(input, config, &mut fields) {
-                let line = RequestLine { method: "GET", target, version: HttpVersion::Http11 };
-                let verdict = judge(&input[..len], &line, &fields);
-                return Some(
-                    verdict.map(|pending| step(Cow::Borrowed(take_front(input, len)), pending)),
-                );
-            }
-        }
-        let rules = HeadRules {
-            limit: config.max_head_bytes,
+        let result = self.reader.receive::<RequestHead, _>(input, config, judge)?;
+        Some(result.map(|(head, pending)| step(head, pending)))
+    }
+}
+
+/// How the head of a request is read.
+struct RequestHead;
+
+impl HeadKind for RequestHead {
+    type FirstLine<'h> = RequestLine<'h>;
+
+    fn rules(limit: usize) -> HeadRules {
+        HeadRules {
+            limit,
             is_first_byte: syntax::is_token_byte,
-            // RFC 6455 10.7: nothing waits for a blank line that may never come.
+            // RFC 6455 10.7: a bad request line is refused before the blank line arrives, which may never come.
             judge_line: |line| read_request_line(line).map(drop),
             // RFC 9112 2.2: an empty line before the request line is ignored.
             skips_empty_line: true,
             // RFC 9112 5.2: a folded line in a request is refused.
             unfolds: false,
-        };
-        let head = match self.reader.receive(input, &rules)? {
-            Ok(head) => head,
-            Err(error) => return Some(Err(error)),
-        };
-        let verdict = judge_head(&head, config);
-        Some(verdict.map(|pending| step(head, pending)))
+        }
+    }
+
+    fn read_first_line(line: &[u8]) -> Result<RequestLine<'_>, HandshakeError> {
+        read_request_line(line)
+    }
+
+    #[inline]
+    fn read_whole<'h>(
+        input: &'h [u8],
+        config: &Config,
+        fields: &mut Fields<'h>,
+    ) -> Option<(RequestLine<'h>, usize)> {
+        let (target, len) = whole_head::read_request(input, config, fields)?;
+        Some((RequestLine { method: "GET", target, version: HttpVersion::Http11 }, len))
     }
 }
 
@@ -93,22 +107,14 @@ fn step(head: Cow<'_, [u8]>, pending: Option<PendingUpgrade>) -> ServerStep<'_> 
     }
 }
 
-/// Judges a whole head of which the reader has judged the request line and the line ends.
-#[cold]
-fn judge_head(head: &[u8], config: &Config) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    let (line, headers) = split_line_inclusive(head);
-    let line = read_request_line(line)?;
-    judge(head, &line, &read_headers(headers, config.max_headers)?)
-}
-
-/// Judges what a well-formed request says. `None`: it does not ask for WebSocket.
+/// Checks a well-formed request. Returns `None` if it does not ask for WebSocket.
 #[inline]
 fn judge(
-    head: &[u8],
-    line: &RequestLine<'_>,
+    line: RequestLine<'_>,
     fields: &Fields<'_>,
+    head: &[u8],
 ) -> Result<Option<PendingUpgrade>, HandshakeError> {
-    // RFC 6455 4.2.1: among the protocols of Upgrade is websocket, in any case.
+    // RFC 6455 4.2.1: Upgrade lists websocket, in any case.
     if !fields.has_upgrade_websocket {
         return Ok(None);
     }
@@ -120,21 +126,21 @@ fn judge(
     if line.method != "GET" {
         return Err(HandshakeError::Method);
     }
-    // RFC 6455 4.4: a version that is not spoken is answered by those that are.
+    // RFC 6455 4.4: the answer to another version lists the supported one.
     fields.check_version()?;
     fields.check_version_once()?;
     // RFC 6455 4.2.1: Connection has the token upgrade.
     if !fields.has_connection_upgrade {
         return Err(HandshakeError::ConnectionNotUpgrade);
     }
-    // RFC 6455 4.2.1: the target is the resource name, or a whole URI that has it.
+    // RFC 6455 4.2.1: the target is the resource name, or a whole URI with it.
     if !has_resource(line.target) {
         return Err(HandshakeError::InvalidTarget);
     }
     match fields.host {
         Single::Absent => return Err(HandshakeError::MissingHost),
         Single::Repeated => return Err(HandshakeError::DuplicateHost),
-        // RFC 9112 3.2: a Host that is no authority is answered by 400.
+        // RFC 9112 3.2: an invalid Host is answered with 400.
         Single::Once(host) if !syntax::is_authority(host) => {
             return Err(HandshakeError::InvalidHost);
         }
@@ -148,7 +154,7 @@ fn judge(
         }
         Single::Once(key) => key,
     };
-    // A GET may have a body in HTTP, but an upgrade cannot: what follows the head are frames (RFC 6455 4.2.2).
+    // In HTTP a GET may have a body, but frames follow the head of an upgrade (RFC 6455 4.2.2).
     if fields.has_body {
         return Err(HandshakeError::Body);
     }
@@ -161,35 +167,36 @@ fn judge(
     Ok(Some(PendingUpgrade { accept: accept_key(key), offered }))
 }
 
-/// RFC 6455 4.2.1: a key is 16 bytes in base64, 22 characters and the padding. The 22nd has 4 bits that do not count
-/// and need not be zero: the RFC's own example (before erratum 3150) has them set, and a key is never decoded.
+/// Whether a key is 16 bytes in base64 (RFC 6455 4.2.1): 22 characters and the padding. The last 4 bits of the 22nd
+/// character are unused and need not be zero: they are set in the RFC's own example (before erratum 3150), and the key
+/// is never decoded.
 fn is_key(key: &[u8]) -> bool {
     let Some((digits, b"==")) = key.split_last_chunk::<2>() else { return false };
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'+') | (*byte == b'/');
-    // All of them are looked at, without a branch for each.
+    // No branch for each byte, so that the compiler can compare many bytes at once.
     <&[u8; 22]>::try_from(digits)
         .is_ok_and(|digits| digits.iter().fold(true, |all, byte| all & is_digit(byte)))
 }
 
-/// What is needed to accept a request later, without the request.
+/// What the 101 needs of a request that is accepted later.
 #[derive(Debug)]
 pub(crate) struct PendingUpgrade {
     /// The value of Sec-WebSocket-Accept, in ASCII.
     accept: [u8; 28],
-    /// The subprotocols that were offered, a comma list.
+    /// The offered subprotocols as a comma list.
     offered: Option<Box<str>>,
 }
 
 impl PendingUpgrade {
-    /// Writes the whole 101 response, or on an error nothing. `extensions` is the value of
-    /// `Sec-WebSocket-Extensions`, which was agreed on elsewhere (RFC 6455 4.2.2).
+    /// Writes the 101 response. Writes nothing if there is an error. `extensions` is the agreed value of
+    /// `Sec-WebSocket-Extensions` (RFC 6455 4.2.2).
     pub(crate) fn accept(
         &self,
         accept: &Accept<'_>,
         extensions: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<(), UsageError> {
-        // RFC 6455 4.2.2: what is chosen is one of the offered, so never empty; RFC 7936 2: with its case.
+        // RFC 6455 4.2.2: the chosen subprotocol was offered, so it is not empty. RFC 7936 2: case matters.
         let is_offered = |name: &str| {
             self.offered
                 .iter()

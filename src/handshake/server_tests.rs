@@ -1,4 +1,4 @@
-//! The rows of the server's side: bytes of a request and the verdict, at every cut.
+//! Tests of the server's side: requests with their verdicts, cut at every place.
 
 use super::super::tests::{BEHIND, every_cut};
 use super::*;
@@ -15,7 +15,7 @@ const SAMPLE: &str = "GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Protocol: chat, superchat\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-/// The sample with one line instead of another; an empty one removes it. All its headers are told by their begin.
+/// The sample with one line replaced; an empty one removes it. A line is found by its beginning.
 fn with(begin: &str, line: &str) -> String {
     let mut head: Vec<&str> = SAMPLE.trim_end().split("\r\n").collect();
     match head.iter_mut().find(|old| old.starts_with(begin)) {
@@ -26,7 +26,7 @@ fn with(begin: &str, line: &str) -> String {
     head.join("\r\n") + "\r\n\r\n"
 }
 
-/// The sample with more lines.
+/// The sample with further lines.
 fn plus(lines: &str) -> String {
     SAMPLE.strip_suffix("\r\n").expect("blank line").to_string() + lines + "\r\n\r\n"
 }
@@ -80,7 +80,7 @@ fn good_requests() {
         with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:"),
         with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: ,\t,\r\nSec-WebSocket-Protocol:"),
         with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b"),
-        // The pad bits need not be zero: erratum 3150's old value.
+        // The unused bits need not be zero: the RFC's example before erratum 3150.
         with("Sec-WebSocket-Key", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="),
         with("Sec-WebSocket-Key", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4P+/=="),
         with("GET", "GET http://server.example.com/chat HTTP/1.1"),
@@ -312,7 +312,7 @@ fn header_lines_are_strict() {
         (b"A: b\nC: d\r\n\r\n", E::BareLineFeed { at: 20 }),
         (b"A: b\r\nC:\n", E::BareLineFeed { at: 24 }),
         (b"A: b\r\n\n", E::BareLineFeed { at: 22 }),
-        // What comes first decides.
+        // The first fault decides.
         (b"A: \0\r\nB\n", E::BareLineFeed { at: 23 }),
     ] {
         check([b"GET / HTTP/1.1\r\n", lines].concat(), Err(error.clone()));
@@ -335,7 +335,7 @@ fn limits_are_exact_at_every_cut() {
     run(&config, SAMPLE, Some(Err(E::FirstLineTooLong { limit: 19 })));
     config.max_head_bytes = 20;
     run(&config, SAMPLE, Some(Err(E::HeadTooLong { limit: 20 })));
-    // What is wrong within the limit is told first.
+    // A fault within the limit is reported first.
     run(
         &config,
         &with("GET", "GET /chat HTTP/1.2"),
@@ -351,7 +351,7 @@ fn limits_are_exact_at_every_cut() {
     for count in [0, 128, 129, 4000] {
         assert_eq!(read_with(&config, &[many(count).as_bytes()]).0, Some(Ok("plain")));
     }
-    // A line more than the limit is not read: what is wrong in it does not matter.
+    // The first line over the limit is not read, so its faults do not matter.
     config.max_headers = 200;
     for (head, expected) in [
         (many(200), Ok("plain")),
@@ -393,7 +393,7 @@ fn getters_of_an_upgrade() {
         );
     }
 
-    // An empty path is the root, with its query (RFC 9110 4.2.3), and so shown.
+    // An empty path is reported as the root, with its query (RFC 9110 4.2.3).
     for (sent, target, resource, host) in [
         ("http://h:8?q", "http://h:8/?q", "/?q", "h:8"),
         ("ws://[::1]??/", "ws://[::1]/??/", "/??/", "[::1]"),

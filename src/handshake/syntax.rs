@@ -1,10 +1,10 @@
-//! The small grammars of HTTP that both roles share: tokens, field values, comma lists, hosts, ports.
-//! Which header has which grammar, and what a violation means, is left to the callers.
+//! The small grammars of HTTP that both roles need: tokens, field values, comma lists, hosts, ports. Callers decide
+//! which header has which grammar, and what a violation means.
 
 use core::net::Ipv6Addr;
 use core::str::FromStr;
 
-/// A table of the letters, the digits and some others.
+/// A table of letters, digits and the bytes in `others`.
 const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -23,7 +23,7 @@ const fn alphanumeric_and(others: &[u8]) -> [bool; 256] {
 /// Which bytes are token characters (RFC 9110 5.6.2).
 const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// Which bytes a registered name may have outside of escapes: unreserved and sub-delimiters (RFC 3986 2.2, 2.3).
+/// Which bytes may stand unescaped in a registered name: unreserved and sub-delimiters (RFC 3986 2.2, 2.3).
 const NAME: [bool; 256] = alphanumeric_and(b"-._~!$&'()*+,;=");
 
 /// Whether `byte` may be part of a token.
@@ -32,12 +32,12 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// How many bytes at the front are `FIRST` or above, and not DEL.
+/// The number of bytes at the front that are `FIRST` or above, and not DEL.
 #[inline]
 pub(super) fn len_from<const FIRST: u8>(text: &[u8]) -> usize {
     let stop = |word: u64| {
         let del = word ^ (0x7f * ONES);
-        // A borrow can only mark bytes above one that is marked rightly.
+        // A borrow can mark a byte wrongly, but only above a byte that is marked correctly.
         let is_below = word.wrapping_sub(u64::from(FIRST) * ONES) & !word;
         let is_del = del.wrapping_sub(ONES) & !del;
         (is_below | is_del) & TOPS
@@ -47,10 +47,10 @@ pub(super) fn len_from<const FIRST: u8>(text: &[u8]) -> usize {
     text[len..].iter().position(is_out).map_or(text.len(), |more| len + more)
 }
 
-/// How many bytes at the front may be part of a token.
+/// The number of bytes at the front that may be part of a token.
 #[inline]
 pub(super) fn token_len(text: &[u8]) -> usize {
-    // Letters, digits and hyphens, which are most of it, are passed over quickly.
+    // Letters, digits and hyphens are skipped eight at a time; the table decides about the others.
     let stop = |word: u64| {
         let low = word & !TOPS;
         let within = |low: u64, first: u8, last: u8| {
@@ -68,12 +68,12 @@ pub(super) fn token_len(text: &[u8]) -> usize {
     len
 }
 
-/// One in each byte of a word, and the top bit of each.
+/// The value 0x01, and the value 0x80, in each byte of a word.
 const ONES: u64 = u64::MAX / 0xff;
 const TOPS: u64 = ONES << 7;
 
-/// How many bytes there are before the first one that `stop` marks, as far as whole words go. It is given eight bytes
-/// as a word, the first of them lowest, and marks a byte by its top bit; above the lowest mark it may err.
+/// The number of bytes before the first one that `stop` marks, in whole words of eight bytes. `stop` gets a word with
+/// the first byte lowest, and marks a byte by its top bit. Marks above the lowest one may be wrong.
 #[inline]
 fn skip_eights(text: &[u8], stop: impl Fn(u64) -> u64) -> usize {
     let mut len = 0;
@@ -87,17 +87,18 @@ fn skip_eights(text: &[u8], stop: impl Fn(u64) -> u64) -> usize {
     len
 }
 
-/// Whether `bytes` is a token: one character at least, no separators (RFC 9110 5.6.2, RFC 6455 4.1).
+/// Whether `bytes` is a token: at least one character, no separators (RFC 9110 5.6.2, RFC 6455 4.1).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// The text of a token; `None` if `bytes` is none.
+/// The text of a token; `None` if `bytes` is not a token.
 pub(super) fn token(bytes: &[u8]) -> Option<&str> {
     if is_token(bytes) { core::str::from_utf8(bytes).ok() } else { None }
 }
 
-/// How many bytes at the front may be part of a header's value: all but control characters, and the tab (RFC 9110 5.5).
+/// The number of bytes at the front that may be part of a header's value: tabs, and all but control characters (RFC
+/// 9110 5.5).
 #[inline]
 pub(super) fn value_len(text: &[u8]) -> usize {
     let mut len = len_from::<b' '>(text);
@@ -108,8 +109,8 @@ pub(super) fn value_len(text: &[u8]) -> usize {
     len
 }
 
-/// Whether a value that the caller gave can be sent and arrives as it is (RFC 9110 5.5): no control character
-/// but a tab, and no white space at its ends, which the receiver would trim.
+/// Whether the caller's value can be sent and arrives unchanged (RFC 9110 5.5): no control character but the tab, and
+/// no white space at its ends, which the receiver would trim.
 pub(super) fn is_field_value(value: &[u8]) -> bool {
     value_len(value) == value.len() && trim(value).len() == value.len()
 }
@@ -125,13 +126,13 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The elements of a comma list of tokens, empty ones left out (RFC 9110 5.6.1.2). They may be no tokens yet.
+/// The elements of a comma list, without empty ones (RFC 9110 5.6.1.2). Whether they are tokens is not checked.
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
 }
 
-/// Whether `text` is `known`, a text in lower case, whatever its own case. The length is known when this is compiled,
-/// which makes whole words of the comparison.
+/// Whether `text` equals `known`, without regard to case; `known` is in lower case. Its length is a constant, so the
+/// compiler compares whole words.
 #[inline]
 pub(super) fn is_in_any_case<const N: usize>(text: &[u8], known: &[u8; N]) -> bool {
     let difference = |text: &[u8; N]| {
@@ -142,19 +143,18 @@ pub(super) fn is_in_any_case<const N: usize>(text: &[u8], known: &[u8; N]) -> bo
     <&[u8; N]>::try_from(text).is_ok_and(|text| difference(text) == 0)
 }
 
-/// Whether a comma list has this token, given in lower case, whatever its case there; a part of a longer one does not
-/// count.
+/// Whether a comma list has `token`, without regard to case; `token` is in lower case. Only whole elements count.
 #[inline]
 pub(super) fn list_has<const N: usize>(value: &[u8], token: &[u8; N]) -> bool {
-    // Most lists are this one element.
+    // Most lists have this one element only.
     is_in_any_case(value, token)
         || (value.len() > N && list(value).any(|element| is_in_any_case(element, token)))
 }
 
-/// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an
-/// IPv4 address or an IPv6 address in brackets; no user information. The port is at most 65535 or empty.
+/// Whether `authority` is `host[:port]` with a host that is not empty (RFC 9110 7.2, RFC 3986 3.2.2): a name, an IPv4
+/// address or an IPv6 address in brackets; no user information. The port is empty or at most 65535.
 pub(super) fn is_authority(authority: &[u8]) -> bool {
-    // Most are a name alone.
+    // Most authorities are a name only.
     let name_len = name_len(authority);
     if name_len == authority.len() {
         return name_len > 0;
@@ -163,8 +163,8 @@ pub(super) fn is_authority(authority: &[u8]) -> bool {
     is_host(host) && port.is_none_or(|port| parse_port(port).is_some())
 }
 
-/// Whether two authorities name the same host and port: without regard to case, to how an IPv6 address is written, and
-/// to whether the default port is left out (RFC 3986 6.2.3). One that is malformed is the same as none.
+/// Whether two authorities name the same host and port, without regard to case, to the form of an IPv6 address, and to
+/// whether the default port is omitted (RFC 3986 6.2.3). A malformed authority equals no other.
 pub(super) fn is_same_authority(one: &[u8], other: &[u8], default_port: u16) -> bool {
     let parts = |authority| {
         let (host, port) = split_authority(authority)?;
@@ -186,7 +186,7 @@ fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
     core::str::from_utf8(address).ok()?.parse().ok()
 }
 
-/// Divides `host[:port]`; a host in brackets keeps them. `None` if brackets are unbalanced.
+/// Splits `host[:port]`. Brackets stay with the host. Returns `None` if they are unbalanced.
 pub(super) fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let host_len = if authority.first() == Some(&b'[') {
         authority.iter().position(|&byte| byte == b']')? + 1
@@ -200,7 +200,7 @@ pub(super) fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)
     }
 }
 
-/// Whether `host` is a registered name or an IPv6 address in brackets (RFC 3986 3.2.2). IPvFuture is not known.
+/// Whether `host` is a registered name or an IPv6 address in brackets (RFC 3986 3.2.2). IPvFuture is not supported.
 fn is_host(host: &[u8]) -> bool {
     match host {
         [] => false,
@@ -228,24 +228,24 @@ pub(super) fn is_ipv6(address: &[u8]) -> bool {
     core::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
-/// Whether `byte` is unreserved or a sub-delimiter: it may stand anywhere in a name, a path or a query as it is.
+/// Whether `byte` is unreserved or a sub-delimiter, which may stand unescaped in a name, a path or a query.
 pub(super) fn is_name_byte(byte: u8) -> bool {
     NAME[byte as usize]
 }
 
-/// How many bytes at the front may stand in a name as they are.
+/// The number of bytes at the front that may stand unescaped in a name.
 pub(super) fn name_len(text: &[u8]) -> usize {
     text.iter().position(|&byte| !is_name_byte(byte)).unwrap_or(text.len())
 }
 
-/// The number of a port: `Some(None)` if it is empty, which stands for the default (RFC 3986 3.2.3).
+/// Reads a port. Returns `Some(None)` if it is empty, which means the default (RFC 3986 3.2.3).
 pub(super) fn parse_port(port: &[u8]) -> Option<Option<u16>> {
     if port.is_empty() { Some(None) } else { number(port).map(Some) }
 }
 
-/// A decimal number of digits alone, that fits.
+/// Reads a decimal number that has only digits and fits the type.
 pub(super) fn number<T: FromStr>(digits: &[u8]) -> Option<T> {
-    // `parse` takes a sign too.
+    // `parse` would accept a sign.
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn bytes_in_words_are_told_apart_like_bytes() {
-        // Two bytes of any kind in all places of a text of two words and a half: what comes first decides.
+        // Any two bytes, in all places of a text of two and a half words: the first one that stops decides.
         for first in 0..=255u8 {
             for second in [0, b' ', b'!', b'-', b':', b'_', b'z', 0x7f, 0x80, 0xff] {
                 for at in 0..20 {

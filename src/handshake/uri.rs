@@ -1,5 +1,5 @@
-//! `ws` and `wss` URIs (RFC 6455 3): which are valid, and the parts that connecting and the request need.
-//! Name resolution, relative references and IDNA are left to the caller.
+//! `ws` and `wss` URIs (RFC 6455 3): which are valid, and the parts that a client needs to connect and to write its
+//! request. Name resolution, relative references and IDNA are left to the caller.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -10,10 +10,10 @@ use super::syntax::{is_ipv6, is_name_byte, name_len, parse_port, split_authority
 
 /// A valid `ws` or `wss` URI (RFC 6455 3).
 ///
-/// `http` and `https` are taken for `ws` and `wss`, as browsers do. The host must be ASCII: convert an
-/// internationalized name to its `xn--` form first. In path and query, what is not allowed in a URI is
-/// percent-encoded from its UTF-8. Spaces, control characters and fragments are refused. So are user and password:
-/// pass an `Authorization` header instead.
+/// `http` and `https` are read as `ws` and `wss`, as browsers do. The host must be ASCII: convert an internationalized
+/// name to its `xn--` form first. Characters in path and query that a URI does not allow are percent-encoded from
+/// UTF-8. Spaces, control characters and fragments are errors. So are user and password: pass an `Authorization` header
+/// instead.
 ///
 /// ```
 /// use websocket_proto::Uri;
@@ -25,10 +25,10 @@ use super::syntax::{is_ipv6, is_name_byte, name_len, parse_port, split_authority
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Uri {
-    /// The authority, in lower case, with brackets, and with the port if it is not the scheme's; then the resource
-    /// name.
+    /// The authority, then the resource name. The authority is in lower case, with brackets, and with the port if it is
+    /// not the scheme's default.
     text: Box<str>,
-    /// How much of the text is the host, and how much the authority.
+    /// The length in bytes of the host, and of the authority, at the front of the text.
     host_len: usize,
     authority_len: usize,
     port: u16,
@@ -39,11 +39,11 @@ impl Uri {
     /// Reads a URI.
     ///
     /// # Errors
-    /// The first fault that was found; see [`UriError`].
+    /// The first error that was found; see [`UriError`].
     pub fn parse(text: &str) -> Result<Self, UriError> {
         check_bytes(text)?;
         let (is_secure, rest) = split_scheme(text)?;
-        // A name is searched for the end of the authority only behind it, which is mostly at once.
+        // A name has no `/` and no `?`, so the end of the authority is searched behind the name only.
         let is_end = |byte| matches!(byte, b'/' | b'?');
         let name_len = name_len(rest.as_bytes());
         let more = rest.bytes().skip(name_len).position(is_end);
@@ -56,7 +56,7 @@ impl Uri {
             parse_authority(authority, default_port)?
         };
         let resource = Resource::parse(path_and_query)?;
-        // RFC 6455 4.1: Host has the port only where it is not the default.
+        // RFC 6455 4.1: Host has the port only if it is not the default.
         let digits = port.checked_ilog10().unwrap_or(0) as usize + 1;
         let port_len = if port == default_port { 0 } else { ":".len() + digits };
         let authority_len = host.len() + port_len;
@@ -77,7 +77,7 @@ impl Uri {
         })
     }
 
-    /// The host to connect to, in lower case: a name or an address, IPv6 without brackets.
+    /// The host to connect to, in lower case: a name or an address; IPv6 has no brackets.
     pub fn host(&self) -> &str {
         let host = self.bracketed_host();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
@@ -93,7 +93,7 @@ impl Uri {
         self.is_secure
     }
 
-    /// The resource name: path and query, `/` at least, without the question mark of an empty query.
+    /// The resource name: path and query. It is `/` at least, and has no question mark if the query is empty.
     pub fn resource(&self) -> &str {
         &self.text[self.authority_len..]
     }
@@ -103,7 +103,7 @@ impl Uri {
         &self.text[..self.authority_len]
     }
 
-    /// The host as the authority has it, IPv6 in brackets.
+    /// The host as in the authority: IPv6 has brackets.
     pub(super) fn bracketed_host(&self) -> &str {
         &self.text[..self.host_len]
     }
@@ -134,9 +134,9 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// What is wrong anywhere in a URI.
+/// Checks for bytes that are wrong anywhere in a URI.
 fn check_bytes(text: &str) -> Result<(), UriError> {
-    // Without a branch for each byte, many of them are looked at together.
+    // No branch for each byte, so that the compiler can compare many bytes at once.
     let [mut has_control, mut has_fragment] = [false; 2];
     for byte in text.bytes() {
         has_control |= (byte <= b' ') | (byte == 0x7f);
@@ -149,7 +149,7 @@ fn check_bytes(text: &str) -> Result<(), UriError> {
     if has_fragment { Err(UriError::Fragment) } else { Ok(()) }
 }
 
-/// Whether the scheme is a secure one, and what follows the two slashes.
+/// Splits off the scheme. Returns whether it is secure, and what follows the two slashes.
 fn split_scheme(text: &str) -> Result<(bool, &str), UriError> {
     let colon = text.bytes().position(|byte| byte == b':').ok_or(UriError::Scheme)?;
     let (scheme, rest) = text.split_at(colon);
@@ -165,7 +165,7 @@ fn split_scheme(text: &str) -> Result<(bool, &str), UriError> {
     Ok((is_secure, rest.strip_prefix("://").ok_or(UriError::Host)?))
 }
 
-/// Divides an authority into host and port.
+/// Splits an authority into host and port.
 fn parse_authority(authority: &str, default_port: u16) -> Result<(&str, u16), UriError> {
     if authority.contains('@') {
         return Err(UriError::UserInfo);
@@ -177,8 +177,8 @@ fn parse_authority(authority: &str, default_port: u16) -> Result<(&str, u16), Ur
     Ok((host, port.unwrap_or(default_port)))
 }
 
-/// Whether this is a name in ASCII or an IPv6 address in brackets. A percent sign is refused in a name, since
-/// nothing could look it up.
+/// Whether this is a name in ASCII or an IPv6 address in brackets. A name must not have a percent sign, since it could
+/// not be resolved.
 fn is_host(host: &str) -> bool {
     match host.strip_prefix('[') {
         Some(address) => {
@@ -188,12 +188,12 @@ fn is_host(host: &str) -> bool {
     }
 }
 
-/// RFC 6455 3: the resource name is the path, `/` if it is empty, and the query with its question mark unless that is
+/// The resource name (RFC 6455 3): the path, or `/` if it is empty, and the query with its question mark if it is not
 /// empty.
 struct Resource<'a> {
     path: &'a str,
     query: &'a str,
-    /// Bytes of the resource name.
+    /// The length in bytes of the resource name once encoded.
     len: usize,
 }
 
@@ -218,12 +218,12 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Whether a path or a query can have this byte as it is.
+/// Whether this byte may stand unescaped in a path or a query.
 fn is_plain(byte: u8) -> bool {
     is_name_byte(byte) || matches!(byte, b':' | b'@' | b'/' | b'?')
 }
 
-/// How long a part is when what must be percent-encoded is.
+/// The length in bytes of a part once it is percent-encoded.
 fn encoded_len(part: &[u8]) -> Result<usize, UriError> {
     let mut len = part.len();
     for (at, &byte) in part.iter().enumerate() {
@@ -231,7 +231,7 @@ fn encoded_len(part: &[u8]) -> Result<usize, UriError> {
             continue;
         }
         match (byte, part.get(at + 1..at + 3)) {
-            // RFC 3986 2.1: an escape has two digits; a lone % would not arrive as it was meant.
+            // RFC 3986 2.1: an escape has two digits. What a lone % means is unclear.
             (b'%', Some(digits)) if digits.iter().all(u8::is_ascii_hexdigit) => {}
             (b'%', _) => return Err(UriError::Escape),
             _ => len += "%".len() + 1,
@@ -240,11 +240,12 @@ fn encoded_len(part: &[u8]) -> Result<usize, UriError> {
     Ok(len)
 }
 
-/// RFC 6455 11.1.1: characters that a URI does not have are percent-encoded from UTF-8. Escapes stay as they are.
+/// Appends a part. Characters that a URI does not allow are percent-encoded from UTF-8 (RFC 6455 11.1.1); escapes are
+/// not changed.
 fn push_encoded(out: &mut String, part: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let stays = |byte: u8| is_plain(byte) || byte == b'%';
-    // Mostly all of it stays.
+    // In most parts nothing is encoded.
     let (kept, rest) =
         part.split_at(part.bytes().position(|byte| !stays(byte)).unwrap_or(part.len()));
     out.push_str(kept);
@@ -263,7 +264,7 @@ fn push_encoded(out: &mut String, part: &str) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UriError {
-    /// The scheme is missing, or none of `ws`, `wss`, `http` and `https`.
+    /// The scheme is missing, or it is not `ws`, `wss`, `http` or `https`.
     Scheme,
     /// There is no host, or it is not a name in ASCII, an IPv4 address, or an IPv6 address in brackets.
     Host,

@@ -1,5 +1,5 @@
-//! Streams that break exactly one rule, at any place: which rule, which error it must lead to, and which byte decides
-//! it. The frames around it are those of valid streams.
+//! Streams that break exactly one rule, at any place. Each knows the rule, the error that must be reported, and the
+//! byte that decides it. The other frames are those of valid streams.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,33 +11,34 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::faults::{NotUtf8, is_decided_by_high_byte, least_len, not_deflate, not_utf8};
-use super::stream::{Cut, Fragmented, Item, Streams, Writer, cut, stored};
+use super::stream::{Cut, Fragmented, Item, Writer, cut, stored};
+use super::streams::Streams;
 use super::violation::Violation;
 use super::wire::{BINARY, CLOSE, FIN, Hex, Length, PING, PONG, RSV1, TEXT};
 use super::{Payload, Seen, close};
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
-/// Frames from the peer of a receiver that is open, of which the first [`decided_at`](BadStream::decided_at) bytes
-/// break one rule, and what it has to report. What comes after that is not to be looked at.
+/// Frames for an open connection, and the events that it must report. The first [`decided_at`](BadStream::decided_at)
+/// bytes break one rule. The receiver must ignore the bytes behind them.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadStream {
-    /// The receiver.
+    /// The role of the receiver.
     pub role: Role,
-    /// What arrives.
+    /// The bytes that arrive.
     pub bytes: Vec<u8>,
     /// The rule that it breaks.
     pub violation: Violation,
-    /// How many of the bytes decide that. One byte less can still become a valid stream; but what depends on a payload
-    /// is never decided before the frame's header is complete, and that a text or a block of DEFLATE is cut off not
-    /// before its message ends.
+    /// The number of bytes that decide it. With one byte less, the stream could still become valid. Two exceptions:
+    /// what depends on a payload is never decided before the frame's header is complete, and a text or a DEFLATE block
+    /// that is cut off is decided only by the end of its message.
     pub decided_at: usize,
-    /// What the receiver has to say of it.
+    /// The error that the receiver must report.
     pub error: ProtocolError,
-    /// The events that it has to report. The last is [`Seen::Closed`], with code 1006 and this error as its cause.
+    /// The events that it must report. The last is [`Seen::Closed`], with code 1006 and this error as its cause.
     pub expected: Vec<Seen>,
 }
 
@@ -54,27 +55,46 @@ impl fmt::Debug for BadStream {
     }
 }
 
-/// What is drawn for a violation, whichever it is: its parts shrink each by itself.
+impl Streams {
+    /// Streams that break exactly one rule: any [`Violation`] that [is possible](Violation::applies_to) in these
+    /// streams.
+    pub fn violating(&self) -> BoxedStrategy<BadStream> {
+        let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
+        any_of(self, all.collect())
+    }
+
+    /// Streams that break this one rule.
+    ///
+    /// # Panics
+    ///
+    /// If the violation is not possible [in these streams](Violation::applies_to).
+    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
+        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
+        any_of(self, [violation].into())
+    }
+}
+
+/// The random values from which a violation is made. Each shrinks independently.
 #[derive(Debug, Clone)]
 struct Draw {
     seed: u32,
-    /// Valid things before it.
+    /// Valid messages and control frames before it.
     before: Vec<Item>,
-    /// The beginning of a message around it.
+    /// The beginning of a message that it interrupts or continues.
     open: Option<Fragmented>,
     pick: usize,
     more: u32,
     code: CloseCode,
     bad_code: CloseCode,
-    /// Valid text before and after what is wrong.
+    /// Valid text before and behind the fault.
     text: (String, String),
     cuts: Vec<Cut>,
     payload: Vec<u8>,
-    /// Valid things after it, which nobody is to read.
+    /// Valid messages and control frames behind it, which must be ignored.
     behind: Vec<Item>,
 }
 
-pub(super) fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStrategy<BadStream> {
+fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStrategy<BadStream> {
     let streams = streams.clone();
     let short = || super::message::text(24);
     let content = (
@@ -113,13 +133,13 @@ pub(super) fn any_of(streams: &Streams, violations: Vec<Violation>) -> BoxedStra
         .boxed()
 }
 
-/// Whether a message must be open where the rule is broken; `None`: it may be.
+/// Whether a message must be open where the rule is broken; `None` if both are possible.
 fn wants_open(violation: Violation) -> Option<bool> {
     use Violation as V;
     match violation {
         V::ReservedBitOnContinuation | V::UnfinishedMessage => Some(true),
         V::ReservedBits | V::UnexpectedContinuation => Some(false),
-        // These bring a message of their own.
+        // These write a message of their own.
         V::FrameTooBig | V::MessageTooBig | V::TooManyFragments => Some(false),
         _ if violation.is_in_utf8() || violation.is_in_deflate() => Some(false),
         _ => None,
@@ -129,7 +149,7 @@ fn wants_open(violation: Violation) -> Option<bool> {
 fn build(streams: &Streams, violation: Violation, draw: &Draw) -> BadStream {
     let mut writer = Writer::new(streams, draw.seed);
     draw.before.iter().for_each(|item| writer.item(item));
-    // Another frame must be allowed in the message that is open.
+    // The open message must allow one more frame.
     let is_open = match wants_open(violation) {
         Some(wanted) => wanted,
         None => draw.open.is_some() && streams.max_fragments > 1,
@@ -151,7 +171,7 @@ fn build(streams: &Streams, violation: Violation, draw: &Draw) -> BadStream {
     BadStream { role: streams.role, bytes, violation, decided_at, error, expected }
 }
 
-/// The beginning of a message, uncompressed, with room left for one frame more.
+/// Writes the beginning of an uncompressed message, with room for one more frame.
 fn open(writer: &mut Writer, draw: &Draw, streams: &Streams) {
     let (opcode, data, cuts) = match &draw.open {
         None => (TEXT, &[][..], &[][..]),
@@ -166,7 +186,7 @@ fn open(writer: &mut Writer, draw: &Draw, streams: &Streams) {
     writer.message(opcode, data, &cuts[..cuts.len().min(most)], false);
 }
 
-/// Puts what is wrong on the wire: how many bytes then decide it, and what the receiver has to say.
+/// Writes the fault. Returns how many bytes of the stream decide it, and the error that the receiver must report.
 fn break_rule(
     streams: &Streams,
     violation: Violation,
@@ -179,7 +199,7 @@ fn break_rule(
     let Draw { pick, payload, .. } = draw;
     let controls = [PING, PONG, CLOSE];
     let control = controls[pick % 3];
-    // RFC 6455 5.5.1: a Close has no body, or a code in it.
+    // RFC 6455 5.5.1: a Close without a code has no body.
     let body = if control == CLOSE { &[] } else { &payload[..] };
     let data = match is_open {
         true => [0, FIN][pick % 2],
@@ -198,7 +218,7 @@ fn break_rule(
             (at + 2, error)
         }
         V::ReservedBits => {
-            // RFC 7692 6: RSV1 alone is the mark of a compressed message, where that was negotiated.
+            // RFC 7692 6: if compression is negotiated, RSV1 alone marks a compressed message.
             let bits: &[u8] =
                 if streams.compressed { &[1, 2, 3, 5, 6, 7] } else { &[4, 1, 2, 3, 5, 6, 7] };
             let first_byte = data | bits[*pick / 4 % bits.len()] << 4;
@@ -217,7 +237,7 @@ fn break_rule(
         }
         V::ReservedOpcode => {
             let opcode = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15][pick % 10];
-            // What may be a control frame some day is not fragmented either (RFC 6455 5.5).
+            // A reserved control opcode has FIN too: no control frame is fragmented (RFC 6455 5.5).
             let fin = if opcode > 7 || *pick / 10 % 2 == 0 { FIN } else { 0 };
             writer.wire.frame(opcode | fin, payload);
             (at + 1, ProtocolError::ReservedOpcode { opcode })
@@ -237,7 +257,7 @@ fn break_rule(
             let (length, decides) = match *pick / 4 % 5 {
                 0 => (Length::In16(len), 4),
                 1 => (Length::In16(125), 4),
-                // Six bytes of zeros leave no length that would need the eight.
+                // After six zero bytes, no length remains that needs eight bytes.
                 2 => (Length::In64(len.into()), 8),
                 3 => (Length::In64(126), 8),
                 _ => (Length::In64(0xffff), 8),
@@ -306,7 +326,7 @@ fn break_rule(
             let mut decides = put_not_utf8(&mut data, faults[pick % faults.len()], &draw.text);
             let mut opcode = TEXT;
             if streams.compressed && draw.more % 2 == 1 {
-                // The text is stored whole behind the five bytes of a block's beginning.
+                // The text is one stored block, behind the block's header of five bytes.
                 (opcode, data) = (TEXT | RSV1, stored(&data));
                 decides = decides.map(|decides| 5 + decides);
             }
@@ -318,7 +338,7 @@ fn break_rule(
                 V::DeflateEmpty => Vec::new(),
                 _ => stored(draw.text.0.as_bytes()),
             };
-            // Less the beginning of the block that a message ends in.
+            // Without the beginning of the last block, which the fault replaces.
             data.pop();
             let decides = decides.map(|decides| data.len() + decides);
             data.extend_from_slice(&fault);
@@ -329,8 +349,8 @@ fn break_rule(
     }
 }
 
-/// A message of which the first `decides` bytes, or else its end, are wrong: how many bytes of the wire that is. Of the
-/// control frames between its fragments, those before that are expected.
+/// Writes a message whose first `decides` bytes, or whose end if `None`, decide the fault. Returns how many bytes of
+/// the stream that is. Control frames between the fragments are expected only before that place.
 fn put_message(
     writer: &mut Writer,
     opcode: u8,
@@ -348,10 +368,10 @@ fn put_message(
     places[place].at + decides - places[place].start
 }
 
-/// A message whose last frame, of an allowed size, takes it over the limit.
+/// Writes a message that exceeds the limit with its last frame, whose size is allowed.
 fn message_too_big(streams: &Streams, draw: &Draw, writer: &mut Writer) -> (usize, ProtocolError) {
     let (limit, max_frame) = (streams.max_message_bytes, streams.max_frame_bytes);
-    // What must be there before, so that the last frame can be small enough; and perhaps a little more.
+    // The bytes before the last frame: as many as needed to keep that one within its own limit, or a few more.
     let least = (limit + 1).saturating_sub(max_frame);
     let before = (least + draw.payload.len() as u64).min(limit).min(max_frame);
     if before > 0 || draw.pick % 2 == 1 {
@@ -366,7 +386,7 @@ fn message_too_big(streams: &Streams, draw: &Draw, writer: &mut Writer) -> (usiz
     (at + decides, ProtocolError::MessageTooBig { len, limit })
 }
 
-/// By how much a limit is exceeded, less one: often not at all, and else by up to 2^60.
+/// By how many bytes a limit is exceeded, less one: often 0, else up to 2^60.
 fn excess(draw: &Draw) -> u64 {
     match draw.pick / 4 % 30 {
         0..15 => 0,
@@ -374,8 +394,8 @@ fn excess(draw: &Draw) -> u64 {
     }
 }
 
-/// How many bytes of a header tell that its payload, with what is there before it, is over the limit; and how much it
-/// then is at least.
+/// The number of bytes of a header that decide that `before` bytes and its payload exceed the limit, and their least
+/// sum by then.
 fn decided_by_length(header: &[u8], before: u64, limit: u64) -> (usize, u64) {
     (2..=10)
         .map(|size| (size, before + least_len(&header[1..size])))
@@ -383,7 +403,7 @@ fn decided_by_length(header: &[u8], before: u64, limit: u64) -> (usize, u64) {
         .expect("the whole length is over the limit")
 }
 
-/// Appends text that is wrong in the middle: how many bytes of `data` decide that; `None`: its end does.
+/// Appends text with a fault in the middle. Returns how many bytes of `data` decide it; `None` if the end does.
 fn put_not_utf8(
     data: &mut Vec<u8>,
     (fault, decides): NotUtf8,

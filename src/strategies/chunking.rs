@@ -1,4 +1,4 @@
-//! Ways to cut bytes into pieces, as a transport does. What is in the bytes does not matter here.
+//! Ways to cut any bytes into pieces, as a transport does.
 
 use alloc::vec::Vec;
 
@@ -10,12 +10,12 @@ use proptest::prelude::*;
 pub struct Chunking {
     /// The sizes of the first pieces, in bytes.
     sizes: Vec<usize>,
-    /// The sizes begin anew when they are used up; else what is left is one piece.
+    /// Whether the sizes are repeated; otherwise the rest is one piece.
     repeat: bool,
 }
 
 impl Chunking {
-    /// All in one piece.
+    /// One piece.
     pub const WHOLE: Chunking = Chunking { sizes: Vec::new(), repeat: false };
 
     /// Pieces of `size` bytes each; one piece if it is 0.
@@ -36,7 +36,7 @@ impl Chunking {
                 pieces.push(piece);
                 rest = behind;
             }
-            // Empty pieces alone would never come to an end.
+            // Sizes of 0 only would never end.
             if rest.is_empty() || !self.repeat || self.sizes.iter().all(|&size| size == 0) {
                 break;
             }
@@ -48,8 +48,8 @@ impl Chunking {
     }
 }
 
-/// Any [`Chunking`]: whole, byte by byte, a few cuts, an irregular pattern all along; with empty pieces. It shrinks to
-/// fewer cuts and then to the whole.
+/// Any [`Chunking`]: one piece, byte by byte, a few cuts, or an irregular pattern; some pieces are empty. It shrinks to
+/// fewer cuts, and then to one piece.
 pub fn chunking() -> BoxedStrategy<Chunking> {
     let size = prop_oneof![4 => 1..=16usize, 2 => 0..=200usize, 1 => 0..=70_000usize, 1 => Just(0)];
     prop_oneof![

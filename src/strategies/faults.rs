@@ -1,14 +1,15 @@
-//! Byte sequences that are wrong by themselves, in text, in DEFLATE, and in the length of a frame, and the byte that
-//! decides. Where in a stream they stand is left to the violations.
+//! Invalid byte sequences in text and in DEFLATE, and the byte that decides each; also what the bytes of a length and
+//! of a close code decide. `bad_stream.rs` puts them into a stream.
 
 use alloc::vec::Vec;
 
 use super::violation::Violation;
 
-/// A sequence that is not UTF-8 (RFC 3629 3, 4), and how many of its bytes decide that; `None`: that nothing follows.
+/// A sequence that is not UTF-8 (RFC 3629 3, 4), and how many of its bytes decide that; `None` if the end of the
+/// message does.
 pub(super) type NotUtf8 = (&'static [u8], Option<usize>);
 
-/// The sequences of one class.
+/// The sequences for one violation.
 pub(super) fn not_utf8(violation: Violation) -> &'static [NotUtf8] {
     match violation {
         Violation::Utf8Overlong => &[
@@ -25,7 +26,7 @@ pub(super) fn not_utf8(violation: Violation) -> &'static [NotUtf8] {
             (b"\xed\xaf\xbf", Some(2)),
             (b"\xed\xb0\x80", Some(2)),
             (b"\xed\xbf\xbf", Some(2)),
-            // A pair of them, as UTF-16 has it.
+            // A pair of surrogates, as in UTF-16.
             (b"\xed\xa0\xbd\xed\xb8\x80", Some(2)),
         ],
         Violation::Utf8TooHigh => &[
@@ -57,27 +58,27 @@ pub(super) fn not_utf8(violation: Violation) -> &'static [NotUtf8] {
     }
 }
 
-/// Data that is not DEFLATE behind data that is (RFC 1951 3.2), and how many of its bytes decide that; `None`: that
-/// nothing follows.
+/// Bytes that make a valid DEFLATE stream invalid when they are appended (RFC 1951 3.2), and how many of them decide
+/// that; `None` if the end of the message does.
 pub(super) fn not_deflate(violation: Violation, pick: usize) -> (Vec<u8>, Option<usize>) {
     match violation {
-        // A block of the type that does not exist, with and without its mark as the last.
+        // A block of the reserved type, final and not final.
         Violation::DeflateBlockType => (alloc::vec![[0x06, 0x07][pick % 2], 0, 0], Some(1)),
         // A stored block whose second length is not the complement of the first.
         Violation::DeflateStoredLength => (alloc::vec![0, 2, 0, !2, !1, b'a', b'a'], Some(5)),
-        // A stored block of which a part is missing.
+        // A stored block whose last bytes are missing.
         Violation::DeflateTruncated => {
             let missing = 1 + (pick % 9) as u8;
             let mut block = alloc::vec![0, 9, 0, !9, !0];
             block.resize(5 + usize::from(9 - missing), b'a');
             (block, None)
         }
-        // RFC 7692 7.2.3.6: even an empty message has a byte.
+        // RFC 7692 7.2.3.6: even an empty message has one byte.
         _ => (Vec::new(), None),
     }
 }
 
-/// The least payload length that a header can have of which these bytes, from the second on, are there.
+/// The least payload length that a header can have. `header` is its received part from the second byte on.
 pub(super) fn least_len(header: &[u8]) -> u64 {
     let at_least = |width: usize| {
         (0..width).fold(0, |len, at| len << 8 | u64::from(header.get(1 + at).copied().unwrap_or(0)))
@@ -89,7 +90,7 @@ pub(super) fn least_len(header: &[u8]) -> u64 {
     }
 }
 
-/// The high byte alone decides that a close code is not allowed, if no allowed code begins with it.
+/// Whether the high byte alone decides that a close code is forbidden: no allowed code begins with it.
 pub(super) fn is_decided_by_high_byte(code: u16) -> bool {
     // 1000 to 1014 are 0x03e8 to 0x03f6; 3000 to 4999 are 0x0bb8 to 0x1387.
     !matches!(code >> 8, 0x03 | 0x0b..=0x13)

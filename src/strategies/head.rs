@@ -1,5 +1,5 @@
-//! Heads of HTTP messages, line by line, written by hand: what a request and a response have in common. Which lines
-//! they need, and what can be wrong with them, is left to each.
+//! Heads of HTTP messages, written by hand: what requests and responses have in common. `request.rs` and `response.rs`
+//! say which lines they need, and what can be wrong with them.
 
 use alloc::format;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 
 use crate::config::Config;
 
-/// A head: its first line, and the others, without their ends.
+/// A head: its first line and its header lines, without line ends.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) first: Vec<u8>,
@@ -19,7 +19,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The lines of this name give way to these, which may be none.
+    /// Replaces the lines of this name by `lines`, which may be empty.
     pub(super) fn replace(&mut self, name: &str, lines: &[&str]) {
         let is_named = |line: &[u8]| {
             line.len() > name.len()
@@ -35,7 +35,7 @@ impl Head {
         self.lines.insert(at.index(self.lines.len() + 1), line.into());
     }
 
-    /// The bytes, and how many the first line has.
+    /// The bytes, and the length of the first line in bytes.
     pub(super) fn write(&self) -> (Vec<u8>, usize) {
         let mut bytes = self.first.clone();
         bytes.extend_from_slice(b"\r\n");
@@ -48,7 +48,7 @@ impl Head {
         (bytes, first_len)
     }
 
-    /// The bytes with one line that ends in a bare LF, and where that is.
+    /// The bytes with one line that ends in a bare LF, and the place of the LF.
     pub(super) fn write_with_bare_lf(&self, at: Index) -> (Vec<u8>, usize) {
         let (mut bytes, _) = self.write();
         let ends: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').collect();
@@ -58,17 +58,17 @@ impl Head {
     }
 }
 
-/// How a head looks, which must not matter.
+/// The form of a head, which must not change its meaning.
 #[derive(Debug, Clone)]
-pub(super) struct Looks {
+pub(super) struct HeadForm {
     case: u8,
     space: &'static str,
     more: Vec<(Index, &'static str)>,
-    /// The line that comes first.
+    /// Which header line comes first.
     rotate: Index,
 }
 
-pub(super) fn looks() -> impl Strategy<Value = Looks> {
+pub(super) fn form() -> impl Strategy<Value = HeadForm> {
     const MORE: [&str; 5] = [
         "User-Agent: x/1.0",
         "Cookie: a=b; c=d",
@@ -78,11 +78,11 @@ pub(super) fn looks() -> impl Strategy<Value = Looks> {
     ];
     let more = vec((any::<Index>(), select(&MORE[..])), 0..=3);
     (0..3u8, select(&[" ", "", "\t ", "   "][..]), more, any::<Index>())
-        .prop_map(|(case, space, more, rotate)| Looks { case, space, more, rotate })
+        .prop_map(|(case, space, more, rotate)| HeadForm { case, space, more, rotate })
 }
 
-impl Looks {
-    /// A head with these headers that looks so.
+impl HeadForm {
+    /// Makes a head of this form with these headers.
     pub(super) fn head(&self, first: &str, headers: &[(&str, &str)]) -> Head {
         let line = |&(name, value): &(&str, &str)| {
             let name = match self.case {
@@ -107,11 +107,11 @@ impl Looks {
 pub(super) const FOLDED: [&str; 3] =
     ["X-Folded: a\r\n folded", "X-Folded: a \t\r\n\tfolded", "X-Folded:\r\n \r\n folded"];
 
-/// Header lines that are no name with a colon behind it (RFC 9112 5).
+/// Header lines that do not begin with a name and a colon (RFC 9112 5).
 pub(super) const BAD_NAMES: [&str; 6] =
     ["X-Fault : a", "X-Fault", ": a", "X Fault: a", "X-\u{e9}: a", "X(Fault): a"];
 
-/// A header with a control character in its value (RFC 9110 5.5). LF is left out: it ends a line.
+/// A header with a control character in its value (RFC 9110 5.5), except LF, which ends a line.
 pub(super) fn bad_value(pick: usize) -> Vec<u8> {
     let control: Vec<u8> = (0..0x20).chain([0x7f]).filter(|byte| !b"\t\n".contains(byte)).collect();
     [b"X-Fault: a", &control[pick % control.len()..][..1], b"b"].concat()
@@ -120,7 +120,7 @@ pub(super) fn bad_value(pick: usize) -> Vec<u8> {
 /// Extensions that break the grammar (RFC 6455 9.1).
 pub(super) const BAD_EXTENSIONS: [&str; 6] = ["a b", "a;;", "=x", "a; b=", "a; b=\"c", "a; \"b\""];
 
-/// How a head is over one of the limits.
+/// The limit that a head exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
     Headers,
@@ -128,7 +128,7 @@ pub(super) enum Over {
     FirstLine,
 }
 
-/// Makes a head so long; how many of its bytes are then enough to know, if that is less than all.
+/// Makes a head exceed the limit. Returns how many of its bytes decide that; `None` if all do.
 pub(super) fn exceed(head: &mut Head, over: Over, at: Index, config: &Config) -> Option<usize> {
     match over {
         Over::Headers => {
@@ -144,7 +144,7 @@ pub(super) fn exceed(head: &mut Head, over: Over, at: Index, config: &Config) ->
         }
         Over::FirstLine => {
             let slash = head.first.iter().position(|&byte| byte == b' ').map_or(0, |at| at + 1);
-            // Into the request-target, or the status; both begin behind the first space.
+            // The bytes are inserted behind the first space: into the request-target or the status.
             let long = alloc::vec![b'/'; config.max_head_bytes];
             head.first.splice(slash..slash, long);
             Some(config.max_head_bytes + 1)

@@ -1,5 +1,5 @@
-//! Payloads of messages: text over ASCII and over all of Unicode, and bytes, of the sizes at which frames change their
-//! form. How they become frames is left to the streams.
+//! Payloads of messages: ASCII text, Unicode text and bytes, often of the sizes at which a frame's header changes its
+//! form. `stream.rs` makes frames of them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,9 +8,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::event::Message;
+use crate::message::Message;
 
-/// What a message says. Unlike [`Message`] it shows all of it in `Debug`, for a counterexample is there to be read.
+/// The payload of a message. Unlike [`Message`] it shows the payload in `Debug`, since a counterexample must be
+/// readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "RFC 6455 5.6 has no third kind")]
 pub enum Payload {
@@ -21,7 +22,7 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// The bytes on the wire, unmasked and uncompressed.
+    /// The payload's bytes, unmasked and uncompressed.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Payload::Text(text) => text.as_bytes(),
@@ -48,8 +49,8 @@ impl<'a> From<&'a Payload> for Message<'a> {
     }
 }
 
-/// A valid message of at most `max_bytes`: text or binary, mostly short, with the sizes around 0, 125, 126, 65,535 and
-/// 65,536 bytes more often than others (RFC 6455 5.2).
+/// A valid message of at most `max_bytes`: text or binary, mostly short; 0, 125, 126, 65,535 and 65,536 bytes and their
+/// neighbours are likely (RFC 6455 5.2).
 pub fn message(max_bytes: usize) -> BoxedStrategy<Payload> {
     prop_oneof![
         text(max_bytes).prop_map(Payload::Text),
@@ -59,13 +60,13 @@ pub fn message(max_bytes: usize) -> BoxedStrategy<Payload> {
     .boxed()
 }
 
-/// Text over all of Unicode, of at most `max_bytes` in UTF-8; characters of every encoded length, and those at the
-/// borders between the lengths.
+/// Unicode text of at most `max_bytes` in UTF-8, with characters of every encoded length, and often the first and last
+/// ones of each length.
 pub fn text(max_bytes: usize) -> BoxedStrategy<String> {
     text_of(character().boxed(), max_bytes)
 }
 
-/// Text over ASCII, control characters included, of at most `max_bytes`.
+/// ASCII text of at most `max_bytes`, control characters included.
 pub fn ascii(max_bytes: usize) -> BoxedStrategy<String> {
     let character =
         prop_oneof![9 => proptest::char::range(' ', '~'), 1 => proptest::char::range('\0', '\x7f')];
@@ -87,15 +88,15 @@ fn text_of(character: BoxedStrategy<char>, max_bytes: usize) -> BoxedStrategy<St
     let short = vec(character.clone(), 0..=max_bytes.min(16));
     prop_oneof![
         12 => short.prop_map(move |chars| fill(chars.into_iter(), max_bytes, false)),
-        // A long text is a short one that is repeated: thousands of independent characters say no more, and take
-        // long to generate and to shrink.
+        // A long text is a short one repeated. Thousands of independent characters would find no more, and take long to
+        // generate and to shrink.
         4 => (vec(character, 1..=8), long(max_bytes))
             .prop_map(|(chars, len)| fill(chars.into_iter().cycle(), len, true)),
     ]
     .boxed()
 }
 
-/// As many of the characters as fit into `len` bytes; filled up to exactly `len` if that is asked for.
+/// As many of the characters as fit into `len` bytes, padded to exactly `len` on request.
 fn fill(chars: impl Iterator<Item = char>, len: usize, exactly: bool) -> String {
     let mut text = String::new();
     for character in chars {
@@ -110,7 +111,7 @@ fn fill(chars: impl Iterator<Item = char>, len: usize, exactly: bool) -> String 
     text
 }
 
-/// Any character; often one at the border between two encoded lengths, or at the edge of the surrogates.
+/// Any character; often the first or last one of an encoded length, or a neighbour of the surrogates.
 fn character() -> impl Strategy<Value = char> {
     const BORDERS: [char; 11] = [
         '\0',
@@ -135,7 +136,7 @@ fn character() -> impl Strategy<Value = char> {
     ]
 }
 
-/// Lengths up to `max`; those at which a frame's length takes another form (RFC 6455 5.2) more often.
+/// Lengths up to `max`; those at which the form of a frame's length changes (RFC 6455 5.2) are likely.
 fn long(max: usize) -> BoxedStrategy<usize> {
     let borders: Vec<usize> = [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537]
         .into_iter()

@@ -1,10 +1,10 @@
-//! [`proptest`] strategies for whoever builds on WebSocket: messages, streams of frames, opening handshakes and ways to
-//! cut them, each with what must come of it. Feature `proptest`; it needs `std`, whatever other features are on.
+//! [`proptest`] strategies for property tests of WebSocket programs: messages, streams of frames, opening handshakes,
+//! and ways to cut them, each with the expected result. Feature `proptest`, which needs `std`.
 //!
-//! Every generated value carries its own verdict. A [`Stream`] knows the events that a receiver has to report; a
-//! [`BadStream`] breaks exactly one rule, and knows which, with which [`ProtocolError`](crate::ProtocolError) that ends
-//! and after which byte; a [`BadRequest`] knows the HTTP status that answers it. All of it is laid out by hand from the
-//! RFC and shares no code with the library's codec: it is an oracle, for this library and for what is built on it.
+//! Every generated value has its verdict. A [`Stream`] has the events that a receiver must report. A [`BadStream`]
+//! breaks exactly one rule; it has the rule, the [`ProtocolError`](crate::ProtocolError) and the byte that decides it.
+//! A [`BadRequest`] has the HTTP status that answers it. They are written by hand from the RFC and share no code with
+//! the library's codec, so they are an oracle for this library and for programs that use it.
 //!
 //! Values shrink towards fewer frames, shorter payloads, `a` and 0, no fragments, zero masking keys and one uncut
 //! piece.
@@ -40,6 +40,7 @@ mod request;
 mod response;
 mod seen;
 mod stream;
+mod streams;
 mod violation;
 mod wire;
 
@@ -50,5 +51,6 @@ pub use message::{Payload, ascii, binary, message, text};
 pub use request::{BadRequest, GoodRequest, RequestFault, RequestVerdict, bad_request, request};
 pub use response::{BadResponse, GoodResponse, ResponseFault, bad_response, response};
 pub use seen::{Seen, feed};
-pub use stream::{Stream, Streams};
+pub use stream::Stream;
+pub use streams::Streams;
 pub use violation::Violation;

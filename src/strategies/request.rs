@@ -1,5 +1,5 @@
-//! A client's opening handshake as a server meets it: requests that are good however they look, and requests with
-//! exactly one fault, with the status that answers it (RFC 6455 4.2.1, RFC 9112).
+//! Requests of clients: valid ones in any form, and requests with exactly one fault, with the status that answers it
+//! (RFC 6455 4.2.1, RFC 9112).
 
 use alloc::format;
 use alloc::string::String;
@@ -9,11 +9,13 @@ use core::fmt;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::head::{BAD_EXTENSIONS, BAD_NAMES, FOLDED, Head, Looks, Over, bad_value, exceed, looks};
+use super::head::{
+    BAD_EXTENSIONS, BAD_NAMES, FOLDED, Head, HeadForm, Over, bad_value, exceed, form,
+};
 use crate::config::Config;
 use crate::handshake::HandshakeError;
 
-/// A valid request for a WebSocket: a server has to show it with its last byte.
+/// A valid request for a WebSocket. A server must report it with its last byte.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GoodRequest {
@@ -31,15 +33,15 @@ impl fmt::Debug for GoodRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestFault {
-    /// A first byte that begins no request, such as that of a TLS client (RFC 9112 3): 400.
+    /// A first byte that cannot begin a request, such as that of a TLS client (RFC 9112 3): 400.
     NotHttp,
     /// A request line that is malformed (RFC 9112 3): 400.
     RequestLine,
-    /// An upgrade by another version than HTTP/1.1; the preface of HTTP/2 too (RFC 6455 4.2.1): 505.
+    /// An upgrade by a version other than HTTP/1.1, or the preface of HTTP/2 (RFC 6455 4.2.1): 505.
     HttpVersion,
     /// A line that ends in a bare LF (RFC 9112 2.2): 400.
     BareLineFeed,
-    /// A header line without a name; one that is folded (RFC 9112 5): 400.
+    /// A header line without a name, or a folded one (RFC 9112 5): 400.
     HeaderName,
     /// A control character in a value, CR included (RFC 9110 5.5): 400.
     HeaderValue,
@@ -47,13 +49,13 @@ pub enum RequestFault {
     TooManyHeaders,
     /// More bytes than [`Config::max_head_bytes`] (RFC 6585 5): 431.
     HeadTooLong,
-    /// More than these in the first line alone (RFC 9110 15.5.15): 414.
+    /// More bytes than [`Config::max_head_bytes`] in the first line alone (RFC 9110 15.5.15): 414.
     FirstLineTooLong,
-    /// It does not ask for a WebSocket (RFC 6455 4.2.1): no error, but another request.
+    /// Not a request for a WebSocket (RFC 6455 4.2.1): it is reported as a plain request.
     Upgrade,
-    /// Not GET (RFC 6455 4.2.1): 405.
+    /// A method other than GET (RFC 6455 4.2.1): 405.
     Method,
-    /// Not version 13 (RFC 6455 4.4): 426.
+    /// A version other than 13 (RFC 6455 4.4): 426.
     Version,
     /// The version twice (RFC 6455 11.3.5): 400.
     DuplicateVersion,
@@ -65,7 +67,7 @@ pub enum RequestFault {
     MissingHost,
     /// `Host` twice (RFC 9112 3.2): 400.
     DuplicateHost,
-    /// A `Host` that is no host (RFC 9112 3.2): 400.
+    /// An invalid `Host` (RFC 9112 3.2): 400.
     InvalidHost,
     /// No key (RFC 6455 4.2.1): 400.
     MissingKey,
@@ -73,7 +75,7 @@ pub enum RequestFault {
     DuplicateKey,
     /// A key that is not 16 bytes in base64 (RFC 6455 4.2.1): 400.
     InvalidKey,
-    /// A body is announced, which would be taken for frames: 400.
+    /// An announced body, which would be read as frames: 400.
     Body,
     /// Subprotocols that are not a list of tokens (RFC 6455 4.3): 400.
     InvalidSubprotocol,
@@ -84,7 +86,7 @@ pub enum RequestFault {
 }
 
 impl RequestFault {
-    /// Every one of them.
+    /// All of them.
     pub const ALL: &[RequestFault] = &[
         RequestFault::NotHttp,
         RequestFault::RequestLine,
@@ -114,18 +116,18 @@ impl RequestFault {
     ];
 }
 
-/// What a server has to make of a request with a fault.
+/// How a server must treat a request with a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a request is refused, or is another request")]
 pub enum RequestVerdict {
-    /// It is refused with this status, for this reason.
+    /// It refuses the request.
     Refused {
         /// The HTTP status.
         status: u16,
         /// What is wrong.
         error: HandshakeError,
     },
-    /// It is shown as a request for something else.
+    /// It reports the request as a plain one.
     Plain,
 }
 
@@ -133,13 +135,13 @@ pub enum RequestVerdict {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BadRequest {
-    /// The head; behind a fault that is known early, the rest of it.
+    /// The head, including the part behind a fault that is decided early.
     pub bytes: Vec<u8>,
     /// What is wrong.
     pub fault: RequestFault,
-    /// What a server has to make of it.
+    /// How a server must treat it.
     pub verdict: RequestVerdict,
-    /// How many of the bytes decide that: the first byte, a line's end or a limit, where these are wrong; else all.
+    /// The number of bytes that decide it: up to the first byte, the line's end or the limit that is wrong; else all.
     pub decided_at: usize,
 }
 
@@ -154,7 +156,7 @@ impl fmt::Debug for BadRequest {
     }
 }
 
-/// A head as text, line by line.
+/// A head as lines of text.
 pub(super) struct Lines<'b>(pub(super) &'b [u8]);
 
 impl fmt::Debug for Lines<'_> {
@@ -168,7 +170,7 @@ impl fmt::Debug for Lines<'_> {
     }
 }
 
-/// The headers that a request needs, and the subprotocols and extensions that it may have.
+/// The required headers of a request, and its optional subprotocols and extensions.
 #[derive(Debug, Clone)]
 struct Parts {
     target: &'static str,
@@ -177,7 +179,7 @@ struct Parts {
     host: &'static str,
     key: String,
     more: &'static [(&'static str, &'static str)],
-    looks: Looks,
+    form: HeadForm,
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
@@ -208,16 +210,16 @@ fn parts() -> impl Strategy<Value = Parts> {
         select(&["example.com", "127.0.0.1:9001", "[::1]"][..]),
         "[A-Za-z0-9+/]{21}[AQgw]==",
         select(&MORE[..]),
-        looks(),
+        form(),
     )
-        .prop_map(|(target, upgrade, connection, host, key, more, looks)| Parts {
+        .prop_map(|(target, upgrade, connection, host, key, more, form)| Parts {
             target,
             upgrade,
             connection,
             host,
             key,
             more,
-            looks,
+            form,
         })
 }
 
@@ -231,11 +233,12 @@ impl Parts {
             ("Sec-WebSocket-Version", "13"),
         ];
         headers.extend_from_slice(self.more);
-        self.looks.head(&format!("GET {} HTTP/1.1", self.target), &headers)
+        self.form.head(&format!("GET {} HTTP/1.1", self.target), &headers)
     }
 }
 
-/// Valid requests: names in any case, lines in any order, other headers between them, perhaps an empty line before.
+/// Valid requests: names in any case, lines in any order, with other headers between them, and sometimes an empty line
+/// before them.
 pub fn request() -> BoxedStrategy<GoodRequest> {
     (parts(), prop_oneof![4 => Just(&b""[..]), 1 => Just(&b"\r\n"[..])])
         .prop_map(|(parts, before)| GoodRequest {
@@ -244,8 +247,8 @@ pub fn request() -> BoxedStrategy<GoodRequest> {
         .boxed()
 }
 
-/// Requests with any one [`RequestFault`], for a server of this configuration, whose limits must allow 16 header lines
-/// and 1 KiB.
+/// Requests with one [`RequestFault`], for a server with this configuration. Its limits must allow 16 header lines and
+/// 1 KiB.
 pub fn bad_request(config: &Config) -> BoxedStrategy<BadRequest> {
     let config = config.clone();
     (select(RequestFault::ALL), parts(), 0..1000usize, any::<Index>())
@@ -263,13 +266,13 @@ fn spoil(
     use HandshakeError as E;
     use RequestFault as F;
     let mut head = parts.head();
-    // One header gives way to these lines.
+    // Replaces one header by these lines.
     let mut replace = |name, lines: &[&str]| head.replace(name, lines);
     let (version, key) = ("Sec-WebSocket-Version", "Sec-WebSocket-Key");
     let (mut status, mut early) = (400, None);
     let error = match fault {
         F::NotHttp => {
-            // One empty line is passed over.
+            // One empty line is skipped.
             let starts: [(&[u8], usize); 6] = [
                 (b"\x16\x03\x01\x02\0\x01", 1),
                 (b"\0", 1),
@@ -309,7 +312,7 @@ fn spoil(
             ];
             let (line, major, minor) = lines[pick % lines.len()];
             head.first = line.into();
-            // Without the upgrade HTTP/1.0 would be a plain request.
+            // Without the upgrade, HTTP/1.0 would be valid as a plain request.
             early = ((major, minor) != (1, 0)).then_some(head.first.len() + 2);
             status = 505;
             E::HttpVersion { major, minor }

@@ -1,25 +1,29 @@
-//! A server's answer to an opening handshake as a client meets it: 101s that are good however they look, and answers
-//! with exactly one fault (RFC 6455 4.1). They fit whatever key the client has sent.
+//! Responses of servers: valid 101s in any form, and responses with exactly one fault (RFC 6455 4.1). They are
+//! completed for the key that the client has sent.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use sha1::{Digest as _, Sha1};
 
-use super::head::{BAD_EXTENSIONS, BAD_NAMES, FOLDED, Over, bad_value, exceed, looks};
+use super::head::{BAD_EXTENSIONS, BAD_NAMES, FOLDED, Over, bad_value, exceed, form};
 use super::request::Lines;
 use crate::config::Config;
-use crate::handshake::{HandshakeError, accept_key};
+use crate::handshake::HandshakeError;
 
-/// Stands in for the value of `Sec-WebSocket-Accept`, which has as many characters.
+/// A placeholder for the value of `Sec-WebSocket-Accept`, of the same length.
 const ACCEPT: &str = "<the accept value of a key.>";
 
 const _: () = assert!(ACCEPT.len() == 28);
 
-/// A valid 101, which chooses neither subprotocol nor extension: a client has to open with its last byte.
+/// A valid 101 that chooses no subprotocol and no extension. A client must report the open connection with its last
+/// byte.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GoodResponse {
     template: Vec<u8>,
@@ -46,13 +50,13 @@ impl fmt::Debug for GoodResponse {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResponseFault {
-    /// Another status than 101 (RFC 6455 4.1).
+    /// A status other than 101 (RFC 6455 4.1).
     Status,
-    /// A first byte that begins no response (RFC 9112 4).
+    /// A first byte that cannot begin a response (RFC 9112 4).
     NotHttp,
     /// A status line that is malformed (RFC 9112 4).
     StatusLine,
-    /// A 101 of another version than HTTP/1.1 (RFC 6455 4.1).
+    /// A 101 by a version other than HTTP/1.1 (RFC 6455 4.1).
     HttpVersion,
     /// A line that ends in a bare LF (RFC 9112 2.2).
     BareLineFeed,
@@ -64,7 +68,7 @@ pub enum ResponseFault {
     TooManyHeaders,
     /// More bytes than [`Config::max_head_bytes`].
     HeadTooLong,
-    /// More than these in the first line alone.
+    /// More bytes than [`Config::max_head_bytes`] in the first line alone.
     FirstLineTooLong,
     /// More than 16 interim responses.
     TooManyInterimResponses,
@@ -80,18 +84,18 @@ pub enum ResponseFault {
     WrongAccept,
     /// An extension that was not offered (RFC 6455 4.1).
     Extension,
-    /// Extensions that break the grammar, or are none (RFC 6455 9.1).
+    /// Extensions that break the grammar, or an empty list (RFC 6455 9.1).
     InvalidExtensions,
     /// A subprotocol that was not offered (RFC 6455 4.1).
     Subprotocol,
     /// Several subprotocols in lines of their own (RFC 6455 11.3.4).
     SeveralSubprotocols,
-    /// Something else than a token as the subprotocol (RFC 6455 4.2.2).
+    /// A subprotocol that is not a token (RFC 6455 4.2.2).
     InvalidSubprotocol,
 }
 
 impl ResponseFault {
-    /// Every one of them.
+    /// All of them.
     pub const ALL: &[ResponseFault] = &[
         ResponseFault::Status,
         ResponseFault::NotHttp,
@@ -123,13 +127,13 @@ impl ResponseFault {
 pub struct BadResponse {
     /// What is wrong.
     pub fault: ResponseFault,
-    /// How many of the bytes decide that: the first byte, a line's end or a limit, where these are wrong; else all.
+    /// The number of bytes that decide it: up to the first byte, the line's end or the limit that is wrong; else all.
     pub decided_at: usize,
     template: Vec<u8>,
     verdict: Verdict,
 }
 
-/// A refusal holds what came with it: it is known by its status.
+/// Errors are compared whole, but a refusal only by its status, since it holds the head and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     Error(HandshakeError),
@@ -146,7 +150,7 @@ impl BadResponse {
         fill_in(&self.template, request)
     }
 
-    /// Whether this is the error that a client has to report: with a refusal, its status counts.
+    /// Whether this is the error that a client must report. A refusal is compared by its status.
     pub fn is(&self, error: &HandshakeError) -> bool {
         match (&self.verdict, error) {
             (Verdict::Refused(status), HandshakeError::Refused(refusal)) => {
@@ -175,7 +179,7 @@ fn fill_in(template: &[u8], request: &[u8]) -> Vec<u8> {
         .split(|&byte| byte == b'\n')
         .find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))
         .expect("a client's request has a key");
-    let accept = accept_key(key[NAME.len()..].trim_ascii());
+    let accept = accept_value(key[NAME.len()..].trim_ascii());
     let mut bytes = template.to_vec();
     for at in 0..bytes.len().saturating_sub(ACCEPT.len() - 1) {
         if bytes[at..].starts_with(ACCEPT.as_bytes()) {
@@ -185,28 +189,37 @@ fn fill_in(template: &[u8], request: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A valid head's parts: status line and looks.
-fn parts() -> impl Strategy<Value = (String, super::head::Looks, (&'static str, &'static str))> {
+/// The value of `Sec-WebSocket-Accept` for a key (RFC 6455 4.2.2), by the textbook, without the library's own function.
+fn accept_value(key: &[u8]) -> [u8; ACCEPT.len()] {
+    let guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = Sha1::digest([key, guid].concat());
+    let mut value = [0; ACCEPT.len()];
+    STANDARD.encode_slice(digest, &mut value).expect("20 bytes are 28 characters of base64");
+    value
+}
+
+/// The parts of a valid head: its status line and its form.
+fn parts() -> impl Strategy<Value = (String, super::head::HeadForm, (&'static str, &'static str))> {
     let reason = select(&[" Switching Protocols", " ", ""][..]);
     let values = (select(&["websocket", "WebSocket"][..]), select(&["Upgrade", "x, upgrade"][..]));
-    (reason.prop_map(|reason| format!("HTTP/1.1 101{reason}")), looks(), values)
+    (reason.prop_map(|reason| format!("HTTP/1.1 101{reason}")), form(), values)
 }
 
 fn head(
-    (first, looks, (upgrade, connection)): &(String, super::head::Looks, (&str, &str)),
+    (first, form, (upgrade, connection)): &(String, super::head::HeadForm, (&str, &str)),
 ) -> super::head::Head {
     let headers =
         [("Upgrade", *upgrade), ("Connection", *connection), ("Sec-WebSocket-Accept", ACCEPT)];
-    looks.head(first, &headers)
+    form.head(first, &headers)
 }
 
-/// Interim responses that a client passes over (RFC 9110 15.2).
+/// Interim responses, which a client skips (RFC 9110 15.2).
 fn interim(count: usize) -> Vec<u8> {
     b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count)
 }
 
-/// Valid 101s: names in any case, lines in any order, other headers between them, a few interim responses before. A
-/// line may be folded (RFC 9112 5.2), and a body announced, which a 101 does not have (RFC 9112 6.3).
+/// Valid 101s: names in any case, lines in any order, with other headers between them and a few interim responses
+/// before them. A line may be folded (RFC 9112 5.2). A body may be announced, which a 101 does not have (RFC 9112 6.3).
 pub fn response() -> BoxedStrategy<GoodResponse> {
     let odd = [&FOLDED[..], &["Content-Length: 5", "Transfer-Encoding: chunked"]].concat();
     let odd = prop_oneof![4 => Just(None), 1 => (any::<Index>(), select(odd)).prop_map(Some)];
@@ -223,8 +236,8 @@ pub fn response() -> BoxedStrategy<GoodResponse> {
         .boxed()
 }
 
-/// Responses with any one [`ResponseFault`], for a client of this configuration, whose limits must allow 16 header
-/// lines and 1 KiB.
+/// Responses with one [`ResponseFault`], for a client with this configuration. Its limits must allow 16 header lines
+/// and 1 KiB.
 pub fn bad_response(config: &Config) -> BoxedStrategy<BadResponse> {
     let config = config.clone();
     (select(ResponseFault::ALL), parts(), 0..1000usize, any::<Index>())

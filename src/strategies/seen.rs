@@ -1,23 +1,24 @@
-//! What a receiver reports, in a form that can be compared, and the loop that gathers it.
+//! The events of a receiver in a form that can be compared, and the loop that collects them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Payload;
 use crate::connection::Connection;
-use crate::event::{Closed, Event, MessageKind};
+use crate::event::{Closed, Event};
+use crate::message::MessageKind;
 
-/// An event, as the generated values expect it.
+/// An event in the form that generated values expect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Seen {
-    /// A request for a WebSocket was shown.
+    /// A request for a WebSocket.
     UpgradeRequest,
-    /// Another request was shown.
+    /// A plain request.
     PlainRequest,
-    /// A client's connection is open.
+    /// The client's connection is open.
     Open,
-    /// A message, whole or put together from its chunks.
+    /// A message, whole or joined from its chunks.
     Message(Payload),
     /// A ping.
     Ping(Vec<u8>),
@@ -27,16 +28,16 @@ pub enum Seen {
     Closed(Closed),
 }
 
-/// Gives the pieces to a connection, one after the other, and returns what it reports, [`poll_event`] at the end
-/// included. Chunks are put together; a message whose last chunk does not come is left out, so that the same is
-/// expected with either [`Delivery`](crate::Delivery). What is outgoing stays there.
+/// Feeds the pieces to a connection, one after the other, then calls [`poll_event`], and returns all events. Chunks are
+/// joined; a message whose last chunk does not arrive is left out, so that both kinds of [`Delivery`](crate::Delivery)
+/// give the same. Outgoing bytes are not taken.
 ///
 /// [`poll_event`]: Connection::poll_event
 ///
 /// # Panics
 ///
-/// If bytes are left of a piece although `receive` returned `None`, or anything is reported after the end: the
-/// connection is broken then.
+/// If `receive` returns `None` before a piece is used up, or if an event follows [`Seen::Closed`]: both are bugs of the
+/// connection.
 pub fn feed<'p>(conn: &mut Connection, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> {
     let mut log = Log::default();
     for piece in pieces {
@@ -56,7 +57,7 @@ pub fn feed<'p>(conn: &mut Connection, pieces: impl IntoIterator<Item = &'p [u8]
 #[derive(Default)]
 struct Log {
     seen: Vec<Seen>,
-    /// The chunks of a message whose last has not come.
+    /// The chunks of a message whose last chunk has not arrived.
     chunks: Vec<u8>,
 }
 

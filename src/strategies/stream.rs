@@ -1,5 +1,4 @@
-//! Valid streams of frames for a receiver of either role, with the events that they lead to. What is wrong, and where,
-//! is left to the violations.
+//! Valid streams of frames for a receiver of either role, with the expected events. `bad_stream.rs` breaks the rules.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,24 +9,22 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::bad_stream::{self, BadStream};
-use super::violation::Violation;
+use super::streams::Streams;
 use super::wire::{BINARY, CLOSE, FIN, Hex, PING, PONG, Place, RSV1, TEXT, Wire};
 use super::{Payload, Seen, close, message};
-use crate::close::CloseCode;
-use crate::config::Config;
+use crate::close_code::CloseCode;
 use crate::event::{CloseCause, Closed};
 use crate::state::Role;
 
-/// Frames from the peer of a receiver that is open, and what it has to report.
+/// Frames for an open connection, and the events that it must report.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stream {
-    /// The receiver.
+    /// The role of the receiver.
     pub role: Role,
-    /// What arrives.
+    /// The bytes that arrive.
     pub bytes: Vec<u8>,
-    /// The events that it has to report, in this order; the last is [`Seen::Closed`] if the stream ends in a Close.
+    /// The events that it must report, in order. The last is [`Seen::Closed`] if the stream ends with a Close.
     pub expected: Vec<Seen>,
 }
 
@@ -41,68 +38,9 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Which streams are generated: for whom, how long, within which limits.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    pub(super) role: Role,
-    pub(super) max_payload_bytes: usize,
-    pub(super) max_items: usize,
-    pub(super) max_frame_bytes: u64,
-    pub(super) max_message_bytes: u64,
-    pub(super) max_fragments: u32,
-    pub(super) compressed: bool,
-}
-
 impl Streams {
-    /// Streams for a receiver of this role: those that come from its peer. They keep the limits of the default
-    /// configuration, have up to 6 messages and control frames, and messages of at most 70,000 bytes.
-    pub fn to(role: Role) -> Streams {
-        let streams = Streams {
-            role,
-            max_payload_bytes: 70_000,
-            max_items: 6,
-            max_frame_bytes: 0,
-            max_message_bytes: 0,
-            max_fragments: 0,
-            compressed: false,
-        };
-        streams.config(&Config::default())
-    }
-
-    /// The most bytes that a message has.
-    #[must_use]
-    pub fn max_payload_bytes(mut self, max: usize) -> Streams {
-        self.max_payload_bytes = max;
-        self
-    }
-
-    /// The most messages, pings and pongs in a stream, not counting those between fragments.
-    #[must_use]
-    pub fn max_items(mut self, max: usize) -> Streams {
-        self.max_items = max;
-        self
-    }
-
-    /// The receiver's limits for frames, messages and fragments: valid streams keep them, violations exceed them.
-    #[must_use]
-    pub fn config(mut self, config: &Config) -> Streams {
-        self.max_frame_bytes = config.max_frame_bytes;
-        self.max_message_bytes = config.max_message_bytes;
-        self.max_fragments = config.max_fragments.max(1);
-        self
-    }
-
-    /// Whether the receiver has negotiated permessage-deflate: some messages are compressed then (RFC 7692), and can be
-    /// wrong in ways of their own. They are stored, in DEFLATE's own word: no codec is involved.
-    #[cfg(feature = "deflate")]
-    #[must_use]
-    pub fn compressed(mut self, compressed: bool) -> Streams {
-        self.compressed = compressed;
-        self
-    }
-
-    /// Valid streams: messages whole and in fragments, empty fragments, control frames between all of them, characters
-    /// cut by a fragment's end, perhaps a Close at the end.
+    /// Valid streams: whole and fragmented messages, empty fragments, control frames between them, characters that are
+    /// cut by the end of a fragment, and sometimes a Close at the end.
     pub fn valid(&self) -> BoxedStrategy<Stream> {
         let streams = self.clone();
         let end = (option::of(close::received_code()), close::close_reason());
@@ -118,10 +56,10 @@ impl Streams {
             .boxed()
     }
 
-    /// Valid streams of an application's own messages: values of any kind, together with a stream that carries what
-    /// `say` makes of them, in any fragments, with control frames between, perhaps compressed, without a Close. The
-    /// messages must keep the limits; what [`max_items`](Streams::max_items) and
-    /// [`max_payload_bytes`](Streams::max_payload_bytes) say does not count.
+    /// Valid streams of an application's own messages. Returns any value of `values` with a stream of the messages that
+    /// `say` makes of it: in any fragments, with control frames between them, some compressed, without a Close. The
+    /// messages must keep the receiver's limits; [`max_items`](Streams::max_items) and
+    /// [`max_payload_bytes`](Streams::max_payload_bytes) are ignored.
     ///
     /// ```
     /// use proptest::prelude::*;
@@ -141,7 +79,7 @@ impl Streams {
     ) -> BoxedStrategy<(T, Stream)> {
         let streams = self.clone();
         let before = prop_oneof![3 => Just(Vec::new()), 1 => vec(control(), 0..=2)];
-        // How the first messages are sent; those behind them are sent as they are.
+        // How the first messages are sent, at most 8; the others are neither fragmented nor compressed.
         let ways = vec((before, self.cuts(), self.compressed_or_not()), 0..=8);
         (any::<u32>(), ways, values)
             .prop_map(move |(seed, ways, value)| {
@@ -156,22 +94,6 @@ impl Streams {
                 (value, Stream { role: streams.role, bytes, expected })
             })
             .boxed()
-    }
-
-    /// Streams that break exactly one rule: any [`Violation`] that [can be](Violation::applies_to) in these streams.
-    pub fn violating(&self) -> BoxedStrategy<BadStream> {
-        let all = Violation::ALL.iter().copied().filter(|violation| violation.applies_to(self));
-        bad_stream::any_of(self, all.collect())
-    }
-
-    /// Streams that break this one rule.
-    ///
-    /// # Panics
-    ///
-    /// If it cannot be broken [in these streams](Violation::applies_to).
-    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
-        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
-        bad_stream::any_of(self, [violation].into())
     }
 
     pub(super) fn items(&self) -> BoxedStrategy<Vec<Item>> {
@@ -200,7 +122,7 @@ impl Streams {
     }
 }
 
-/// A thing to be sent.
+/// A message or a control frame.
 #[derive(Debug, Clone)]
 pub(super) enum Item {
     Control(Control),
@@ -213,7 +135,7 @@ pub(super) enum Control {
     Pong(Vec<u8>),
 }
 
-/// A message, and where it is cut into frames.
+/// A message, and the places where it is cut into frames.
 #[derive(Debug, Clone)]
 pub(super) struct Fragmented {
     pub(super) payload: Payload,
@@ -221,7 +143,7 @@ pub(super) struct Fragmented {
     pub(super) compressed: bool,
 }
 
-/// A border between two fragments, and the control frames at it. Two at the same place make an empty fragment.
+/// The border between two fragments, and the control frames there. Two cuts at one place make an empty fragment.
 #[derive(Debug, Clone)]
 pub(super) struct Cut {
     at: Index,
@@ -246,7 +168,7 @@ fn control() -> impl Strategy<Value = Control> + Clone {
     })
 }
 
-/// Puts things on the wire, and keeps account of what the receiver has to report.
+/// Writes frames, and collects the events that the receiver must report.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) wire: Wire,
@@ -274,7 +196,7 @@ impl Writer {
         }
     }
 
-    /// The first byte without FIN, and what is sent.
+    /// The first byte without FIN, and the payload on the wire.
     fn encode(message: &Fragmented) -> (u8, Vec<u8>) {
         let opcode = match message.payload {
             Payload::Text(_) => TEXT,
@@ -282,13 +204,14 @@ impl Writer {
         };
         let plain = message.payload.as_bytes();
         match message.compressed {
-            // What is stored is a little longer than it was, which the limit of a frame allows for.
+            // Stored blocks are a little longer than the payload; the limit of a compressed frame allows that.
             true => (opcode | RSV1, stored(plain)),
             false => (opcode, plain.to_vec()),
         }
     }
 
-    /// The frames of a message, with what is sent between them; `fin`: the last one ends it. Where the data lies.
+    /// Writes the frames of a message and the control frames between them. `fin` tells whether the last frame ends the
+    /// message. Returns where the data lies.
     pub(super) fn message(
         &mut self,
         opcode: u8,
@@ -327,7 +250,7 @@ impl Writer {
         }
     }
 
-    /// A Close frame; without a code it has no reason either, and is reported as 1005 (RFC 6455 7.1.5).
+    /// Writes a Close frame. Without a code it has no reason either, and is reported as 1005 (RFC 6455 7.1.5).
     fn close(&mut self, code: Option<CloseCode>, mut reason: String) {
         let mut body = Vec::new();
         match code {
@@ -347,8 +270,8 @@ impl Writer {
     }
 }
 
-/// A compressed message whose blocks are stored (RFC 1951 3.2.4), less the four bytes that every message ends in
-/// (RFC 7692 7.2.1).
+/// A compressed message of stored blocks (RFC 1951 3.2.4), without the four bytes that are removed from its end (RFC
+/// 7692 7.2.1).
 pub(super) fn stored(plain: &[u8]) -> Vec<u8> {
     let mut blocks = Vec::new();
     for block in plain.chunks(0xffff) {

@@ -1,8 +1,7 @@
-//! The rules that a stream can break: where each stands, which error and which close code it must lead to. The streams
-//! that break them are built in `bad_stream.rs`.
+//! The rules that a stream can break: the section, the error and the close code of each. `bad_stream.rs` builds streams
+//! that break them.
 
-use super::stream::Streams;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
 
 /// A rule that is broken.
@@ -11,7 +10,7 @@ use crate::error::ProtocolError;
 pub enum Violation {
     /// A client's frame without a mask, or a server's with one (RFC 6455 5.1).
     Masking,
-    /// A reserved bit on a message's first frame that nothing has negotiated (RFC 6455 5.2).
+    /// A reserved bit on the first frame of a message that was not negotiated (RFC 6455 5.2).
     ReservedBits,
     /// RSV1 on a continuation (RFC 7692 6.1).
     ReservedBitOnContinuation,
@@ -23,7 +22,7 @@ pub enum Violation {
     FragmentedControl,
     /// A control frame of more than 125 bytes (RFC 6455 5.5).
     LongControl,
-    /// A length in more bytes than it needs (RFC 6455 5.2).
+    /// A length that is not in the fewest bytes (RFC 6455 5.2).
     NonMinimalLength,
     /// A 64-bit length with its top bit set (RFC 6455 5.2).
     LengthTopBit,
@@ -31,15 +30,15 @@ pub enum Violation {
     UnexpectedContinuation,
     /// A new message inside an unfinished one (RFC 6455 5.4).
     UnfinishedMessage,
-    /// Text with a character in more bytes than it needs (RFC 6455 8.1, RFC 3629 3).
+    /// Text with a character that is not in the fewest bytes (RFC 6455 8.1, RFC 3629 3).
     Utf8Overlong,
     /// Text with a surrogate (RFC 6455 8.1, RFC 3629 3).
     Utf8Surrogate,
-    /// Text with a character above U+10FFFF, or a byte that no character has (RFC 6455 8.1, RFC 3629 3).
+    /// Text with a character above U+10FFFF, or a byte that never occurs in UTF-8 (RFC 6455 8.1, RFC 3629 3).
     Utf8TooHigh,
-    /// Text with another character in the middle of one (RFC 6455 8.1).
+    /// Text with a character that is interrupted by another one (RFC 6455 8.1).
     Utf8Interrupted,
-    /// Text with the middle of a character by itself (RFC 6455 8.1).
+    /// Text with a continuation byte that follows no first byte (RFC 6455 8.1).
     Utf8StrayContinuation,
     /// Text that ends in the middle of a character (RFC 6455 8.1).
     Utf8Truncated,
@@ -55,9 +54,9 @@ pub enum Violation {
     MessageTooBig,
     /// A message of too many frames (RFC 6455 10.4).
     TooManyFragments,
-    /// A compressed message with a block of a type that does not exist (RFC 7692 6.2, RFC 1951 3.2.3).
+    /// A compressed message with a block of the reserved type (RFC 7692 6.2, RFC 1951 3.2.3).
     DeflateBlockType,
-    /// A compressed message with a stored block of two lengths (RFC 7692 6.2, RFC 1951 3.2.4).
+    /// A compressed message with a stored block whose two lengths contradict each other (RFC 7692 6.2, RFC 1951 3.2.4).
     DeflateStoredLength,
     /// A compressed message that ends in the middle of a block (RFC 7692 7.2.2).
     DeflateTruncated,
@@ -66,7 +65,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// Every one of them.
+    /// All of them.
     pub const ALL: &[Violation] = &[
         Violation::Masking,
         Violation::ReservedBits,
@@ -97,7 +96,7 @@ impl Violation {
         Violation::DeflateEmpty,
     ];
 
-    /// The section that has the rule.
+    /// The section with the rule.
     pub fn rfc_section(self) -> &'static str {
         use Violation as V;
         match self {
@@ -156,50 +155,8 @@ impl Violation {
         })
     }
 
-    /// Whether it can be in such streams: a limit must be near enough to be exceeded with few bytes (that of fragments,
-    /// with up to 1024 frames), and compressed messages must have been negotiated to be wrong.
-    pub fn applies_to(self, streams: &Streams) -> bool {
-        use Violation as V;
-        let (frame, message) = (streams.max_frame_bytes, streams.max_message_bytes);
-        match self {
-            V::FrameTooBig => frame < 1 << 62 && frame <= message,
-            // What lies before the frame that exceeds the limit has to be there.
-            V::MessageTooBig => {
-                message < 1 << 62
-                    && streams.max_fragments >= 2
-                    && (frame > message || message - frame < frame.min(1 << 16))
-            }
-            V::TooManyFragments => streams.max_fragments <= 1024,
-            V::DeflateBlockType | V::DeflateStoredLength | V::DeflateTruncated => {
-                // The data must fit into one frame.
-                streams.compressed && frame >= 64 && message >= 64
-            }
-            V::DeflateEmpty => streams.compressed,
-            V::Utf8Overlong
-            | V::Utf8Surrogate
-            | V::Utf8TooHigh
-            | V::Utf8Interrupted
-            | V::Utf8StrayContinuation
-            | V::Utf8Truncated => frame >= 64 && message >= 64,
-            V::Masking
-            | V::ReservedBits
-            | V::ReservedBitOnContinuation
-            | V::ReservedBitOnControl
-            | V::ReservedOpcode
-            | V::FragmentedControl
-            | V::LongControl
-            | V::UnexpectedContinuation
-            | V::UnfinishedMessage
-            | V::CloseTooShort
-            | V::CloseCode
-            | V::CloseReason => true,
-            // The form alone says that the length is 65,536 at least.
-            V::NonMinimalLength | V::LengthTopBit => frame >= 1 << 17 && message >= 1 << 17,
-        }
-    }
-
-    /// Whether an error is of the kind that this leads to. [`BadStream::error`](super::BadStream::error) has it to the
-    /// last detail.
+    /// Whether an error is of the kind that this violation must lead to. [`BadStream::error`](super::BadStream::error)
+    /// is the exact error.
     pub fn matches(self, error: &ProtocolError) -> bool {
         use ProtocolError as E;
         use Violation as V;

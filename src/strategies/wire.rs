@@ -1,5 +1,5 @@
-//! Bytes on the wire, laid out by hand (RFC 6455 5.2): frames with any header, right or wrong. It shares nothing with
-//! the library's own codec, since what it writes is what that codec is judged by.
+//! Frames on the wire, laid out by hand (RFC 6455 5.2), with any header, valid or not. It shares no code with the
+//! library's codec, which it tests.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ pub(super) const CLOSE: u8 = 0x88;
 pub(super) const PING: u8 = 0x89;
 pub(super) const PONG: u8 = 0x8a;
 
-/// The form of a length: the shortest one, or one that was chosen.
+/// The form of a length: the shortest, or a given one.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Length {
     Shortest(u64),
@@ -23,7 +23,7 @@ pub(super) enum Length {
     In64(u64),
 }
 
-/// Where a piece of data lies on the wire.
+/// The place of a piece of data on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     /// The data's range within its message.
@@ -33,19 +33,19 @@ pub(super) struct Place {
     pub(super) at: usize,
 }
 
-/// What the peer of a receiver has sent so far.
+/// The bytes that the receiver's peer has sent.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
-    /// The peer is a client.
+    /// Whether the peer masks: it is a client.
     masked: bool,
-    /// The masking keys differ from frame to frame, unless this is 0: then so are they.
+    /// The seed of the masking keys, which differ from frame to frame. If it is 0, all keys are 0.
     seed: u32,
     frames: u32,
     pub(super) bytes: Vec<u8>,
 }
 
 impl Wire {
-    /// For a receiver of this role.
+    /// Frames for a receiver of this role.
     pub(super) fn to(role: Role, seed: u32) -> Wire {
         Wire { masked: role == Role::Server, seed, frames: 0, bytes: Vec::new() }
     }
@@ -58,17 +58,17 @@ impl Wire {
         }
     }
 
-    /// A frame as the peer must send it; where its payload begins.
+    /// Writes a frame as the peer must send it. Returns where its payload begins.
     pub(super) fn frame(&mut self, first: u8, payload: &[u8]) -> usize {
         self.frame_with(first, self.masked, Length::Shortest(payload.len() as u64), payload)
     }
 
-    /// The same with the mask bit that a peer of this role must not send.
+    /// Writes a frame with the mask bit that the peer must not send.
     pub(super) fn frame_wrongly_masked(&mut self, first: u8, payload: &[u8]) {
         self.frame_with(first, !self.masked, Length::Shortest(payload.len() as u64), payload);
     }
 
-    /// A frame whose length is what is said, whatever the payload is; where its payload begins.
+    /// Writes a frame with this length in its header, whatever the payload is. Returns where the payload begins.
     pub(super) fn frame_of_length(&mut self, first: u8, length: Length, payload: &[u8]) -> usize {
         self.frame_with(first, self.masked, length, payload)
     }
@@ -102,7 +102,7 @@ impl Wire {
     }
 }
 
-/// Bytes in hexadecimal, for counterexamples; long ones are cut off.
+/// Bytes in hexadecimal for counterexamples, cut off if there are many.
 pub(super) struct Hex<'b>(pub(super) &'b [u8]);
 
 impl fmt::Debug for Hex<'_> {

@@ -1,6 +1,5 @@
-//! Public values and scripts out of a fuzzer's bytes. Whatever the bytes are, what is made is valid where a type
-//! promises that, and bounded; limits are sane or extreme, but no limit lets a connection hold more than a few
-//! megabytes.
+//! Makes public values and scripts from a fuzzer's bytes. For any bytes the values are bounded, and valid where the
+//! type promises that. Limits are usual or extreme, but no limit lets a connection hold more than a few megabytes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,19 +10,19 @@ use arbitrary::{Arbitrary, MaxRecursionReached, Result, Unstructured, size_hint}
 use super::frame::{Length, Mask, RawFrame};
 use super::script::Script;
 use super::step::Step;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 #[cfg(feature = "deflate")]
 use crate::deflate::{Deflate, DeflateParams};
 use crate::entropy::Entropy;
-use crate::event::{Message, MessageKind};
 use crate::frame::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
+use crate::message::{Message, MessageKind};
 use crate::state::Role;
 
-/// A script has no more steps than that.
+/// The largest number of steps of a script.
 const MAX_STEPS: usize = 200;
 
-/// Sizes at which something changes: the forms of a frame's length, a control frame's limit, the queue's pieces.
+/// Sizes near borders: of the encodings of a frame's length, of a control frame's payload, of the queue's pieces.
 const SIZES: &[usize] =
     &[0, 1, 2, 20, 124, 125, 126, 127, 600, 4096, 16_384, 65_535, 65_536, 70_000];
 
@@ -65,14 +64,17 @@ impl<'a> Arbitrary<'a> for Opcode {
     }
 }
 
-/// Any number; those that mean something are likely.
+/// Any number; codes with a meaning are likely.
 impl<'a> Arbitrary<'a> for CloseCode {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(CloseCode::new(match u.arbitrary::<u8>()? {
-            n @ 0..=15 => 1000 + u16::from(n),
-            n @ 16..=21 => [0, 999, 2999, 3000, 4999, 5000][usize::from(n) - 16],
-            _ => u.arbitrary()?,
-        }))
+        // Those that have no name, at the borders of what may be sent.
+        const NEAR: [u16; 7] = [0, 999, 1004, 2999, 3000, 4999, 5000];
+        let pick = usize::from(u.arbitrary::<u8>()?);
+        let near = NEAR.iter().map(|&code| CloseCode::new(code));
+        match CloseCode::NAMED.iter().copied().chain(near).nth(pick) {
+            Some(code) => Ok(code),
+            None => Ok(CloseCode::new(u.arbitrary()?)),
+        }
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
@@ -94,13 +96,13 @@ impl<'a> Arbitrary<'a> for Message<'_> {
     }
 }
 
-/// A header that [`FrameHeader::decode`] reads back as it is.
+/// A header that [`FrameHeader::decode`] accepts and returns unchanged.
 impl<'a> Arbitrary<'a> for FrameHeader {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let opcode = Opcode::arbitrary(u)?;
         let payload_len = match opcode.is_control() {
             true => u.int_in_range(0..=MAX_CONTROL_BYTES as u64)?,
-            // Each form of the length is as likely as the others.
+            // Each encoding of the length is equally likely.
             false => match u.int_in_range(0..=2)? {
                 0 => u.int_in_range(0..=125)?,
                 1 => u.int_in_range(126..=0xffff)?,
@@ -122,7 +124,7 @@ impl<'a> Arbitrary<'a> for FrameHeader {
     }
 }
 
-/// A whole frame: right more often than not, but anything can be wrong with it.
+/// A whole frame. Most are valid, but every part can be wrong.
 impl<'a> Arbitrary<'a> for RawFrame {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let opcode = if u.ratio(1, 32)? { u.arbitrary()? } else { Opcode::arbitrary(u)? as u8 };
@@ -160,8 +162,8 @@ impl<'a> Arbitrary<'a> for RawFrame {
     }
 }
 
-/// A few of the fuzzer's own bytes, so that some are left for more steps; or many of one, that a little input makes
-/// much.
+/// Up to 20 bytes of the fuzzer's input, so that some are left for more steps; or one byte repeated, so that little
+/// input makes a long payload.
 fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     if u.ratio(1, 8)? {
         let (byte, len) = (u.arbitrary()?, *u.choose(SIZES)?);
@@ -170,7 +172,7 @@ fn payload(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(few_bytes(u)?.to_vec())
 }
 
-/// Text in the same way.
+/// Text, made like [`payload`].
 fn text(u: &mut Unstructured<'_>) -> Result<String> {
     if u.ratio(1, 8)? {
         let len = *u.choose(SIZES)?;
@@ -192,14 +194,14 @@ fn any_message(u: &mut Unstructured<'_>) -> Result<Message<'static>> {
     })
 }
 
-/// The first choice, which is the sane one, in seven of eight cases.
+/// The first choice, which is the usual one, in at least seven of eight cases.
 fn first_or<T: Copy>(choices: &[T], u: &mut Unstructured<'_>) -> Result<T> {
     let byte = usize::from(u.arbitrary::<u8>()?);
     Ok(choices[if byte < 224 { 0 } else { byte % choices.len() }])
 }
 
-/// Sane limits or extreme ones, timeouts or none; [`Entropy::Seed`]. A connection with it holds a few megabytes at the
-/// most.
+/// Usual or extreme limits, with or without timeouts, with [`Entropy::Seed`]. A connection with it holds at most a few
+/// megabytes.
 impl<'a> Arbitrary<'a> for Config {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         const BYTES: &[u64] = &[1024 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
@@ -240,7 +242,7 @@ impl<'a> Arbitrary<'a> for Config {
     }
 }
 
-/// Any options; those out of range are brought into it by their user.
+/// Any options, also out of range. The connection replaces such values.
 #[cfg(feature = "deflate")]
 impl<'a> Arbitrary<'a> for Deflate {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
@@ -262,7 +264,7 @@ impl<'a> Arbitrary<'a> for Deflate {
     }
 }
 
-/// What a negotiation can come to (RFC 7692 7.1).
+/// Parameters that a negotiation can result in (RFC 7692 7.1).
 #[cfg(feature = "deflate")]
 impl<'a> Arbitrary<'a> for DeflateParams {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
@@ -279,7 +281,7 @@ impl<'a> Arbitrary<'a> for DeflateParams {
     }
 }
 
-/// Calls that make sense more often than not; the end, and what harms the connection, is rare.
+/// Mostly valid calls. Calls that end the connection, and invalid bytes, are rare.
 impl<'a> Arbitrary<'a> for Script {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let mut script = Script::new(Role::arbitrary(u)?);
@@ -322,7 +324,7 @@ impl<'a> Arbitrary<'a> for Step {
     }
 }
 
-/// The messages that are being sent and received in fragments, so that the next step can go on with them.
+/// The unfinished messages in both directions, so that the next step can continue them.
 #[derive(Default)]
 struct Fragments {
     sent: Option<MessageKind>,
@@ -334,7 +336,7 @@ impl Fragments {
         Ok(match u.int_in_range(0..=31)? {
             0..=9 => {
                 let (frame, most) = (self.frame(u)?, *u.choose(&[usize::MAX, 1, 2, 7, 100])?);
-                // Byte by byte is for short ones: a long one in that many reads would take all the fuzzer's time.
+                // At most about 64 reads for a frame: more would take too much of the fuzzer's time.
                 let most = most.max(frame.payload.len() / 64);
                 Step::Frame(frame, most)
             }
@@ -358,7 +360,7 @@ impl Fragments {
             28 => u
                 .choose(&[Step::Handshake, Step::Accept, Step::Reject(403), Step::Respond(404)])?
                 .clone(),
-            // What ends the connection must be meant.
+            // Steps that end the connection are rare.
             29 if u.ratio(1, 4)? => Step::Close(u.arbitrary()?, text(u)?),
             30 if u.ratio(1, 8)? => Step::Eof,
             31 if u.ratio(1, 8)? => Step::Abort,
@@ -368,7 +370,7 @@ impl Fragments {
         })
     }
 
-    /// A frame that goes on with the message that is open, or begins one, if that makes a difference.
+    /// A frame that mostly continues the unfinished message, or begins one if there is none.
     fn frame(&mut self, u: &mut Unstructured<'_>) -> Result<RawFrame> {
         let mut frame = RawFrame::arbitrary(u)?;
         if frame.opcode() == 8 && !u.ratio(1, 8)? {

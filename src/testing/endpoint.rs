@@ -1,5 +1,5 @@
-//! One end of a simulated conversation: a connection, and the documented loop around it, turn by turn, over a
-//! [`Link`](super::Link). What is done with events is left to a reaction of the user's.
+//! One end of a simulated conversation: a connection and the documented loop around it, one turn at a time, over a
+//! [`Link`](super::Link). A reaction of the user handles the events.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -12,18 +12,18 @@ use super::wire::{Arrival, WriteFailed};
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::handshake::Accept;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
-/// What an end does about an event, besides keeping it.
+/// The user's handler of events.
 type Reaction = Box<dyn FnMut(&mut Connection, &Event<'static>)>;
 
-/// A read of it takes no more than that.
+/// The size of the read buffer.
 const READ_BYTES: usize = 16 * 1024;
 
 /// A [`Connection`] in the loop that the [crate's page](crate) describes, over one end of a [`Link`].
 ///
-/// A [`Pair`](super::Pair) has two of them. One alone is the peer of a loop of your own: let both take their turns
-/// until neither has anything to do, then let time pass.
+/// A [`Pair`](super::Pair) has two of them. A single one is the peer of your own loop: let both take turns until
+/// neither has anything to do, then let time pass.
 ///
 /// ```
 /// use websocket_proto::testing::{Endpoint, Link};
@@ -41,21 +41,21 @@ const READ_BYTES: usize = 16 * 1024;
 ///
 /// # Panics
 ///
-/// [`turn`](Endpoint::turn) does so if the connection breaks one of its promises: an event after
-/// [`Event::Closed`], a state that goes back, input that is not used up. That is a mistake of this library.
+/// [`turn`](Endpoint::turn) panics if the connection breaks one of its promises: an event after [`Event::Closed`], a
+/// state that goes back, input that is not used up. That is a bug of this library.
 pub struct Endpoint {
     conn: Connection,
     events: Vec<Event<'static>>,
     reaction: Reaction,
     life: Life,
     deadline: Option<Timestamp>,
-    /// The loop has ended.
+    /// Whether the loop has ended.
     is_done: bool,
     buf: Vec<u8>,
 }
 
 impl Endpoint {
-    /// The loop around `conn`. Requests are [answered](answer_request) as they come.
+    /// Creates the loop around `conn`. Requests are [answered](answer_request) at once.
     pub fn new(conn: Connection) -> Endpoint {
         let life = Life::new(&conn);
         Endpoint {
@@ -69,41 +69,41 @@ impl Endpoint {
         }
     }
 
-    /// What is done about each event from now on: it replaces [`answer_request`].
+    /// Sets the reaction to events from now on, in place of [`answer_request`].
     ///
-    /// A request that it does not answer waits, until the test answers it by
-    /// [`accept`](Connection::accept) or [`reject`](Connection::reject).
+    /// A request that the reaction does not answer stays pending until the test calls [`accept`](Connection::accept) or
+    /// [`reject`](Connection::reject).
     pub fn on_event(&mut self, reaction: impl FnMut(&mut Connection, &Event<'static>) + 'static) {
         self.reaction = Box::new(reaction);
     }
 
-    /// The connection, to send, ping, close.
+    /// The connection, for calls such as `send`, `ping` and `close`.
     pub fn conn(&mut self) -> &mut Connection {
         &mut self.conn
     }
 
-    /// The events so far, but for those that were [taken](Endpoint::take_events).
+    /// The events so far, except those [taken](Endpoint::take_events) before.
     pub fn events(&self) -> &[Event<'static>] {
         &self.events
     }
 
-    /// Takes the events so far.
+    /// Removes and returns the events so far.
     pub fn take_events(&mut self) -> Vec<Event<'static>> {
         core::mem::take(&mut self.events)
     }
 
-    /// Whether its loop has ended: the connection is finished, and the transport dropped.
+    /// Whether the loop has ended: the connection is finished, and the transport is dropped.
     pub fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// When it wants a turn even if nothing arrives.
+    /// The time of the next tick, if nothing arrives before.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.deadline.filter(|_| !self.is_done)
     }
 
-    /// Goes once around the loop, at the link's time: drain `poll_event`, write, shut down, stop if finished, tick,
-    /// and, unless that brought something, read once and `receive`. Returns whether anything came of it.
+    /// Runs the loop once at the link's time: drain `poll_event`, write, shut down, stop if finished, tick, and, unless
+    /// the tick caused something, read once and `receive`. Returns whether anything happened.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         if self.is_done {
             return false;
@@ -124,7 +124,7 @@ impl Endpoint {
             moved = true;
         }
         self.check();
-        // A failed write may have ended it.
+        // A failed write may have ended the connection.
         moved |= self.poll();
         if self.conn.is_finished() {
             end.drop_transport();
@@ -157,7 +157,7 @@ impl Endpoint {
         arrival != Arrival::Nothing
     }
 
-    /// Drains `poll_event`, and returns whether there was any.
+    /// Drains `poll_event`, and returns whether there was an event.
     fn poll(&mut self) -> bool {
         let mut moved = false;
         while let Some(event) = self.conn.poll_event() {
@@ -190,15 +190,15 @@ impl Endpoint {
     }
 }
 
-/// The reaction of an [`Endpoint`] that was given no other: accepts a request for a WebSocket, answers any other by
-/// 404, and leaves all else alone.
+/// The default reaction of an [`Endpoint`]: accepts a request for a WebSocket, answers any other request with 404, and
+/// ignores other events.
 pub fn answer_request(conn: &mut Connection, event: &Event<'_>) {
     let answered = match event {
         Event::UpgradeRequest(_) => conn.accept(&Accept::new()),
         Event::PlainRequest(_) => conn.respond(404),
         _ => Ok(()),
     };
-    answered.expect("the request waits for its answer");
+    answered.expect("the request is pending");
 }
 
 impl fmt::Debug for Endpoint {

@@ -1,5 +1,5 @@
-//! Frames by hand (RFC 6455 5.2): written with any mistake in them, and read as they are. Nothing here is shared with
-//! the library's own codec, since it is there to judge that.
+//! Raw frames (RFC 6455 5.2): encoded with any violation, and decoded without validation. The code shares nothing with
+//! the library's codec, because it is used to test that.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,10 +7,10 @@ use core::fmt;
 
 use crate::state::Role;
 
-/// The masking key of frames that were given no other: that of RFC 6455 5.7.
+/// The default masking key, from RFC 6455 5.7.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A frame with nothing hidden, and nothing forbidden.
+/// A frame in which every field can be set, to invalid values too.
 ///
 /// ```
 /// use websocket_proto::Role;
@@ -28,7 +28,7 @@ pub struct RawFrame {
     pub first: u8,
     /// Whether and how it is masked.
     pub mask: Mask,
-    /// How the length is told.
+    /// How the length is encoded.
     pub length: Length,
     /// The payload, unmasked.
     pub payload: Vec<u8>,
@@ -38,32 +38,32 @@ pub struct RawFrame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_enums, reason = "there is no other way to mask a frame or not to")]
 pub enum Mask {
-    /// As its sender must: a client masks, a server does not (RFC 6455 5.1). The key is always the same.
+    /// As the sender's role requires: a client masks, a server does not (RFC 6455 5.1). The key is always the same.
     #[default]
     ByRole,
-    /// With this key.
+    /// Masked with this key.
     Key([u8; 4]),
-    /// Not at all.
+    /// Not masked.
     Unmasked,
 }
 
-/// How a frame tells its length.
+/// How a frame encodes its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_enums, reason = "RFC 6455 5.2 has no other form")]
 pub enum Length {
-    /// In the fewest bytes, as it must be (RFC 6455 5.2).
+    /// In the fewest bytes, as RFC 6455 5.2 requires.
     #[default]
     Shortest,
-    /// In 16 bits; a payload that is longer is told by its low bits.
+    /// In 16 bits. The length of a longer payload is cut to its low 16 bits.
     SixteenBit,
     /// In 64 bits.
     SixtyFourBit,
-    /// This many bytes, in the shortest form, whatever the payload is.
+    /// This length in the fewest bytes, whatever the payload is.
     Claimed(u64),
 }
 
 impl RawFrame {
-    /// A frame with FIN, of any opcode; only its low four bits count.
+    /// Creates a frame with FIN and this opcode. Only the low four bits of the opcode count.
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> RawFrame {
         RawFrame {
             first: 0x80 | (opcode & 0x0f),
@@ -83,7 +83,7 @@ impl RawFrame {
         RawFrame::new(2, payload)
     }
 
-    /// The last fragment of a message; [`unfinished`](RawFrame::unfinished) makes it one of the middle.
+    /// The last fragment of a message. With [`unfinished`](RawFrame::unfinished) it is a middle one.
     pub fn continuation(payload: impl Into<Vec<u8>>) -> RawFrame {
         RawFrame::new(0, payload)
     }
@@ -98,33 +98,33 @@ impl RawFrame {
         RawFrame::new(10, payload)
     }
 
-    /// A Close with any code, and a reason.
+    /// A Close with any code and a reason.
     pub fn close(code: u16, reason: &str) -> RawFrame {
         RawFrame::new(8, [&code.to_be_bytes()[..], reason.as_bytes()].concat())
     }
 
-    /// Without FIN.
+    /// Clears FIN.
     #[must_use]
     pub fn unfinished(mut self) -> RawFrame {
         self.first &= 0x7f;
         self
     }
 
-    /// With these reserved bits: 4 is RSV1, 2 is RSV2, 1 is RSV3.
+    /// Sets the reserved bits: 4 is RSV1, 2 is RSV2, 1 is RSV3.
     #[must_use]
     pub fn rsv(mut self, bits: u8) -> RawFrame {
         self.first = (self.first & 0x8f) | (bits & 7) << 4;
         self
     }
 
-    /// Masked so.
+    /// Sets how the frame is masked.
     #[must_use]
     pub fn mask(mut self, mask: Mask) -> RawFrame {
         self.mask = mask;
         self
     }
 
-    /// With its length told so.
+    /// Sets how the length is encoded.
     #[must_use]
     pub fn length(mut self, length: Length) -> RawFrame {
         self.length = length;
@@ -141,12 +141,12 @@ impl RawFrame {
         self.first & 0x80 != 0
     }
 
-    /// First byte and payload, to compare with.
+    /// The first byte and the payload, for comparisons.
     pub fn parts(&self) -> (u8, &[u8]) {
         (self.first, &self.payload)
     }
 
-    /// Its bytes as `sender` puts them on the wire.
+    /// Returns the bytes of the frame on the wire if `sender` sends it.
     pub fn encode(&self, sender: Role) -> Vec<u8> {
         let key = match (self.mask, sender) {
             (Mask::Key(key), _) => Some(key),
@@ -179,8 +179,8 @@ impl RawFrame {
         bytes
     }
 
-    /// Reads the frame at the front of `bytes`, whatever it is, with the size that it has there; `None` if it is not
-    /// whole. It is masked by a key or not at all.
+    /// Decodes the frame at the front of `bytes` without validation, and returns it with its size. Returns `None` if
+    /// the frame is not whole. Its mask is [`Mask::Key`] or [`Mask::Unmasked`].
     pub fn decode(bytes: &[u8]) -> Option<(RawFrame, usize)> {
         let head = Head::read(bytes)?;
         let end = head.size.checked_add(usize::try_from(head.len).ok()?)?;
@@ -195,13 +195,13 @@ impl RawFrame {
     }
 }
 
-/// Masked, or unmasked: it is the same (RFC 6455 5.3).
+/// Masks or unmasks `payload`; both are the same operation (RFC 6455 5.3).
 fn masked(payload: &[u8], key: Option<[u8; 4]>) -> impl Iterator<Item = u8> {
     let key = key.unwrap_or_default();
     payload.iter().enumerate().map(move |(at, byte)| byte ^ key[at % 4])
 }
 
-/// The bits in which a length is told.
+/// The number of bits that encode a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Seven,
@@ -209,7 +209,7 @@ enum Form {
     SixtyFour,
 }
 
-/// RFC 6455 5.2: the form that a length must have.
+/// RFC 6455 5.2: the encoding that a length must have.
 fn shortest(len: u64) -> Form {
     match len {
         0..=125 => Form::Seven,
@@ -218,19 +218,19 @@ fn shortest(len: u64) -> Form {
     }
 }
 
-/// What stands before a payload.
+/// A decoded frame header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub(super) first: u8,
     pub(super) key: Option<[u8; 4]>,
     pub(super) len: u64,
     form: Form,
-    /// Its own bytes.
+    /// The size of the header in bytes.
     pub(super) size: usize,
 }
 
 impl Head {
-    /// Reads it off the front of `bytes`; `None` if it is not whole.
+    /// Decodes the header at the front of `bytes`. Returns `None` if it is not whole.
     pub(super) fn read(bytes: &[u8]) -> Option<Head> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
@@ -250,7 +250,7 @@ impl Head {
         Some(Head { first, key, len, form, size })
     }
 
-    /// What is wrong with it as a frame of `sender`, extensions aside.
+    /// Returns what is wrong with the header in a frame of `sender`, regardless of extensions.
     pub(super) fn fault(&self, sender: Role) -> Option<&'static str> {
         let opcode = self.first & 0x0f;
         let is_control = opcode & 8 != 0;

@@ -1,5 +1,5 @@
-//! How the bytes of a peer reach a connection: from a slice, or out of a read buffer that keeps what is cut. What comes
-//! of the events is the script's business.
+//! Feeds the bytes of a peer to a connection: from a slice, or from a read buffer that holds unfinished messages. The
+//! script handles the events.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use super::invariants::holds;
 use crate::connection::Connection;
 use crate::event::Event;
 use crate::frame::MAX_HEADER_BYTES;
-use crate::read_buffer::ReadBuffer;
+use crate::receive::ReadBuffer;
 use crate::state::State;
 
 /// Receives with [`Connection::receive`], or [`Connection::receive_from`] if there is a buffer.
@@ -16,13 +16,13 @@ use crate::state::State;
 pub(super) struct Inbox(Option<ReadBuffer>);
 
 impl Inbox {
-    /// With a buffer of this many bytes, or none.
+    /// Creates an inbox with a read buffer of this many bytes, or without one.
     pub(super) fn new(capacity: Option<usize>) -> Inbox {
         Inbox(capacity.map(ReadBuffer::with_capacity))
     }
 
-    /// The next event, for which bytes are taken off the front of `input`; `None` when all of it is received. With a
-    /// buffer it is asked also before anything is read, as a loop may do.
+    /// Returns the next event, and removes the received bytes from the front of `input`. Returns `None` when all bytes
+    /// are received. With a buffer, `receive_from` is also called before the first read, as a loop may do.
     pub(super) fn next(
         &mut self,
         conn: &mut Connection,
@@ -42,7 +42,7 @@ impl Inbox {
             if let Some(event) = conn.receive_from(buffer) {
                 return Ok(Some(event.into_owned()));
             }
-            // The beginning of a header may wait for the rest.
+            // The buffer may hold the first bytes of a header.
             let waiting = buffer.unreceived().len();
             let most = if conn.state() == State::Closed { 0 } else { MAX_HEADER_BYTES - 1 };
             holds(waiting <= most, || format!("None, but {waiting} bytes are not received"))?;

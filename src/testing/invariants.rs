@@ -1,5 +1,5 @@
-//! What a connection promises to every caller, checked from outside: of its life, and of the bytes that it wants to
-//! have written. A promise that is broken is a mistake of this library, and is told in a sentence.
+//! The promises of a connection to every caller, checked through its public interface: about states and events, and
+//! about outgoing bytes. A broken promise is a bug of this library. It is reported as a sentence.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 use super::frame::Head;
 use crate::connection::Connection;
 use crate::event::{CloseCause, Event};
-use crate::outgoing::Segment;
+use crate::send::Segment;
 use crate::state::{Role, State};
 
-/// A sentence that says what was broken.
+/// `Err` holds a sentence about the broken promise.
 pub(super) type Checked = Result<(), String>;
 
-/// `Ok` if it holds.
+/// Returns `Ok` if `is_so`.
 pub(super) fn holds(is_so: bool, what: impl FnOnce() -> String) -> Checked {
     if is_so { Ok(()) } else { Err(what()) }
 }
@@ -33,51 +33,59 @@ impl Life {
         Life { state: conn.state(), is_finished: false, is_closed: false }
     }
 
-    /// Whether the terminal event was seen.
+    /// Whether `Closed` has been returned.
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// For every event.
+    /// Checks an event. To be called for every event.
     pub(super) fn note(&mut self, event: &Event<'_>) -> Checked {
         holds(!self.is_closed, || format!("{event:?} came after the terminal event"))?;
         match event {
             Event::Closed(closed) => {
                 self.is_closed = true;
                 let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
-                holds(closed.clean == by_close, || format!("{closed:?} is not what clean means"))
+                holds(closed.clean == by_close, || {
+                    format!("{closed:?}: clean does not agree with the cause")
+                })
             }
             Event::Ping(payload) | Event::Pong(payload) => {
                 holds(payload.len() <= 125, || format!("{event:?} is over 125 bytes"))
             }
             Event::Chunk(chunk) => holds(chunk.is_last() || !chunk.as_bytes().is_empty(), || {
-                format!("{chunk:?} says nothing")
+                format!("{chunk:?} is empty but not the last")
             }),
             _ => Ok(()),
         }
     }
 
-    /// After every call.
+    /// Checks the state. To be called after every call.
     pub(super) fn check(&mut self, conn: &Connection) -> Checked {
         let (state, is_finished) = (conn.state(), conn.is_finished());
         holds(state >= self.state, || {
             format!("the state went from {} back to {state}", self.state)
         })?;
         self.state = state;
-        holds(is_finished || !self.is_finished, || "is_finished did not stay".into())?;
+        holds(is_finished || !self.is_finished, || "is_finished has become false again".into())?;
         self.is_finished = is_finished;
         let is_closed = state == State::Closed;
-        holds(is_closed || !self.is_closed, || format!("it is {state} after the terminal event"))?;
-        holds(is_closed || !is_finished, || format!("it is finished, but {state}"))?;
+        holds(is_closed || !self.is_closed, || {
+            format!("the state is {state} after the terminal event")
+        })?;
+        holds(is_closed || !is_finished, || {
+            format!("the connection is finished, but the state is {state}")
+        })?;
         holds(is_closed || !conn.wants_shutdown(), || {
-            format!("it wants a shutdown, but is {state}")
+            format!("wants_shutdown is true, but the state is {state}")
         })?;
         holds(!(is_finished && conn.wants_write()), || {
-            "it is finished, but wants to write".into()
+            "the connection is finished, but wants_write is true".into()
         })?;
-        holds(!(is_finished && conn.wants_read()), || "it is finished, but wants to read".into())?;
+        holds(!(is_finished && conn.wants_read()), || {
+            "the connection is finished, but wants_read is true".into()
+        })?;
         holds(state == State::Open || !conn.is_writable(), || {
-            format!("it is writable, but {state}")
+            format!("is_writable is true, but the state is {state}")
         })
     }
 }
@@ -85,17 +93,17 @@ impl Life {
 /// The promises about output: well-formed frames, the buffered amount, the bound on automatic replies.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// The payload sizes of all data frames that were sent, before compression; `None` where it is not known.
+    /// The payload size before compression of each data frame that was sent; `None` if it is not known.
     sizes: Vec<Option<u64>>,
-    /// Pongs that the caller sent of its own.
+    /// The number of pongs that the caller has sent by `pong`.
     pub(super) own_pongs: u64,
-    /// All pongs in the output when it was last looked at.
+    /// The number of pongs in the output at the last check.
     pongs: u64,
-    /// Nothing is written any more: what was queued is dropped.
+    /// Whether `write_closed` was called, which drops the queue.
     is_dropped: bool,
-    /// Taken out and not released.
+    /// The pieces that are taken out and not written whole.
     taken: VecDeque<Segment>,
-    /// This many bytes of the first of these are released.
+    /// The number of written bytes of the first of these pieces.
     taken_start: usize,
     released: Walk,
 }
@@ -113,13 +121,13 @@ impl Output {
         }
     }
 
-    /// The caller has sent a data frame with this much payload.
+    /// Notes that the caller has sent a data frame with a payload of `len` bytes.
     pub(super) fn sent(&mut self, len: usize) {
         self.sizes.push(Some(len as u64));
     }
 
-    /// Someone else may have sent: the frames that are there are taken for what they are. What of a connection that
-    /// was ended meanwhile is not there any more, nobody knows.
+    /// Notes the frames that the reaction may have sent: all queued ones. If the connection has ended since, its queue
+    /// is dropped, and the sizes of the dropped frames are not known.
     pub(super) fn learn(&mut self, conn: &Connection) -> Checked {
         let mut sizes = core::mem::take(&mut self.sizes);
         let walked = self.walk(conn, &mut Sizes::Learned(&mut sizes));
@@ -132,30 +140,30 @@ impl Output {
         Ok(())
     }
 
-    /// The write side of the transport is over.
+    /// Notes that `write_closed` was called.
     pub(super) fn dropped(&mut self) {
         self.is_dropped = true;
     }
 
-    /// Takes one piece out.
+    /// Calls `take_outgoing` once.
     pub(super) fn take(&mut self, conn: &mut Connection) {
         self.taken.extend(conn.take_outgoing());
     }
 
-    /// What was taken and not released.
+    /// The bytes that are taken out and not written.
     fn taken(&self) -> impl Iterator<Item = &[u8]> {
         let starts = core::iter::once(self.taken_start).chain(core::iter::repeat(0));
         self.taken.iter().zip(starts).map(|(segment, start)| &segment[start..])
     }
 
-    /// All bytes that are outgoing, those that were taken first.
+    /// All unwritten bytes: the taken ones, then the outgoing ones.
     pub(super) fn queued(&self, conn: &Connection) -> Vec<u8> {
         let mut bytes = self.taken().collect::<Vec<_>>().concat();
         conn.outgoing_chunks().for_each(|chunk| bytes.extend_from_slice(chunk));
         bytes
     }
 
-    /// Releases the first `n` bytes, or all if there are fewer, and returns them.
+    /// Writes the first `n` unwritten bytes, or all if there are fewer, and returns them.
     pub(super) fn release(&mut self, conn: &mut Connection, n: usize) -> Result<Vec<u8>, String> {
         let mut bytes = self.queued(conn);
         bytes.truncate(n);
@@ -174,15 +182,15 @@ impl Output {
         Ok(bytes)
     }
 
-    /// These bytes are written.
+    /// Notes that these bytes are written.
     pub(super) fn written(&mut self, bytes: &[u8]) -> Checked {
         self.released.feed(bytes, &mut Sizes::Known(&self.sizes))
     }
 
-    /// After every call.
+    /// Checks the output. To be called after every call.
     pub(super) fn check(&mut self, conn: &Connection) -> Checked {
         if (conn.is_finished() || self.is_dropped) && conn.outgoing_len() == 0 {
-            // What was taken is not asked for any more.
+            // The connection no longer counts the taken pieces.
             self.taken.clear();
             self.taken_start = 0;
         }
@@ -194,7 +202,9 @@ impl Output {
         holds(conn.outgoing() == conn.outgoing_chunks().next().unwrap_or_default(), || {
             "outgoing is not the first of the chunks".into()
         })?;
-        holds(conn.wants_write() == (shown > 0), || format!("{shown} bytes are to be written"))?;
+        holds(conn.wants_write() == (shown > 0), || {
+            format!("wants_write is {}, but {shown} bytes are outgoing", shown == 0)
+        })?;
         let mut sizes = core::mem::take(&mut self.sizes);
         let walked = self.walk(conn, &mut Sizes::Known(&sizes));
         let total = sizes.iter().copied().sum::<Option<u64>>();
@@ -204,11 +214,11 @@ impl Output {
         self.pongs = all.pongs;
         if !conn.is_finished() && !self.is_dropped {
             holds(all.frames == frames, || {
-                format!("{frames} data frames were sent, {} are queued or released", all.frames)
+                format!("{frames} data frames were sent, {} are queued or written", all.frames)
             })?;
         }
         let limit = u64::from(conn.config().max_queued_pongs.max(1)) + self.own_pongs;
-        // One whose header was cut by a write does not wait any more.
+        // A pong whose header is written in part does not count as queued.
         let begun = u64::from(untaken.place == Place::Header && untaken.begun > 0);
         let pongs = (all.pongs - untaken.pongs).saturating_sub(begun);
         holds(pongs <= limit, || format!("{pongs} pongs are queued, the limit is {limit}"))?;
@@ -221,12 +231,12 @@ impl Output {
         let [least, most] = [sent - self.released.most, sent - self.released.least];
         holds((least..=most).contains(&buffered), || {
             format!(
-                "the buffered amount is {buffered}, but {sent} sent less those released is {least} to {most}"
+                "the buffered amount is {buffered}, but {sent} bytes sent less those written are {least} to {most}"
             )
         })
     }
 
-    /// Follows all frames, and returns where the bytes that are not taken begin and end.
+    /// Parses all frames. Returns the states at the first byte that is not taken, and at the end.
     fn walk(&self, conn: &Connection, sizes: &mut Sizes<'_>) -> Result<(Walk, Walk), String> {
         let mut untaken = self.released.clone();
         for piece in self.taken() {
@@ -240,39 +250,40 @@ impl Output {
     }
 }
 
-/// What the data frames are known to hold.
+/// The known payload sizes of the data frames.
 enum Sizes<'s> {
-    /// There is no other frame than these.
+    /// All data frames are known.
     Known(&'s [Option<u64>]),
-    /// Others are noted.
+    /// Unknown data frames are added.
     Learned(&'s mut Vec<Option<u64>>),
 }
 
-/// Where a stream of outgoing bytes stands.
+/// The state of a parser of outgoing bytes.
 #[derive(Debug, Clone)]
 struct Walk {
     role: Role,
     place: Place,
-    /// The beginning of a head, as far as it decides whether frames follow; then the header of a frame, until it is
-    /// whole.
+    /// The first bytes of a head, which decide whether frames follow; after the head, the bytes of a frame header until
+    /// it is whole.
     begin: [u8; 14],
     begun: usize,
     /// The last bytes of a head.
     last: [u8; 4],
-    /// The frame: its first byte, the rest of its payload, what it held before compression.
+    /// The current frame: its first byte, the rest of its payload, its size before compression.
     first: u8,
     left: u64,
     size: Option<u64>,
-    /// The message is fragmented, and goes on; it is compressed, and this much of it, before that, is behind.
+    /// The current message: whether more fragments follow, whether it is compressed, its size before compression so
+    /// far.
     in_message: bool,
     is_compressed: bool,
     message: u64,
-    /// Counted so far.
+    /// Counts so far.
     frames: usize,
     pongs: u64,
     closes: u64,
-    /// Payload that was released, at the least and at the most: what is compressed is released with its last byte,
-    /// which of a fragmented message may be the last of each frame, or of all.
+    /// The least and the most payload that counts as written. Compressed payload counts with its last byte; in a
+    /// fragmented message that may be the last byte of each frame, or of the message.
     least: u64,
     most: u64,
 }
@@ -280,7 +291,7 @@ struct Walk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Head,
-    /// Behind the head of a response that refuses.
+    /// After the head of a response that is not a 101.
     Body,
     Header,
     Payload,
@@ -376,7 +387,11 @@ impl Walk {
                 self.size = match sizes {
                     Sizes::Known(sizes) => match sizes.get(self.frames) {
                         Some(size) => *size,
-                        None => return Err("a data frame is queued that nobody has sent".into()),
+                        None => {
+                            return Err(
+                                "a data frame is queued that the caller has not sent".into()
+                            );
+                        }
                     },
                     Sizes::Learned(sizes) => {
                         if sizes.len() == self.frames {
@@ -397,7 +412,7 @@ impl Walk {
         Ok(())
     }
 
-    /// This much of the payload has passed; `left` is the rest.
+    /// Advances by `n` bytes of payload; `left` is already less by `n`.
     fn payload(&mut self, n: u64) {
         let is_data = self.first & 8 == 0;
         if is_data && !self.is_compressed {

@@ -1,25 +1,25 @@
-//! A simulated transport: two wires and the clock that both ends share. It knows nothing of WebSocket; it is there for
-//! loops, ours and the user's own.
+//! A simulated transport: two wires and the clock that both ends share. It knows nothing about WebSocket. The loops of
+//! this module and of the user run on it.
 
 use core::time::Duration;
 
 use super::wire::{Arrival, Wire, WriteFailed};
 use crate::state::Role;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// Two [wires](Wire) and a virtual clock: the transport between a client and a server.
 ///
-/// It joins the two ends of a [`Pair`](super::Pair). Alone, it lets a loop of your own talk with one of ours: see
+/// It joins the two ends of a [`Pair`](super::Pair). It can also join your own loop with an
 /// [`Endpoint`](super::Endpoint).
 #[derive(Debug)]
 pub struct Link {
     now: Timestamp,
-    /// That which the client writes, then that which the server writes.
+    /// The client's wire, then the server's wire; each named after its writer.
     wires: [Wire; 2],
 }
 
 impl Link {
-    /// A perfect transport at the moment 0; the seed is for what is asked of its wires later.
+    /// Creates a perfect transport at time 0. The seed decides the random behaviour that is set on its wires later.
     pub fn new(seed: u64) -> Link {
         Link {
             now: Timestamp::default(),
@@ -27,17 +27,17 @@ impl Link {
         }
     }
 
-    /// What time it is.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Lets time pass, and nothing else happen.
+    /// Advances the clock, and does nothing else.
     pub fn pass(&mut self, duration: Duration) {
         self.now = self.now + duration;
     }
 
-    /// The wire that `writer` writes and the other reads.
+    /// The wire that `writer` writes and the other end reads.
     pub fn wire(&mut self, writer: Role) -> &mut Wire {
         &mut self.wires[writer as usize]
     }
@@ -47,20 +47,20 @@ impl Link {
         self.wires[writer as usize].written()
     }
 
-    /// One end, to read and write at the present moment.
+    /// One end, to read and write at the present time.
     pub fn end(&mut self, role: Role) -> LinkEnd<'_> {
         LinkEnd { link: self, role }
     }
 
-    /// The next moment at which bytes or an end arrive somewhere; what is there already does not count.
+    /// The next time at which bytes or an end arrive at either end. Bytes that have already arrived do not count.
     pub fn next_arrival(&self) -> Option<Timestamp> {
         let arrivals = self.wires.iter().filter_map(Wire::next_arrival);
         arrivals.filter(|arrival| *arrival > self.now).min()
     }
 }
 
-/// One end of a [`Link`], which reads and writes without blocking. With the feature `std` it is `io::Read` and
-/// `io::Write` too, for loops that want those.
+/// One end of a [`Link`], which reads and writes without blocking. With the feature `std` it implements `io::Read` and
+/// `io::Write` too.
 #[derive(Debug)]
 pub struct LinkEnd<'l> {
     link: &'l mut Link,
@@ -68,11 +68,11 @@ pub struct LinkEnd<'l> {
 }
 
 impl LinkEnd<'_> {
-    /// Writes, and returns how many of the bytes were taken; see [`Wire::write`].
+    /// Writes, and returns how many of the bytes were accepted; see [`Wire::write`].
     ///
     /// # Errors
     ///
-    /// If writes fail from here on, by [`Wire::fail_writes`].
+    /// If writes fail at this offset because of [`Wire::fail_writes`].
     pub fn try_write(&mut self, bytes: &[u8]) -> Result<usize, WriteFailed> {
         let now = self.link.now;
         self.link.wire(self.role).write(now, bytes)
@@ -84,7 +84,7 @@ impl LinkEnd<'_> {
         self.link.wire(self.role.peer()).read(now, buf)
     }
 
-    /// What time it is.
+    /// The present time.
     pub fn now(&self) -> Timestamp {
         self.link.now
     }
@@ -94,13 +94,13 @@ impl LinkEnd<'_> {
         self.link.wires[self.role as usize].is_closed()
     }
 
-    /// Shuts the write side down.
+    /// Shuts down the write side.
     pub fn shut_down(&mut self) {
         let now = self.link.now;
         self.link.wire(self.role).close(now);
     }
 
-    /// Drops this end: the write side is shut down, and nothing is read any more.
+    /// Drops this end: shuts down the write side, and discards all bytes to this end.
     pub fn drop_transport(&mut self) {
         self.shut_down();
         self.link.wire(self.role.peer()).discard();
@@ -135,7 +135,7 @@ impl std::io::Write for LinkEnd<'_> {
 }
 
 impl Role {
-    /// The other one.
+    /// The role of the other end.
     pub(super) fn peer(self) -> Role {
         match self {
             Role::Client => Role::Server,

@@ -1,14 +1,14 @@
-//! A test instrument for the code around a connection: no socket, no clock, no chance, and every harm that a transport
-//! can do. With the feature `testing`; it needs no `std`, and adds no dependency.
+//! Tools to test the code around a connection, without sockets and clocks. A run can be repeated from its seed, and the
+//! simulated transport can cut, delay, change and lose bytes. The module needs the feature `testing`, but neither `std`
+//! nor a further dependency.
 //!
 //! - [`Pair`]: a client and a server, joined by a simulated [`Wire`] in each direction and a virtual clock;
-//! - [`Link`] and [`Endpoint`]: the same in parts, for a loop of your own at one end;
-//! - [`ScriptedPeer`]: a peer that sends any bytes, right or wrong, and reads what comes back by hand, as
-//!   [`RawFrame`]s;
+//! - [`Link`] and [`Endpoint`]: the parts of a pair, for your own loop at one end;
+//! - [`ScriptedPeer`]: a peer that sends any bytes, valid or not, and decodes the answers as [`RawFrame`]s;
 //! - [`Script`]: a sequence of calls on one connection, with the promises of a connection checked after each.
 //!
-//! With the feature `arbitrary`, a fuzzer makes scripts and all public values out of its bytes. The page
-//! `docs/testing.md` shows each by example.
+//! With the feature `arbitrary`, a fuzzer's bytes make scripts and all public values. The page `docs/testing.md` has
+//! examples.
 
 #[cfg(feature = "arbitrary")]
 mod arbitrary;

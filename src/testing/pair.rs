@@ -1,4 +1,4 @@
-//! A client and a server, joined: two [endpoints](Endpoint) over one [link](Link), and the time that passes for both.
+//! A client and a server: two [endpoints](Endpoint) over one [link](Link), with one virtual clock.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -12,15 +12,15 @@ use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::handshake::ClientRequest;
 use crate::state::Role;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// See [`Pair::limit_turns`].
 const MAX_TURNS: u32 = 1_000_000;
 
 /// A client and a server [`Connection`], each in the documented loop, on a simulated transport and clock.
 ///
-/// All of it follows from the seed and from what is called: the same test sees the same bytes, in the same pieces, at
-/// the same times. Nothing moves but in [`run_until_idle`](Pair::run_until_idle), [`advance`](Pair::advance) and
+/// A run depends only on the seed and on the calls: the same test has the same bytes, in the same pieces, at the same
+/// times. Bytes and time move only in [`run_until_idle`](Pair::run_until_idle), [`advance`](Pair::advance) and
 /// [`run`](Pair::run).
 ///
 /// ```
@@ -50,23 +50,23 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Two ends with default configurations, before the opening handshake for `ws://peer.test/`.
+    /// Creates two ends with default configurations, before the opening handshake for `ws://peer.test/`.
     pub fn new(seed: u64) -> Pair {
         Pair::with_configs(seed, Config::default(), Config::default())
     }
 
-    /// Two ends with these configurations, before the opening handshake for `ws://peer.test/`. The client's source of
-    /// entropy is replaced by [`Entropy::Seed`], so that the run can be repeated.
+    /// Creates two ends with these configurations, before the opening handshake for `ws://peer.test/`. The client's
+    /// source of entropy is replaced by [`Entropy::Seed`], so that the run can be repeated.
     pub fn with_configs(seed: u64, client: Config, server: Config) -> Pair {
-        let request = ClientRequest::new("ws://peer.test/").expect("the URI is good");
+        let request = ClientRequest::new("ws://peer.test/").expect("the URI is valid");
         let client =
             Connection::client(&request, Config { entropy: Entropy::Seed(seed), ..client });
         let client = client.expect("a seed and an empty request cannot fail");
         Pair::from_connections(seed, client, Connection::server(server))
     }
 
-    /// Two ends with these configurations, open as by [`Connection::from_upgrade`]. The client's source of entropy is
-    /// replaced as in [`with_configs`](Pair::with_configs).
+    /// Creates two open ends with these configurations, by [`Connection::from_upgrade`]. The client's source of entropy
+    /// is replaced as in [`with_configs`](Pair::with_configs).
     pub fn open(seed: u64, client: Config, server: Config) -> Pair {
         let open = |role, config| {
             Connection::from_upgrade(role, config).expect("a seed cannot fail, a server needs none")
@@ -75,12 +75,12 @@ impl Pair {
         Pair::from_connections(seed, client, open(Role::Server, server))
     }
 
-    /// Two connections that were made elsewhere: with a request of your own, with permessage-deflate after another
-    /// handshake, with another source of entropy.
+    /// Joins two connections of your own, for example with another request, with permessage-deflate agreed in another
+    /// handshake, or with another source of entropy.
     ///
     /// # Panics
     ///
-    /// If the first is no client, or the second no server.
+    /// If the first is not a client, or the second not a server.
     pub fn from_connections(seed: u64, client: Connection, server: Connection) -> Pair {
         assert_eq!((client.role(), server.role()), (Role::Client, Role::Server));
         Pair {
@@ -91,20 +91,20 @@ impl Pair {
         }
     }
 
-    /// Takes it for a loop without an end, and panics, if both ends are still busy after this many turns: two ends that
-    /// answer each other's answers, say, or a keepalive interval that is shorter than the latency. It counts the turns
-    /// at one moment, or all of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, which a message of a
-    /// megabyte takes byte by byte.
+    /// Sets after how many turns a run panics because it seems endless. Examples are two ends that answer each other's
+    /// answers, or a keepalive interval shorter than the latency. The limit is for the turns at one moment, or for all
+    /// turns of one [`run_until_idle`](Pair::run_until_idle). Default: 1,000,000, enough for a message of a megabyte
+    /// byte by byte.
     pub fn limit_turns(&mut self, turns: u32) {
         self.max_turns = turns;
     }
 
-    /// The client's connection, to send, ping, close.
+    /// The client's connection, for calls such as `send`, `ping` and `close`.
     pub fn client(&mut self) -> &mut Connection {
         self.client.conn()
     }
 
-    /// The server's connection, to send, ping, close.
+    /// The server's connection, for calls such as `send`, `ping` and `close`.
     pub fn server(&mut self) -> &mut Connection {
         self.server.conn()
     }
@@ -117,7 +117,8 @@ impl Pair {
         }
     }
 
-    /// What `role` does about events from now on; see [`Endpoint::on_event`]. Without it, requests are accepted.
+    /// Sets the reaction of `role` to events from now on; see [`Endpoint::on_event`]. By default, requests are
+    /// [answered](super::answer_request).
     pub fn on_event(
         &mut self,
         role: Role,
@@ -126,22 +127,22 @@ impl Pair {
         self.endpoint(role).on_event(reaction);
     }
 
-    /// Takes the events of one end so far.
+    /// Removes and returns the events of one end so far.
     pub fn take_events(&mut self, role: Role) -> Vec<Event<'static>> {
         self.endpoint(role).take_events()
     }
 
-    /// The wire that `writer` writes and the other reads, to delay, cut or harm what goes over it.
+    /// The wire that `writer` writes and the other end reads, to delay, cut, change or lose its bytes.
     pub fn wire(&mut self, writer: Role) -> &mut Wire {
         self.link.wire(writer)
     }
 
-    /// All bytes that `writer` has written, before they were harmed.
+    /// All bytes that `writer` has written, before any change by the wire.
     pub fn transcript(&self, writer: Role) -> &[u8] {
         self.link.transcript(writer)
     }
 
-    /// What time it is; it begins at 0.
+    /// The present time, which begins at 0.
     pub fn now(&self) -> Timestamp {
         self.link.now()
     }
@@ -151,12 +152,12 @@ impl Pair {
         self.client.is_done() && self.server.is_done()
     }
 
-    /// Runs both loops until nothing moves and nothing is on its way. Time passes only as far as bytes need it;
-    /// deadlines on the way are kept.
+    /// Runs both loops until nothing moves and no bytes are in flight. Time advances only until the last bytes arrive.
+    /// Deadlines before that are kept.
     ///
     /// # Panics
     ///
-    /// If that has no end: see [`limit_turns`](Pair::limit_turns).
+    /// If that takes too many turns: see [`limit_turns`](Pair::limit_turns).
     pub fn run_until_idle(&mut self) {
         let mut turns = self.turns(0);
         while let Some(arrival) = self.link.next_arrival() {
@@ -165,7 +166,7 @@ impl Pair {
         }
     }
 
-    /// Lets time pass, and runs both loops whenever something arrives or is due in it.
+    /// Advances the time by `duration`, and runs both loops whenever bytes arrive or a deadline passes.
     pub fn advance(&mut self, duration: Duration) {
         let until = self.now() + duration;
         self.turns(0);
@@ -177,8 +178,8 @@ impl Pair {
         self.turns(0);
     }
 
-    /// Runs until both ends are done, and returns whether they are; not longer than `limit`, and not when there is
-    /// nothing left to wait for.
+    /// Runs until both ends are done, `limit` has passed, or there is nothing to wait for. Returns whether both are
+    /// done.
     pub fn run(&mut self, limit: Duration) -> bool {
         let until = self.now() + limit;
         self.turns(0);
@@ -190,7 +191,7 @@ impl Pair {
         true
     }
 
-    /// The next moment at which anything can happen.
+    /// The next time at which bytes arrive or a deadline passes.
     fn next_moment(&self) -> Option<Timestamp> {
         self.link.next_arrival().into_iter().chain(self.next_deadline()).min()
     }
@@ -204,7 +205,8 @@ impl Pair {
         self.link.pass(moment.saturating_since(self.link.now()));
     }
 
-    /// Both take turns at this moment, until neither has anything to do. Counts on from `before`.
+    /// Lets both ends take turns at the present time until neither has anything to do. Returns `before` plus the number
+    /// of turns.
     fn turns(&mut self, before: u32) -> u32 {
         for turns in before..self.max_turns {
             let client = self.client.turn(&mut self.link);

@@ -1,5 +1,5 @@
-//! A peer that follows a script, byte by byte: it sends what it is told to, right or wrong, and reads what comes back
-//! by hand. It decides nothing, and knows nothing of what the library makes of it.
+//! A scripted peer: it sends what it is told to, valid or not, and decodes the answers without the library's codec. It
+//! makes no decisions of its own.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::handshake::accept_key;
 use crate::state::Role;
 
-/// The key of a scripted client: that of RFC 6455 1.3.
+/// The `Sec-WebSocket-Key` of a scripted client, from RFC 6455 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// What is wrong with a request for a WebSocket.
@@ -27,17 +27,17 @@ pub enum RequestFlaw {
     Http10,
     /// It has no `Host`.
     NoHost,
-    /// It has no `Upgrade`: it does not ask for a WebSocket.
+    /// It has no `Upgrade`, so it is a plain request.
     NoUpgrade,
     /// It has no `Connection`.
     NoConnection,
-    /// It has no key.
+    /// It has no `Sec-WebSocket-Key`.
     NoKey,
-    /// Its key is one of 15 bytes.
+    /// Its `Sec-WebSocket-Key` encodes 15 bytes.
     ShortKey,
-    /// It wants version 8.
+    /// Its version is 8.
     OldVersion,
-    /// It announces a body.
+    /// It declares a body.
     Body,
     /// One line ends with LF alone.
     BareLineFeed,
@@ -59,19 +59,18 @@ pub enum ResponseFlaw {
     NoAccept,
     /// Its `Sec-WebSocket-Accept` answers another key.
     WrongAccept,
-    /// It chooses a subprotocol; wrong if none was offered.
+    /// It has a subprotocol, which is wrong if none was offered.
     Subprotocol,
-    /// It chooses an extension that nobody has.
+    /// It has an unknown extension.
     Extension,
     /// One line ends with LF alone.
     BareLineFeed,
 }
 
-/// A peer that sends what it is told to, and reads frames by hand.
+/// A peer that sends what it is told to, and decodes frames without validation.
 ///
-/// It talks with a [`Connection`] by [`exchange`](ScriptedPeer::exchange), with anything over a [`Link`] by
-/// [`turn`](ScriptedPeer::turn), and with any other code by [`take_outgoing`](ScriptedPeer::take_outgoing) and
-/// [`receive`](ScriptedPeer::receive).
+/// Use [`exchange`](ScriptedPeer::exchange) with a [`Connection`], [`turn`](ScriptedPeer::turn) over a [`Link`], and
+/// [`take_outgoing`](ScriptedPeer::take_outgoing) and [`receive`](ScriptedPeer::receive) with any other code.
 ///
 /// ```
 /// use websocket_proto::testing::{RawFrame, ScriptedPeer};
@@ -92,20 +91,20 @@ pub enum ResponseFlaw {
 pub struct ScriptedPeer {
     role: Role,
     outgoing: Vec<u8>,
-    /// The end of what it sends.
+    /// Whether `end` was called.
     has_ended: bool,
-    /// That was told in an exchange.
+    /// Whether `exchange` has passed that end on.
     end_is_told: bool,
     received: Vec<u8>,
-    /// The head is `..head` of what was received; `None` until it is whole, 0 if there is none.
+    /// The length of the head at the front of `received`; `None` until it is whole, 0 without a handshake.
     head: Option<usize>,
-    /// Frames before it were handed over.
+    /// The offset in `received` of the next frame.
     at: usize,
     heard_end: bool,
 }
 
 impl ScriptedPeer {
-    /// A peer in this role, which begins with the opening handshake.
+    /// Creates a peer in this role, before the opening handshake.
     pub fn new(role: Role) -> ScriptedPeer {
         ScriptedPeer {
             role,
@@ -119,17 +118,17 @@ impl ScriptedPeer {
         }
     }
 
-    /// A peer in this role after the opening handshake: frames alone.
+    /// Creates a peer in this role, after the opening handshake.
     pub fn open(role: Role) -> ScriptedPeer {
         ScriptedPeer { head: Some(0), ..ScriptedPeer::new(role) }
     }
 
-    /// Its role; what it talks with has the other.
+    /// The role of the peer.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Sends a frame, masked as its role must unless the frame says otherwise.
+    /// Sends a frame, masked as the role requires unless the frame says otherwise.
     pub fn send(&mut self, frame: &RawFrame) -> &mut ScriptedPeer {
         let bytes = frame.encode(self.role);
         self.send_bytes(&bytes)
@@ -141,12 +140,12 @@ impl ScriptedPeer {
         self
     }
 
-    /// Sends a request for a WebSocket, right but for one flaw.
+    /// Sends a request for a WebSocket, valid except for the flaw.
     pub fn send_request(&mut self, flaw: Option<RequestFlaw>) -> &mut ScriptedPeer {
         self.send_bytes(request(flaw).as_bytes())
     }
 
-    /// Sends the response to the request that was received, right but for one flaw.
+    /// Sends the response to the received request, valid except for the flaw.
     ///
     /// # Panics
     ///
@@ -158,18 +157,18 @@ impl ScriptedPeer {
         self.send_bytes(response.as_bytes())
     }
 
-    /// Sends the end of the transport, after all that was sent. Nothing can be sent after it.
+    /// Ends the transport after all bytes sent so far. Nothing can be sent after it.
     pub fn end(&mut self) -> &mut ScriptedPeer {
         self.has_ended = true;
         self
     }
 
-    /// Takes the bytes that it has sent.
+    /// Removes and returns the bytes that the peer has sent.
     pub fn take_outgoing(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.outgoing)
     }
 
-    /// Bytes of the other side have arrived.
+    /// Receives bytes of the other end.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         if self.head.is_none() {
@@ -179,27 +178,27 @@ impl ScriptedPeer {
         }
     }
 
-    /// The other side's transport has ended.
+    /// Receives the end of the transport.
     pub fn receive_end(&mut self) {
         self.heard_end = true;
     }
 
-    /// All bytes that were received.
+    /// All received bytes.
     pub fn received(&self) -> &[u8] {
         &self.received
     }
 
-    /// Whether the other side has ended its direction.
+    /// Whether the end of the transport was received.
     pub fn has_heard_the_end(&self) -> bool {
         self.heard_end
     }
 
-    /// The head of the request or response that was received, if it is whole and text.
+    /// The received head of a request or response, if it is whole and valid UTF-8.
     pub fn head(&self) -> Option<&str> {
         core::str::from_utf8(&self.received[..self.head?]).ok()
     }
 
-    /// A client: whether the response accepts the request of [`send_request`](ScriptedPeer::send_request).
+    /// Whether a response was received that accepts the request of [`send_request`](ScriptedPeer::send_request).
     pub fn is_accepted(&self) -> bool {
         let accept = accept_key(KEY.as_bytes());
         self.head().is_some_and(|head| {
@@ -208,7 +207,7 @@ impl ScriptedPeer {
         })
     }
 
-    /// The next frame that was received whole, read as it is: its mask is that of the wire, never [`Mask::ByRole`].
+    /// The next received whole frame, decoded without validation. Its mask is never [`Mask::ByRole`].
     ///
     /// [`Mask::ByRole`]: super::Mask::ByRole
     pub fn next_frame(&mut self) -> Option<RawFrame> {
@@ -218,13 +217,13 @@ impl ScriptedPeer {
         Some(frame)
     }
 
-    /// What was received and is no whole frame yet: the beginning of one, or the body of a refusal.
+    /// The received bytes after the last whole frame: the front of a frame, or the body of a refusal.
     pub fn rest(&self) -> &[u8] {
         &self.received[self.at..]
     }
 
-    /// Talks with a connection until nothing is left to say: what was sent is received there, events are collected,
-    /// requests are [answered](answer_request), and what is outgoing there is received here.
+    /// Exchanges bytes with a connection until neither has any to send. The connection's requests are
+    /// [answered](answer_request). Returns its events.
     ///
     /// # Panics
     ///
@@ -261,8 +260,8 @@ impl ScriptedPeer {
         }
     }
 
-    /// Writes what it has sent to its end of a link, and reads what has arrived there. Returns whether anything came of
-    /// it.
+    /// Writes the sent bytes to the peer's end of a link, and reads what has arrived there. Returns whether anything
+    /// happened.
     pub fn turn(&mut self, link: &mut Link) -> bool {
         let mut end = link.end(self.role);
         let mut moved = false;
@@ -361,7 +360,7 @@ pub(super) fn response(key: &str, flaw: Option<ResponseFlaw>) -> String {
     head
 }
 
-/// The value of the first header line of this name.
+/// The value of the first header line with this name.
 pub(super) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
     lines

@@ -1,5 +1,5 @@
-//! Chance that can be repeated: a small generator, seeded, for the cuts and harms of a simulated wire. It is no source
-//! of masking keys; [`Entropy::Seed`](crate::Entropy::Seed) is that of a test.
+//! A small seeded generator of random numbers, for the cuts and changes of a simulated wire. Masking keys of tests come
+//! from [`Entropy::Seed`](crate::Entropy::Seed).
 
 use crate::entropy::split_mix;
 
@@ -17,7 +17,7 @@ impl Random {
         split_mix(self.0)
     }
 
-    /// A number below `n`, which is not 0.
+    /// Returns a number below `n`. `n` must not be 0.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }

@@ -1,5 +1,5 @@
-//! A sequence of calls as a value: run on a connection, it says after which call a promise was broken, and what came of
-//! each. It is what a fuzzer makes out of its bytes, and what is left of a failure to be read.
+//! A sequence of calls as a value. Its run on a connection reports the result of each call, and after which call a
+//! promise was broken. A fuzzer makes such values from its bytes, and a failure can be read as a list of calls.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,27 +13,30 @@ use super::step::Step;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::error::UsageError;
-use crate::event::{Event, Message, MessageKind};
+use crate::event::Event;
 use crate::handshake::{Accept, ClientRequest};
-use crate::prepared::PreparedMessage;
+use crate::message::{Message, MessageKind};
+use crate::send::PreparedMessage;
 use crate::state::{Role, State};
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// A sequence of calls for one [`Connection`].
 ///
-/// After every call the promises of a connection are checked, by what can be seen from outside:
+/// After every call the promises of a connection are checked through its public interface:
 ///
-/// - no event comes after [`Event::Closed`]; the state never goes back; [`is_finished`](Connection::is_finished) stays;
+/// - no event comes after [`Event::Closed`]; the state never goes back; [`is_finished`](Connection::is_finished) does
+///   not become false again;
 /// - `None` from [`receive`](Connection::receive) means that the input is used up; from
-///   [`receive_from`](Connection::receive_from), that there is room to read more;
-/// - all output is well-formed, as its role has it; what is outgoing is what
-///   [`outgoing_len`](Connection::outgoing_len) says; one Close at the most, and no data after it;
-/// - [`buffered_amount`](Connection::buffered_amount) is what was sent less what was released, to the byte (with
-///   permessage-deflate: less what was released of whole messages);
-/// - [`send_through`](Connection::send_through) shows its frame where nothing else is outgoing, until not all is
-///   written;
-/// - no more pongs wait than [`Config::max_queued_pongs`];
-/// - what is closed stays so, whatever is called.
+///   [`receive_from`](Connection::receive_from) it means that there is room to read more;
+/// - all output is well-formed: the head of the opening handshake if there is one, then frames that are valid for the
+///   role, with at most one Close and no data frame after it;
+/// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes;
+/// - [`buffered_amount`](Connection::buffered_amount) is the number of bytes sent less those written, exactly (with
+///   permessage-deflate: less those of messages written whole);
+/// - [`send_through`](Connection::send_through) passes its frame to the closure if nothing else is outgoing, and stops
+///   after a partial write;
+/// - at most [`Config::max_queued_pongs`] automatic pongs are queued;
+/// - a closed connection stays closed, whatever is called.
 ///
 /// ```
 /// use websocket_proto::testing::{RawFrame, Script, Step};
@@ -51,50 +54,49 @@ use crate::timer::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Script {
-    /// The role of the connection that it is for.
+    /// The role of the connection.
     pub role: Role,
-    /// The connection begins with the opening handshake. Default: `false`, it begins open.
+    /// Whether the connection begins with the opening handshake. Default: `false`, it begins open.
     pub handshake: bool,
-    /// A connection that begins open has agreed on permessage-deflate with these parameters. Default: `None`.
+    /// The parameters of permessage-deflate, if a connection that begins open has agreed on it. Default: `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::DeflateParams>,
-    /// What arrives is received out of a [`ReadBuffer`](crate::ReadBuffer) of this many bytes. Default: `None`, from
-    /// the bytes themselves.
+    /// The capacity of the [`ReadBuffer`](crate::ReadBuffer) to receive from. Default: `None`, receive from a slice.
     pub read_buffer: Option<usize>,
-    /// Each message is given back to the connection with [`recycle`](Connection::recycle). Default: `false`.
+    /// Whether each message is recycled with [`recycle`](Connection::recycle). Default: `false`.
     pub recycle: bool,
-    /// What is done, in this order.
+    /// The steps in their order.
     pub steps: Vec<Step>,
 }
 
-/// What has come of a script.
+/// The outcome of a script.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Run {
-    /// The connection; all that was outgoing is released.
+    /// The connection, with all outgoing bytes written.
     pub conn: Connection,
-    /// All events, each with the index of the step that brought it.
+    /// All events, each with the index of the step that caused it.
     pub events: Vec<(usize, Event<'static>)>,
-    /// What each step has returned; `Ok` where a call returns nothing.
+    /// The result of each step; `Ok` if its call returns nothing.
     pub results: Vec<Result<(), UsageError>>,
-    /// All bytes that were released.
+    /// All written bytes.
     pub output: Vec<u8>,
 }
 
-/// A promise that a connection has broken: a mistake of this library.
+/// A promise that a connection has broken, which is a bug of this library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Broken {
-    /// The index of the step; the number of steps if it was after the last.
+    /// The index of the step; the number of steps if the promise was broken after the last one.
     pub index: usize,
     /// The step; `None` after the last.
     pub step: Option<Step>,
-    /// What was broken.
+    /// A sentence about the broken promise.
     pub what: String,
 }
 
 impl Script {
-    /// An empty script for an open connection in this role.
+    /// Creates an empty script for an open connection in this role.
     pub fn new(role: Role) -> Script {
         Script {
             role,
@@ -107,7 +109,7 @@ impl Script {
         }
     }
 
-    /// A connection that it can run on.
+    /// Creates a connection that the script can run on.
     ///
     /// # Errors
     ///
@@ -121,13 +123,13 @@ impl Script {
             (false, role) => Connection::from_upgrade(role, config),
             (true, Role::Server) => Ok(Connection::server(config)),
             (true, Role::Client) => {
-                let request = ClientRequest::new("ws://peer.test/chat").expect("the URI is good");
+                let request = ClientRequest::new("ws://peer.test/chat").expect("the URI is valid");
                 Connection::client(&request, config)
             }
         }
     }
 
-    /// Runs it on a [`connection`](Script::connection) with this configuration.
+    /// Runs the script on a [`connection`](Script::connection) with this configuration.
     ///
     /// # Errors
     ///
@@ -135,16 +137,16 @@ impl Script {
     ///
     /// # Panics
     ///
-    /// If the connection cannot be made: for a client without a source of masking keys.
+    /// If the connection cannot be created: for a client without a source of masking keys.
     pub fn run(&self, config: Config) -> Result<Run, Broken> {
         let conn = self.connection(config).expect("the configuration has a source of entropy");
         self.run_with(conn, |_, _| {})
     }
 
-    /// Runs it on any connection; `react` is called with each event, as the code under test. It may call whatever it
-    /// likes, but for `advance`, `take_outgoing`, `send_through` and `write_closed`: what is written is the script's
-    /// business. Messages that it sends with permessage-deflate put an end to the check of the buffered amount, since
-    /// their size is not to be seen.
+    /// Runs the script on any connection. `react`, the code under test, is called with each event. It must not call
+    /// `advance`, `take_outgoing`, `send_through` or `write_closed`, because the script does all writing. If it sends
+    /// messages with permessage-deflate, the buffered amount is not checked any more, because the script cannot see
+    /// their size.
     ///
     /// # Errors
     ///
@@ -254,21 +256,23 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 conn.write_closed();
                 self.out.dropped();
                 let wants = conn.wants_write() || conn.wants_shutdown() || conn.is_writable();
-                holds(!wants, || "it wants to write after write_closed".into())?;
+                holds(!wants, || {
+                    "wants_write, wants_shutdown or is_writable is true after write_closed".into()
+                })?;
                 Ok(())
             }
             Step::Tick(passed) => {
                 self.now = self.now + *passed;
                 let (now, next) = (self.now, conn.tick(self.now));
                 holds(next.is_none_or(|next| next > now), || {
-                    format!("at {now:?} it wants to be called at {next:?}")
+                    format!("tick at {now:?} returned {next:?}")
                 })?;
                 Ok(())
             }
             Step::Abort => {
                 conn.abort();
                 let is_finished = conn.is_finished();
-                holds(is_finished, || "it is not finished after abort".into())?;
+                holds(is_finished, || "is_finished is false after abort".into())?;
                 Ok(())
             }
             Step::ReleaseMemory => {
@@ -288,7 +292,8 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         sent
     }
 
-    /// The transport takes `room` bytes; the rest is queued, and so is a message that is not shown to it.
+    /// Sends through a transport that accepts `room` bytes. The rest is queued, and so is a message that the transport
+    /// is not offered.
     fn send_through(
         &mut self,
         message: &Message<'static>,
@@ -307,13 +312,13 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
             written.extend(header.iter().chain(payload).take(n));
             Ok(n)
         });
-        holds(!is_late, || "more is shown after what was not written".into())?;
-        // A frame that is compressed is queued.
+        holds(!is_late, || "more bytes are offered after a partial write".into())?;
+        // A compressed frame is queued.
         let is_queued = sent.is_err() || waited > 0 || {
             !is_shown && conn.outgoing().first().is_some_and(|first| first & 0x40 != 0)
         };
         holds(is_shown != is_queued, || {
-            format!("{sent:?} behind {waited} bytes, and the frame is shown: {is_shown}")
+            format!("{sent:?} after {waited} bytes, and the frame is offered: {is_shown}")
         })?;
         let sent = self.sent(sent, message.len());
         self.out.written(&written)?;
@@ -321,7 +326,7 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         Ok(sent)
     }
 
-    /// What the peer sends in the opening handshake; nothing where there is no request to answer.
+    /// The peer's bytes of the opening handshake. Empty if a client's peer has no request to answer.
     fn handshake(&self) -> Vec<u8> {
         if self.run.conn.role() == Role::Server {
             return request(None).into_bytes();
@@ -370,13 +375,13 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         self.out.check(&self.run.conn)
     }
 
-    /// All is released, and a connection that has closed is shown to stay so.
+    /// Writes everything, and checks that a closed connection stays closed.
     fn finish(&mut self, index: usize) -> Checked {
         self.poll(index)?;
         let (conn, is_closed) = (&mut self.run.conn, self.life.is_closed());
         holds((conn.state() == State::Closed) == is_closed, || {
             format!(
-                "it is {}, {} terminal event",
+                "the state is {}, {} terminal event",
                 conn.state(),
                 if is_closed { "with a" } else { "without a" }
             )
@@ -392,12 +397,12 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
     }
 }
 
-/// After the end nothing happens, whatever is called.
+/// Checks that nothing happens after the end, whatever is called.
 fn stays_closed(conn: &mut Connection, inbox: &mut Inbox) -> Checked {
     let mut bytes = *b"\x81\x80\0\0\0\0\x81\x00GET / HTTP/1.1\r\n\r\n";
     let mut input = &mut bytes[..];
     let event = inbox.next(conn, &mut input)?;
-    holds(event.is_none() && input.is_empty(), || "it receives after the end".into())?;
+    holds(event.is_none() && input.is_empty(), || "input is received after the end".into())?;
     let refused = Err(UsageError::NotOpen(State::Closed));
     let results = [
         conn.send("late"),
@@ -412,7 +417,7 @@ fn stays_closed(conn: &mut Connection, inbox: &mut Inbox) -> Checked {
     holds(waits == [Err(UsageError::NoRequestPending); 3], || {
         format!("after the end, answers give {waits:?}")
     })?;
-    holds(conn.poll_event().is_none(), || "an event waits after the end".into())
+    holds(conn.poll_event().is_none(), || "an event follows the end".into())
 }
 
 impl fmt::Display for Broken {

@@ -1,5 +1,4 @@
-//! The steps of a script: each a call of a connection, or something that happens to it. What it means to take one is
-//! the business of [`Script`](super::Script).
+//! The steps of a script. [`Script`](super::Script) runs them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,12 +6,12 @@ use core::fmt;
 use core::time::Duration;
 
 use super::frame::RawFrame;
-use crate::close::CloseCode;
+use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::connection::Connection;
-use crate::event::{Message, MessageKind};
+use crate::message::{Message, MessageKind};
 
-/// One call, or one thing that happens to a connection.
+/// One call of a connection, or one event of its peer, its transport or its clock.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -20,9 +19,9 @@ pub enum Step {
     Handshake,
     /// These bytes arrive in one read.
     Receive(Vec<u8>),
-    /// This frame of the peer arrives, in reads of at most this many bytes; 0 is taken for 1.
+    /// This frame of the peer arrives, in reads of at most this many bytes; 0 means 1.
     Frame(RawFrame, usize),
-    /// The transport ends in the direction from the peer.
+    /// The transport ends in the direction from the peer: [`Connection::receive_eof`].
     Eof,
     /// [`Connection::accept`].
     Accept,
@@ -40,16 +39,16 @@ pub enum Step {
     Fragment {
         /// Text or binary.
         kind: MessageKind,
-        /// The fragment.
+        /// The payload of the fragment.
         payload: Vec<u8>,
-        /// It ends the message.
+        /// Whether it is the last fragment.
         last: bool,
     },
-    /// [`Connection::send_through`], to a transport that takes this many bytes of it and no more.
+    /// [`Connection::send_through`], to a transport that accepts `room` bytes.
     SendThrough {
         /// The message.
         message: Message<'static>,
-        /// What the transport has room for.
+        /// How many bytes the transport accepts.
         room: usize,
     },
     /// [`Connection::ping`].
@@ -60,11 +59,11 @@ pub enum Step {
     Close(CloseCode, String),
     /// [`Connection::close_without_code`].
     CloseWithoutCode,
-    /// This many bytes are written, or all that are outgoing, if those are fewer.
+    /// This many bytes are written, or all if fewer are outgoing.
     Write(usize),
-    /// [`Connection::take_outgoing`]: the piece counts as written with the next [`Write`](Step::Write).
+    /// [`Connection::take_outgoing`]. A later [`Write`](Step::Write) writes the piece.
     Take,
-    /// [`Connection::write_closed`]: no more is written.
+    /// [`Connection::write_closed`]: nothing can be written any more.
     WriteClosed,
     /// This much time passes, then [`Connection::tick`].
     Tick(Duration),
@@ -75,9 +74,9 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether it is a call of an application, as [`Send`](Step::Send) and [`Close`](Step::Close) are. The others are
-    /// what the peer, the transport and time do, and the loop. Where the application is under test and makes its own
-    /// calls, a script is left with those: `script.steps.retain(|step| !step.is_call())`.
+    /// Whether the step is a call of the application, like [`Send`](Step::Send) and [`Close`](Step::Close). All others
+    /// are actions of the peer, the transport, the clock or the loop. If the application itself is under test, keep
+    /// only those: `script.steps.retain(|step| !step.is_call())`.
     pub fn is_call(&self) -> bool {
         match self {
             Step::Accept
@@ -106,7 +105,7 @@ impl Step {
     }
 }
 
-/// Kinds and lengths, as everywhere, no payloads.
+/// Shows kinds and lengths, no payloads.
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

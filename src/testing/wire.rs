@@ -1,5 +1,5 @@
-//! One direction of a simulated transport: what is written arrives later, in pieces, harmed or not at all, as it was
-//! told to. Time is an argument; who writes and reads is the business of [`Link`](super::Link) and its users.
+//! One direction of a simulated transport. It can delay, cut, change and lose the bytes that are written to it. Time is
+//! an argument. [`Link`](super::Link) and its users write and read.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -7,18 +7,18 @@ use core::fmt;
 use core::time::Duration;
 
 use super::random::Random;
-use crate::timer::Timestamp;
+use crate::timestamp::Timestamp;
 
-/// How a stream of bytes is cut into reads, or writes.
+/// How a stream of bytes is cut into reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ChunkSize {
-    /// As much as there is, and as there is room for.
+    /// All bytes that are available and fit.
     #[default]
     Whole,
-    /// At most this many bytes; 1 is byte by byte, and 0 is taken for 1.
+    /// At most this many bytes; 1 is byte by byte, and 0 means 1.
     Fixed(usize),
-    /// Each time another number of bytes, from 1 to this one, by the wire's seed.
+    /// Each time a random number of bytes from 1 to this one, by the wire's seed.
     Random(usize),
 }
 
@@ -32,21 +32,21 @@ impl ChunkSize {
     }
 }
 
-/// What a read has found.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are the outcomes of a read without blocking")]
 pub enum Arrival {
-    /// Nothing yet.
+    /// No bytes have arrived yet.
     Nothing,
     /// This many bytes, at least 1.
     Bytes(usize),
-    /// The writer has ended its direction: [`receive_eof`](crate::Connection::receive_eof).
+    /// The writer has ended its direction: call [`receive_eof`](crate::Connection::receive_eof).
     Eof,
-    /// The transport has broken: [`abort`](crate::Connection::abort).
+    /// The transport is broken: call [`abort`](crate::Connection::abort).
     Broken,
 }
 
-/// A write failed, and so will all others: [`write_closed`](crate::Connection::write_closed).
+/// A write has failed, and all later ones will: call [`write_closed`](crate::Connection::write_closed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing to tell")]
 pub struct WriteFailed;
@@ -59,15 +59,15 @@ impl fmt::Display for WriteFailed {
 
 impl core::error::Error for WriteFailed {}
 
-/// One direction of a simulated transport, with a record of all that went over it.
+/// One direction of a simulated transport, with a record of all its bytes.
 ///
-/// Untouched it is perfect: what is written arrives at once and whole. Everything else is asked for, may be changed at
-/// any time, and follows from the seed: the same calls give the same bytes in the same pieces. Offsets count from the
-/// first byte that was ever written to it.
+/// A new wire is perfect: written bytes arrive at once and whole. Its settings may be changed at any time. Its
+/// behaviour depends only on the seed and the calls: the same calls give the same bytes in the same pieces. Offsets
+/// count from the first byte that was ever written to the wire.
 pub struct Wire {
-    /// What was written and not read. Each waits for those before it, whenever it is due.
+    /// The writes that are not read whole, in order. A write is not read before the writes in front of it.
     flight: VecDeque<Parcel>,
-    /// The bytes in `flight` that were not read.
+    /// The number of unread bytes in `flight`.
     in_flight: usize,
     written: Vec<u8>,
     received: Vec<u8>,
@@ -75,18 +75,18 @@ pub struct Wire {
     capacity: usize,
     reads: ChunkSize,
     writes: ChunkSize,
-    /// What is done to single bytes, by their offset.
+    /// The changes to single bytes, by their offset.
     changes: BTreeMap<u64, Change>,
     noise: Option<(u32, Random)>,
-    /// The stream ends here for the reader, whatever is written after it.
+    /// The offset at which the reader's stream ends, and how.
     cut: Option<(u64, Arrival)>,
-    /// A write fails from here on.
+    /// The offset from which on writes fail.
     failing: u64,
-    /// When the end that the writer has made arrives.
+    /// The time when the writer's half-close arrives.
     end: Option<Timestamp>,
-    /// The reader has heard the end.
+    /// Whether the reader has read the end.
     is_heard: bool,
-    /// Nobody reads any more.
+    /// Whether the reader has dropped its end.
     is_dropped: bool,
     random: Random,
 }
@@ -103,7 +103,7 @@ enum Change {
 }
 
 impl Wire {
-    /// A perfect wire; the seed is for what is asked of it later.
+    /// Creates a perfect wire. The seed decides the random behaviour that is set later.
     pub fn new(seed: u64) -> Wire {
         Wire {
             flight: VecDeque::new(),
@@ -125,75 +125,75 @@ impl Wire {
         }
     }
 
-    /// Cuts what arrives into reads.
+    /// Sets how arrived bytes are cut into reads.
     pub fn chunk_reads(&mut self, size: ChunkSize) -> &mut Wire {
         self.reads = size;
         self
     }
 
-    /// Cuts what is written: a write takes no more than that, as a socket's may.
+    /// Sets how many bytes a write accepts at most.
     pub fn chunk_writes(&mut self, size: ChunkSize) -> &mut Wire {
         self.writes = size;
         self
     }
 
-    /// What is written from now on arrives this much later. Bytes never overtake each other.
+    /// Sets how much later bytes arrive that are written from now on. Bytes never overtake each other.
     pub fn delay(&mut self, latency: Duration) -> &mut Wire {
         self.latency = latency;
         self
     }
 
-    /// No more than `bytes` can be on their way: a write beyond takes nothing, until something was read.
+    /// Limits the bytes in flight. A write at the limit accepts nothing until bytes are read.
     pub fn limit(&mut self, bytes: usize) -> &mut Wire {
         self.capacity = bytes;
         self
     }
 
-    /// Changes the byte at `offset` by flipping the bits that are set in `bits`. It must not be written yet.
+    /// Flips the bits of the byte at `offset` that are set in `bits`. The byte must not be written yet.
     pub fn flip(&mut self, offset: u64, bits: u8) -> &mut Wire {
         self.changes.insert(offset, Change::Flip(bits));
         self
     }
 
-    /// Changes the byte at `offset` to this one. It must not be written yet.
+    /// Replaces the byte at `offset`. It must not be written yet.
     pub fn replace(&mut self, offset: u64, byte: u8) -> &mut Wire {
         self.changes.insert(offset, Change::Set(byte));
         self
     }
 
-    /// Flips one bit of about every `one_in`th byte that is written from now on, by `seed`; 0 ends it.
+    /// Flips one bit in about every `one_in`th byte that is written from now on, by `seed`. 0 flips none.
     pub fn corrupt(&mut self, one_in: u32, seed: u64) -> &mut Wire {
         self.noise = (one_in > 0).then(|| (one_in, Random::new(seed)));
         self
     }
 
-    /// The reader finds an end after `offset` bytes, whatever is written.
+    /// Lets the reader's stream end after `offset` bytes, whatever is written.
     pub fn truncate(&mut self, offset: u64) -> &mut Wire {
         self.cut = Some((offset, Arrival::Eof));
         self
     }
 
-    /// The reader finds the transport broken after `offset` bytes, whatever is written.
+    /// Breaks the transport for the reader after `offset` bytes, whatever is written.
     pub fn break_off(&mut self, offset: u64) -> &mut Wire {
         self.cut = Some((offset, Arrival::Broken));
         self
     }
 
-    /// The writer's writes fail once it has written `offset` bytes, as those to a peer that is gone.
+    /// Lets writes fail after `offset` written bytes, as if the peer were gone.
     pub fn fail_writes(&mut self, offset: u64) -> &mut Wire {
         self.failing = offset;
         self
     }
 
-    /// Writes at `now`, and returns how many of the bytes were taken; 0 means that the wire is full.
+    /// Writes at `now`, and returns how many of the bytes were accepted; 0 means that the wire is full.
     ///
     /// # Errors
     ///
-    /// Behind the offset that was given to [`fail_writes`](Wire::fail_writes).
+    /// After the offset that was given to [`fail_writes`](Wire::fail_writes).
     ///
     /// # Panics
     ///
-    /// If the writer has ended it: no loop writes after its own half-close.
+    /// If the writer has called [`close`](Wire::close): a loop must not write after its own half-close.
     pub fn write(&mut self, now: Timestamp, bytes: &[u8]) -> Result<usize, WriteFailed> {
         assert!(self.end.is_none(), "{} bytes were written after a half-close", bytes.len());
         let begin = self.written.len() as u64;
@@ -233,14 +233,14 @@ impl Wire {
         Ok(n)
     }
 
-    /// The writer ends its direction: a half-close, which arrives after all that was written. May be called again.
+    /// Half-closes the wire for its writer. The end arrives after all written bytes. May be called again.
     pub fn close(&mut self, now: Timestamp) {
         if self.end.is_none() {
             self.end = Some(now + self.latency);
         }
     }
 
-    /// Reads what has arrived by `now` into `buf`, one piece of it.
+    /// Reads one piece of the bytes that have arrived by `now` into `buf`.
     pub fn read(&mut self, now: Timestamp, buf: &mut [u8]) -> Arrival {
         let left =
             self.cut.map_or(u64::MAX, |(cut, _)| cut.saturating_sub(self.received.len() as u64));
@@ -274,14 +274,14 @@ impl Wire {
         Arrival::Bytes(n)
     }
 
-    /// Nobody will read any more: what is on its way, and what is written from now on, is lost.
+    /// Drops the reader's end: bytes in flight, and bytes written from now on, are lost.
     pub fn discard(&mut self) {
         self.flight.clear();
         self.in_flight = 0;
         self.is_dropped = true;
     }
 
-    /// When there is something to read, at the earliest; `None` if nothing is on its way.
+    /// The earliest time at which there is something to read; `None` if nothing is in flight.
     pub fn next_arrival(&self) -> Option<Timestamp> {
         if self.is_dropped || self.is_heard {
             return None;
@@ -292,12 +292,12 @@ impl Wire {
         self.flight.front().map(|parcel| parcel.due).or(self.end)
     }
 
-    /// All bytes that were ever written to it, unharmed: the transcript of one direction.
+    /// All bytes that were ever written to the wire, before any change: the transcript of one direction.
     pub fn written(&self) -> &[u8] {
         &self.written
     }
 
-    /// All bytes that were ever read from it, harmed as they were.
+    /// All bytes that were ever read from the wire, after all changes.
     pub fn received(&self) -> &[u8] {
         &self.received
     }

@@ -1,5 +1,5 @@
-# Python 2.7, inside the suite: prints the ids of the cases that the patterns on the command line select, one a
-# line, as wstest itself will select them. A pattern that selects none is an error.
+# Python 2.7, inside the suite: prints the ids of the cases that the patterns on the command line select, one per line.
+# The selection is that of wstest. A pattern that selects no case is an error.
 import sys
 
 from autobahntestsuite.case import CaseBasename, CaseCategories, Cases, CaseSetname, CaseSubCategories

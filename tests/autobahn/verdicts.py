@@ -1,7 +1,7 @@
-"""Judges one report of the Autobahn TestSuite: prints its verdicts by group of cases and each one that is not
-good, and as its last line how many passed and failed. A case that should be there and is not has failed.
+"""Evaluates a report of the Autobahn TestSuite: prints the verdicts by group of cases and each failed case. The last line
+counts the passed and failed cases. A missing case counts as failed.
 
-    verdicts.py INDEX.JSON EXPECTED     EXPECTED names the cases, one a line
+    verdicts.py INDEX.JSON EXPECTED     EXPECTED lists the cases, one per line
 """
 
 import collections
@@ -16,7 +16,7 @@ AGENT = "websocket-proto"
 
 
 def read_report(path):
-    """The verdicts by case id; none if the suite left no report, or one about somebody else."""
+    """Returns the verdicts by case id; none if there is no report, or a report about another agent."""
     try:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -28,7 +28,7 @@ def read_report(path):
 
 
 def verdict_of(entry):
-    """One word for a case: the worse of its two behaviours, as the suite names it."""
+    """Returns the worse of a case's two verdicts, in the words of the suite."""
     if entry is None:
         return MISSING
     behaviour, at_close = entry["behavior"], entry["behaviorClose"]

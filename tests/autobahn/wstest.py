@@ -1,4 +1,4 @@
-# Python 2.7: the suite's command, wstest, with its servers on the loopback interface only; its own listen on all.
+# Python 2.7: the suite's command wstest, changed so that its servers listen only on the loopback interface.
 import sys
 
 from twisted.internet.posixbase import PosixReactorBase

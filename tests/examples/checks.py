@@ -1,7 +1,7 @@
-"""Runs the example programs as processes, against each other and against raw sockets, and prints what came out: a line for
-each check, then `N passed, N failed`. What cannot be run here has failed, and says why.
+"""Runs the example programs as processes, with each other and with raw sockets. Prints a line for each check, then
+`N passed, N failed`. A check that cannot run counts as failed, with the reason.
 
-    checks.py DIR [WORDS]       the programs are in DIR; of the checks only those with WORDS in their names
+    checks.py DIR [WORDS]       the programs are in DIR; runs only the checks with WORDS in their names
 """
 
 import base64
@@ -28,7 +28,7 @@ SERVERS = ("echo_server", "echo_threads", "echo_poll", "chat_tokio")
 ECHO_SERVERS = SERVERS[:3]
 TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10
 MIB = 1 << 20
-# How long any one step may take, in seconds.
+# The longest time for one step, in seconds.
 PATIENCE = 20
 
 
@@ -36,7 +36,7 @@ PATIENCE = 20
 
 
 class Server:
-    """A server process, for the length of a `with` block; `address` is the first that it listens on."""
+    """A server process that runs during a `with` block. `address` is the first address on which it listens."""
 
     def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None):
         self.log = tempfile.NamedTemporaryFile()
@@ -61,7 +61,7 @@ class Server:
         self.address = self.addresses[0]
 
     def said(self):
-        """What it wrote to standard error; the file is opened anew, since its position is the program's."""
+        """Returns what the program wrote to standard error. A new open does not move the position of the program."""
         return Path(self.log.name).read_text()
 
     def descriptors(self):
@@ -72,7 +72,7 @@ class Server:
 
     @contextmanager
     def paused(self):
-        """Whatever comes meanwhile it sees at once, afterwards."""
+        """Stops the process during a `with` block. Afterwards it sees everything that has arrived at once."""
         self.process.send_signal(signal.SIGSTOP)
         stat = Path(f"/proc/{self.process.pid}/stat")
         within(PATIENCE, lambda: ") T " in stat.read_text(), "it has stopped")
@@ -92,7 +92,7 @@ class Server:
 
 
 def run(name, *arguments, stdin=b""):
-    """Runs a program to its end: status, standard output, standard error, seconds."""
+    """Runs a program to its end. Returns status, standard output, standard error and seconds."""
     begin = time.monotonic()
     done = subprocess.run([PROGRAMS / name, *arguments], input=stdin, capture_output=True, timeout=PATIENCE)
     return done.returncode, done.stdout.decode(), done.stderr.decode(), time.monotonic() - begin
@@ -104,7 +104,7 @@ def expect(seen, expected, what=""):
 
 
 def within(seconds, condition, what):
-    """Waits until it is so."""
+    """Waits until the condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -131,7 +131,7 @@ def read_head(stream):
 
 
 class Peer:
-    """One end of a WebSocket connection. A client masks with the key 0, which changes nothing."""
+    """One endpoint of a WebSocket connection. A client masks with the key 0, which changes no byte."""
 
     def __init__(self, stream, is_client):
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -140,7 +140,7 @@ class Peer:
 
     @classmethod
     def request(cls, address, origin=None, buffers=None):
-        """Connects, with socket buffers of that many bytes if it is told to, and asks for an upgrade."""
+        """Connects and sends an upgrade request. `buffers` sets the sizes of the socket buffers, in bytes."""
         host, port = split(address)
         stream = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if buffers:
@@ -198,7 +198,7 @@ class Peer:
         return bytes(data)
 
     def receive(self):
-        """The next frame: opcode and payload."""
+        """Reads the next frame. Returns opcode and payload."""
         first, n = self.read(2)
         key = None
         if n & 0x80:
@@ -215,17 +215,17 @@ class Peer:
         return first & 15, payload
 
     def wait_until_sent(self):
-        """Waits until the other end's system has all that was sent."""
+        """Waits until the kernel of the other endpoint has received everything that was sent."""
         within(PATIENCE, lambda: fcntl.ioctl(self.stream, termios.TIOCOUTQ, bytes(4)) == bytes(4), "all is sent")
 
     def reset(self):
-        """Leaves with bytes unread, which is a reset."""
+        """Closes the socket with unread bytes, which sends a TCP reset."""
         self.wait_until_sent()
         self.stream.recv(1, socket.MSG_PEEK)
         self.stream.close()
 
     def close(self, code):
-        """The closing handshake, and the end of the stream; a server ends its side first."""
+        """Performs the closing handshake and waits for the end of the stream. A server shuts down its side first."""
         self.send(CLOSE, struct.pack("!H", code))
         expect(self.receive(), (CLOSE, struct.pack("!H", code)))
         if not self.is_client:
@@ -243,7 +243,7 @@ def accept_of(key):
 
 
 def http(address, line):
-    """Sends a request, and returns status and body."""
+    """Sends a request. Returns status and body."""
     with socket.create_connection(split(address), PATIENCE) as stream:
         stream.sendall(line.encode() + b"\r\nHost: x\r\n\r\n")
         response = b""
@@ -255,7 +255,7 @@ def http(address, line):
 
 @contextmanager
 def scripted(script):
-    """A server on a raw socket that has `script` talk with its clients; gives its URL, and fails if the script does."""
+    """A server on a raw socket whose clients are served by `script`. Yields its URL, and fails if the script fails."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         listener.settimeout(PATIENCE)
         done = thread.submit(lambda: script(listener))
@@ -269,7 +269,7 @@ CHECKS = []
 
 
 def check(name, *cases):
-    """A function is a check, or one for each case, which is its argument. Those that take long come first."""
+    """Makes a function a check, or one check for each case, with the case as its argument. Slow checks are first."""
 
     def add(function):
         for case in cases or [None]:
@@ -285,11 +285,11 @@ def send_40_mib(peer):
         peer.send(BINARY, bytes([i]) * MIB)
 
 
-# The port of the README's program.
+# The address of the README's program.
 README_ADDRESS = "127.0.0.1:9001"
 
 
-@check("echo: both ends send 40 MiB at once, and its write timeout ends it")
+@check("echo: both ends send 40 MiB at once, and the write timeout ends the connection")
 def both_ends_send_to_the_readmes_program():
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -303,7 +303,7 @@ def both_ends_send_to_the_readmes_program():
 
         within(PATIENCE, is_listening, "echo listens")
         begin = time.monotonic()
-        # With buffers that grow, a write that stands still takes more than two timeouts to end.
+        # Fixed buffers: while the kernel enlarges buffers, blocked writes take longer than two timeouts to end.
         peer = Peer.open(README_ADDRESS, buffers=65536)
         peer.stream.settimeout(120)
         try:
@@ -312,7 +312,7 @@ def both_ends_send_to_the_readmes_program():
                 peer.receive()
         except (OSError, EOFError):
             seconds = time.monotonic() - begin
-        # The first write to time out has written something, the second has not; then there are 5 s for a Close.
+        # The first write that times out has written some bytes, the second none. Then it waits 5 s for a Close.
         if not 55 < seconds < 110:
             raise AssertionError(f"it took {seconds:.1f} s")
         while "TimedOut(Close)" not in (line := process.stdout.readline()):
@@ -324,7 +324,7 @@ def both_ends_send_to_the_readmes_program():
         process.stdout.close()
 
 
-@check("a peer that does not answer the Close is waited for, but not for ever", "echo_poll", "chat_tokio")
+@check("a peer that does not answer the Close is dropped after a timeout", "echo_poll", "chat_tokio")
 def signal_with_a_mute_peer(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -339,7 +339,7 @@ def signal_with_a_mute_peer(name):
             raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("both ends send 40 MiB at once, and all comes back", "echo_threads")
+@check("both ends send 40 MiB at once, and all of it is echoed", "echo_threads")
 def both_ends_send(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -350,11 +350,11 @@ def both_ends_send(name):
         expect(server.said(), "")
 
 
-@check("a peer that reads late gets all that it has sent", *ECHO_SERVERS)
+@check("a peer that reads late gets all its echoes", *ECHO_SERVERS)
 def late_reader(name):
     with Server(name) as server, ThreadPoolExecutor(1) as thread:
         peer = Peer.open(server.address)
-        # More than waits in any queue: the server must stop reading, and go on when there is room.
+        # More than any queue holds: the server must stop reading, and continue when there is room.
         sent = thread.submit(lambda: [peer.send(BINARY, bytes([i]) * MIB) for i in range(64)])
         time.sleep(1)
         expect(sent.done(), False, "all was read")
@@ -364,7 +364,7 @@ def late_reader(name):
         expect(server.said(), "")
 
 
-@check("clients that wait for a descriptor are served as soon as there are some", *SERVERS)
+@check("clients that wait for a descriptor are served when descriptors are free", *SERVERS)
 def few_descriptors(name):
     with Server(name, prefix=("sh", "-c", 'ulimit -n "$0" && exec "$@"', "24")) as server:
         waiting = [Peer.request(server.address) for _ in range(60)]
@@ -373,7 +373,7 @@ def few_descriptors(name):
             ready, _, _ = select.select([peer.stream for peer in waiting], [], [], 5)
             if not ready:
                 raise AssertionError(f"{len(waiting)} clients are not served after round {rounds}")
-            time.sleep(0.3)  # as many as can be
+            time.sleep(0.3)  # opens as many as possible
             ready, _, _ = select.select([peer.stream for peer in waiting], [], [], 0)
             served = [peer for peer in waiting if peer.stream in ready]
             waiting = [peer for peer in waiting if peer.stream not in ready]
@@ -385,10 +385,10 @@ def few_descriptors(name):
         expect(server.process.poll(), None, "it still runs")
 
 
-# The queue of echo_threads is moved to the thread that writes, which keeps nothing.
+# Not for echo_threads: its queue is moved to the thread that writes, and no memory is kept.
 @check("memory of idle connections is freed", "echo_server", "echo_poll")
 def idle_memory(name):
-    # Blocks of 4 KiB and more go back to the system at once.
+    # The allocator returns blocks of 4 KiB and more to the system at once.
     with Server(name, env={"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4096"}) as server:
         peers = [Peer.open(server.address) for _ in range(200)]
         for peer in peers:
@@ -401,7 +401,7 @@ def idle_memory(name):
             raise AssertionError(f"of {busy} bytes {freed} are freed")
 
 
-@check("SIGINT and SIGTERM close all connections with 1001, and end it with status 0", "echo_poll", "chat_tokio")
+@check("SIGINT and SIGTERM close all connections with 1001, and the exit status is 0", "echo_poll", "chat_tokio")
 def signals(name):
     for number in (signal.SIGINT, signal.SIGTERM):
         with Server(name) as server:
@@ -418,9 +418,9 @@ def signals(name):
             half.close()
 
 
-@check("a peer that says 1009 and resets is heard, whatever could not be written", *SERVERS)
+@check("a Close with 1009 before a reset is received, even if a write fails", *SERVERS)
 def last_word(name):
-    # More comes back than the sockets hold.
+    # The echoes are more than the socket buffers hold.
     count, size = (110, 60_000) if name == "chat_tokio" else (1, 12 * MIB)
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -430,21 +430,21 @@ def last_word(name):
             peer = Peer.open(server.address)
             peer.stream.sendall(peer.frame(BINARY, bytes(size)) * count)
             peer.read(1000)
-            time.sleep(0.1)  # it writes as much as it can
+            time.sleep(0.1)  # the server writes as much as it can
             with server.paused():
-                # The word comes behind other bytes, so that a write fails before it is read.
+                # The Close comes behind other bytes, so that a write fails before the Close is read.
                 peer.stream.sendall(peer.frame(PONG, bytes(125)) * 300)
                 peer.send(CLOSE, b"\x03\xf1too big")
                 peer.reset()
         within(PATIENCE, lambda: server.descriptors() == before, "the connections are gone")
         expect(server.said(), "")
-        # One that says nothing is reported.
+        # A peer that ends without a Close is reported.
         peer = Peer.open(server.address)
         peer.stream.close()
         within(PATIENCE, lambda: "not closed cleanly: TransportEnded" in server.said(), "it says so")
 
 
-@check("an end that comes together with bytes is seen", *SERVERS)
+@check("the end of the stream is seen when it arrives together with bytes", *SERVERS)
 def end_with_bytes(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -457,11 +457,11 @@ def end_with_bytes(name):
             pass
 
 
-@check("what is more than one turn reads is read in the next, though nothing new comes", "echo_poll")
+@check("bytes that one turn does not read are read in the next turn, without a new event", "echo_poll")
 def many_turns(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
-        for _ in range(4):  # the system's buffers grow
+        for _ in range(4):  # the kernel enlarges the socket buffers
             peer.send(BINARY, bytes(12 * MIB))
             expect(peer.receive()[0], BINARY)
         with server.paused():
@@ -471,14 +471,14 @@ def many_turns(name):
         expect(len(peer.receive()[1]), MIB // 2)
 
 
-@check("a message comes back", *SERVERS)
+@check("a message is echoed", *SERVERS)
 def comes_back(name):
     with Server(name) as server:
         status, out, error, _ = run("client", f"ws://{server.address}/", "--once", "Hellö")
         expect((status, out, error), (0, "Hellö\n", "open\nclosed: 1000 \n"))
 
 
-@check("what is no upgrade has its status", *SERVERS)
+@check("a plain request gets the right status", *SERVERS)
 def plain_requests(name):
     with Server(name) as server:
         expect(http(server.address, "GET /nothing HTTP/1.1")[0], 404)
@@ -486,7 +486,7 @@ def plain_requests(name):
         expect(http(server.address, old)[0], 426)
 
 
-@check("the page, also for a target that is a whole URI", "echo_server")
+@check("the page, also for an absolute URI as the target", "echo_server")
 def page(name):
     with Server(name) as server:
         title = b"<title>WebSocket echo</title>"
@@ -505,13 +505,13 @@ def ipv6(name):
         expect((status, out), (0, "Hello\n"))
 
 
-@check("localhost is its address of IPv4 and that of IPv6", *SERVERS)
+@check("localhost stands for its IPv4 and its IPv6 address", *SERVERS)
 def localhost(name):
     found = {info[0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
     with tempfile.NamedTemporaryFile("w") as hosts:
         prefix = ()
         if len(found) < 2:
-            # This machine says IPv4 alone: the program gets another file of names.
+            # `localhost` has only an IPv4 address on this machine: the program gets another /etc/hosts.
             hosts.write("127.0.0.1 localhost\n::1 localhost\n")
             hosts.flush()
             enter = ["unshare", "--mount"] + (["--map-root-user"] if os.geteuid() else [])
@@ -523,7 +523,7 @@ def localhost(name):
                 expect((status, out), (0, "Hello\n"), address)
 
 
-@check("a port in use is named", *SERVERS)
+@check("the error names a port in use", *SERVERS)
 def port_in_use(name):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -548,7 +548,7 @@ WRONG_ARGUMENTS = {
 }
 
 
-@check("wrong arguments come before all else", *WRONG_ARGUMENTS)
+@check("wrong arguments are reported before anything else", *WRONG_ARGUMENTS)
 def wrong_arguments(name):
     for arguments in WRONG_ARGUMENTS[name]:
         status, out, error, _ = run(name, *arguments)
@@ -556,7 +556,7 @@ def wrong_arguments(name):
         expect(error.startswith(f"usage: {name}"), True, error)
 
 
-@check("pages of its own address and port may connect, others may not", "127.0.0.1:0", "[::1]:0")
+@check("only pages from the server's own address and port may connect", "127.0.0.1:0", "[::1]:0")
 def origins(address):
     with Server("chat_tokio", address) as server:
         port = split(server.address)[1]
@@ -570,7 +570,7 @@ def origins(address):
             expect(Peer.request(server.address, origin).status(), status, origin)
 
 
-@check("chat_tokio: what one says is sent to all")
+@check("chat_tokio: a message is sent to all clients")
 def chat():
     with Server("chat_tokio") as server:
         peers = [Peer.open(server.address) for _ in range(3)]
@@ -580,7 +580,7 @@ def chat():
                 expect(other.receive(), (TEXT, b"Hello"))
 
 
-@check("client: piped lines are sent, and what comes back is waited for")
+@check("client: piped lines are sent, and the echoes are received")
 def piped_lines():
     with Server("echo_server") as server:
         for lines in (b"hello\n", b"hello"):
@@ -590,7 +590,7 @@ def piped_lines():
                 raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("client: it waits until the server closes, and no longer")
+@check("client: it waits for the server to close, and then ends at once")
 def late_answer():
     def answer_late(listener):
         peer = Peer.accept(listener)
@@ -600,7 +600,7 @@ def late_answer():
         peer.send(CLOSE, b"\x03\xe8bye")
         expect(peer.receive(), (CLOSE, b"\x03\xe8"))
         peer.stream.shutdown(socket.SHUT_WR)
-        peer.expect_end()  # its side ends too
+        peer.expect_end()  # the program ends its side, too
 
     with scripted(answer_late) as url:
         status, out, error, seconds = run("client", url, stdin=b"hello\n")
@@ -609,7 +609,7 @@ def late_answer():
         raise AssertionError(f"it took {seconds:.1f} s")
 
 
-@check("client: a line that is not UTF-8 is told, and does not end the input")
+@check("client: a line that is not UTF-8 is reported, and the next line is sent")
 def bad_line():
     with Server("echo_server") as server:
         status, out, error, _ = run("client", f"ws://{server.address}/", stdin=b"a\n\xff\nb\n")
@@ -617,7 +617,7 @@ def bad_line():
         expect("not sent: a line that is not UTF-8\n" in error, True, error)
 
 
-@check("client: a server that says 1009 and resets is heard")
+@check("client: a Close with 1009 before a reset is received")
 def last_word_of_a_server():
     def refuse_upload(listener):
         peer = Peer.accept(listener)
@@ -642,7 +642,7 @@ def client_signals():
             expect((client.communicate(timeout=PATIENCE)[1], client.returncode), (b"closed: 1001 \n", 0))
 
 
-@check("client: what fails has status 1, and a name")
+@check("client: a failure is named, and the exit status is 1")
 def failures():
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -669,7 +669,7 @@ def failures():
     expect("not closed cleanly: " in error, True, error)
 
 
-@check("autobahn_client: it asks how many cases there are, echoes in each, and asks for the report")
+@check("autobahn_client: asks for the number of cases, echoes in each case, and asks for the report")
 def autobahn_client():
     def fuzzing_server(listener):
         peer = Peer.accept(listener)
@@ -692,7 +692,7 @@ def outcome(name, function, arguments):
     try:
         function(*arguments)
         why = ""
-    except Exception as error:  # each of them is a failure of this check alone
+    except Exception as error:  # an exception fails only this check
         why = f": {type(error).__name__}: {error}"
     return f"{'FAILED' if why else 'ok    '}  {name} ({time.monotonic() - begin:.1f} s){why}", not why
 

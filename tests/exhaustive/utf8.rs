@@ -1,8 +1,8 @@
-//! All 2^32 strings of four bytes, whole and at every cut, against the standard library: `run` beside this file. The
-//! library's own files are part of this program, since what is tried are their insides: two ways to check text as it
-//! arrives.
+//! Validates all 2^32 strings of four bytes, whole and in every cut, and compares with the standard library. `run`
+//! beside this file starts it. The program includes source files of the library, because it tests two internal
+//! checkers.
 //!
-//! `exhaustive_utf8 [FIRST [LAST]]`: those with these first bytes, by default all.
+//! `exhaustive_utf8 [FIRST [LAST]]`: the strings whose first byte is in this range; by default all.
 
 extern crate alloc;
 
@@ -44,7 +44,7 @@ fn main() {
             }
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
-        threads.into_iter().map(|thread| thread.join().expect("it has not failed")).fold(
+        threads.into_iter().map(|thread| thread.join().expect("the thread has not panicked")).fold(
             Counts::default(),
             |all, one| Counts {
                 strings: all.strings + one.strings,
@@ -58,20 +58,20 @@ fn main() {
         "{} strings, {} of them UTF-8 and {} the beginning of it, {} verdicts",
         counts.strings, counts.valid, counts.unfinished, counts.verdicts
     );
-    assert_eq!(counts.strings, u64::from(last - first + 1) << 24, "none is left out");
+    assert_eq!(counts.strings, u64::from(last - first + 1) << 24, "the number of strings");
 }
 
 #[derive(Default)]
 struct Counts {
     strings: u64,
     valid: u64,
-    /// Those that more bytes would make UTF-8.
+    /// Strings that are valid UTF-8 up to a character that is cut off.
     unfinished: u64,
     /// Comparisons with the standard library.
     verdicts: u64,
 }
 
-/// What the standard library says: whole text, its beginning, or neither.
+/// The result of the standard library: valid text, text with its last character cut off, or neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Oracle {
     Valid,
@@ -87,7 +87,7 @@ fn oracle(bytes: &[u8]) -> Oracle {
     }
 }
 
-/// The checkers after a beginning of a string, in one way of cutting it.
+/// The state of the checker after the first bytes of a string, in one cut.
 struct Begun {
     carry: Utf8Carry,
     len: usize,
@@ -98,8 +98,8 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
     for middle in 0..=0xffff_u16 {
         let [second, third] = middle.to_be_bytes();
         let prefix = [first, second, third];
-        // Every way of cutting the first three bytes that leaves something possible; the fourth then follows, with what
-        // is behind the last cut. Wrong beginnings are compared here, and have failed for all that follows.
+        // For each set of cuts, `begin` feeds the bytes before the last cut. The bytes after it are fed with the fourth
+        // byte below. If `begin` finds an error, every string with this prefix is invalid.
         let mut begun = [const { None::<Begun> }; 8];
         for (cuts, slot) in begun.iter_mut().enumerate() {
             *slot = begin(&prefix, cuts, counts);
@@ -115,13 +115,13 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
             for (cuts, begun) in begun.iter().enumerate() {
                 let Some(Begun { carry, len }) = begun else { continue };
                 let rest = &bytes[*len..];
-                // A message can end here, or go on.
+                // The message ends here, or continues.
                 let (mut ends, mut goes_on) = (*carry, *carry);
                 let verdicts = (ends.feed(rest, true).is_ok(), goes_on.feed(rest, false).is_ok());
                 let wanted = (expected == Oracle::Valid, expected != Oracle::Wrong);
                 assert_eq!(verdicts, wanted, "{bytes:02x?} cut by {cuts:03b}");
                 counts.verdicts += 2;
-                // The other checker looks at what was not yet found good, so that one cut stands for all before it.
+                // The other checker starts again at the bytes that are not validated yet, so only the last cut matters.
                 if cuts.count_ones() <= 1 {
                     buf.append_masked(&bytes[..*len], [0; 4]);
                     let begins = buf.check_utf8(false).is_ok();
@@ -136,8 +136,8 @@ fn strings_that_begin_with(first: u8, counts: &mut Counts) {
     }
 }
 
-/// Feeds the front of `prefix` in pieces: bit `n` of `cuts` cuts behind byte `n + 1`. `None` if it is wrong, as the
-/// standard library must say too; what is behind the last cut is left.
+/// Feeds `prefix` in pieces, up to the last cut: bit `n` of `cuts` is a cut after `n + 1` bytes. Returns `None` if the
+/// bytes are invalid, and asserts that the standard library agrees.
 fn begin(prefix: &[u8; 3], cuts: usize, counts: &mut Counts) -> Option<Begun> {
     let mut begun = Begun { carry: Utf8Carry::default(), len: 0 };
     for end in (1..=3).filter(|end| cuts & (1 << (end - 1)) != 0) {

@@ -1,4 +1,4 @@
-// A checking WebSocket client on Node's `ws`; README.md says what its scenarios check.
+// A WebSocket client on Node's `ws` that runs checks. README.md lists its scenarios.
 import { createRequire } from 'node:module';
 
 const WebSocket = createRequire(`${process.env.PEERS}/`)('ws');

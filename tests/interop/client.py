@@ -1,4 +1,4 @@
-"""A checking WebSocket client on Python's `websockets`; README.md says what its scenarios check."""
+"""A WebSocket client on Python's `websockets` that runs checks. README.md lists its scenarios."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ OPTIONS = sys.argv[3:]
 
 
 def text_of(size):
-    """Exactly `size` bytes of UTF-8, with characters of every length."""
+    """Returns exactly `size` bytes of UTF-8, with characters of every width."""
     return "z" * (size % 10) + "aé€😀" * (size // 10)
 
 
@@ -61,7 +61,7 @@ def echoed(ws, message):
 
 
 def closed(ws, code, reason=""):
-    """Waits for the end: the peer's Close frame must have come, with this code and reason."""
+    """Waits for the end. The peer's Close frame must have this code and reason."""
     try:
         got = ws.recv(SECONDS)
     except ConnectionClosed as end:
@@ -113,7 +113,7 @@ def ping():
     with open_at("/echo") as ws:
         for size in (0, 1, 125):
             with check(f"{size} bytes"):
-                # The payload finds its ping again: one that came back changed would never be answered.
+                # The library matches a pong to its ping by the payload, so a changed payload would time out.
                 expect(ws.ping(binary_of(size)).wait(SECONDS), True)
 
 
@@ -164,7 +164,7 @@ def subprotocol():
         ("one of two", ["other.example", "echo.example"], "echo.example"),
         ("none of two", ["other.example", "Echo.Example"], None),
         ("none offered", None, None),
-        # It sends the header, with nothing in it.
+        # The library sends the header with an empty value.
         ("empty list", [], None),
     ):
         with check(name), open_at("/echo", subprotocols=offer) as ws:
@@ -183,7 +183,7 @@ def reject():
 
 
 class check:
-    """A named check: reports how its block ended, and lets the scenario go on."""
+    """A named check: reports how its block ended. The scenario continues after a failure."""
 
     def __init__(self, name):
         self.name = name

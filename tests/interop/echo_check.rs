@@ -1,4 +1,4 @@
-//! A checking WebSocket client; README.md says what its scenarios check.
+//! A WebSocket client that checks a server. README.md describes its scenarios.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
@@ -11,7 +11,7 @@ use websocket_proto::{
     MessageKind, ProtocolError, Shared,
 };
 
-/// How long any one answer may take.
+/// The time limit for each answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SIZES: [usize; 9] = [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20, 16 << 20];
 const REASON: &str = "auf Wiedersehen, até logo, さようなら";
@@ -53,13 +53,13 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Where to connect to, and how.
+/// The address of the server, and the options for it.
 struct Server<'a> {
     url: &'a str,
     config: Shared<Config>,
 }
 
-/// A connection that is driven until it has something to say.
+/// A connection and its socket.
 struct Peer {
     stream: TcpStream,
     conn: Connection,
@@ -93,7 +93,7 @@ impl Peer {
         let mut peer = Peer::connect(server, path, subprotocols)?;
         match peer.next()? {
             Event::Open(response) => {
-                // Compression that was offered must have been agreed on.
+                // If compression was offered, the server must have accepted it.
                 expect(
                     response.extensions().count(),
                     usize::from(server.config.deflate.is_some()),
@@ -117,8 +117,8 @@ impl Peer {
         }
     }
 
-    /// One round of the loop, up to the events; false when the transport is done with. The time is not told: an answer
-    /// that is late is an error of the read.
+    /// Runs one round of the loop without the events. Returns false when the connection is finished. It never calls
+    /// `tick`: a late answer is an error of the read.
     fn step(&mut self) -> Result<bool> {
         if self.conn.wants_write() {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -148,7 +148,7 @@ impl Peer {
         Ok(true)
     }
 
-    /// The next event is this message.
+    /// Checks that the next event is this message.
     fn echoed(&mut self, expected: impl Into<Message<'static>>) -> Result<()> {
         let expected = expected.into();
         loop {
@@ -160,7 +160,7 @@ impl Peer {
         }
     }
 
-    /// The next event is the end; after it the server ends the transport, without being asked.
+    /// Checks that the next event is the end, and that the server then ends the transport by itself.
     fn closed(&mut self) -> Result<Closed> {
         match self.next()? {
             Event::Closed(closed) => {
@@ -178,7 +178,7 @@ impl Peer {
     }
 }
 
-/// Runs a named check and reports how it ended, so that the scenario can go on.
+/// Runs a named check and prints its result. The scenario continues if the check fails.
 fn check(name: &str, body: impl FnOnce() -> Result<()>) {
     match body() {
         Ok(()) => println!("ok {name}"),
@@ -250,7 +250,7 @@ fn fragments(server: &Server<'_>) -> Result<()> {
             peer.conn.send_fragment(MessageKind::Text, piece.as_bytes(), i + 1 == pieces.len())?;
             peer.events.extend(std::iter::from_fn(|| peer.conn.poll_event()));
         }
-        // Pongs and the echo may come in any order, but each of them once, and the pongs in theirs.
+        // Pongs and the echo may arrive in any order, but the pongs in the order of the pings, and each once.
         let (mut pongs, mut echoes) = (Vec::new(), 0);
         while pongs.len() < pieces.len() || echoes == 0 {
             match peer.next()? {
@@ -344,7 +344,7 @@ fn receive_close(server: &Server<'_>) -> Result<()> {
         ("1000", "/close/1000".to_string(), 1000, ""),
         ("1001", "/close/1001/going%20away".to_string(), 1001, "going away"),
         ("3000", "/close/3000".to_string(), 3000, ""),
-        // A path may have any character: the URI is percent-encoded on the way.
+        // The path of a URI must be percent-encoded.
         ("4999", format!("/close/4999/{}", REASON.replace(' ', "%20")), 4999, REASON),
         ("none", "/close".to_string(), 1005, ""),
     ] {

@@ -1,10 +1,10 @@
-"""Runs every client against every server that it should understand and prints what came out; README.md says what
-the programs do. The last line tells how many checks passed and failed; a check that was not reported has failed.
+"""Runs every client with every compatible server and prints the results. README.md describes the programs. The last line
+counts the passed and failed checks. A check that was not reported counts as failed.
 
     matrix.py --examples DIR [--deflate]    our programs against the other libraries
     matrix.py --peers [--deflate]           the other libraries against each other
 
-With --deflate all of it once for each way in which the other libraries are told to compress.
+With --deflate, everything runs once for each configuration of compression of the other libraries.
 """
 
 import argparse
@@ -24,7 +24,7 @@ START_SECONDS = 15
 SCENARIO_SECONDS = 120
 SIZES = (0, 1, 125, 126, 127, 65535, 65536, 1 << 20, 16 << 20)
 
-# What each scenario checks, by the names that the clients report.
+# The names of the checks of each scenario, as the clients report them.
 CHECKS = {
     "echo": [f"{kind} {size}" for size in SIZES for kind in ("text", "binary")],
     "fragments": [
@@ -42,7 +42,7 @@ CHECKS = {
     "subprotocol": ["one of two", "none of two", "none offered", "empty list"],
     "reject": ["403"],
 }
-# Where there is compression, what was echoed is looked at on the wire.
+# With compression, the bytes on the wire of these scenarios are checked.
 WIRE = "wire"
 ECHOED_BYTES = 2 * sum(SIZES)
 ECHO = ("echo", "fragments", "ping", "close")
@@ -54,7 +54,7 @@ PEERS = {
 }
 
 
-# The options of each variant: first the other libraries', then ours.
+# The options of each variant: those of the other libraries, then ours.
 PLAIN = {"without compression": ((), ())}
 DEFLATE = {
     "permessage-deflate": (("--deflate",), ("--deflate",)),
@@ -66,13 +66,13 @@ DEFLATE |= {
 
 
 def window_bits(options):
-    """The windows that are asked for, if any."""
+    """Returns the window size in the options, if any."""
     bits = options[0].removeprefix("--deflate=") if options else ""
     return int(bits) if bits.isdigit() else None
 
 
 def matrix(examples, peer_options, our_options):
-    """The rows: a server's name and command, and for each client its name, command, options and scenarios."""
+    """Returns the rows: a server's name and command; and for each client its name, command, options and scenarios."""
     peers = {name: [*peer["client"]] for name, peer in PEERS.items()}
     if examples is None:
         for name, peer in PEERS.items():
@@ -80,10 +80,10 @@ def matrix(examples, peer_options, our_options):
             yield name, [*peer["server"]], peer_options, clients
         return
     ours = ("echo_check", [examples / "echo_check"], our_options, ECHO + SCRIPTED)
-    # How the transport is polled has nothing to do with compression: echo_poll does not offer it.
+    # echo_poll does not support compression, which does not depend on how the transport is polled.
     polled = () if our_options else (("echo_poll", ECHO),)
     if window_bits(peer_options):
-        # Their size matters to messages alone, and it is the other library that asks for it.
+        # A window size only matters to messages, and only the other library asks for one.
         rows = (("echo_server", ("echo", "fragments")),)
         ours = (*ours[:3], ("echo", "fragments"))
     else:
@@ -98,7 +98,7 @@ def matrix(examples, peer_options, our_options):
 
 
 class Server:
-    """A server process on a free port of the loopback, for the length of a `with` block."""
+    """A server process on a free port of the loopback interface, during a `with` block."""
 
     def __init__(self, command, options):
         self.command = [*command, "127.0.0.1:0", *options]
@@ -136,7 +136,7 @@ class Server:
 
 
 class Tap:
-    """A way to the server that keeps a copy of what goes over it, for the length of a `with` block."""
+    """A proxy in front of the server that records all bytes, during a `with` block."""
 
     def __init__(self, url):
         self.server = (urlsplit(url).hostname, urlsplit(url).port)
@@ -169,7 +169,7 @@ class Tap:
 
 
 def frames(stream):
-    """First byte and payload length of each frame behind the opening handshake."""
+    """Returns the first byte and the payload length of each frame after the opening handshake."""
     at = stream.index(b"\r\n\r\n") + 4
     while at + 2 <= len(stream):
         first, second = stream[at], stream[at + 1]
@@ -180,7 +180,7 @@ def frames(stream):
 
 
 def judge_wire(tap, options):
-    """Why what went over the wire was not compressed as it should be (RFC 7692 6, 7.1.2); None if it was."""
+    """Returns why the compression on the wire is wrong (RFC 7692 6, 7.1.2), or None if it is right."""
     bits = window_bits(options)
     answer = bytes(tap.received).partition(b"\r\n\r\n")[0].decode("latin-1").lower()
     if bits:
@@ -191,14 +191,14 @@ def judge_wire(tap, options):
         begun = [(first, length) for first, length in frames(bytes(stream)) if first & 0x0F in (1, 2)]
         marked = sum(first & 0x40 != 0 for first, _ in begun)
         carried = sum(length for _, length in begun)
-        # Messages of a few bytes may go as they are; the binary ones repeat too late for a window of 9 bits.
+        # Short messages may be sent uncompressed, and a window of 9 bits is too small to compress the binary ones.
         if marked < len(begun) / 3 or carried > ECHOED_BYTES * 0.6:
             return f"{direction}: {marked} of {len(begun)} messages have RSV1, {carried} bytes for {ECHOED_BYTES}"
     return None
 
 
 def run_scenario(client, url, scenario, options):
-    """What the client reports: for each check None if it was good, or else why not; and what else it said."""
+    """Runs a client. Returns for each check None or the reason of its failure, and the rest of the client's output."""
     try:
         done = subprocess.run(
             [*client, url, scenario, *options],
@@ -223,7 +223,7 @@ def run_scenario(client, url, scenario, options):
 
 
 def run_tapped(client, url, scenario, options, peer_options):
-    """As `run_scenario`; what is echoed with compression is looked at on the wire."""
+    """Does what `run_scenario` does, and checks the bytes on the wire of scenarios with compression."""
     if scenario != "echo" or not options:
         return run_scenario(client, url, scenario, options)
     with Tap(url) as tap:
@@ -233,7 +233,7 @@ def run_tapped(client, url, scenario, options, peer_options):
 
 
 def wanted_checks(server, client, scenario):
-    """The checks that must come back good."""
+    """Returns the checks that must pass."""
     closer = {"close": client, "receive-close": server}.get(scenario)
     # Only Python's `websockets` sends an empty list of subprotocols, which the other servers refuse.
     sends_empty_list = client == "python" and server not in PEERS
@@ -246,7 +246,7 @@ def wanted_checks(server, client, scenario):
 
 
 def judge(wanted, scenario, results, rest):
-    """Why the scenario failed, check by check."""
+    """Returns the reasons of a scenario's failure, check by check."""
     for name in wanted:
         why = results.get(name, f"not reported ({rest})")
         if why is not None:
@@ -256,7 +256,7 @@ def judge(wanted, scenario, results, rest):
 
 
 def run_variant(examples, peer_options, our_options):
-    """Runs and prints one table; returns how many checks were good, and a line for each that was not."""
+    """Runs and prints one table. Returns the number of passed checks, and a line for each failed check."""
     passed, failures, columns = 0, [], ECHO + SCRIPTED
     print("  ".join([f"{'server':<16}{'client':<11}", *columns]))
     for server_name, server_command, server_options, clients in matrix(examples, peer_options, our_options):

@@ -1,5 +1,5 @@
-"""Lets programs that speak plain HTTP, or pass it on, meet our server: HAProxy, nginx and curl; README.md says what is
-checked. The last line tells how many checks passed and failed.
+"""Tests our server with programs that send or forward plain HTTP: HAProxy, nginx and curl. README.md lists the checks. The
+last line counts the passed and failed checks.
 
     plain_http.py --examples DIR
 """
@@ -32,7 +32,7 @@ frontend front
     bind 127.0.0.1:{front}
     default_backend ours
 """
-# `proxy_pass` with nothing else is HTTP/1.0; `/old/` adds what is needed for an upgrade, but for the version.
+# `proxy_pass` alone uses HTTP/1.0. `/old/` adds the headers for an upgrade, but keeps HTTP/1.0.
 NGINX = """
 worker_processes 1;
 pid {dir}/nginx.pid;
@@ -78,7 +78,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(command, **options):
-    """A process, for the length of a `with` block."""
+    """A process that runs during a `with` block."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
     try:
         yield process
@@ -101,7 +101,7 @@ def wait_for(port):
 
 
 def curl(port, path, *options):
-    """Status and body."""
+    """Sends a request with curl. Returns status and body."""
     url = f"http://127.0.0.1:{port}{path}"
     command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(SECONDS)]
     command += ["--write-out", "\n%{http_code}", *options, url]
@@ -132,7 +132,7 @@ class Checks:
 
 
 def client_works(examples, port, prefix=""):
-    """Our client echoes through this port."""
+    """Checks that our client gets its echoes through this port."""
     done = subprocess.run(
         [examples / "echo_check", f"ws://127.0.0.1:{port}{prefix}", "ping"],
         capture_output=True,

@@ -1,4 +1,4 @@
-//! A scripted WebSocket server, a thread per connection; README.md says what it does for which path.
+//! A scripted WebSocket server with a thread per connection. README.md lists what it does for each path.
 
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use websocket_proto::{
 };
 
 const SUBPROTOCOL: &str = "echo.example";
-/// How long a client may be silent.
+/// The longest silence of a client.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -52,11 +52,11 @@ fn accept_all(address: &str, config: Shared<Config>) -> Result<()> {
     Ok(())
 }
 
-/// What a path asks for.
+/// The script that a path selects.
 enum Script {
     Echo,
     Fragments,
-    /// How many pings were answered.
+    /// The number of answered pings.
     Ping(usize),
 }
 
@@ -115,7 +115,7 @@ fn react(conn: &mut Connection, script: &mut Script, event: Event<'_>) -> Result
             let line = format!("{} {} {}\n", request.method(), request.target(), request.version());
             conn.respond(Response::new(200).body(line))?;
         }
-        // Nothing is sent any more.
+        // Nothing can be sent after the Close.
         (Event::Message(_) | Event::Pong(_), _) if conn.state() != State::Open => {}
         (Event::Message(message), Script::Fragments) => send_fragments(conn, &message)?,
         (Event::Message(message), _) => conn.send(message)?,
@@ -135,7 +135,7 @@ fn react(conn: &mut Connection, script: &mut Script, event: Event<'_>) -> Result
     Ok(())
 }
 
-/// Answers the request, and does what its path wants done at once.
+/// Answers the request, and starts the script of its path.
 fn begin(conn: &mut Connection, request: &UpgradeRequest<'_>) -> Result<Script> {
     let mut path = request.resource().split('/').skip(1);
     let what = path.next();

@@ -1,4 +1,4 @@
-// A scripted WebSocket server on Node's `ws`; README.md says what it does for which path.
+// A scripted WebSocket server on Node's `ws`. README.md lists its paths.
 import { createRequire } from 'node:module';
 
 const { WebSocketServer } = createRequire(`${process.env.PEERS}/`)('ws');

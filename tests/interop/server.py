@@ -1,4 +1,4 @@
-"""A scripted WebSocket server on Python's `websockets`; README.md says what it does for which path."""
+"""A scripted WebSocket server on Python's `websockets`. README.md lists its paths."""
 
 import contextlib
 import http

@@ -1,5 +1,5 @@
-//! Work that must be linear, done for a size that is given: `linear_work CASE N`. The script `run` beside this file
-//! counts its instructions, which nobody can on the stable toolchain from within. Without arguments it lists the cases.
+//! Work that must be linear: `linear_work CASE N` does it for the size N. The script `run` beside this file counts the
+//! instructions, because a program cannot count its own on the stable toolchain. Without arguments it lists the cases.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use websocket_proto::{
 
 type Case = (&'static str, fn(usize));
 
-/// What was quadratic somewhere once, or could be.
+/// Work that was quadratic in some implementation, or could be.
 const CASES: &[Case] = &[
     ("request_byte_by_byte", |n| request(&format!("X: {}", "x".repeat(n)), 1)),
     ("request_of_short_lines_byte_by_byte", |n| request(&"a: b\r\n".repeat(n / 6), 1)),
@@ -21,7 +21,8 @@ const CASES: &[Case] = &[
     }),
     ("many_subprotocols", |n| {
         let mut line = "Sec-WebSocket-Protocol: a".to_string();
-        (0..n / 8).for_each(|i| write!(line, ", b{i:05}").expect("a String takes all"));
+        (0..n / 8)
+            .for_each(|i| write!(line, ", b{i:05}").expect("writing to a String does not fail"));
         request(&line, usize::MAX);
     }),
     ("many_offers", |n| {
@@ -43,7 +44,7 @@ const CASES: &[Case] = &[
         frames(&frame(0xc2, &blocks), 1);
     }),
     ("final_blocks_that_are_paid_for", |n| {
-        // The window is filled before; of each 256 bytes two are a final block.
+        // A full window first; then 2 of each 256 bytes are a final block.
         let mut paid = [&b"\x00\xf9\x00\x06\xff"[..], &[b'x'; 249], b"\x03\x00"].concat();
         paid = paid.repeat(n / 256);
         paid.push(0x00);
@@ -61,7 +62,7 @@ fn main() {
     match &arguments[..] {
         [] => CASES.iter().for_each(|(name, _)| println!("{name}")),
         [name, n] => {
-            let case = CASES.iter().find(|(known, _)| known == name).expect("a case that is there");
+            let case = CASES.iter().find(|(known, _)| known == name).expect("the case exists");
             case.1(n.parse().expect("a size"));
         }
         _ => panic!("usage: linear_work [CASE N]"),
@@ -82,7 +83,7 @@ fn config() -> Config {
     config
 }
 
-/// Feeds `bytes` in pieces, and accepts what asks to be.
+/// Feeds `bytes` in pieces, and accepts an upgrade request.
 fn feed(conn: &mut Connection, bytes: &[u8], size: usize) {
     let mut bytes = bytes.to_vec();
     let size = size.min(bytes.len());
@@ -109,7 +110,7 @@ fn response(n: usize) {
     let mut conn = Connection::client(&request, config()).expect("a seed cannot fail");
     let request = String::from_utf8(conn.outgoing().to_vec()).expect("ASCII");
     let key = request.split("Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-    let accept = accept_key(key.expect("it has a key").as_bytes());
+    let accept = accept_key(key.expect("the request has a key").as_bytes());
     let accept = std::str::from_utf8(&accept).expect("base64");
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
     let filler = "x".repeat(n);
@@ -135,7 +136,7 @@ fn early(n: usize) {
     assert_eq!(messages, n / 6);
 }
 
-/// A frame with a key of zeros, which masks nothing.
+/// A frame with a masking key of zeros, so that masking changes nothing.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -168,7 +169,7 @@ const PARAMS: DeflateParams = DeflateParams {
     client_max_window_bits: 15,
 };
 
-/// What a server makes of these frames.
+/// Lets a server receive these frames.
 fn frames(bytes: &[u8], size: usize) {
     let conn = Connection::from_upgrade_with_deflate(Role::Server, PARAMS, config());
     let mut conn = conn.expect("a server needs no entropy");
@@ -191,21 +192,21 @@ fn bomb(len: usize) -> Vec<u8> {
     conn.outgoing_chunks().flatten().copied().skip(header).collect()
 }
 
-/// Messages of all sizes are queued, and leave by one byte at a time.
+/// Queues messages of all sizes, and writes them byte by byte.
 fn queue(n: usize) {
     let conn = Connection::from_upgrade(Role::Client, config());
     let mut conn = conn.expect("a seed cannot fail");
     for i in 0..n / 64 {
         conn.send(&vec![b'x'; i % 64][..]).expect("the queue is not limited");
-        conn.ping(b"").expect("it is open");
+        conn.ping(b"").expect("the connection is open");
     }
     while conn.wants_write() {
         conn.advance(1);
     }
 }
 
-/// A queue stays as deep as it is: each turn releases one small frame and queues another. A buffer that begins with the
-/// first message and grows by doubling is all but full at this depth.
+/// Each turn writes one small frame and queues another, so the depth of the queue stays the same. At this depth a
+/// buffer that has grown by doubling is nearly full.
 fn deep_queue(n: usize) {
     let mut conn = Connection::from_upgrade(Role::Server, config()).expect("no entropy is needed");
     let depth = n as u64 * 59_364 / 80_000;

@@ -1,5 +1,5 @@
-"""Reads `cargo metadata` on stdin: fails if a package that the root package needs (not only its tests) asks for
-a newer Rust than the version given. A package that states none is listed; the build is its proof."""
+"""Reads `cargo metadata` on stdin. Fails if a package that the root package needs, for more than its tests, requires a
+newer Rust than the given version. Lists the packages that state no version: only the build tests them."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-//! An allocator that counts, per thread, so that tests can assert what the library allocates.
+//! An allocator that counts the allocations of each thread, so that tests can assert what the library allocates.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 #![allow(unreachable_pub, reason = "it is a module of test crates")]
@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// To be made the `#[global_allocator]` of a test.
+/// The type for the `#[global_allocator]` of a test.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -18,7 +18,7 @@ thread_local! {
 }
 
 fn grown(by: i64) {
-    // A thread that is being torn down is not counted any more.
+    // A thread whose thread-local variables are destroyed is not counted.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + by);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
@@ -30,8 +30,8 @@ fn allocated(size: usize) {
     let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + size as u64));
 }
 
-// SAFETY: every call is handed on to the system's allocator as it is; counting touches thread-local cells only, which
-// neither allocate nor panic.
+// SAFETY: every call goes unchanged to the system's allocator. Counting changes only thread-local cells, which neither
+// allocate nor panic.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         allocated(layout.size());
@@ -54,20 +54,20 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What some code did with the heap, on this thread.
+/// The heap use of some code on this thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heap {
-    /// Calls that allocate, growing included.
+    /// Calls that allocate or grow a block.
     pub allocations: u64,
-    /// Bytes that were asked for in all of these calls: a block that is grown counts anew, as it may be copied.
+    /// Bytes requested by these calls. A block that grows counts with its whole new size, because it may be copied.
     pub bytes: u64,
-    /// Bytes that it left allocated.
+    /// Bytes allocated at the end, less those allocated at the start.
     pub kept: i64,
-    /// The most that it had allocated at any moment.
+    /// The largest number of bytes allocated at one time, less those allocated at the start.
     pub peak: i64,
 }
 
-/// Runs `code` and says what it did with the heap.
+/// Runs `code` and measures its heap use.
 pub fn measure<R>(code: impl FnOnce() -> R) -> (R, Heap) {
     let allocations = ALLOCATIONS.with(Cell::get);
     let bytes = BYTES.with(Cell::get);

@@ -1,5 +1,5 @@
-//! What the tests share: frames built and read by hand, independent of the library's own codec, and a connection fed
-//! with the same bytes in every way they can be cut.
+//! Helpers of the tests: frames that are built and parsed without the library's codec, and connections that are fed
+//! with the same bytes in every cut.
 
 #![allow(
     dead_code,
@@ -12,10 +12,10 @@ use websocket_proto::{
     ProtocolError, ReadBuffer, Role, Shared, State,
 };
 
-/// Both roles, for the tests of rules that hold for both.
+/// Both roles.
 pub const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
-/// The masking key of all frames that the tests send to a server: that of RFC 6455 5.7.
+/// The masking key of all frames that the tests send to a server, from RFC 6455 5.7.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A default configuration with reproducible keys.
@@ -48,7 +48,7 @@ pub fn other(role: Role) -> Role {
     }
 }
 
-/// A frame with any first byte, masked if there is a key, its length in the shortest form.
+/// A frame with this first byte, masked if there is a key, with the shortest encoding of its length.
 pub fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     let mask_bit = if key.is_some() { 0x80 } else { 0 };
     let mut bytes = vec![first];
@@ -76,7 +76,7 @@ pub fn to(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, payload, (role == Role::Server).then_some(KEY))
 }
 
-/// A frame that was read by hand.
+/// A frame parsed by `read_frames`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub first: u8,
@@ -85,7 +85,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// Reads all of `bytes` as whole frames.
+/// Parses all of `bytes` as whole frames.
 pub fn read_frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -120,9 +120,9 @@ pub enum Seen {
     Open,
     Text(String),
     Binary(Vec<u8>),
-    /// A whole message, put together from chunks that were marked right.
+    /// A whole message, joined from its chunks.
     Chunked(MessageKind, Vec<u8>),
-    /// What there is of a message whose last chunk did not come.
+    /// The joined chunks of a message whose last chunk is missing.
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
@@ -135,7 +135,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// The end that a protocol error leads to.
+    /// The end of a connection that failed with `error`.
     pub fn failed(error: ProtocolError) -> Seen {
         Seen::Closed {
             code: CloseCode::ABNORMAL,
@@ -150,13 +150,13 @@ impl Seen {
         Seen::Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, cause }
     }
 
-    /// A closing handshake.
+    /// The end by a closing handshake.
     pub fn closed(code: u16, reason: &str, cause: CloseCause) -> Seen {
         Seen::Closed { code: code.into(), reason: reason.to_string(), clean: true, cause }
     }
 }
 
-/// Collects events; chunks are put together, and their marks checked.
+/// Collects events. It joins chunks and checks their flags, and panics if an event follows `Closed`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Log {
     pub seen: Vec<Seen>,
@@ -181,7 +181,10 @@ impl Log {
                         MessageKind::Binary => None,
                     }
                 );
-                assert!(!chunk.as_bytes().is_empty() || chunk.is_last(), "{chunk:?} says nothing");
+                assert!(
+                    !chunk.as_bytes().is_empty() || chunk.is_last(),
+                    "{chunk:?} is empty but not the last"
+                );
                 let (kind, mut bytes) = self.open.take().unwrap_or((chunk.kind(), Vec::new()));
                 assert_eq!(kind, chunk.kind());
                 bytes.extend_from_slice(chunk.as_bytes());
@@ -204,32 +207,32 @@ impl Log {
                     cause: closed.cause,
                 }
             }
-            other => panic!("no test knows {other:?}"),
+            other => panic!("unexpected event {other:?}"),
         };
         self.seen.push(seen);
     }
 }
 
-/// What a connection has made of its input.
+/// The result of feeding a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub seen: Vec<Seen>,
-    /// All that was outgoing, in the end.
+    /// All bytes that were outgoing at the end.
     pub output: Vec<u8>,
     pub state: State,
 }
 
-/// Feeds one piece until `receive` says that it is used up.
+/// Feeds one piece until `receive` returns `None`.
 pub fn feed(conn: &mut Connection, piece: &[u8], log: &mut Log) {
     let mut copy = piece.to_vec();
     let mut input = &mut copy[..];
     while let Some(event) = conn.receive(&mut input) {
         log.push(event);
     }
-    assert!(input.is_empty(), "None means that the input is used up");
+    assert!(input.is_empty(), "receive returned None but has not used up the input");
 }
 
-/// Everything that is outgoing, released.
+/// Writes everything that is outgoing, and returns it.
 pub fn drain(conn: &mut Connection) -> Vec<u8> {
     let mut output = Vec::new();
     while conn.wants_write() {
@@ -252,7 +255,7 @@ pub fn run(conn: &mut Connection, pieces: &[&[u8]]) -> Outcome {
     Outcome { seen: log.seen, output: drain(conn), state: conn.state() }
 }
 
-/// The same by way of a buffer of `capacity` bytes.
+/// Like [`run`], but with a `ReadBuffer` of `capacity` bytes.
 pub fn run_from(conn: &mut Connection, pieces: &[&[u8]], capacity: usize) -> Outcome {
     let mut log = Log::default();
     let mut buffer = ReadBuffer::with_capacity(capacity);
@@ -275,8 +278,8 @@ pub fn run_from(conn: &mut Connection, pieces: &[&[u8]], capacity: usize) -> Out
     Outcome { seen: log.seen, output: drain(conn), state: conn.state() }
 }
 
-/// The ways to cut `bytes` that every test of bytes goes through: whole, at every place in two (but for long inputs,
-/// where only the places near the ends and a sample of the others are tried), byte by byte, in odd portions.
+/// The cuts for tests: `bytes` whole, in single bytes, in pieces of 3 and of 1460 bytes, and in two pieces at every
+/// place. In a long input not every place far from the ends is tried.
 pub fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
     let mut cuts = vec![
         vec![bytes],
@@ -293,8 +296,8 @@ pub fn cuts(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
     cuts
 }
 
-/// Feeds `bytes` to connections that `make` makes, in every cut, alone and with a text message behind, and wants the
-/// same outcome each time: `seen`, and the frames `answered` (first byte and payload).
+/// Feeds `bytes` in every cut to connections from `make`, alone and with a text message after them. Asserts the events
+/// `seen` and the outgoing frames `answered` (first byte and payload) each time.
 pub fn in_every_cut(
     role: Role,
     make: impl Fn() -> Connection,
@@ -339,11 +342,7 @@ pub fn in_every_cut(
                 sizes()
             );
             for frame in read_frames(&outcome.output) {
-                assert_eq!(
-                    frame.key.is_some(),
-                    role == Role::Client,
-                    "a client masks, a server does not"
-                );
+                assert_eq!(frame.key.is_some(), role == Role::Client, "only a client masks");
             }
             if ended {
                 assert_eq!(outcome.state, State::Closed);
@@ -352,7 +351,7 @@ pub fn in_every_cut(
     }
 }
 
-/// A row of many tests: what an open connection of either role makes of frames from its peer.
+/// [`in_every_cut`] for both roles, with these frames from the peer.
 pub fn both_roles(
     config: &Config,
     frames: &[(u8, &[u8])],
@@ -382,13 +381,13 @@ pub fn response_to(request: &[u8]) -> Vec<u8> {
     format!("{head}{accept}\r\n\r\n").into_bytes()
 }
 
-/// A connection at its very beginning.
+/// A connection before its opening handshake.
 pub fn connecting(role: Role, config: impl Into<Shared<Config>>) -> Connection {
     match role {
         Role::Server => Connection::server(config),
         Role::Client => {
-            let request = websocket_proto::ClientRequest::new("ws://example.com/chat")
-                .expect("it is a good URI");
+            let request =
+                websocket_proto::ClientRequest::new("ws://example.com/chat").expect("a valid URI");
             Connection::client(&request, config).expect("a seed cannot fail")
         }
     }

@@ -1,5 +1,5 @@
-//! How deep the stack goes below a call, by painting: the bytes below are filled with a pattern, the code runs, and
-//! what has lost the pattern was in use.
+//! Measures the stack use of a call. The bytes below it are filled with a pattern, the code runs, and every byte
+//! without the pattern was used.
 
 #![allow(unsafe_code, reason = "the stack below a function cannot be looked at without")]
 #![allow(unreachable_pub, reason = "it is a module of test crates")]
@@ -7,14 +7,14 @@
 use std::hint::black_box;
 use std::ptr;
 
-/// Bytes that are painted: more than the code of a test uses.
+/// The number of bytes filled with the pattern: more than the code of a test uses.
 const PAINTED: usize = 128 * 1024;
-/// Bytes below the painter's frame that are left to what it calls itself.
+/// The bytes next below `paint`'s frame, which are not filled because `paint` itself uses them for calls.
 const SPARED: usize = 1024;
 const PATTERN: u8 = 0xa5;
 
-/// Runs `code` on a thread of its own, and says what it returned and how many bytes of stack it used at most: 1 KiB at
-/// least, since what is nearer is not looked at.
+/// Runs `code` on a thread of its own. Returns its result and the most bytes of stack that it used. The number is at
+/// least 1 KiB, because nearer bytes are not measured.
 pub fn measure_stack<R: Send>(code: impl FnOnce() -> R + Send) -> (R, usize) {
     std::thread::scope(|scope| {
         let run = || {
@@ -25,23 +25,28 @@ pub fn measure_stack<R: Send>(code: impl FnOnce() -> R + Send) -> (R, usize) {
             (result, SPARED + used(top))
         };
         let builder = std::thread::Builder::new().stack_size(4 * PAINTED);
-        builder.spawn_scoped(scope, run).expect("a thread").join().expect("the code returns")
+        builder
+            .spawn_scoped(scope, run)
+            .expect("the thread starts")
+            .join()
+            .expect("the code does not panic")
     })
 }
 
 #[inline(never)]
 fn paint(top: *mut u8) {
     for depth in 1..=PAINTED {
-        // SAFETY: the thread has four times as much stack, all of it mapped, and nothing lives so far below this frame.
+        // SAFETY: the thread has four times as much stack, all of it mapped, and no live value is so far below this
+        // frame.
         unsafe { ptr::write_volatile(top.wrapping_sub(depth), PATTERN) };
     }
 }
 
-/// The stack grows down: the lowest byte without the pattern is the deepest that was in use.
+/// The depth of the lowest byte without the pattern. The stack grows down, so this is the deepest byte that was used.
 #[inline(never)]
 fn used(top: *mut u8) -> usize {
     for depth in (1..=PAINTED).rev() {
-        // SAFETY: as in `paint`, which has written the byte.
+        // SAFETY: as in `paint`, which has initialized the byte.
         if unsafe { ptr::read_volatile(top.wrapping_sub(depth)) } != PATTERN {
             return depth;
         }

@@ -1,4 +1,4 @@
-//! Counts what is allocated while it is asked to. The harness has one thread.
+//! Counts allocations while counting is on. The harness has one thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -11,7 +11,7 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 
-/// Loads and stores instead of read-modify-write: with one thread they are the same, and cost nothing.
+/// Uses loads and stores instead of read-modify-write. With one thread the result is the same, and they cost nothing.
 #[cold]
 fn note(allocated: usize, freed: usize) {
     let live = LIVE.load(Relaxed) + allocated as i64 - freed as i64;
@@ -23,7 +23,7 @@ fn note(allocated: usize, freed: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it is.
+// SAFETY: every call goes unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -62,14 +62,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Clone, Copy)]
 pub struct Counts {
     pub allocations: u64,
     pub bytes: u64,
     /// Bytes allocated and not freed.
     pub live: i64,
-    /// The most of them since [`restart_peak`].
+    /// The largest value of `live` since [`restart_peak`].
     pub peak: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Measures WebSocket crates side by side, in memory. The README says how, and what the figures mean.
+//! Compares WebSocket crates, in memory. The README explains the method and the figures.
 
 mod adapters;
 mod alloc;
@@ -52,7 +52,7 @@ fn run() -> Result<bool, String> {
     }
     let has = |name: &str| chosen.is_empty() || chosen.iter().any(|c| c == name || c == "all");
     if std::env::var_os("PANICS").is_none() {
-        // Who cannot do something panics; that is said in the tables.
+        // A crate that lacks something panics. The tables show that.
         std::panic::set_hook(Box::new(|_| {}));
     }
     let mut report = Report::default();

@@ -1,4 +1,4 @@
-//! Masking as fast as this CPU can, for the bounds; and what the crates have of it, side by side.
+//! The fastest masking for this CPU, used by the bounds, and a comparison of the masking functions of the crates.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ pub fn mask(bytes: &mut [u8], key: [u8; 4]) {
 #[inline]
 pub fn mask_copy(from: &[u8], to: &mut [u8], key: [u8; 4]) {
     assert_eq!(from.len(), to.len());
-    // SAFETY: both are as long, and borrowed apart.
+    // SAFETY: both have the same length and do not overlap.
     unsafe { mask_to(from.as_ptr(), to.as_mut_ptr(), from.len(), key) }
 }
 
@@ -26,7 +26,7 @@ pub fn mask_copy(from: &[u8], to: &mut [u8], key: [u8; 4]) {
 pub fn mask_append(to: &mut Vec<u8>, from: &[u8], key: [u8; 4]) {
     to.reserve(from.len());
     let room = to.spare_capacity_mut().as_mut_ptr().cast();
-    // SAFETY: there is room for all of `from`, which is borrowed apart, and it is written before the length says so.
+    // SAFETY: there is room for all of `from`, which does not overlap. The bytes are written before the length is set.
     unsafe {
         mask_to(from.as_ptr(), room, from.len(), key);
         to.set_len(to.len() + from.len());
@@ -35,7 +35,7 @@ pub fn mask_append(to: &mut Vec<u8>, from: &[u8], key: [u8; 4]) {
 
 /// # Safety
 ///
-/// `len` bytes are readable at `from` and writable at `to`; the two are the same place or do not overlap.
+/// `len` bytes are readable at `from` and writable at `to`. The two ranges are equal or do not overlap.
 #[inline]
 unsafe fn mask_to(from: *const u8, to: *mut u8, len: usize, key: [u8; 4]) {
     #[cfg(target_arch = "x86_64")]

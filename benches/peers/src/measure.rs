@@ -1,4 +1,4 @@
-//! Rounds, what is made of their times, and where the results go.
+//! Measures rounds, evaluates their times, and writes the report.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,8 @@ use crate::alloc;
 use crate::peer::Peer;
 use crate::transport::STATS;
 
-/// Time that this thread has had on a CPU, where that can be known: what other programs take does not count.
+/// Measures the CPU time of this thread, which excludes other programs. On systems other than Linux it measures
+/// wall-clock time.
 pub struct Stopwatch(u64);
 
 impl Stopwatch {
@@ -40,12 +41,12 @@ pub struct Row {
     pub is_bound: bool,
     /// Nanoseconds per message, round by round.
     pub ns: Vec<f64>,
-    /// These are per message.
+    /// This and the next three are per message.
     pub allocations: f64,
     pub allocated_bytes: f64,
     pub reads: f64,
     pub writes: f64,
-    /// Bytes before compression by those after, where something was compressed.
+    /// Bytes before compression divided by bytes after it, if anything was compressed.
     pub compression: Option<f64>,
 }
 
@@ -60,12 +61,13 @@ impl Row {
         ns
     }
 
-    /// The figure that is compared: a quarter of the rounds were faster. What disturbs a round makes it slower.
+    /// The figure to compare: a quarter of the rounds were faster. A low quantile, because a disturbance only makes a
+    /// round slower.
     pub fn quartile(&self) -> f64 {
         self.sorted().get(self.ns.len() / 4).copied().unwrap_or(f64::NAN)
     }
 
-    /// Runs `run`, which handles `messages`, and notes what it allocates and how it uses the transport.
+    /// Runs `run`, which handles `messages`, and records its allocations and its use of the transport.
     pub fn count(&mut self, messages: usize, run: impl FnOnce()) {
         STATS.reset();
         alloc::count(true);
@@ -81,8 +83,8 @@ impl Row {
     }
 }
 
-/// Measures all peers in turn, as often as there are rounds, and each time begins with another. The first round does
-/// not count; who fails in it is left out of the others.
+/// Measures all peers in turn in each round. Each round begins with another peer. A first round is not counted. A peer
+/// that fails in a round is left out of the later ones.
 pub fn measure(
     peers: &[Box<dyn Peer>],
     rounds: usize,
@@ -106,14 +108,14 @@ pub fn measure(
     rows
 }
 
-/// `None` if it panics: a crate that cannot do something is left out.
+/// Returns `None` if `run` panics: a crate that lacks something is left out.
 pub fn quiet<T>(run: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(run)).ok();
     alloc::count(false);
     result
 }
 
-/// Tables for people, and a line of JSON for each row.
+/// The results as tables, and as a line of JSON for each row.
 #[derive(Default)]
 pub struct Report {
     pub json: String,
@@ -165,7 +167,7 @@ impl Report {
         }
     }
 
-    /// A row of JSON with fields of its own.
+    /// Adds a row of JSON with these fields.
     pub fn line(&mut self, fields: &str) {
         let _ = writeln!(self.json, "{{{fields}}}");
     }

@@ -1,5 +1,5 @@
-//! The interface that every implementation is measured through. To add a crate: a file in `adapters/` with an `impl
-//! Peer` and an `impl Conn`, and a line in `adapters/mod.rs`.
+//! The interface through which every crate is measured. To add a crate, add a file in `adapters/` with an `impl Peer`
+//! and an `impl Conn`, and a line in `adapters/mod.rs`.
 
 use std::hint::black_box;
 
@@ -16,12 +16,12 @@ pub enum Role {
 /// Whether the message is text, and its payload.
 pub type Expected = (bool, Vec<u8>);
 
-/// Takes each received message: whole, contiguous, unmasked, text checked.
+/// Receives each message: whole, contiguous, unmasked, with text validated.
 #[derive(Default)]
 pub struct Sink {
     pub messages: usize,
     pub bytes: usize,
-    /// The messages that must come, over and over; empty to take any.
+    /// The messages that must arrive, repeated in a cycle; empty for any messages.
     expected: Vec<Expected>,
 }
 
@@ -50,7 +50,7 @@ impl Sink {
     }
 }
 
-/// A payload of the application, which keeps it: it is the same after it was sent.
+/// A payload that belongs to the application. Sending must not change it.
 pub struct Payload {
     pub bytes: Bytes,
     pub text: bool,
@@ -59,19 +59,19 @@ pub struct Payload {
 impl Payload {
     /// The payload of a text message.
     pub fn as_str(&self) -> &str {
-        // SAFETY: the workloads make text of ASCII, and no crate's time should go into another check.
+        // SAFETY: the text of all workloads is ASCII. A check here would count as the crate's time.
         unsafe { std::str::from_utf8_unchecked(&self.bytes) }
     }
 }
 
 pub trait Conn {
-    /// Receives at least `n` messages; more only if they came in one read with the last.
+    /// Receives at least `n` messages; more only if they arrived in one read with the last.
     fn recv(&mut self, n: usize, sink: &mut Sink);
 
-    /// Sends `n` messages with this payload. All is written after each `batch` of them, and at the end.
+    /// Sends `n` messages with this payload. Writes everything after each `batch` of them, and at the end.
     fn send(&mut self, payload: &Payload, n: usize, batch: usize);
 
-    /// Sends these messages, and writes all after each.
+    /// Sends these messages, and writes everything after each.
     fn send_all(&mut self, payloads: &[Payload]) {
         for payload in payloads {
             self.send(payload, 1, 1);
@@ -79,37 +79,37 @@ pub trait Conn {
     }
 }
 
-/// The crate does not have that.
+/// The crate does not have this function.
 pub struct Unsupported;
 
 pub trait Peer {
     fn name(&self) -> &'static str;
 
-    /// What must be known to judge its figures.
+    /// What a reader must know about the figures.
     fn note(&self) -> &'static str {
         ""
     }
 
-    /// No crate, but a bound to compare with: it does not keep the protocol.
+    /// Whether this is not a crate but a bound to compare with, which does not obey the protocol.
     fn is_bound(&self) -> bool {
         false
     }
 
-    /// An open connection whose opening handshake was done elsewhere.
+    /// Creates an open connection, without an opening handshake.
     fn open(&self, io: Transport, role: Role) -> Option<Box<dyn Conn>>;
 
-    /// The opening handshake of a server, whose request is in `io`; and the connection, unless the crate's way to it is
-    /// through another crate.
+    /// Does a server's opening handshake with the request in `io`. Returns the connection, unless only another crate
+    /// can create it.
     fn accept(&self, _io: Transport) -> Result<Option<Box<dyn Conn>>, Unsupported> {
         Err(Unsupported)
     }
 
-    /// The opening handshake of a client with ws://server.example.com/chat.
+    /// Does a client's opening handshake with ws://server.example.com/chat.
     fn connect(&self, _io: Transport) -> Result<(), Unsupported> {
         Err(Unsupported)
     }
 
-    /// An open connection with permessage-deflate at level 6, with windows of 15 bits that are taken over, or the
+    /// Creates an open connection with permessage-deflate: level 6, windows of 15 bits, context takeover, or the
     /// nearest that the crate has.
     fn open_deflate(&self, _io: Transport, _role: Role) -> Option<Box<dyn Conn>> {
         None

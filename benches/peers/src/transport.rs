@@ -1,5 +1,5 @@
-//! The transport, in memory: a read copies out of a block that repeats, a write copies into a ring. Both stand for the
-//! copy that a kernel makes.
+//! A transport in memory: a read copies from a repeated block, a write copies into a ring. These copies stand for those
+//! of a kernel.
 
 use std::cell::{RefCell, UnsafeCell};
 use std::future::Future;
@@ -11,14 +11,14 @@ use std::task::{Context, Poll, Waker};
 use base64::Engine;
 use sha1::Digest;
 
-/// How often the transport was used.
+/// Counts of the uses of the transport.
 pub struct Stats {
     pub reads: Counter,
     pub writes: Counter,
     pub written_bytes: Counter,
 }
 
-/// A counter of a program with one thread.
+/// A counter for a program with one thread.
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -53,13 +53,13 @@ struct Ring(UnsafeCell<[u8; RING_BYTES]>);
 
 thread_local! {
     static RING: Ring = const { Ring(UnsafeCell::new([0; RING_BYTES])) };
-    /// What was written in [`Mode::Capture`].
+    /// The bytes written in [`Mode::Capture`].
     static CAPTURED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// The request and the response of [`Mode::MockServer`].
     static MOCK: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-/// Empties what was captured, with room for `bytes`.
+/// Clears the captured bytes, and makes room for `bytes`.
 pub fn clear_captured(bytes: usize) {
     CAPTURED.with_borrow_mut(|captured| {
         captured.clear();
@@ -71,15 +71,15 @@ pub fn captured() -> &'static [u8] {
     CAPTURED.with_borrow(|captured| captured.clone().leak())
 }
 
-/// Copies between transport and caller. Not by the C library: its choice of instructions makes some distances of
-/// source and destination ten times slower on some processors, so that crates would be ranked by where their buffers
-/// happen to lie.
+/// Copies between transport and caller. It does not use the C library's copy, which on some processors is ten times
+/// slower for some distances between source and destination. The addresses of a crate's buffers would then decide its
+/// rank.
 #[inline]
 fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
     #[cfg(target_arch = "x86_64")]
     if from.len() >= 256 && is_x86_feature_detected!("avx2") {
-        // SAFETY: AVX2 was detected; both are as long.
+        // SAFETY: AVX2 was detected, and both have the same length.
         return unsafe { copy_avx2(from.as_ptr(), to.as_mut_ptr(), from.len()) };
     }
     to.copy_from_slice(from);
@@ -87,7 +87,7 @@ fn copy(from: &[u8], to: &mut [u8]) {
 
 /// # Safety
 ///
-/// The CPU has AVX2; `len` bytes, at least 32, are readable at `from`, and writable at `to`; they do not overlap.
+/// The CPU has AVX2. `len` is at least 32; `len` bytes are readable at `from` and writable at `to`, and do not overlap.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 unsafe fn copy_avx2(from: *const u8, to: *mut u8, len: usize) {
@@ -119,7 +119,7 @@ unsafe fn copy_avx2(from: *const u8, to: *mut u8, len: usize) {
 enum Mode {
     Ring,
     Capture,
-    /// A server that answers the request that is written.
+    /// A server that answers the written request.
     MockServer,
 }
 
@@ -127,13 +127,13 @@ const PARTS: usize = 4;
 
 #[derive(Debug)]
 pub struct Transport {
-    /// What is read first; no read goes beyond the end of a part.
+    /// The bytes that are read first. No read goes beyond the end of a part.
     parts: [&'static [u8]; PARTS],
     part: usize,
-    /// What is read then, over and over.
+    /// The bytes that are read after the parts, repeatedly.
     block: &'static [u8],
     at: usize,
-    /// Bytes that are left to be read of the block.
+    /// The number of bytes still to be read from the repeated block.
     left: usize,
     max_read: usize,
     ring_at: usize,
@@ -141,12 +141,12 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// The peer sends `total` bytes, repeating `block`; a read gives at most `max_read` of them.
+    /// The peer sends `total` bytes by repeating `block`. A read returns at most `max_read` bytes.
     pub fn sending(block: &'static [u8], total: usize, max_read: usize) -> Self {
         Transport { block, left: total, max_read, ..Transport::sink() }
     }
 
-    /// The peer sends these bytes, each part in reads of their own.
+    /// The peer sends these parts, and no read contains bytes of two parts.
     pub fn sending_parts(parts: [&'static [u8]; PARTS], max_read: usize) -> Self {
         Transport { parts, max_read, ..Transport::sink() }
     }
@@ -165,7 +165,7 @@ impl Transport {
         }
     }
 
-    /// What is written is kept, see [`captured`].
+    /// Written bytes are stored; see [`captured`].
     pub fn capture() -> Self {
         Transport { mode: Mode::Capture, ..Transport::sink() }
     }
@@ -215,7 +215,7 @@ impl Transport {
         None
     }
 
-    /// A socket would have nothing to read now: `None` if it would have, `Some(true)` if it may have soon.
+    /// Returns `None` if there are bytes to read, `Some(true)` if bytes may arrive later, `Some(false)` if none will.
     fn would_block(&self) -> Option<bool> {
         if !self.block.is_empty() || self.parts.iter().any(|part| !part.is_empty()) {
             return None;
@@ -264,11 +264,11 @@ impl Transport {
         }
     }
 
-    /// Writes without a copy of its own, for the bound: up to `n` bytes of the ring to be filled.
+    /// Lets the bound write up to `n` bytes directly into the ring, without a copy.
     pub fn with_room(&mut self, n: usize, fill: impl FnOnce(&mut [u8])) -> usize {
         let n = n.min(RING_BYTES - self.ring_at);
         RING.with(|ring| {
-            // SAFETY: there is one thread, and `fill` does not come back here; the range lies in the ring.
+            // SAFETY: there is one thread, and `fill` does not use the ring. The range is within the ring.
             let room = unsafe {
                 std::slice::from_raw_parts_mut(ring.0.get().cast::<u8>().add(self.ring_at), n)
             };
@@ -318,7 +318,7 @@ fn key_of(request: &[u8]) -> [u8; 24] {
     value.try_into().expect("a key has 24 characters")
 }
 
-/// What the mock server costs by itself.
+/// Runs the mock server alone, to measure its cost.
 pub fn mock_server_alone(request: &[u8]) -> usize {
     let mut io = Transport::mock_server();
     io.write(request);
@@ -363,7 +363,7 @@ impl tokio::io::AsyncRead for Transport {
             }
             return Poll::Pending;
         }
-        // A socket writes to memory that is not initialised, and so does this.
+        // Like a socket, this writes to uninitialized memory.
         // SAFETY: bytes are only written to the slice, and `n` of them were.
         let n = unsafe {
             let room = buf.unfilled_mut();
@@ -475,7 +475,7 @@ impl wtx::stream::StreamWriter for Transport {
     }
 }
 
-/// Polls to the end; the transport is always ready.
+/// Polls the future until it is ready. The transport is always ready.
 #[inline]
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);

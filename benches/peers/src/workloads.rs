@@ -1,4 +1,4 @@
-//! What is received, sent, and shaken hands with. All of it is the same in every run.
+//! The messages and handshakes of the benchmarks. They are the same in every run.
 
 use crate::peer::Expected;
 
@@ -27,7 +27,7 @@ pub fn binary(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len).map(|_| (random.next() >> 24) as u8).collect()
 }
 
-/// Text as JSON APIs have it.
+/// Text like that of JSON APIs.
 pub fn ascii(random: &mut Random, len: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "{\"id\":",
@@ -55,7 +55,7 @@ pub fn ascii(random: &mut Random, len: usize) -> Vec<u8> {
     text
 }
 
-/// Text as people have it, with characters of one to four bytes.
+/// Text like that of people, with characters of one to four bytes.
 pub fn mixed(random: &mut Random, len: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "hello ",
@@ -85,7 +85,7 @@ pub fn mixed(random: &mut Random, len: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Messages that have their structure in common, and not their content.
+/// Messages with the same structure and different content.
 pub fn json(count: usize, len: usize) -> Vec<Vec<u8>> {
     const SYMBOLS: [&str; 6] = ["AAPL", "MSFT", "GOOG", "BTC-USD", "ETH-USD", "NVDA"];
     let mut random = Random(0x5EED_5EED);
@@ -113,7 +113,7 @@ pub fn json(count: usize, len: usize) -> Vec<Vec<u8>> {
     (0..count).map(&mut message).collect()
 }
 
-/// Appends a frame; its first byte is `first`.
+/// Appends a frame with the first byte `first`.
 pub fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8], key: Option<[u8; 4]>) {
     let mask = if key.is_some() { 0x80 } else { 0 };
     out.push(first);
@@ -138,7 +138,7 @@ pub fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8], key: Option<[u8; 4]>)
     out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
 }
 
-/// Messages to be received by a server.
+/// Messages for a server to receive.
 pub struct Receiving {
     pub name: &'static str,
     pub about: &'static str,
@@ -156,13 +156,13 @@ impl Receiving {
     }
 }
 
-/// Reads of a busy loop, and those of one TCP segment.
+/// The read sizes of a busy loop, and of one TCP segment.
 const READ: usize = 16 * 1024;
 const SEGMENT: usize = 1460;
 
-/// The workloads that are wanted. Their bytes come to a MiB at most: what a kernel hands over has just arrived, and is
-/// in a near cache; from farther away, its copy would take most of the time. Each has a seed of its own, so that it is
-/// the same without the others.
+/// The wanted workloads. Each has at most 1 MiB, so that it stays in a near cache, like bytes that a kernel has just
+/// received. With more, the copy of the transport would take most of the time. Each workload has its own seed, so it
+/// does not depend on the others.
 pub fn receiving(wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = Receiving> {
     type Make = fn(&mut Random) -> Vec<Expected>;
     let kib: Make = |random| many(500, || (true, ascii(random, 1024)));
@@ -225,7 +225,7 @@ fn work(
     Receiving { name, about, wire: wire.leak(), plain: plain.leak(), messages, max_read }
 }
 
-/// What a browser sends.
+/// A browser's request.
 pub const BROWSER_REQUEST: &[u8] = b"GET /socket/v1/stream?token=eyJhbGciOiJIUzI1NiJ9 HTTP/1.1\r\n\
     Host: server.example.com\r\n\
     Connection: Upgrade\r\n\
@@ -243,7 +243,7 @@ pub const BROWSER_REQUEST: &[u8] = b"GET /socket/v1/stream?token=eyJhbGciOiJIUzI
     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
     Sec-GPC: 1\r\n\r\n";
 
-/// A client's request, to measure the mock server with.
+/// A client's request, to measure the mock server.
 pub const CLIENT_REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Host: server.example.com\r\n\
     Upgrade: websocket\r\n\
@@ -251,7 +251,8 @@ pub const CLIENT_REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-/// Bytes that break a rule, behind which a good message comes: a crate that hands over any message has not noticed.
+/// Bytes that violate a rule, and a valid message after them. A crate that delivers a message has not noticed the
+/// violation.
 pub fn violations() -> Vec<(&'static str, Vec<u8>)> {
     const KEY: Option<[u8; 4]> = Some([1, 2, 3, 4]);
     type Frame<'a> = (u8, &'a [u8], Option<[u8; 4]>);

@@ -1,4 +1,4 @@
-//! The frames of a capture: each as it lies on the wire, and what its receiver makes of it.
+//! The frames of a capture: each frame as it was sent, and the result at its receiver.
 
 use std::fmt::Write as _;
 
@@ -9,26 +9,29 @@ use websocket_proto::{
 
 use super::{Report, count, escaped, named};
 
-/// What one end has sent, seen by the other.
+/// The frames that one endpoint sent, and a connection that receives them.
 pub(super) struct Frames {
-    /// The receiver; `None` when the connection is over for it.
+    /// The receiver; `None` after it has closed or failed.
     conn: Option<Connection>,
-    /// What is to be said before a frame that comes behind the end.
+    /// A remark to print before the first frame after the end of the connection.
     behind: Option<&'static str>,
     width: usize,
-    /// Kind of the open message, and whether it is compressed.
+    /// The kind of the open message, and whether it is compressed.
     open: Option<(MessageKind, bool)>,
-    /// Frames of the open message, their payload, and what of the message has come out.
+    /// The frames of the open message.
     frames: u64,
+    /// The payload bytes of these frames.
     wire_bytes: u64,
+    /// The bytes of the message that were received, inflated.
     bytes: u64,
+    /// The first of these bytes, to be printed.
     shown: Vec<u8>,
 }
 
 impl Frames {
     pub(super) fn new(sender: Role, deflate: Option<DeflateParams>, width: usize) -> Frames {
         let mut config = Config::default();
-        // A capture is read however large its messages are: in chunks they need no memory.
+        // Messages of any size are read; in chunks they need no memory.
         config.delivery = Delivery::Chunks;
         config.max_frame_bytes = u64::MAX;
         config.max_message_bytes = u64::MAX;
@@ -66,7 +69,7 @@ impl Frames {
                 Ok(header) => {
                     (header.map(|(header, size)| (header.mask, header.payload_len, size)), None)
                 }
-                // Its lengths say where the next one begins.
+                // The length of the invalid frame still tells where the next frame begins.
                 Err(error) => (lengths(rest), Some(error)),
             };
             let Some((key, len, size)) = decoded else {
@@ -104,7 +107,7 @@ impl Frames {
         }
     }
 
-    /// A frame's header and payload.
+    /// Prints a frame's header and payload.
     fn show(
         &mut self,
         at: usize,
@@ -173,8 +176,8 @@ impl Frames {
         self.shown.clear();
     }
 
-    /// Gives a frame to the receiver, and tells what it makes of it. `fault` is what is wrong with the header alone,
-    /// for frames that it does not see any more.
+    /// Passes a frame to the receiver and prints the result. `fault` is a violation in the header: it is printed if the
+    /// receiver has closed or failed before this frame.
     fn feed(&mut self, frame: &[u8], fault: Option<ProtocolError>, report: &mut Report) {
         let Some(mut conn) = self.conn.take() else {
             if let Some(error) = fault {
@@ -200,14 +203,15 @@ impl Frames {
                 _ => {}
             }
         }
-        // Its pongs go nowhere.
+        // Drops the receiver's pongs.
         while conn.wants_write() {
             conn.advance(conn.outgoing().len());
         }
         self.conn = Some(conn);
     }
 
-    /// A piece of the open message. One that is a single plain frame was shown with it.
+    /// Collects a piece of the open message, and prints the message at its end. A message in a single uncompressed
+    /// frame was printed with the frame.
     fn collect(&mut self, chunk: &Chunk<'_>, report: &mut Report) {
         self.bytes += chunk.as_bytes().len() as u64;
         let room = (self.width + 1).saturating_sub(self.shown.len());
@@ -230,10 +234,10 @@ impl Frames {
         }
     }
 
-    /// The beginning of a payload of `total` bytes, as text or as hex.
+    /// Formats the beginning of a payload of `total` bytes, as text or as hex.
     fn cut(&self, bytes: &[u8], total: u64, as_text: bool) -> String {
         let mut end = bytes.len().min(self.width);
-        // Not within a character.
+        // Does not split a character.
         while as_text && end < bytes.len() && end > 0 && bytes[end] & 0xc0 == 0x80 {
             end -= 1;
         }
@@ -252,8 +256,8 @@ impl Frames {
     }
 }
 
-/// Key, payload length and size of a header that breaks the rules; `None` if its length can not be meant, or is cut
-/// off.
+/// The masking key, the payload length and the size of an invalid header. `None` if the header is incomplete or its
+/// length is out of range.
 fn lengths(bytes: &[u8]) -> Option<(Option<[u8; 4]>, u64, usize)> {
     let second = *bytes.get(1)?;
     let (len, at) = match second & 0x7f {

@@ -1,4 +1,4 @@
-//! The part of a capture that is the opening handshake: heads as they were sent, and what was agreed on.
+//! The opening handshake of a capture: the heads as they were sent, and the extensions that were agreed on.
 
 use websocket_proto::{
     CloseCause, Config, Connection, Deflate, DeflateParams, Event, HandshakeError, accept_key,
@@ -6,14 +6,14 @@ use websocket_proto::{
 
 use super::{Report, count, escaped};
 
-/// What the response in a capture says of permessage-deflate; `None` if there is no response.
+/// The permessage-deflate parameters in the response: `Some(None)` if it accepts none, `None` without a response.
 pub(super) fn agreed(bytes: &[u8]) -> Option<Option<DeflateParams>> {
     let head = response_head(bytes).filter(|head| head.starts_with(b"HTTP/"))?;
     let values = head_lines(head).filter(|(name, _)| is(name, "Sec-WebSocket-Extensions"));
     Some(Deflate::default().agree(values.map(|(_, value)| value)).ok().flatten())
 }
 
-/// The first head that is not that of an interim response.
+/// The head of the first response that is not an interim response.
 fn response_head(bytes: &[u8]) -> Option<&[u8]> {
     let (head, rest) = bytes.split_at(head_len(bytes)?);
     let is_interim = head.starts_with(b"HTTP/1.1 1") && !head.starts_with(b"HTTP/1.1 101");
@@ -24,7 +24,7 @@ fn head_len(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Names and values of a head's lines, the first line left out.
+/// The names and values of a head's header lines.
 fn head_lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     head.split(|&byte| byte == b'\n').skip(1).filter_map(|line| {
         let colon = line.iter().position(|&byte| byte == b':')?;
@@ -37,7 +37,7 @@ fn is(name: &[u8], known: &str) -> bool {
 }
 
 impl Report {
-    /// The first line, and the headers that matter here; others may hold secrets, and are counted.
+    /// Prints the first line and the headers of the handshake. Other headers may hold secrets: they are only counted.
     fn head(&mut self, at: usize, head: &[u8]) {
         let first = head.split(|&byte| byte == b'\r').next().unwrap_or(head);
         self.line(format_args!("{at:>8}  {}", escaped(first)));
@@ -57,7 +57,7 @@ impl Report {
         }
     }
 
-    /// Shows a request as a server sees it; returns where frames begin.
+    /// Prints a request and a server's verdict on it. Returns where the frames begin.
     pub(super) fn request(&mut self, bytes: &[u8], alone: bool) -> Option<usize> {
         let mut conn = Connection::server(Config::default());
         let mut copy = bytes.to_vec();
@@ -86,7 +86,7 @@ impl Report {
         None
     }
 
-    /// Shows the responses to `request`; returns where frames begin.
+    /// Prints the responses to `request`. Returns where the frames begin.
     pub(super) fn response(&mut self, bytes: &[u8], request: Option<&[u8]>) -> Option<usize> {
         let mut at = 0;
         loop {

@@ -1,5 +1,5 @@
-//! permessage-deflate: what is agreed on, for any text of the headers, and what is inflated, for any payload in any
-//! cut, against a plain inflater that has the whole payload and all that came before it in one buffer.
+//! permessage-deflate: the negotiation for any header values, and inflating of any payload in any cut. The oracle is a
+//! simple inflater that has the whole payload and all earlier output in one buffer.
 
 use super::observer::{Observer, Outcome, Seen};
 use super::source::{ByteSource, Flags, config, cuts};
@@ -9,7 +9,7 @@ use websocket_proto::{
     CloseCause, Connection, Deflate, DeflateParams, Delivery, MessageKind, ProtocolError, Role,
 };
 
-/// Options, of a byte.
+/// The options that a byte selects.
 pub fn options(byte: u8) -> Deflate {
     let mut flags = Flags::new(byte);
     let mut options = Deflate::default();
@@ -22,7 +22,7 @@ pub fn options(byte: u8) -> Deflate {
     options
 }
 
-/// The first byte chooses the part.
+/// The first byte selects negotiation or inflating.
 pub fn deflate(data: &[u8]) {
     let mut source = ByteSource::new(data);
     match source.byte() & 1 {
@@ -33,15 +33,16 @@ pub fn deflate(data: &[u8]) {
 
 fn negotiate(mut source: ByteSource<'_>) {
     let (ours, theirs) = (options(source.byte()), options(source.byte()));
-    // What a client offers, a server of this library always answers with what the client takes.
+    // A client's offer always leads to a response that the client accepts.
     let offer = theirs.offer();
-    let (agreed, response) = ours.accept([offer.as_bytes()].into_iter()).expect("it is our own");
+    let (agreed, response) =
+        ours.accept([offer.as_bytes()].into_iter()).expect("the offer is our own");
     assert_eq!(theirs.agree([response.as_bytes()].into_iter()), Ok(Some(agreed)));
     judge(&agreed, &ours, &response);
     assert!(!theirs.server_no_context_takeover || agreed.server_no_context_takeover);
     assert!(agreed.server_max_window_bits <= theirs.server_max_window_bits.max(9));
 
-    // Any text, in lines.
+    // Any text, split into lines.
     let text = source.rest();
     let lines = || text.split(|byte| *byte == b'\n');
     let joined = lines().collect::<Vec<_>>().join(&b", "[..]);
@@ -77,7 +78,7 @@ struct Setup {
     max_final_blocks: u32,
 }
 
-/// A message on the wire, and its payload.
+/// A message: its kind, and its payload on the wire.
 struct Sent<'a> {
     compressed: bool,
     text: bool,
@@ -101,7 +102,7 @@ impl Setup {
     }
 }
 
-/// Parameters and limit, then messages: kind and size, then the payload, in frames of a size.
+/// Reads parameters and a limit, then messages: kind and sizes, then the payload.
 fn inflate(mut source: ByteSource<'_>) {
     let mut flags = Flags::new(source.byte());
     let role = if flags.next() { Role::Client } else { Role::Server };
@@ -129,12 +130,12 @@ fn inflate(mut source: ByteSource<'_>) {
     }
     let whole = setup.run(&[&wire]);
     for pieces in cuts(&wire, cut) {
-        assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+        assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
     }
     against_the_oracle(&setup, &sent, &whole);
 }
 
-/// A message in frames of `size` bytes, 0 for one.
+/// Writes a message in frames of `size` bytes, or in one frame if `size` is 0.
 fn write(
     wire: &mut Vec<u8>,
     role: Role,
@@ -186,7 +187,7 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
     };
     let mut seen = outcome.seen.iter();
     for message in sent {
-        // A distance over the agreed window may or may not be refused (RFC 7692 7.1.2 binds the sender).
+        // RFC 7692 7.1.2 binds the sender: a distance beyond the agreed window may be accepted or refused.
         let lenient = bits < 15;
         let wanted = match message.compressed {
             true => oracle.message(message.payload, setup.limit as usize + 1),
@@ -196,7 +197,11 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
         match seen.next() {
             Some(Seen::Message(found, bytes)) => {
                 assert_eq!(*found, kind);
-                assert_eq!(Ok(bytes), wanted.as_ref(), "what was delivered is what was sent");
+                assert_eq!(
+                    Ok(bytes),
+                    wanted.as_ref(),
+                    "the delivered message differs from the oracle's"
+                );
             }
             ended => {
                 let ended = match ended {
@@ -204,7 +209,10 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
                         let begin = match &wanted {
                             Ok(all) | Err(all) => all.starts_with(bytes),
                         };
-                        assert!(begin, "what was handed over is how it begins");
+                        assert!(
+                            begin,
+                            "the delivered chunks are not a prefix of the oracle's message"
+                        );
                         seen.next()
                     }
                     ended => ended,
@@ -239,13 +247,13 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
 
 /// Inflates messages by RFC 7692 7.2.2.
 struct Oracle {
-    /// What came out so far is the window.
+    /// All output so far, which contains the window.
     out: Vec<u8>,
-    /// Each message begins with an empty window.
+    /// Whether each message starts with an empty window.
     fresh: bool,
-    /// Compressed bytes of the messages before.
+    /// Compressed bytes of all earlier messages.
     taken: u64,
-    /// Final blocks that were not free, and how many more may be.
+    /// The number of final blocks that count, and the fixed part of their limit.
     final_blocks: u64,
     max_final_blocks: u64,
     /// The limit of final blocks that was exceeded.
@@ -253,7 +261,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// The message, or how far it goes; no more than `limit` bytes of it.
+    /// Inflates a message, at most `limit` bytes of it. The error holds the bytes before the error.
     fn message(&mut self, payload: &[u8], limit: usize) -> Result<Vec<u8>, Vec<u8>> {
         let start = self.out.len();
         let mut at = start;
@@ -269,8 +277,8 @@ impl Oracle {
     }
 
     fn inflate(&mut self, payload: &[u8], at: &mut usize) -> Result<(), ()> {
-        // RFC 7692 7.2.2: the tail that the sender left out; then an empty final block, which shows that it stood at a
-        // border between blocks.
+        // RFC 7692 7.2.2: the tail that the sender removed. After it an empty final block, which inflates only if the
+        // tail ends at a border between blocks.
         let all = [payload, &[0x00, 0x00, 0xff, 0xff, 0x03, 0x00]].concat();
         let tail = all.len() - 6;
         let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
@@ -285,7 +293,7 @@ impl Oracle {
             *at += made;
             match status {
                 TINFLStatus::Done if used == all.len() || used == tail + 4 => {
-                    // The tail was an empty block's end, be it the final one, and nothing of it was payload.
+                    // The tail must be the end of an empty block: without it the output is the same.
                     let mut again = Box::<DecompressorOxide>::default();
                     let start = used - n;
                     let end = tail.max(start);
@@ -295,10 +303,10 @@ impl Oracle {
                         decompress(&mut again, &all[start..end], room, before, flags);
                     return if alone == made { Ok(()) } else { Err(()) };
                 }
-                // RFC 7692 7.2.3.4: a final block may be anywhere; at the end, the tail is not missed.
+                // RFC 7692 7.2.3.4: a final block may be anywhere. At the end of the payload it needs no tail.
                 TINFLStatus::Done if used == tail => return Ok(()),
                 TINFLStatus::Done if used < tail => {
-                    // The window is copied, which is free once for each message.
+                    // The window must be copied, which does not count once for each message.
                     if *at > 0 && !std::mem::take(&mut is_first) {
                         self.final_blocks += 1;
                         let limit = self.max_final_blocks + (self.taken + used as u64) / 256;

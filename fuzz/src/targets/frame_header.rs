@@ -1,9 +1,9 @@
-//! The codec of frame headers against a second one, which asks of each beginning whether any header could follow.
+//! The codec of frame headers against a reference that decides for each prefix whether it can become a header.
 
 use super::source::ByteSource;
 use websocket_proto::{FrameHeader, MAX_HEADER_BYTES, Opcode, ProtocolError};
 
-/// The header's fields as the input chooses them, and the input itself as a header.
+/// Decodes the input as a header, and encodes a header whose fields the input selects.
 pub fn frame_header(data: &[u8]) {
     decodes_like_the_reference(data);
     round_trips(&mut ByteSource::new(data));
@@ -16,11 +16,11 @@ fn decodes_like_the_reference(data: &[u8]) {
         let prefix = &data[..end];
         let verdict = FrameHeader::decode(prefix);
         if let Some(error) = &failed {
-            assert_eq!(verdict.as_ref(), Err(error), "the first verdict stands");
+            assert_eq!(verdict.as_ref(), Err(error), "more bytes change the error");
             continue;
         }
         if decoded.is_some() {
-            assert_eq!(verdict, Ok(decoded), "what is behind a header does not matter");
+            assert_eq!(verdict, Ok(decoded), "bytes after a header change the result");
             continue;
         }
         match (verdict, reference(prefix)) {
@@ -28,14 +28,14 @@ fn decodes_like_the_reference(data: &[u8]) {
             (Ok(None), Reference::Unfinished) => {}
             (Ok(Some((header, size))), Reference::Whole { len, size: wanted }) => {
                 assert_eq!((header.payload_len, size), (len, wanted));
-                assert_eq!(size, end, "it is found with its last byte");
+                assert_eq!(size, end, "the header is not decoded at its last byte");
                 let first = u8::from(header.fin) << 7 | header.rsv << 4 | header.opcode as u8;
                 assert_eq!(first, prefix[0]);
                 let key = (prefix[1] & 0x80 != 0).then(|| prefix[size - 4..].to_vec());
                 assert_eq!(header.mask.map(|key| key.to_vec()), key);
                 let mut out = [0; MAX_HEADER_BYTES];
                 assert_eq!(header.encode(&mut out), size);
-                assert_eq!(&out[..size], prefix, "there is one form of each header");
+                assert_eq!(&out[..size], prefix, "encoding gives other bytes");
                 decoded = Some((header, size));
             }
             (verdict, reference) => panic!("{prefix:02x?}: {verdict:?}, but {reference:?}"),
@@ -50,7 +50,7 @@ enum Reference {
     Whole { len: u64, size: usize },
 }
 
-/// RFC 6455 5.2, 5.5, as sets: the lengths that a beginning can still declare.
+/// RFC 6455 5.2, 5.5: whether the range of lengths that `prefix` can still declare contains a valid one.
 fn reference(prefix: &[u8]) -> Reference {
     let Some(&first) = prefix.first() else { return Reference::Unfinished };
     let control = match first & 0x0f {

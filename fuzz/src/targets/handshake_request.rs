@@ -1,5 +1,5 @@
-//! A server fed any bytes as its client's request, in any cut; what it takes is judged again by a stricter reader. The
-//! answer is chosen by the input, at once or after all has arrived: the frames behind the request do not care.
+//! A server that receives any bytes as a request, in any cut. A stricter parser checks each accepted request again. The
+//! input selects the answer. An answer at once, and one after all bytes have arrived, give the same events.
 
 use super::http::{Head, is_token};
 use super::observer::{Observer, Outcome, Seen, read_frames};
@@ -11,9 +11,9 @@ use websocket_proto::{
 
 struct Setup {
     config: Config,
-    /// The answer waits until everything has arrived.
+    /// Whether the answer waits until all bytes have arrived.
     late: bool,
-    /// The transport ends behind the bytes.
+    /// Whether the transport ends after the bytes.
     ends: bool,
     answer: u8,
     status: u16,
@@ -59,7 +59,7 @@ impl Setup {
         observer.finish()
     }
 
-    /// Answers a request; tries what is not allowed before.
+    /// Tries invalid answers, then answers the request.
     fn answer(&self, observer: &mut Observer, seen: &Seen) {
         let wrong = |result, error: UsageError| assert_eq!(result, Err(error));
         let before = observer.output.len();
@@ -106,14 +106,14 @@ impl Setup {
             Err(error) => {
                 assert_eq!(error, UsageError::InvalidStatus(self.status));
                 assert!(!(200..600).contains(&self.status));
-                assert_eq!(observer.conn.outgoing_len(), 0, "an error queues nothing");
+                assert_eq!(observer.conn.outgoing_len(), 0, "a failed call queues bytes");
                 observer.conn.respond(500).or_else(|_| observer.conn.reject(500)).expect("500");
                 500
             }
         };
         observer.drain();
         if self.ends && self.late && status == 101 && observer.output.len() == before {
-            // The client was gone when it was accepted.
+            // The transport had ended before the request was accepted.
             assert!(observer.conn.is_finished());
             return;
         }
@@ -132,7 +132,7 @@ impl Setup {
     }
 }
 
-/// A request is answered once.
+/// Checks that a request cannot be answered twice.
 fn wrong_again(observer: &mut Observer) {
     let conn = &mut observer.conn;
     if conn.state() != websocket_proto::State::Connecting {
@@ -158,11 +158,11 @@ fn judge_refusal(response: &Head, body: &[u8], head_only: bool) {
     }
 }
 
-/// RFC 6455 4.2.1: what every request that is taken must be.
+/// RFC 6455 4.2.1: checks an accepted request.
 fn judge_request(bytes: &[u8], config: &Config) {
     let head = Head::read(bytes);
     assert_eq!(head.size, bytes.len());
-    // An empty path of a whole URI was written out.
+    // One byte more: `/` is inserted for the empty path of an absolute URI.
     assert!(bytes.len() <= config.max_head_bytes + 1);
     assert!(head.headers.len() <= config.max_headers);
     let target = head.line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
@@ -182,7 +182,7 @@ fn judge_request(bytes: &[u8], config: &Config) {
     let count = offered.len();
     offered.sort_unstable();
     offered.dedup();
-    assert_eq!(offered.len(), count, "each is offered once");
+    assert_eq!(offered.len(), count, "a subprotocol is offered twice");
 }
 
 fn judge(setup: &Setup, outcome: &Outcome) {
@@ -200,10 +200,10 @@ fn judge(setup: &Setup, outcome: &Outcome) {
                 judge_refusal(&head, &outcome.output[head.size..], false);
             }
             CloseCause::TransportEnded => assert!(setup.ends && outcome.output.is_empty()),
-            other => panic!("{other:?} without a reason"),
+            other => panic!("unexpected cause {other:?}"),
         },
         None => assert!(outcome.output.is_empty()),
-        Some(other) => panic!("{other:?} comes first"),
+        Some(other) => panic!("unexpected first event {other:?}"),
     }
     if outcome.output.starts_with(b"HTTP/1.1 101 ") {
         let head = Head::read(&outcome.output);
@@ -211,7 +211,7 @@ fn judge(setup: &Setup, outcome: &Outcome) {
     }
 }
 
-/// The setup, then the bytes of the wire.
+/// The input is a setup, then the bytes on the wire.
 pub fn handshake_request(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let (mut setup, cut) = Setup::read(&mut source);
@@ -219,7 +219,7 @@ pub fn handshake_request(data: &[u8]) {
     let whole = setup.run(&[wire]);
     judge(&setup, &whole);
     for pieces in cuts(wire, cut) {
-        assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+        assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
     }
     setup.late = !setup.late;
     let other = setup.run(&[wire]);
@@ -232,10 +232,14 @@ pub fn handshake_request(data: &[u8]) {
         })
     };
     if !too_early(&whole) && !too_early(&other) {
-        assert_eq!((&other.seen, &other.partial), (&whole.seen, &whole.partial), "early and late");
-        // A client that is gone when it is accepted gets nothing.
+        assert_eq!(
+            (&other.seen, &other.partial),
+            (&whole.seen, &whole.partial),
+            "the time of the answer changes the events"
+        );
+        // Nothing is written to a client whose transport has ended before the answer.
         if !setup.ends {
-            assert_eq!(other.output, whole.output, "early and late");
+            assert_eq!(other.output, whole.output, "the time of the answer changes the output");
         }
     }
 }

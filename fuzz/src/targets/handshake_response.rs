@@ -1,5 +1,5 @@
-//! A client fed any bytes as its server's response, in any cut; what it takes is judged again by a stricter reader. The
-//! bytes are the input's own, or a good response with the input's changes, since its key is known.
+//! A client that receives any bytes as a response, in any cut. A stricter parser checks each accepted response again.
+//! The bytes are the input itself, or a valid response (the key is known) that the input changes.
 
 use super::http::Head;
 use super::observer::{Observer, Outcome, Seen, read_frames};
@@ -38,7 +38,8 @@ impl Setup {
     }
 
     fn judge(&self, outcome: &Outcome, request: &[u8]) {
-        let frames = outcome.output.strip_prefix(request).expect("the request comes first");
+        let frames =
+            outcome.output.strip_prefix(request).expect("the output begins with the request");
         let frames = read_frames(Role::Client, frames);
         let closes = frames.iter().filter(|frame| frame.first == 0x88).count();
         assert!(closes <= 1);
@@ -50,7 +51,10 @@ impl Setup {
                         let code = CloseCode::EXTENSION_REQUIRED.get().to_be_bytes();
                         assert!(frames.len() == 1 && frames[0].payload.starts_with(&code));
                     } else {
-                        assert!(frames.is_empty(), "RFC 6455 7.1.7: it fails without a Close");
+                        assert!(
+                            frames.is_empty(),
+                            "RFC 6455 7.1.7: a failed handshake sends no Close"
+                        );
                     }
                     if let HandshakeError::Refused(refusal) = error {
                         assert_ne!(refusal.status(), 101);
@@ -60,20 +64,20 @@ impl Setup {
                     }
                 }
                 CloseCause::TransportEnded => assert!(self.ends && frames.is_empty()),
-                other => panic!("{other:?} without a reason"),
+                other => panic!("unexpected cause {other:?}"),
             },
             None => assert!(frames.is_empty()),
-            Some(other) => panic!("{other:?} comes first"),
+            Some(other) => panic!("unexpected first event {other:?}"),
         }
     }
 
-    /// RFC 6455 4.1: what every response that is taken must be.
+    /// RFC 6455 4.1: checks an accepted response.
     fn judge_response(&self, bytes: &[u8], request: &[u8]) {
         let head = Head::read(bytes);
         assert_eq!((head.status(), head.size), (101, bytes.len()));
         assert!(bytes.len() <= self.config.max_head_bytes);
         assert!(head.one("upgrade").eq_ignore_ascii_case(b"websocket"));
-        // What it says of a body means nothing (RFC 9112 6.3).
+        // RFC 9112 6.3: headers about a body are ignored.
         assert!(head.has("connection", "upgrade"));
         assert_eq!(head.one("sec-websocket-accept"), accept_of(request));
         match &head.all("sec-websocket-protocol")[..] {
@@ -94,7 +98,7 @@ fn accept_of(request: &[u8]) -> [u8; 28] {
     accept_key(Head::read(request).one("sec-websocket-key"))
 }
 
-/// A good response, changed in up to 7 places.
+/// A valid response, changed in up to 7 places.
 fn spliced(source: &mut ByteSource<'_>, request: &[u8]) -> Vec<u8> {
     let accept = accept_of(request);
     let accept = std::str::from_utf8(&accept).expect("base64");
@@ -118,7 +122,7 @@ fn spliced(source: &mut ByteSource<'_>, request: &[u8]) -> Vec<u8> {
     head
 }
 
-/// The setup, then the bytes of the wire.
+/// The input is a setup, then the bytes on the wire.
 pub fn handshake_response(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let mut flags = Flags::new(source.byte());
@@ -148,6 +152,6 @@ pub fn handshake_response(data: &[u8]) {
     let whole = setup.run(&[&wire]);
     setup.judge(&whole, &request);
     for pieces in cuts(&wire, cut) {
-        assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+        assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
     }
 }

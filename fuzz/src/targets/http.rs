@@ -1,18 +1,21 @@
-//! A second reader of HTTP heads, strict and simple, for what the handshakes have accepted and what they have written.
+//! A strict and simple parser of HTTP heads. It checks the heads that the handshakes have accepted or written.
 
-/// A head: its first line, and its headers with names in lower case.
+/// A head: the first line, and the headers with names in lower case.
 #[derive(Debug)]
 pub struct Head {
     pub line: String,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Bytes of the whole head, blank line included.
+    /// The size of the head, with the blank line.
     pub size: usize,
 }
 
 impl Head {
-    /// Reads the head at the front of `bytes`, and wants it to be without fault.
+    /// Parses the head at the front of `bytes`, and panics if it is invalid.
     pub fn read(bytes: &[u8]) -> Head {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a blank line");
+        let end = bytes
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("the head ends with a blank line");
         let mut headers = Vec::new();
         let mut lines = Vec::new();
         let mut rest = &bytes[..end + 2];
@@ -42,11 +45,11 @@ impl Head {
 
     pub fn one(&self, name: &str) -> &[u8] {
         let all = self.all(name);
-        assert_eq!(all.len(), 1, "{name} is there {} times", all.len());
+        assert_eq!(all.len(), 1, "{name} occurs {} times", all.len());
         all[0]
     }
 
-    /// Whether the comma lists of this name have the token, in any case.
+    /// Whether the lists in headers of this name contain the token, in upper or lower case.
     pub fn has(&self, name: &str, token: &str) -> bool {
         self.elements(name).iter().any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     }
@@ -57,7 +60,7 @@ impl Head {
         elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty()).collect()
     }
 
-    /// No body is announced.
+    /// Whether no body is declared.
     pub fn has_no_body(&self) -> bool {
         self.all("transfer-encoding").is_empty()
             && self.all("content-length").iter().all(|value| *value == b"0")
@@ -65,7 +68,7 @@ impl Head {
 
     /// The status of a response.
     pub fn status(&self) -> u16 {
-        let code = self.line.strip_prefix("HTTP/1.1 ").expect("a status line");
+        let code = self.line.strip_prefix("HTTP/1.1 ").expect("the head has a status line");
         assert_eq!(code.as_bytes()[3], b' ');
         code[..3].parse().expect("a number")
     }

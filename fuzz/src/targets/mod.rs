@@ -1,5 +1,5 @@
-//! The targets that need nothing but the library (and, with permessage-deflate, an inflater): one file for each, and
-//! what they share.
+//! The targets that need only the library (and an inflater for permessage-deflate): a file for each, and shared
+//! helpers.
 
 #[cfg(feature = "deflate")]
 pub mod deflate;

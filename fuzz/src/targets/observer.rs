@@ -1,12 +1,12 @@
-//! A connection under observation: what must hold after every call is checked here, and what came of its input is kept
-//! in a form in which two runs can be compared.
+//! A connection whose invariants are checked after every call, and whose events and output are recorded so that two
+//! runs can be compared.
 
 use websocket_proto::{
     CloseCause, CloseCode, Closed, Connection, Event, Message, MessageKind, ReadBuffer, Role,
     State, Timestamp, UsageError,
 };
 
-/// An event. Chunks are put together.
+/// An event. Chunks are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// The whole head.
@@ -16,20 +16,20 @@ pub enum Seen {
     /// The whole head.
     Open(Vec<u8>),
     Message(MessageKind, Vec<u8>),
-    /// What was handed over of a message that was not finished when the connection ended.
+    /// The joined chunks of a message that was unfinished when the connection ended.
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Closed(Closed),
 }
 
-/// What a run has come to.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub seen: Vec<Seen>,
-    /// What is handed over of a message that is still open.
+    /// The joined chunks of a message that is still unfinished.
     pub partial: Option<(MessageKind, Vec<u8>)>,
-    /// All that was outgoing.
+    /// All written bytes.
     pub output: Vec<u8>,
     pub state: State,
 }
@@ -48,7 +48,7 @@ pub struct Observer {
     pub seen: Vec<Seen>,
     pub partial: Option<(MessageKind, Vec<u8>)>,
     pub output: Vec<u8>,
-    /// Output is taken after every event; otherwise only when `drain` is called.
+    /// Whether output is written after every event. Otherwise only `drain` writes it.
     pub drains: bool,
     state: State,
 }
@@ -63,7 +63,7 @@ impl Observer {
         matches!(self.seen.last(), Some(Seen::Closed(_)))
     }
 
-    /// Takes one event, and everything that must hold of it.
+    /// Records an event, and checks its invariants.
     pub fn note(&mut self, event: Event<'_>) {
         assert!(!self.is_closed(), "{event:?} after the end");
         let seen = match event {
@@ -87,7 +87,10 @@ impl Observer {
             }
             Event::Chunk(chunk) => {
                 assert_eq!(chunk.is_first(), self.partial.is_none(), "{chunk:?}");
-                assert!(!chunk.as_bytes().is_empty() || chunk.is_last(), "{chunk:?} says nothing");
+                assert!(
+                    !chunk.as_bytes().is_empty() || chunk.is_last(),
+                    "{chunk:?} is empty but not the last"
+                );
                 let (kind, mut bytes) = self.partial.take().unwrap_or((chunk.kind(), Vec::new()));
                 assert_eq!(kind, chunk.kind());
                 bytes.extend(checked(kind, chunk.as_bytes().to_vec()));
@@ -103,7 +106,7 @@ impl Observer {
             Event::Closed(closed) => {
                 assert_eq!(self.conn.state(), State::Closed);
                 let has_code = closed.code != CloseCode::ABNORMAL;
-                assert_eq!(closed.clean, has_code, "without a Close it is 1006");
+                assert_eq!(closed.clean, has_code, "`clean` does not agree with the close code");
                 let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
                 assert_eq!(closed.clean, by_close);
                 assert!(closed.reason.len() <= 123 && (has_code || closed.reason.is_empty()));
@@ -116,7 +119,7 @@ impl Observer {
                 }
                 Seen::Closed(*closed)
             }
-            other => panic!("no target knows {other:?}"),
+            other => panic!("unexpected event {other:?}"),
         };
         self.seen.push(seen);
     }
@@ -126,7 +129,7 @@ impl Observer {
         assert!(len as u64 <= limit, "a message of {len} bytes, the limit is {limit}");
     }
 
-    /// What holds after every call.
+    /// Checks what must hold after every call.
     pub fn check(&mut self) {
         let state = self.conn.state();
         assert!(state >= self.state, "from {} back to {state}", self.state);
@@ -151,12 +154,12 @@ impl Observer {
         }
     }
 
-    /// Feeds one piece until it is used up.
+    /// Feeds one piece until `receive` returns `None`.
     pub fn feed(&mut self, piece: &[u8]) {
         self.feed_with(piece, |_, _| ());
     }
 
-    /// As [`feed`](Observer::feed); `then` may act on the connection after each event.
+    /// Like [`feed`](Observer::feed), with a call of `then` after each event.
     pub fn feed_with(&mut self, piece: &[u8], mut then: impl FnMut(&mut Observer, &Seen)) {
         let mut copy = piece.to_vec();
         let mut input = &mut copy[..];
@@ -173,16 +176,16 @@ impl Observer {
                 self.check();
             }
         }
-        assert!(input.is_empty(), "None means that the input is used up");
+        assert!(input.is_empty(), "receive returned None but has not used up the input");
         self.check();
     }
 
-    /// Feeds one piece by way of a buffer, of which a part may stay there.
+    /// Feeds one piece through a buffer, which may hold the front of a message afterwards.
     pub fn feed_from(&mut self, buffer: &mut ReadBuffer, mut piece: &[u8]) {
         while !piece.is_empty() {
             let spare = buffer.spare();
             let n = spare.len().min(piece.len());
-            assert!(n > 0, "a buffer always has room for more");
+            assert!(n > 0, "the buffer has no room for more");
             spare[..n].copy_from_slice(&piece[..n]);
             buffer.filled(n);
             piece = &piece[n..];
@@ -202,7 +205,7 @@ impl Observer {
         self.check();
     }
 
-    /// Takes all output.
+    /// Writes all output.
     pub fn drain(&mut self) {
         while self.conn.wants_write() {
             let n = self.conn.outgoing().len();
@@ -212,7 +215,7 @@ impl Observer {
         assert_eq!(self.conn.outgoing_len(), 0);
     }
 
-    /// Ends the run: what is outgoing is taken, and a connection that was closed is shown to stay so.
+    /// Ends the run: writes all output, and checks that a closed connection stays closed.
     pub fn finish(mut self) -> Outcome {
         self.poll();
         assert_eq!(self.is_closed(), self.conn.state() == State::Closed);
@@ -229,7 +232,7 @@ impl Observer {
         Outcome { seen: self.seen, partial: self.partial, output: self.output, state: self.state }
     }
 
-    /// After the end nothing more happens, whatever is called.
+    /// Checks that nothing happens after the end, whatever is called.
     fn stays_closed(&mut self) {
         let before: Vec<u8> = self.conn.outgoing_chunks().flatten().copied().collect();
         let conn = &mut self.conn;
@@ -248,7 +251,7 @@ impl Observer {
         conn.release_memory();
         assert!(conn.poll_event().is_none() && !conn.is_writable());
         let after: Vec<u8> = conn.outgoing_chunks().flatten().copied().collect();
-        assert_eq!(after, before, "nothing is queued after the end");
+        assert_eq!(after, before, "the queue has changed after the end");
     }
 }
 
@@ -262,7 +265,7 @@ fn control(payload: Vec<u8>) -> Vec<u8> {
     payload
 }
 
-/// A frame, read by hand.
+/// A frame parsed by `read_frames`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub first: u8,
@@ -270,15 +273,14 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// Reads all of `bytes` as frames of `role`, each whole, with the shortest length, and masked if and only if that is a
-/// client.
+/// Parses all of `bytes` as whole frames of `role`, with the shortest length, masked exactly if `role` is a client.
 pub fn read_frames(role: Role, bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let (header, len) = measure(&bytes[at..]);
         let first = bytes[at];
-        assert_eq!(bytes[at + 1] & 0x80 != 0, role == Role::Client, "a client masks");
+        assert_eq!(bytes[at + 1] & 0x80 != 0, role == Role::Client, "only a client masks");
         let key = match role {
             Role::Client => &bytes[at + header - 4..at + header],
             Role::Server => &[0; 4],
@@ -297,7 +299,7 @@ pub fn read_frames(role: Role, bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// The size of the header at the front, and of the payload behind it.
+/// The size of the header at the front, and of the payload after it.
 pub fn measure(bytes: &[u8]) -> (usize, usize) {
     let mask = usize::from(bytes[1] >> 7) * 4;
     match bytes[1] & 0x7f {

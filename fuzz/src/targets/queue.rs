@@ -1,5 +1,4 @@
-//! The outgoing queue under any operations, against one that is a list of bytes: each byte knows to which frame it
-//! belongs and what it counts.
+//! The outgoing queue under any operations, against a model that is a list of frames.
 
 use super::source::{ByteSource, config};
 use std::collections::VecDeque;
@@ -18,11 +17,11 @@ fn fixed_key(out: &mut [u8]) -> Result<(), EntropyError> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Data,
-    /// A Close keeps its place behind the data.
+    /// A Close, which goes after the data.
     Close,
-    /// What the application pings and pongs goes ahead.
+    /// A ping or pong of the application, which goes before data.
     Control,
-    /// So does an automatic pong, of which a limited number waits.
+    /// An automatic pong, which goes before data too. A limited number of them is queued.
     Automatic,
 }
 
@@ -35,7 +34,7 @@ struct Queued {
 #[derive(Default)]
 struct Model {
     frames: VecDeque<Queued>,
-    /// Bytes of the first frame that are released, and bytes behind them that are taken.
+    /// The number of written bytes of the first frame, and of taken bytes after them.
     released: usize,
     taken: usize,
 }
@@ -60,7 +59,7 @@ impl Model {
         let header = bytes.len();
         bytes.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
         let queued = Queued { kind, header, bytes };
-        // The frames that are begun, or taken whole, keep their place.
+        // Frames that are partly written or taken keep their place.
         let mut at = 0;
         let mut fixed = 0;
         while fixed < self.frames.len() && at < self.released + self.taken {
@@ -95,7 +94,7 @@ impl Model {
         self.frames.insert(index, queued);
     }
 
-    /// Control frames are next, and so many pongs are out that they have to wait.
+    /// Whether control frames are next, but cannot be taken because too many taken pongs are unwritten.
     fn holds_pongs_back(&self, limit: u8) -> bool {
         let mut end = 0;
         let mut out = 0;
@@ -145,13 +144,13 @@ struct Run {
     conn: Connection,
     model: Model,
     held: VecDeque<Segment>,
-    /// Bytes of the first held segment that are released.
+    /// The number of written bytes of the first held segment.
     held_start: usize,
     fragments: Option<MessageKind>,
     congested: bool,
 }
 
-/// Payload bytes that are shown with their header, if there are so many.
+/// How many payload bytes are at least in one piece with their header, if the payload is that long.
 const LEAD: usize = 1400;
 
 const SIZES: &[usize] = &[
@@ -219,7 +218,10 @@ impl Run {
                 let segment = self.conn.take_outgoing();
                 let limit = self.conn.config().max_queued_pongs;
                 if self.model.holds_pongs_back(limit) {
-                    assert!(segment.is_none(), "pongs wait for those that are out");
+                    assert!(
+                        segment.is_none(),
+                        "a pong is taken although too many taken pongs are unwritten"
+                    );
                 } else {
                     assert_eq!(segment.as_deref().unwrap_or_default(), first);
                     self.model.taken += first.len();
@@ -233,7 +235,7 @@ impl Run {
                 Ok(())
             }
             _ => match source.byte() {
-                // It is rare, since not much can follow.
+                // A Close is rare, because few operations work after it.
                 201.. => {
                     if self.conn.state() == State::Open {
                         self.conn.close(1000, "").expect("1000 can be sent");
@@ -247,9 +249,12 @@ impl Run {
         };
         let limit = self.conn.config().max_outgoing_bytes;
         let is_queued = matches!(op % 14, 0..=7) && result.is_ok();
-        assert!(!is_queued || self.conn.outgoing_len() <= limit, "the hard cap is hard");
+        assert!(
+            !is_queued || self.conn.outgoing_len() <= limit,
+            "the queue is longer than max_outgoing_bytes"
+        );
         let (low, high) = (self.conn.config().low_water_bytes, self.conn.config().high_water_bytes);
-        // A Close alone congests nothing.
+        // A Close does not congest the queue.
         self.congested |=
             matches!(op % 14, 0..=8) && result.is_ok() && self.conn.outgoing_len() > high;
         self.congested |=
@@ -264,12 +269,12 @@ impl Run {
                 UsageError::BufferFull { needed, .. } => assert!(needed > limit),
                 other => panic!("{other}"),
             }
-            assert_eq!(self.conn.outgoing_len(), before, "an error queues nothing");
+            assert_eq!(self.conn.outgoing_len(), before, "a failed call queues bytes");
         }
         self.check();
     }
 
-    /// Shows the frame to a transport that takes up to so many bytes at a time.
+    /// Sends through a transport that accepts a few bytes at a time.
     fn send_through(
         &mut self,
         bytes: &[u8],
@@ -291,7 +296,7 @@ impl Run {
         assert!(taken.is_empty() || (was_empty && result.is_ok()));
         self.queued(result, Kind::Data, 0x82, bytes);
         let unreleased = self.model.unreleased();
-        assert!(unreleased.starts_with(&taken), "what was shown is the frame");
+        assert!(unreleased.starts_with(&taken), "the offered bytes are not the frame");
         self.model.advance(taken.len());
         result
     }
@@ -329,13 +334,13 @@ impl Run {
         assert_eq!(self.conn.outgoing(), self.conn.outgoing_chunks().next().unwrap_or_default());
         assert!(self.conn.outgoing_chunks().all(|chunk| !chunk.is_empty()));
         assert_eq!(self.conn.wants_write(), unreleased.len() > self.model.taken);
-        // Once it is not open, nothing is answered, and the peer's Close must be read.
+        // A connection that is not open answers nothing, and must read the peer's Close.
         let is_open = self.conn.state() == State::Open;
         assert_eq!(self.conn.is_congested(), self.congested && is_open);
         self.check_leads();
     }
 
-    /// Where the rest of a header is shown, the same piece has the front of its payload.
+    /// Checks that each piece with bytes of a header also has the front of the payload.
     fn check_leads(&self) {
         let begin = self.model.released + self.model.taken;
         let ends: Vec<usize> = self
@@ -351,7 +356,8 @@ impl Run {
             let header_end = at + frame.header;
             if header_end > begin {
                 let lead = (frame.bytes.len() - frame.header).min(LEAD);
-                let end = ends.iter().find(|end| **end > at.max(begin)).expect("it is shown");
+                let end =
+                    ends.iter().find(|end| **end > at.max(begin)).expect("the byte is outgoing");
                 assert!(*end >= header_end + lead, "{} bytes with a header", end - header_end);
             }
             at += frame.bytes.len();
@@ -359,7 +365,7 @@ impl Run {
     }
 }
 
-/// Role and limits, then the operations.
+/// The input is the role and limits, then the operations.
 pub fn queue(data: &[u8]) {
     const OPS: usize = 60;
     let mut source = ByteSource::new(data);
@@ -372,7 +378,7 @@ pub fn queue(data: &[u8]) {
         1 => (40, 40),
         _ => (1000, 5000),
     };
-    let conn = Connection::from_upgrade(role, config).expect("the key cannot fail");
+    let conn = Connection::from_upgrade(role, config).expect("the source of keys cannot fail");
     let mut run = Run {
         conn,
         model: Model::default(),

@@ -1,5 +1,5 @@
-//! An open connection fed any bytes: the same events, output and state however they are cut, and an output that follows
-//! from the events.
+//! An open connection that receives any bytes. The cut does not change the events, the output or the state, and the
+//! output is the right answer to the events.
 
 use super::observer::{Frame, Observer, Outcome, Seen, read_frames};
 use super::source::{ByteSource, Flags, config, cuts};
@@ -7,17 +7,17 @@ use websocket_proto::{
     CloseCause, CloseCode, Config, Connection, Delivery, ReadBuffer, Role, State,
 };
 
-/// What the input chooses, before the bytes of the wire: 8 bytes.
+/// The first 8 bytes of the input.
 pub struct Setup {
     pub role: Role,
     pub config: Config,
-    /// The input asks for permessage-deflate with these parameters.
+    /// The parameters of permessage-deflate, if it is used.
     pub deflate: Option<u8>,
-    /// A message is queued before anything is received.
+    /// Whether a message is queued before anything is received.
     sends_first: bool,
-    /// So is a Close.
+    /// Whether a Close is queued before anything is received.
     closes_first: bool,
-    /// The transport ends behind the bytes.
+    /// Whether the transport ends after the bytes.
     ends: bool,
     drains: bool,
     pub cut: [u8; 3],
@@ -41,12 +41,12 @@ impl Setup {
         let params = source.byte();
         let cut = [source.byte(), source.byte(), source.byte()];
         let deflate = deflate.then_some(params);
-        // Its frame would be compressed.
+        // With permessage-deflate the frame of this message would be compressed.
         let sends_first = sends_first && deflate.is_none();
         Setup { role, config, deflate, sends_first, closes_first, ends, drains, cut }
     }
 
-    /// The same, but that this end only listens.
+    /// The same setup, but the connection sends nothing by itself.
     pub fn passive(self) -> Setup {
         Setup { sends_first: false, closes_first: false, ends: false, drains: true, ..self }
     }
@@ -55,7 +55,7 @@ impl Setup {
         self.run_with(|observer| pieces.iter().for_each(|piece| observer.feed(piece)))
     }
 
-    /// The same by way of a buffer of so many bytes.
+    /// Like `run`, but with a `ReadBuffer` of `capacity` bytes.
     fn run_from(&self, pieces: &[&[u8]], capacity: usize) -> Outcome {
         let mut buffer = ReadBuffer::with_capacity(capacity);
         self.run_with(|observer| {
@@ -66,7 +66,7 @@ impl Setup {
     fn run_with(&self, feed: impl FnOnce(&mut Observer)) -> Outcome {
         let mut conn = self.open();
         if self.sends_first {
-            conn.send("first").expect("it is open");
+            conn.send("first").expect("the connection is open");
         }
         if self.closes_first {
             conn.close(1000, "").expect("1000 can be sent");
@@ -98,7 +98,7 @@ impl Setup {
         Connection::from_upgrade(self.role, self.config.clone()).expect("a seed cannot fail")
     }
 
-    /// The frames that must have gone out, given what came in.
+    /// The frames that must have been written for these events.
     fn output(&self, seen: &[Seen]) -> Vec<Frame> {
         let frame = |first, payload: &[u8]| Frame { first, payload: payload.to_vec() };
         let mut before = Vec::new();
@@ -108,7 +108,8 @@ impl Setup {
         if self.closes_first {
             before.push(frame(0x88, &1000u16.to_be_bytes()));
         }
-        // RFC 6455 5.5.2, 5.5.3: one for each ping, or of those that wait only so many, and then the latest.
+        // RFC 6455 5.5.2, 5.5.3: a pong for each ping. If pongs are not written, the latest replaces the last one at
+        // the limit.
         let mut pongs = Vec::new();
         for seen in seen {
             if let Seen::Ping(payload) = seen {
@@ -135,13 +136,13 @@ impl Setup {
                 }
                 CloseCause::TransportEnded => {
                     assert!(self.ends);
-                    // What nobody took before is of no use any more.
+                    // The end of the transport drops unwritten frames.
                     if !self.drains {
                         return Vec::new();
                     }
                     None
                 }
-                other => panic!("{other:?} without a reason"),
+                other => panic!("unexpected cause {other:?}"),
             },
             _ => None,
         };
@@ -152,7 +153,7 @@ impl Setup {
     }
 }
 
-/// Parameters of permessage-deflate, of a byte.
+/// The parameters of permessage-deflate that a byte selects.
 #[cfg(feature = "deflate")]
 pub fn deflate_params(byte: u8) -> websocket_proto::DeflateParams {
     let mut flags = Flags::new(byte);
@@ -164,7 +165,7 @@ pub fn deflate_params(byte: u8) -> websocket_proto::DeflateParams {
     }
 }
 
-/// The setup, then the bytes of the wire.
+/// The input is a setup, then the bytes on the wire.
 pub fn receive(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let setup = Setup::read(&mut source);
@@ -175,19 +176,23 @@ pub fn receive(data: &[u8]) {
     assert!(!setup.ends || whole.closed().is_some());
     assert_eq!(read_frames(setup.role, &whole.output), setup.output(&whole.seen));
     for pieces in cuts(wire, setup.cut) {
-        assert_eq!(setup.run(&pieces), whole, "in pieces and whole");
+        assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
         for capacity in [usize::from(setup.cut[0]), 64, 8192] {
-            assert_eq!(setup.run_from(&pieces, capacity), whole, "by a buffer of {capacity}");
+            assert_eq!(
+                setup.run_from(&pieces, capacity),
+                whole,
+                "a buffer of {capacity} bytes changes the outcome"
+            );
         }
     }
     if setup.config.delivery == Delivery::Messages {
         let parts = whole.seen.iter().any(|seen| matches!(seen, Seen::Unfinished(..)));
-        assert!(whole.partial.is_none() && !parts, "a message is handed over whole");
+        assert!(whole.partial.is_none() && !parts, "chunks are delivered with Delivery::Messages");
     }
     other_delivery(setup, wire, &whole);
 }
 
-/// Messages and chunks tell the same, but for what chunks show of a message that is not whole.
+/// Checks that the other delivery gives the same events, except for chunks of an unfinished message.
 fn other_delivery(mut setup: Setup, wire: &[u8], outcome: &Outcome) {
     setup.config.delivery = match setup.config.delivery {
         Delivery::Messages => Delivery::Chunks,
@@ -198,6 +203,6 @@ fn other_delivery(mut setup: Setup, wire: &[u8], outcome: &Outcome) {
         let unfinished = |seen: &&Seen| !matches!(seen, Seen::Unfinished(..));
         outcome.seen.iter().filter(unfinished).cloned().collect::<Vec<_>>()
     };
-    assert_eq!(whole(&other), whole(outcome), "as messages and as chunks");
+    assert_eq!(whole(&other), whole(outcome), "the delivery changes the events");
     assert_eq!((&other.output, other.state), (&outcome.output, outcome.state));
 }

@@ -1,6 +1,6 @@
-//! A server and a client joined by two queues of bytes, under a script from the input. While nobody harms the wire,
-//! every message arrives once, in order and intact, and both ends come to one clean end; whatever is done, each comes
-//! to one.
+//! A server and a client, joined by two queues of bytes, run a script from the input. Without transport failures, every
+//! message arrives once, in order and unchanged, and both ends report one clean end. In any case, each end reports
+//! exactly one end.
 
 use super::observer::{Observer, Seen, measure, message};
 use super::source::{ByteSource, Flags, config};
@@ -11,25 +11,25 @@ use websocket_proto::{
     Timestamp, UsageError,
 };
 
-/// One end, with what it was told.
+/// One end and what it has sent.
 struct End {
     watch: Observer,
-    /// The messages that were sent whole, and the one that is being sent.
+    /// The messages that were sent whole, and the unfinished one.
     sent: Vec<(MessageKind, Vec<u8>)>,
     open: Option<(MessageKind, Vec<u8>)>,
-    /// The sizes of all of them, frame by frame.
+    /// The payload sizes of all their frames.
     frames: Vec<usize>,
-    /// The payloads of the pings that were sent; none is empty.
+    /// The payloads of the sent pings; none is empty.
     pings: Vec<Vec<u8>>,
     closed_with: Option<u16>,
     answers_late: bool,
-    /// What was released, all of it, and the part that the other end has not read.
+    /// All written bytes, and those that the other end has not read.
     written: Vec<u8>,
     wire: VecDeque<u8>,
     has_heard_the_end: bool,
 }
 
-/// Where payloads come from: characters of one to four bytes, which compress well, or noise.
+/// A payload: text of characters of one to four bytes, which compresses well, or random bytes.
 fn payload(kind: MessageKind, n: usize, len: usize) -> Vec<u8> {
     match kind {
         MessageKind::Text => {
@@ -100,7 +100,8 @@ impl End {
 
     fn judge_full(&mut self, len: usize) {
         let conn = &self.watch.conn;
-        // What is to be compressed may become longer. Nothing stays taken here, so that no piece counts more than it has.
+        // Compression may make a message longer. The script writes taken pieces at once, so none counts more than its
+        // length.
         #[cfg(feature = "deflate")]
         let most = len + if conn.deflate_params().is_some() { len / 8 + 64 } else { 0 };
         #[cfg(not(feature = "deflate"))]
@@ -108,7 +109,8 @@ impl End {
         assert!(conn.outgoing_len() + most as u64 + 14 > conn.config().max_outgoing_bytes);
     }
 
-    /// Sends `len` bytes of the message's text, wherever that cuts a character; the last fragment ends on one.
+    /// Sends the next `len` bytes of a message. A text is cut anywhere, but its last fragment ends with a whole
+    /// character.
     fn fragment(&mut self, kind: MessageKind, len: usize, last: bool) {
         let (kind, done) = match &self.open {
             Some((kind, bytes)) => (*kind, bytes.len()),
@@ -144,7 +146,7 @@ impl End {
     }
 
     fn ping(&mut self, len: usize) {
-        // It is allowed, but a peer that has read our Close receives nothing more.
+        // A ping is allowed while closing, but a peer that has read our Close drops it.
         if self.conn().state() == State::Closing {
             return;
         }
@@ -162,7 +164,7 @@ impl End {
         }
         match code {
             1005 => self.conn().close_without_code(),
-            code => self.conn().close(code, "over").expect("it can be sent"),
+            code => self.conn().close(code, "over").expect("the code can be sent"),
         }
         self.closed_with = Some(code);
     }
@@ -192,8 +194,8 @@ impl End {
     fn receive(&mut self, bytes: &[u8]) {
         let late = self.answers_late;
         let answer = |watch: &mut Observer, seen: &Seen| match seen {
-            Seen::Upgrade(_) => watch.conn.accept(&Accept::new()).expect("a request waits"),
-            Seen::Plain(_) => watch.conn.respond(400).expect("a request waits"),
+            Seen::Upgrade(_) => watch.conn.accept(&Accept::new()).expect("a request is pending"),
+            Seen::Plain(_) => watch.conn.respond(400).expect("a request is pending"),
             _ => {}
         };
         let before = self.watch.seen.len();
@@ -213,8 +215,9 @@ impl End {
         self.watch.poll();
     }
 
-    /// The W3C's amount, from what is on the wire and what is to come: at least, and at most. What is compressed counts
-    /// until its last byte; of a fragmented message that may be the last of each frame, or of all.
+    /// The least and the most buffered amount (WHATWG), from the written and the outgoing bytes. A compressed payload
+    /// counts until its last byte is written; in a fragmented message that may be the last byte of each frame, or of
+    /// the message.
     fn buffered(&self) -> (u64, u64) {
         let mut stream = self.written.clone();
         self.watch.conn.outgoing_chunks().for_each(|chunk| stream.extend_from_slice(chunk));
@@ -222,18 +225,18 @@ impl End {
         let mut at = 0;
         if stream.starts_with(b"GET ") || stream.starts_with(b"HTTP/") {
             let end = stream.windows(4).position(|four| four == b"\r\n\r\n");
-            at = end.expect("a head is queued whole") + 4;
+            at = end.expect("the whole head is queued") + 4;
         }
         let (mut least, mut most) = (0, 0);
         let mut sizes = self.frames.iter();
-        // What is compressed of the message that is being read.
+        // The uncompressed size so far of the current message, if it is compressed.
         let mut message = None;
         while at < stream.len() {
             let (header, len) = measure(&stream[at..]);
             let first = stream[at];
             let end = at + header + len;
             if first & 8 == 0 {
-                let size = sizes.next().expect("each frame was noted");
+                let size = sizes.next().expect("the size of each frame is recorded");
                 if first & 0x0f != 0 {
                     message = (first & 0x40 != 0).then_some(0);
                 }
@@ -259,7 +262,7 @@ impl End {
         (least as u64, (most + message.unwrap_or(0)) as u64)
     }
 
-    /// What must have arrived, in the end, of what the `other` end did.
+    /// Checks at the end that everything that `other` sent has arrived.
     fn judge(&self, other: &End) {
         let seen = &self.watch.seen;
         let messages: Vec<_> = seen
@@ -276,17 +279,17 @@ impl End {
                 Seen::Pong(payload) if pongs => Some(payload.clone()),
                 _ => None,
             };
-            // The empty ones are those of the timer.
+            // Empty pings are keepalive pings.
             seen.iter().filter_map(payload).filter(|payload| !payload.is_empty()).collect()
         };
         assert_eq!(payloads(false, seen), other.pings);
         let mut pings = self.pings.iter();
         assert!(payloads(true, seen).iter().all(|pong| pings.any(|ping| ping == pong)));
         if let Some(Seen::Unfinished(kind, bytes)) = seen.iter().rev().nth(1) {
-            let (sent, whole) = other.open.as_ref().expect("it was not finished");
+            let (sent, whole) = other.open.as_ref().expect("an unfinished message was sent");
             assert!(sent == kind && whole.starts_with(bytes));
         }
-        let Some(Seen::Closed(closed)) = seen.last() else { panic!("there is no end") };
+        let Some(Seen::Closed(closed)) = seen.last() else { panic!("no Closed event") };
         assert!(closed.clean, "{closed:?}");
         let codes = [self.closed_with, other.closed_with];
         assert!(codes.contains(&Some(closed.code.get())), "{closed:?}, but {codes:?}");
@@ -298,7 +301,7 @@ struct Pair {
     /// The server, and the client.
     ends: [End; 2],
     now: u64,
-    /// Nobody harmed the wire, and no end gave up.
+    /// Whether no byte was changed, and neither the transport nor an end has broken off.
     sound: bool,
 }
 
@@ -368,7 +371,7 @@ impl Pair {
                 }
             }
             23 => end.conn().release_memory(),
-            // What follows harms the connection: it must be meant.
+            // The next steps break the connection, so they are rare.
             24 if source.byte() == 0xee => self.end_of_transport(at),
             25 if source.byte() == 0xaa => {
                 end.conn().abort();
@@ -417,7 +420,7 @@ impl Pair {
         self.ends[at].receive(&bytes);
     }
 
-    /// Everything is written and read; an end that shuts down is heard.
+    /// Writes and reads until no byte moves, and passes on the EOF of an end that shuts down.
     fn settle(&mut self) {
         for _ in 0..6 {
             for at in [0, 1] {
@@ -438,7 +441,7 @@ impl Pair {
     }
 }
 
-/// The setup, then the script.
+/// The input is a setup, then the script.
 pub fn script(data: &[u8]) {
     const OPS: usize = 150;
     let mut source = ByteSource::new(data);

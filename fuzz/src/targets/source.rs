@@ -1,8 +1,8 @@
-//! Choices out of fuzz input: a reader that never fails, and the ways to cut what is fed.
+//! Choices from fuzz input: a reader that never fails, and ways to cut bytes.
 
 use websocket_proto::{Config, Entropy};
 
-/// Reads choices off the front of the input; behind its end there are zeros.
+/// Reads choices from the front of the input. After its end it reads zeros.
 pub struct ByteSource<'a>(&'a [u8]);
 
 impl<'a> ByteSource<'a> {
@@ -24,12 +24,12 @@ impl<'a> ByteSource<'a> {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
-    /// One of `choices`.
+    /// Reads one of `choices`.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    /// Up to `n` bytes, fewer at the end.
+    /// Reads `n` bytes, or fewer at the end.
     pub fn take(&mut self, n: usize) -> &'a [u8] {
         let (front, rest) = self.0.split_at(n.min(self.0.len()));
         self.0 = rest;
@@ -41,7 +41,7 @@ impl<'a> ByteSource<'a> {
     }
 }
 
-/// The bits of a byte as switches, from the lowest on.
+/// The bits of a byte as flags, the lowest first.
 pub struct Flags(u8);
 
 impl Flags {
@@ -56,15 +56,15 @@ impl Flags {
     }
 }
 
-/// A configuration whose keys are the same in each run.
+/// A configuration with reproducible keys.
 pub fn config() -> Config {
     let mut config = Config::default();
     config.entropy = Entropy::Seed(1);
     config
 }
 
-/// Ways to cut `bytes`, other than not at all: into pieces of the sizes in `pattern`, over and over, empty pieces
-/// included; and, if they are not too many, byte by byte.
+/// Ways to cut `bytes`: into pieces of the sizes in `pattern`, repeated, with empty pieces too; and byte by byte if
+/// they are not too many.
 pub fn cuts(bytes: &[u8], pattern: [u8; 3]) -> Vec<Vec<&[u8]>> {
     const SINGLY: usize = 1024;
     let mut cuts = Vec::new();

@@ -1,12 +1,11 @@
-//! The public `testing::Script`, as users fuzz with it: the promises that it checks hold on any configuration, and what
-//! comes of a script depends neither on how its frames are cut, nor on what they are received with, nor on whose memory
-//! is used.
+//! The public `testing::Script`, as users fuzz with it. Its promises hold for any configuration. The outcome of a
+//! script depends neither on the cut of its frames, nor on a read buffer, nor on recycling.
 
 use arbitrary::{Arbitrary, Unstructured};
 use websocket_proto::testing::{Run, Script, Step};
 use websocket_proto::{Config, Delivery, Event};
 
-/// The configuration, then the script.
+/// The input is the configuration, then the script.
 pub fn user_script(data: &[u8]) {
     let mut source = Unstructured::new(data);
     let (Ok(config), Ok(script)) = (Config::arbitrary(&mut source), Script::arbitrary(&mut source))
@@ -34,19 +33,19 @@ fn run(script: &Script, config: &Config) -> Run {
     script.run(config.clone()).unwrap_or_else(|broken| panic!("{broken}"))
 }
 
-/// Another script comes to the same.
+/// Checks that another script has the same outcome.
 fn same(expected: &Run, script: &Script, config: &Config) {
     let run = run(script, config);
     assert_eq!(expected.results, run.results);
-    assert!(expected.output == run.output, "the output is another");
-    // What is in a chunk is up to the cut.
+    assert!(expected.output == run.output, "the output differs");
+    // The cut decides which bytes a chunk has.
     if config.delivery == Delivery::Messages {
         let [expected, run] = [expected, &run].map(|run| run.events.iter().map(told));
         assert!(expected.clone().eq(run.clone()), "{:?}", expected.zip(run).find(|(a, b)| a != b));
     }
 }
 
-/// The step, what came of it, and the payload, which `Debug` does not show.
+/// The step, the event, and the payload, which `Debug` does not show.
 fn told<'a>((index, event): &'a (usize, Event<'static>)) -> (usize, String, &'a [u8]) {
     let payload = match event {
         Event::Message(message) => message.as_bytes(),

@@ -1,8 +1,8 @@
-//! A client and a server talk over memory, in a program without std: handshake, a message and its echo, a ping,
-//! Close. The exit status is 0 if all of it came through.
+//! A client and a server exchange bytes in memory, in a program without std: the handshake, a message and its echo, a
+//! ping, the closing handshake. The exit status is 0 if all of it worked.
 //!
-//! Panic handler and allocator are its own; std would bring a second panic handler, which the compiler refuses. Of the
-//! C library it uses nothing but the start of the program and its end.
+//! The program has its own panic handler and allocator. If std were linked, its panic handler would be a second one,
+//! which is a compile error. The C library only starts and ends the program.
 
 #![no_std]
 #![no_main]
@@ -29,7 +29,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     _exit(101)
 }
 
-// The compiler's own `alloc` was built to unwind and asks for these two. Panics abort here: they are never called.
+// The precompiled `alloc` was built to unwind and refers to these two symbols. Here panics abort, so they are never
+// called.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
@@ -40,17 +41,17 @@ extern "C" fn _Unwind_Resume() -> ! {
 
 const ARENA_BYTES: usize = 1 << 20;
 
-/// Hands out one piece of memory after the other and takes none back: the program is short.
+/// An allocator that never frees memory, because the program is short.
 #[repr(align(16))]
 struct Arena {
     bytes: UnsafeCell<[u8; ARENA_BYTES]>,
     used: AtomicUsize,
 }
 
-// SAFETY: `bytes` is reached only through pieces that `alloc` hands out, each once.
+// SAFETY: `bytes` is accessed only through the pieces that `alloc` returns, and each piece is returned once.
 unsafe impl Sync for Arena {}
 
-// SAFETY: pieces lie within the arena, do not overlap and are aligned as asked, up to the arena's own alignment.
+// SAFETY: pieces lie within the arena, do not overlap, and have the requested alignment, up to that of the arena.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > align_of::<Arena>() {
@@ -61,7 +62,7 @@ unsafe impl GlobalAlloc for Arena {
         if start + size > ARENA_BYTES {
             return core::ptr::null_mut();
         }
-        // SAFETY: `start` is inside the array, as was just checked.
+        // SAFETY: `start` is inside the array, as checked above.
         unsafe { self.bytes.get().cast::<u8>().add(start) }
     }
 
@@ -79,7 +80,7 @@ extern "C" fn main() -> c_int {
     }
 }
 
-/// `None` if anything is not as it should be.
+/// Returns `None` if anything is wrong.
 fn talk() -> Option<()> {
     let mut config = Config::default();
     config.entropy = Entropy::Seed(7);
@@ -135,7 +136,7 @@ fn talk() -> Option<()> {
     ((echoes, pongs, ends) == (1, 1, 2)).then_some(())
 }
 
-/// What one side has to say.
+/// Writes everything that is outgoing, and returns it.
 fn take(conn: &mut Connection) -> Vec<u8> {
     let mut wire = Vec::new();
     while conn.wants_write() {

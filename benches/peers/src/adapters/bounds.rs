@@ -1,5 +1,5 @@
-//! Two bounds. `Bytes` touches each byte as often as it must, without any framing. `Framer` is the least that reads
-//! and writes real frames: in place, with the fastest masking, and no check of the protocol.
+//! Two bounds. `Bytes` does the necessary work on each byte, without frames. `Framer` is the minimum that parses and
+//! writes real frames: in place, with the fastest masking, without checks of the protocol.
 
 use std::hint::black_box;
 use std::io::IoSlice;
@@ -37,7 +37,7 @@ impl Peer for Bytes {
 }
 
 impl Conn for BytesConn {
-    /// Takes all there is; `text` is 1 if it must be checked.
+    /// Receives everything; `text` is 1 if the bytes must be validated as UTF-8.
     fn recv(&mut self, text: usize, sink: &mut Sink) {
         let key = black_box([0; 4]);
         loop {
@@ -148,7 +148,8 @@ impl FramerConn {
         self.end += n;
     }
 
-    /// The payload of a frame that does not fit into the buffer: read to where it stays, unmasked while it is warm.
+    /// Reads the payload of a frame that does not fit into the buffer to its final place, and unmasks it while it is
+    /// cached.
     fn read_large(&mut self, header: &Header) {
         let mut key = header.key;
         let from = self.start + header.size;
@@ -160,7 +161,7 @@ impl FramerConn {
         while left > 0 {
             let at = self.message.len();
             let n = left.min(CAPACITY);
-            // SAFETY: there is room for `left` bytes; the ones that are not read to are cut off again.
+            // SAFETY: there is room for `left` bytes. Those that are not read are cut off again.
             unsafe { self.message.set_len(at + n) };
             let n = self.io.read(&mut self.message[at..]);
             assert!(n > 0, "the transport has ended");
@@ -258,7 +259,7 @@ impl Conn for FramerConn {
                 header[size..size + 4].copy_from_slice(&key);
                 size += 4;
                 self.out.extend_from_slice(&header[..size]);
-                // In pieces that stay in the nearest cache until they are written.
+                // Masks in pieces that stay in the nearest cache until they are written.
                 let mut pieces = payload.bytes.chunks(CAPACITY).peekable();
                 while let Some(piece) = pieces.next() {
                     masks::mask_append(&mut self.out, piece, key);

@@ -1,4 +1,4 @@
-//! For crates whose opening handshake is hyper's.
+//! Helpers for crates that use hyper for the opening handshake.
 
 use std::cell::OnceCell;
 use std::convert::Infallible;

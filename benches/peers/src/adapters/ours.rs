@@ -1,5 +1,5 @@
-//! This project's crate: with a read buffer for each connection, with one for all of them, and with payloads that are
-//! encoded once.
+//! websocket-proto: with a read buffer for each connection, with one read buffer for all, with payloads that are
+//! encoded once, and with `send_through`.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -96,7 +96,7 @@ fn send(io: &mut Transport, conn: &mut Connection, payload: &Payload, n: usize, 
 /// A read buffer for each connection.
 pub struct Own;
 
-/// The same, and received payloads are given back: their memory is kept.
+/// Like [`Own`], but received payloads are recycled.
 pub struct Recycling;
 
 struct OwnConn<const RECYCLES: bool> {
@@ -242,18 +242,18 @@ impl Conn for PooledConn {
 
     fn send(&mut self, payload: &Payload, n: usize, batch: usize) {
         send(&mut self.io, &mut self.conn, payload, n, batch);
-        // A loop over many connections keeps no buffers for those that have nothing to write.
+        // A loop over many connections frees the buffers of a connection that has nothing to write.
         self.conn.release_memory();
     }
 }
 
-/// The application keeps its payload in the crate's own shared form, as those of the others keep it in theirs.
+/// The application stores its payload as a `PreparedMessage`, the shared form of this crate.
 pub struct Prepared;
 
 struct PreparedConn {
     io: Transport,
     conn: Connection,
-    /// The last payload sent, by its address.
+    /// The last sent payload, identified by its address.
     prepared: Option<(*const u8, PreparedMessage)>,
 }
 
@@ -297,7 +297,7 @@ impl Conn for PreparedConn {
     }
 }
 
-/// Each message goes past the queue, as those of crates that write at once do.
+/// Each message is sent with `send_through`, like in crates that write at once.
 pub struct Through;
 
 struct ThroughConn {

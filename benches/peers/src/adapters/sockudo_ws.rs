@@ -36,7 +36,7 @@ fn message(payload: &Payload) -> Message {
     }
 }
 
-/// The crate's own core without I/O.
+/// The crate's core without I/O.
 pub struct Protocol;
 
 enum Core {
@@ -90,7 +90,7 @@ impl Conn for ProtocolConn {
         while got < n {
             self.buf.reserve(READ);
             let room = self.buf.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-            // SAFETY: there is room for a read, and as many bytes are taken as were written.
+            // SAFETY: there is room for a read, and the length grows by the number of read bytes.
             let read = unsafe {
                 let read = self.io.read(std::slice::from_raw_parts_mut(room, READ));
                 self.buf.set_len(self.buf.len() + read);
@@ -125,7 +125,7 @@ impl Conn for ProtocolConn {
     }
 }
 
-/// The same over tokio.
+/// The crate over tokio.
 pub struct Stream;
 
 struct StreamConn<S>(S);

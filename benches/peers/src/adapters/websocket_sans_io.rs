@@ -59,7 +59,7 @@ fn deliver(opcode: Opcode, payload: &[u8], sink: &mut Sink) {
 impl Conn for Open {
     fn recv(&mut self, n: usize, sink: &mut Sink) {
         let mut got = 0;
-        // The payload's length, if it may be handed over in place.
+        // The payload's length, if the payload can be delivered in place.
         let mut whole = None;
         let mut delivered = false;
         while got < n {

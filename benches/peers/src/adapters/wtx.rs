@@ -26,7 +26,8 @@ fn open<C: NegotiatedCompression + 'static>(
     io: Transport,
     role: Role,
 ) -> Box<dyn Conn> {
-    // Its default begins empty, and grows to one message per read: this gives it the 16 KiB that others have.
+    // The crate's default buffer is empty at first and grows to one message per read. This gives it the 16 KiB of the
+    // others.
     let buffer = WebSocketBuffer::with_capacity(16 * 1024, 0, 0).unwrap();
     let random = Xorshift64::from(simple_seed());
     let (message, out) = (Vector::new(), Vec::new());
@@ -110,7 +111,8 @@ impl<C: NegotiatedCompression, const IS_CLIENT: bool> Conn for Open<C, IS_CLIENT
         let opcode = if payload.text { OpCode::Text } else { OpCode::Binary };
         block_on(async {
             for i in 0..n {
-                // It wants `&mut`, and a client masks there: who keeps the payload has to copy it.
+                // The crate takes `&mut` and a client masks in place, so an application that keeps its payload must
+                // copy it.
                 if i == 0 || IS_CLIENT {
                     self.out.clear();
                     self.out.extend_from_slice(&payload.bytes);

@@ -1,5 +1,5 @@
-//! C: what a byte, a fragment or a queued message costs this crate as their number grows. A curve that rises with the
-//! number would be work that is not linear.
+//! C: the cost of a byte, a fragment or a queued message for this crate, as their number grows. A rising curve would
+//! show work that is not linear.
 
 use std::hint::black_box;
 
@@ -10,16 +10,16 @@ use websocket_proto::{
 use super::Settings;
 use crate::measure::{Report, Row, Stopwatch};
 
-/// A read of a transport.
+/// The size of a read.
 const READ: usize = 16 * 1024;
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-/// Payload bytes of a fragment, and of a message in the queue.
+/// The payload bytes of a fragment or of a queued message.
 const FRAGMENT: usize = 16;
 const QUEUED: usize = 100;
-/// Bytes that a write takes off the queue.
+/// The bytes of one write.
 const WRITTEN: usize = 1000;
 
-/// One figure of a curve: the nanoseconds for each unit.
+/// Measures one point of a curve: nanoseconds per unit.
 type Measured = fn(usize, &Shared<Config>) -> f64;
 
 struct Curve {
@@ -33,7 +33,7 @@ struct Curve {
 const CURVES: [Curve; 3] = [
     Curve {
         name: "message",
-        about: "a message of so many bytes, received in reads of 16 KiB",
+        about: "a message of this many bytes, received in reads of 16 KiB",
         unit: "byte",
         counts: &[
             16,
@@ -52,14 +52,14 @@ const CURVES: [Curve; 3] = [
     },
     Curve {
         name: "fragments",
-        about: "a message in so many fragments of 16 bytes, received",
+        about: "a message in this many fragments of 16 bytes, received",
         unit: "fragment",
         counts: &[1, 4, 16, 64, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16],
         run: received_fragment,
     },
     Curve {
         name: "queue",
-        about: "so many messages of 100 bytes, queued, and released 1000 bytes at a time",
+        about: "this many messages of 100 bytes, queued, and written 1000 bytes at a time",
         unit: "message",
         counts: &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
         run: queued_message,
@@ -100,7 +100,7 @@ pub fn curves(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// Bytes that each figure of a curve handles, at least: enough to be timed.
+/// The least number of bytes for one point of a curve, so that it can be timed.
 const ENOUGH: usize = 4 << 20;
 
 fn frame(fin: bool, opcode: Opcode, len: usize) -> Vec<u8> {
@@ -110,7 +110,7 @@ fn frame(fin: bool, opcode: Opcode, len: usize) -> Vec<u8> {
     bytes[..size].iter().copied().chain((0..len).map(|i| i as u8)).collect()
 }
 
-/// Nanoseconds that a connection takes to receive `wire`, a whole message, over and over.
+/// Nanoseconds that a connection needs to receive `wire`, a whole message, `times` times.
 fn receive(wire: &mut [u8], config: &Shared<Config>, times: usize) -> f64 {
     let mut conn =
         Connection::from_upgrade(Role::Server, config.clone()).expect("no entropy is needed");

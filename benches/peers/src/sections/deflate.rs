@@ -1,4 +1,4 @@
-//! D: permessage-deflate, with JSON; and DEFLATE by itself, as a bound.
+//! D: permessage-deflate with JSON messages, and DEFLATE alone as a bound.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use miniz_oxide::MZFlush;
@@ -13,14 +13,14 @@ use crate::workloads;
 
 const LEVEL: u8 = 6;
 
-/// What a round compresses and inflates.
+/// The messages that a round compresses and inflates.
 struct Work {
     len: usize,
     payloads: Vec<Payload>,
     expected: Vec<Expected>,
 }
 
-/// Times per message, and the bytes that the messages came to.
+/// The times per message, and the compressed size of all messages.
 struct Round {
     compress: f64,
     inflate: f64,
@@ -100,7 +100,7 @@ fn table(
     report.table("deflate", &names[1], &about, work.len as f64, &inflate);
 }
 
-/// Sends all on one connection, and receives it on another.
+/// Sends all messages on one connection, and receives them on another.
 fn through(
     work: &Work,
     mut sender: Box<dyn Conn>,
@@ -126,7 +126,7 @@ fn through(
     Some(Round { compress, inflate, compressed: wire.len() })
 }
 
-/// DEFLATE by itself: a message is what a flush ends, and the window is taken over.
+/// DEFLATE alone: a flush ends a message, and the window is kept between messages.
 trait Codec {
     fn compress(&mut self, message: &[u8], out: &mut Vec<u8>);
     fn inflate(&mut self, message: &[u8], out: &mut Vec<u8>);

@@ -1,4 +1,4 @@
-//! H: opening handshakes, from the first byte to a connection that can be used.
+//! H: opening handshakes, from the first byte to an open connection.
 
 use super::Settings;
 use crate::measure::{Report, Row, Stopwatch, measure};
@@ -6,7 +6,7 @@ use crate::peer::Peer;
 use crate::transport::{self, Transport};
 use crate::workloads::{BROWSER_REQUEST, CLIENT_REQUEST};
 
-/// Handshakes in a round.
+/// The number of handshakes in a round.
 const TIMES: usize = 2000;
 
 pub fn handshakes(settings: &Settings, report: &mut Report) {

@@ -1,4 +1,4 @@
-//! MEM: what a server's connection holds on the heap: its own value in a box, and all behind it, less the transport.
+//! MEM: heap memory of a server's connection: its boxed value and everything that it owns, without the transport.
 
 use super::Settings;
 use crate::alloc;
@@ -7,7 +7,7 @@ use crate::peer::{Conn, Peer, Role, Sink};
 use crate::transport::Transport;
 use crate::workloads::{BROWSER_REQUEST, frame};
 
-/// Connections at a time; what is allocated once for all of them counts little.
+/// The number of connections at a time. With many, memory that is allocated once for all counts little.
 const CONNECTIONS: usize = 50;
 
 struct Held {
@@ -16,7 +16,7 @@ struct Held {
     /// The most that one connection grows by while 1 MiB is received.
     growth: f64,
     after_large: f64,
-    /// And after another small one.
+    /// The memory after another small message.
     then: f64,
 }
 
@@ -46,7 +46,7 @@ pub fn memory(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// A request, then a small, a large and a small message, each in reads of their own.
+/// A request, then a small, a large and a small message. No read contains bytes of two of them.
 fn transport(request: bool) -> Transport {
     let message = |len| {
         let mut wire = Vec::new();
@@ -63,7 +63,7 @@ fn open(peer: &dyn Peer, handshake: bool, io: Transport) -> Box<dyn Conn> {
         true => peer.accept(io).ok().flatten(),
         false => peer.open(io, Role::Server),
     }
-    .expect("it could before")
+    .expect("the peer could do this before")
 }
 
 fn shakes_hands(peer: &dyn Peer) -> bool {
@@ -71,7 +71,7 @@ fn shakes_hands(peer: &dyn Peer) -> bool {
 }
 
 fn measure(peer: &dyn Peer) -> Held {
-    // Once without counting: what is made once per thread is not a connection's.
+    // The first connection is not counted: it may allocate memory once per thread.
     let handshake = shakes_hands(peer);
     let mut conn = open(peer, handshake, transport(handshake));
     (0..3).for_each(|_| conn.recv(1, &mut Sink::default()));
@@ -81,7 +81,7 @@ fn measure(peer: &dyn Peer) -> Held {
     let transports: Vec<Transport> = (0..CONNECTIONS).map(|_| transport(handshake)).collect();
     alloc::count(true);
     let before = alloc::counts().live;
-    // The transports were there before: what becomes of them changes nothing.
+    // The transports were allocated before, so they do not count.
     let held = |now: i64| (now - before) as f64 / CONNECTIONS as f64;
     conns.extend(transports.into_iter().map(|io| open(peer, handshake, io)));
     let idle = held(alloc::counts().live);

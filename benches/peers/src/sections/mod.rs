@@ -1,4 +1,4 @@
-//! What is measured.
+//! The sections of the report.
 
 mod curves;
 mod deflate;
@@ -21,11 +21,11 @@ use crate::peer::Peer;
 
 pub struct Settings {
     pub rounds: usize,
-    /// MiB of payload that a round sends or receives.
+    /// MiB of payload per round.
     pub mb: usize,
-    /// Peers with one of these in their name, and the bounds; empty for all.
+    /// Parts of names of the wanted peers; empty for all. The bounds are always included.
     pub only: Vec<String>,
-    /// Workloads with one of these names; empty for all.
+    /// Names of the wanted workloads; empty for all.
     pub work: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ impl Settings {
         adapters::all().into_iter().filter(|peer| wanted(&**peer)).collect()
     }
 
-    /// Those that speak the protocol.
+    /// The peers that are not bounds.
     pub fn speakers(&self) -> Vec<Box<dyn Peer>> {
         self.peers().into_iter().filter(|peer| peer.name() != "(bytes only)").collect()
     }

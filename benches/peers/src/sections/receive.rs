@@ -9,7 +9,7 @@ use crate::workloads::{self, Receiving};
 pub fn receive(settings: &Settings, report: &mut Report) {
     let peers = settings.peers();
     for work in workloads::receiving(|name| settings.wants(name)) {
-        // Small messages cost more per byte.
+        // Small messages take more time per byte.
         let mib = if work.name == "R1" { settings.mb / 2 } else { settings.mb };
         let times = ((mib << 20) / work.wire.len()).max(1);
         let mut rows = measure(&peers, settings.rounds, |peer| run(peer, &work, times));

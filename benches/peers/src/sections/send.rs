@@ -1,4 +1,4 @@
-//! S: sending. The payload must survive; all is written after each message, or after 64 of them.
+//! S: sending. The payload must not change. Everything is written after each message, or after 64 of them.
 
 use super::Settings;
 use crate::measure::{Report, Stopwatch, measure, quiet};

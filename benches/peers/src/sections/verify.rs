@@ -1,5 +1,5 @@
-//! Before anything is measured: each adapter receives every workload byte for byte, and what it sends is parsed. Then,
-//! for the reader, which violations of the protocol are noticed.
+//! Checks before the measurements: each adapter must receive every workload exactly, and the bytes that it sends must
+//! parse. Prints which violations of the protocol each crate notices.
 
 use super::Settings;
 use crate::adapters::Framer;

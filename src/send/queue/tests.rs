@@ -11,8 +11,8 @@ std::thread_local! {
     pub(super) static MOVED: Cell<usize> = const { Cell::new(0) };
 }
 
-const CLOSE: u8 = FIN | Opcode::Close as u8;
-const BINARY: u8 = FIN | Opcode::Binary as u8;
+const CLOSE: FirstByte = FirstByte::new(Opcode::Close, true);
+const BINARY: FirstByte = FirstByte::FINAL_BINARY;
 
 /// What is queued before the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ const BEFORE: [Before; 7] = [
 ];
 
 /// What [`Connection::advance`](crate::Connection::advance) does.
-fn release(queue: &mut Outgoing, n: usize) {
+fn release(queue: &mut Queue, n: usize) {
     if !queue.advance_whole(n) {
         queue.advance_partly(n);
     }
@@ -45,7 +45,7 @@ fn release(queue: &mut Outgoing, n: usize) {
 
 /// A queue with the bytes that left it.
 struct Recorded {
-    queue: Outgoing,
+    queue: Queue,
     key: Option<[u8; 4]>,
     held: Vec<Segment>,
     written: Vec<u8>,
@@ -54,7 +54,7 @@ struct Recorded {
 impl Recorded {
     fn new(key: Option<[u8; 4]>, before: Before) -> Recorded {
         let mut recorded =
-            Recorded { queue: Outgoing::default(), key, held: Vec::new(), written: Vec::new() };
+            Recorded { queue: Queue::default(), key, held: Vec::new(), written: Vec::new() };
         let queue = &mut recorded.queue;
         match before {
             Before::Nothing => {}
@@ -65,7 +65,7 @@ impl Recorded {
                 queue.push(BINARY, b"abc", key);
             }
             Before::Moved => queue.push_owned(BINARY, alloc::vec![7; MOVE_BYTES], key),
-            Before::Fragment => queue.push(Opcode::Text as u8, b"ab", key),
+            Before::Fragment => queue.push(FirstByte::new(Opcode::Text, false), b"ab", key),
             Before::Through => {
                 let written = &mut recorded.written;
                 let write = |header: &[u8], _: &[u8]| {
@@ -111,9 +111,9 @@ impl Recorded {
         let mut at = 0;
         let mut ends = Vec::new();
         while at < self.written.len() {
-            let (first, len, size) = frame::decode_own(&self.written[at..]);
-            at += size + len as usize;
-            if first & 0x0f == opcode as u8 {
+            let header = frame::decode_own(&self.written[at..]);
+            at += header.size + header.len as usize;
+            if header.first.opcode() == opcode {
                 ends.push(at);
             }
         }
@@ -232,7 +232,7 @@ fn what_is_given_up_neither_ends_nor_pings() {
     recorded.queue.push(CLOSE, b"", None);
     recorded.queue.note_end();
     recorded.take(1);
-    recorded.queue.abandon();
+    recorded.queue.drop_all();
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
     release(&mut recorded.queue, 2);
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
@@ -248,7 +248,7 @@ fn work_per_byte_is_constant_at_every_depth() {
         for first in [1, 40, 3600] {
             for depth in (0..140_000).step_by(9999).chain((58_000..66_000).step_by(999)) {
                 for batch in [1, 7] {
-                    let mut queue = Outgoing::default();
+                    let mut queue = Queue::default();
                     queue.push(BINARY, &alloc::vec![0; first], None);
                     let payload = alloc::vec![0; piece];
                     while queue.len() < depth {
@@ -284,7 +284,7 @@ fn work_per_byte_is_constant_for_control_frames_too() {
     for len in [0, 1, 50, 125] {
         for depth in [100, 5000, 50_000] {
             for step in [1, 2, 3, 100, 127, 1000] {
-                let mut queue = Outgoing::default();
+                let mut queue = Queue::default();
                 let payload = alloc::vec![0; len];
                 while queue.len() < depth {
                     queue.push_control(Opcode::Ping, &payload, None);

@@ -1,4 +1,4 @@
-//! The pieces of the queue: owned or shared bytes of which the front is released, and those that were taken out.
+//! The pieces of the queue: owned or shared bytes, and the pieces that the caller has taken.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,9 +7,9 @@ use crate::Shared;
 
 /// A piece of the queue.
 pub(super) enum Piece {
-    /// `..start` is released.
+    /// `..start` is written.
     Owned { bytes: Vec<u8>, start: usize },
-    /// Shared with other connections, or with a part that was taken.
+    /// Shared with other connections, or with a part that the caller has taken.
     Shared(Segment),
 }
 
@@ -21,7 +21,7 @@ impl Piece {
         }
     }
 
-    pub(super) fn release(&mut self, n: usize) {
+    pub(super) fn drop_front(&mut self, n: usize) {
         match self {
             Piece::Owned { start, .. } => *start += n,
             Piece::Shared(segment) => segment.start += n,

@@ -1,15 +1,17 @@
-//! A read buffer for those who keep one per connection: it knows which bytes were received and not yet taken, so that
-//! none is fed twice.
+//! A read buffer for callers that have one for each connection. It knows which of its bytes are not received yet, so that
+//! no byte is received twice.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt;
 
+use super::Front;
+
 /// Bytes read from the peer, on their way into [`receive_from`](crate::Connection::receive_from).
 ///
-/// Read into [`spare`](ReadBuffer::spare), tell how much with [`filled`](ReadBuffer::filled), then call
-/// `receive_from` until it returns `None`. Each connection needs one of its own: the front of a message that was cut
-/// stays in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
+/// Read into [`spare`](ReadBuffer::spare), tell how many bytes were read with [`filled`](ReadBuffer::filled), then call
+/// `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the front of a message that
+/// was cut waits in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
 ///
 /// ```
 /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
@@ -37,39 +39,21 @@ pub struct ReadBuffer {
     /// `start..end` is filled and not taken; both are 0 if that is empty.
     start: usize,
     end: usize,
-    held: Held,
-}
-
-/// The front of a payload that is cut, at the beginning of what was not taken: received, and waiting for the rest.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Held {
-    /// This many bytes, unmasked.
-    pub(crate) len: usize,
-    /// This many of them are known to be UTF-8, if it is text.
-    pub(crate) checked: usize,
-    /// The size of the buffer.
-    pub(crate) capacity: usize,
-}
-
-impl Held {
-    /// Nothing is held any more.
-    pub(crate) fn clear(&mut self) {
-        (self.len, self.checked) = (0, 0);
-    }
+    /// The front of a message that was cut, received already, at the beginning of `start..end`.
+    front: Option<Front>,
 }
 
 impl ReadBuffer {
     /// A buffer of `capacity` bytes, at least 1. It is allocated here, and never grows.
     pub fn with_capacity(capacity: usize) -> ReadBuffer {
         let bytes = vec![0; capacity.max(1)].into_boxed_slice();
-        let held = Held { capacity: bytes.len(), ..Held::default() };
-        ReadBuffer { bytes, start: 0, end: 0, held }
+        ReadBuffer { bytes, start: 0, end: 0, front: None }
     }
 
-    /// The part to read into. It is never empty after a `receive_from` that returned `None`; otherwise it is empty
-    /// only if the buffer is full of bytes that were not received.
+    /// The part to read into. It is empty only if the buffer is full of bytes that are not received, which cannot be after
+    /// a `receive_from` that returned `None`.
     pub fn spare(&mut self) -> &mut [u8] {
-        // Moved when little room is left, and not often: no more is moved than was taken since the last time.
+        // The bytes are moved when little room is left, and never more of them than were received since the last move.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
         let waiting = self.end - self.start;
         if self.start > 0 && (self.end == self.bytes.len() || (little && waiting <= self.start)) {
@@ -84,7 +68,7 @@ impl ReadBuffer {
     ///
     /// # Panics
     ///
-    /// If `spare` is shorter than that.
+    /// If `spare` has fewer than `n` bytes.
     pub fn filled(&mut self, n: usize) {
         assert!(
             n <= self.bytes.len() - self.end,
@@ -94,31 +78,53 @@ impl ReadBuffer {
         self.end += n;
     }
 
-    /// The bytes that were filled and not received.
+    /// The bytes that were filled and are not received.
     pub fn unreceived(&self) -> &[u8] {
-        &self.bytes[self.start + self.held.len..self.end]
+        &self.bytes[self.start + self.front.as_ref().map_or(0, Front::len)..self.end]
     }
 
-    /// Forgets all that is in it: for the next connection, when the last one has ended.
+    /// Drops everything in it, so that another connection can use it when the last one has ended.
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
-        self.held.clear();
+        self.front = None;
     }
 
-    /// Lets `receive` take bytes off the front, where those come first that are held.
+    /// Lets `receive` take bytes off the front. It is also given the front that waits there, and the buffer's capacity.
     #[inline]
     pub(crate) fn take_front<'a, R>(
         &'a mut self,
-        receive: impl FnOnce(&mut &'a mut [u8], &mut Held) -> R,
+        receive: impl FnOnce(&mut &'a mut [u8], &mut Option<Front>, usize) -> R,
     ) -> R {
-        let mut input = &mut self.bytes[self.start..self.end];
-        let result = receive(&mut input, &mut self.held);
-        self.start = self.end - input.len();
+        self.take_front_of(self.end - self.start, receive)
+    }
+
+    /// The same with no more than the first `n` bytes.
+    #[inline]
+    pub(crate) fn take_front_of<'a, R>(
+        &'a mut self,
+        n: usize,
+        receive: impl FnOnce(&mut &'a mut [u8], &mut Option<Front>, usize) -> R,
+    ) -> R {
+        let capacity = self.bytes.len();
+        let end = self.start + n;
+        let mut input = &mut self.bytes[self.start..end];
+        let result = receive(&mut input, &mut self.front, capacity);
+        self.start = end - input.len();
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
         }
         result
+    }
+
+    /// Drops the front that waits in it.
+    pub(crate) fn drop_front(&mut self) {
+        self.start += self.front.take().map_or(0, |front| front.len());
+    }
+
+    /// All bytes, and the front that waits at their beginning.
+    pub(crate) fn filled_bytes(&self) -> (&[u8], Option<&Front>) {
+        (&self.bytes[self.start..self.end], self.front.as_ref())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The parts of a queue that is long, that has control frames waiting, or that was released in the middle of a frame:
-//! its lists of pieces, the lane of control frames and the cursors. What goes where, and when, is decided by the queue.
+//! The parts of a queue that a short queue without control frames does not need: its lists of pieces, the lane of control
+//! frames, and the cursors. The queue decides what is queued where, and when.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,55 +14,55 @@ const KEEP_CONTROL_BYTES: usize = 4 * 1024;
 /// Slots that a list of pieces keeps when it becomes empty.
 const KEEP_SLOTS: usize = 16;
 
-/// The parts of a queue that is long, that has control frames waiting, or that was released in the middle of a frame.
+/// The parts of a queue that is long, that has control frames waiting, or that was written up to the middle of a frame.
 #[derive(Default)]
-pub(super) struct More {
-    /// Pieces that the caller has taken out, in wire order, until they are released.
+pub(super) struct Parts {
+    /// Pieces that the caller has taken, in wire order, until they are written.
     pub(super) taken: VecDeque<Segment>,
     /// Pieces ahead of the tail.
     pub(super) pieces: VecDeque<Piece>,
-    /// Whole control frames that go ahead of all data; `..control_start` is released or taken.
+    /// Whole control frames, which go ahead of all data; `..control_start` is written or taken.
     pub(super) control: Vec<u8>,
     pub(super) control_start: usize,
-    /// The control frame at the front is begun: the rest of it comes before anything else.
+    /// A part of the first control frame is written: the rest of it comes before everything else.
     pub(super) in_control: bool,
     /// The sizes before compression of the compressed messages that are queued whole, in wire order.
-    pub(super) compressed: VecDeque<u64>,
-    /// The bytes before compression of the compressed message that is queued in part; they stay buffered until its end.
-    pub(super) unfinished: Option<u64>,
-    /// Pongs in `control`, answers or not.
+    pub(super) compressed_sizes: VecDeque<u64>,
+    /// The data frame that was queued last belongs to a compressed message and does not end it.
+    pub(super) is_in_compressed: bool,
+    /// Pongs in `control`, whether they answer a ping or not.
     pub(super) pongs: u32,
-    /// Pongs among what is taken.
+    /// Pongs in `taken`.
     pub(super) taken_pongs: u32,
-    /// Pings that are not released, in `control` or taken.
+    /// Pings in `control` or `taken`.
     pub(super) pings: u32,
-    /// This many bytes were taken out and not released when all was dropped: they may still be written.
-    pub(super) abandoned: u64,
-    /// Where in `control` the latest answer to a ping begins, if none of it is released.
+    /// Bytes that were taken and not written when the queue was dropped. They may still be written.
+    pub(super) dropped: u64,
+    /// Where in `control` the latest answer to a ping begins, unless a part of it is written.
     pub(super) last_pong: Option<usize>,
-    /// Where in its frame the first unreleased byte stands.
-    pub(super) released: FrameCursor,
-    /// Where in its frame the first byte stands that is not taken; equal to `released` if none is.
-    pub(super) exposed: FrameCursor,
+    /// The place of the first byte that is not written, in its frame.
+    pub(super) written: FrameCursor,
+    /// The place of the first byte that is not taken, in its frame; the same as `written` if nothing is taken.
+    pub(super) untaken: FrameCursor,
 }
 
-impl More {
-    /// Whether nothing has to be remembered while the queue is empty.
-    pub(super) fn can_be_dropped(&self) -> bool {
-        self.unfinished.is_none() && self.abandoned == 0
+impl Parts {
+    /// Whether an empty queue can do without it.
+    pub(super) fn can_be_freed(&self) -> bool {
+        !self.is_in_compressed && self.dropped == 0
     }
 
-    /// Whether all that is queued is the tail and control frames.
+    /// Whether only the tail and control frames are queued.
     pub(super) fn has_no_pieces(&self) -> bool {
         self.taken.is_empty() && self.pieces.is_empty()
     }
 
-    /// Whether the next bytes are those of control frames: one of them is begun, or no frame of data is.
+    /// Whether the next bytes are of control frames: if one of them is written in part, or no data frame is.
     pub(super) fn is_control_next(&self) -> bool {
-        self.control_start < self.control.len() && (self.in_control || self.exposed.at_border())
+        self.control_start < self.control.len() && (self.in_control || self.untaken.at_border())
     }
 
-    /// What [`OutgoingChunks`] begins with.
+    /// The first contiguous bytes that are not taken.
     pub(super) fn first<'a>(&'a self, tail: &'a [u8]) -> &'a [u8] {
         if self.is_control_next() {
             return &self.control[self.control_start..];
@@ -70,17 +70,18 @@ impl More {
         let piece = self.pieces.front().map_or(tail, Piece::as_slice);
         match self.control.is_empty() {
             true => piece,
-            // The control frames that wait go in at the next border between frames.
-            false => &piece[..(piece.len() as u64).min(self.exposed.to_border()) as usize],
+            // Waiting control frames go in at the next border between frames.
+            false => &piece[..(piece.len() as u64).min(self.untaken.to_border()) as usize],
         }
     }
 
-    /// Counts what was passed over as released, and returns its payload bytes, those before compression.
-    pub(super) fn release(&mut self, passed: &Passed) -> u64 {
+    /// Counts what the cursor has passed over as written, and returns its payload bytes, as they were before compression.
+    pub(super) fn count_written(&mut self, passed: &Passed) -> u64 {
         self.pings -= passed.pings;
         let mut bytes = passed.data;
         for _ in 0..passed.compressed {
-            bytes += pop_front(&mut self.compressed).expect("each was noted when it was queued");
+            bytes += pop_front(&mut self.compressed_sizes)
+                .expect("each size was noted when its message was queued");
         }
         bytes
     }
@@ -93,8 +94,8 @@ impl More {
         }
     }
 
-    /// Frees memory that the control frames which are left do not need, in amortized constant time per released byte.
-    pub(super) fn free_released_control(&mut self) {
+    /// Frees memory that the waiting control frames do not need, in amortized constant time per written byte.
+    pub(super) fn free_written_control(&mut self) {
         let live = self.control.len() - self.control_start;
         if live == 0 {
             self.clear_control();
@@ -103,7 +104,7 @@ impl More {
         }
     }
 
-    /// Takes the control frames out, all that are left.
+    /// Takes all waiting control frames.
     pub(super) fn take_control(&mut self) -> Segment {
         let mut bytes = mem::take(&mut self.control);
         if bytes.capacity() > bytes.len() + KEEP_CONTROL_BYTES {
@@ -115,7 +116,7 @@ impl More {
         Segment::new(bytes, mem::take(&mut self.control_start))
     }
 
-    /// Moves the control frames that are left to the front of a buffer of this capacity.
+    /// Moves the waiting control frames to the front of a buffer of this capacity.
     fn move_control(&mut self, capacity: usize) {
         self.control.drain(..self.control_start);
         self.last_pong = self.last_pong.and_then(|at| at.checked_sub(self.control_start));
@@ -125,7 +126,7 @@ impl More {
         self.control.reserve_exact(capacity - self.control.len());
     }
 
-    /// No control frame is left.
+    /// No control frame is waiting any more.
     fn clear_control(&mut self) {
         if self.control.capacity() > KEEP_CONTROL_BYTES {
             self.control = Vec::new();
@@ -136,19 +137,20 @@ impl More {
         self.last_pong = None;
     }
 
+    /// The queue has become empty.
     pub(super) fn reset(&mut self) {
         debug_assert!(self.has_no_pieces());
         self.clear_control();
         self.in_control = false;
-        self.compressed.clear();
+        self.compressed_sizes.clear();
         self.taken_pongs = 0;
         self.pings = 0;
-        self.released = FrameCursor::at_border_in(self.unfinished.is_some());
-        self.exposed = self.released;
+        self.written = FrameCursor::at_border_in(self.is_in_compressed);
+        self.untaken = self.written;
     }
 }
 
-/// Takes the first element out, and frees memory that the rest does not need, in amortized constant time.
+/// Removes and returns the first element, and frees memory that the rest does not need, in amortized constant time.
 pub(super) fn pop_front<T>(list: &mut VecDeque<T>) -> Option<T> {
     let first = list.pop_front();
     if list.capacity() > KEEP_SLOTS && list.len() < list.capacity() / 4 {

@@ -1,6 +1,6 @@
-//! The short way through a head of the usual shape that lies whole in the input: one pass, which checks every byte and
-//! gathers the headers that matter. It takes a part of what `httparse` takes, and sees the same in it. All that it does
-//! not take is left to `head.rs` and `lines.rs`, with the decision what is wrong.
+//! Reads a head that lies whole in the input, in one pass: it checks every byte and gathers the headers that matter. It
+//! accepts fewer heads than `httparse`, and reads those in the same way. It returns `None` for any other head;
+//! `head_buffer.rs` and `read_lines.rs` then read it and find its error.
 
 use super::fields::Fields;
 use super::syntax::{len_from, token_len, trim};
@@ -14,7 +14,7 @@ pub(super) fn read_request<'h>(
     fields: &mut Fields<'h>,
 ) -> Option<(&'h [u8], usize)> {
     let rest = input.strip_prefix(b"GET ")?;
-    // RFC 9112 3.2: a target is nothing but visible characters.
+    // RFC 9112 3.2: a target has only visible characters.
     let (target, rest) = rest.split_at(len_from::<b'!'>(rest));
     if target.is_empty() || !target.is_ascii() {
         return None;
@@ -42,7 +42,7 @@ pub(super) fn read_response<'h>(
     (len <= config.max_head_bytes).then_some((status, len))
 }
 
-/// Reads header lines to the blank line (RFC 9112 5), `limit` of them at most, and returns what is behind it.
+/// Reads at most `limit` header lines and the blank line (RFC 9112 5). Returns the bytes behind it.
 #[inline]
 fn read_headers<'h>(mut rest: &'h [u8], limit: usize, fields: &mut Fields<'h>) -> Option<&'h [u8]> {
     let mut left = limit;
@@ -62,7 +62,8 @@ fn read_headers<'h>(mut rest: &'h [u8], limit: usize, fields: &mut Fields<'h>) -
     }
 }
 
-/// Divides what is before the CR LF from what is behind it. A line with a control character, be it a tab, is not taken.
+/// Splits off a line. Returns it without its CR LF, and the bytes behind it; `None` if it has a control character, a
+/// tab included.
 #[inline]
 fn read_line(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (line, [b'\r', b'\n', behind @ ..]) = rest.split_at(len_from::<b' '>(rest)) else {
@@ -83,8 +84,7 @@ mod tests {
     const RESPONSE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat \r\n\r\n\x81\n";
 
-    /// Texts that are one byte away from this one: any other byte in a place, one more that may matter, one less, the
-    /// end.
+    /// Texts that differ from this one by one byte: replaced by any other, inserted, or removed; and its beginnings.
     fn neighbours(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         (0..text.len()).flat_map(move |at| {
             let (front, back) = text.split_at(at);

@@ -1,27 +1,28 @@
-//! The way past the queue: a frame is shown to the transport from where its payload is, and only what the transport
-//! does not take is queued. When that way is open is decided by the connection.
+//! The way past the queue: the transport gets a frame straight from where its payload is, and only the bytes that it does
+//! not take are queued.
 
 use alloc::borrow::Cow;
 
 use super::cursor::FrameCursor;
 use super::segment::Piece;
-use super::{KEEP_BYTES, MOVE_BYTES, Outgoing};
-use crate::frame::{self, MAX_HEADER_BYTES};
+use super::{KEEP_BYTES, MOVE_BYTES, Queue};
+use crate::frame::{self, FirstByte, MAX_HEADER_BYTES};
 use crate::mask;
 
-/// This much of a payload is masked between two writes: it is still in the nearest cache when it is written.
+/// This many bytes of a payload are masked before each write: they are still in the nearest cache when they are written.
 const PORTION_BYTES: usize = 16 * 1024;
 /// Room that is enough to append a header.
 const HEADER_ROOM: usize = 16;
 
 const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
 
-impl Outgoing {
-    /// Shows a frame to `write`, which says how much of it went out, and queues the rest; the queue must be empty.
+impl Queue {
+    /// Gives a frame to `write`, which returns how many bytes of it are written, and queues the rest. The queue must be
+    /// empty.
     #[inline]
     pub(crate) fn push_through<E>(
         &mut self,
-        first: u8,
+        first: FirstByte,
         payload: Cow<'_, [u8]>,
         mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
@@ -30,21 +31,21 @@ impl Outgoing {
         let written = write(&header[..size], &payload);
         let n = *written.as_ref().unwrap_or(&0);
         if n != size + payload.len() {
-            self.push_rest(&header[..size], payload, n);
+            self.push_rest(first, &header[..size], payload, n);
         }
         written.map(drop)
     }
 
-    /// As [`push_through`](Outgoing::push_through), with the payload masked portion by portion.
+    /// As [`push_through`](Queue::push_through), with the payload masked portion by portion.
     pub(crate) fn push_through_masked<E>(
         &mut self,
-        first: u8,
+        first: FirstByte,
         payload: &[u8],
         key: [u8; 4],
         mut write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
         debug_assert!(self.len() == 0, "nothing may come before");
-        self.used = true;
+        self.is_used = true;
         // If `write` panics, the buffer is lost, and the queue as empty as it was.
         let mut wire = core::mem::take(&mut self.tail);
         let mut masked = payload.len().min(PORTION_BYTES);
@@ -63,7 +64,7 @@ impl Outgoing {
                 mask::append_masked(&mut wire, rest, rest_key);
                 self.start = n;
                 self.tail = wire;
-                self.begin_within(size, payload.len(), before + n);
+                self.begin_within(first, size, payload.len(), before + n);
                 return written.map(drop);
             }
             before += n;
@@ -78,13 +79,13 @@ impl Outgoing {
         }
     }
 
-    /// Queues a frame without its first `n` bytes, which are released.
+    /// Queues a frame without its first `n` bytes, which are written.
     #[cold]
-    fn push_rest(&mut self, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
+    fn push_rest(&mut self, first: FirstByte, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
         let (size, len) = (header.len(), payload.len());
         assert!(n < size + len, "{n} bytes are written, but {} were shown", size + len);
         let start = n.saturating_sub(size);
-        self.used = true;
+        self.is_used = true;
         match payload {
             Cow::Owned(bytes) if n >= size && len - start >= MOVE_BYTES => {
                 self.push_piece(Piece::Owned { bytes, start });
@@ -99,19 +100,19 @@ impl Outgoing {
                 self.tail.extend_from_slice(&payload[start..]);
             }
         }
-        self.begin_within(size, len, n);
+        self.begin_within(first, size, len, n);
     }
 
-    /// The queue holds the rest of one data frame, which begins `n` bytes behind the frame's own beginning.
-    fn begin_within(&mut self, header: usize, payload: usize, n: usize) {
+    /// The queue has one data frame without its first `n` bytes: sets its counts and cursors.
+    fn begin_within(&mut self, first: FirstByte, header: usize, payload: usize, n: usize) {
         debug_assert!(self.buffered == 0, "nothing else is queued");
         self.buffered = (payload - n.saturating_sub(header)) as u64;
-        // A frame of which nothing is released can still let control frames go ahead.
+        // If no byte of the frame is written, control frames can still go ahead of it.
         if n > 0 {
-            let cursor = FrameCursor::within(header, payload, n);
-            let more = self.more();
-            more.released = cursor;
-            more.exposed = cursor;
+            let cursor = FrameCursor::within(first, header, payload, n);
+            let parts = self.parts();
+            parts.written = cursor;
+            parts.untaken = cursor;
         }
     }
 }

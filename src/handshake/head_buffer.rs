@@ -1,134 +1,44 @@
-//! Finds the end of a request's or response's head as bytes arrive, in linear time and bounded memory, and walks
-//! the headers of one that was found good. What the lines mean is left to the server's and the client's rules.
+//! Collects a head that arrives in pieces, and finds its end, in linear time and bounded memory (RFC 9112 2.1). What the
+//! lines mean is left to `head_reader.rs`.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
-use core::iter::FusedIterator;
 use core::mem;
 
 use super::error::HandshakeError;
-use super::syntax::trim;
+use super::headers::split_line_inclusive;
 use crate::input::take_front;
-
-/// One header line of a request or response (RFC 9110 5).
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Header<'a> {
-    /// The name as it was sent; names are compared without regard to case.
-    pub name: &'a str,
-    /// The value without the white space around it; mostly ASCII, but any byte from 0x80 is allowed.
-    pub value: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    /// Whether the header has this name, in any case.
-    pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name)
-    }
-
-    /// The value as text; `None` if it is not UTF-8.
-    pub fn value_str(&self) -> Option<&'a str> {
-        core::str::from_utf8(self.value).ok()
-    }
-}
-
-impl fmt::Debug for Header<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Header")
-            .field("name", &self.name)
-            .field("value_bytes", &self.value.len())
-            .finish()
-    }
-}
-
-/// The header lines of a head, in the order in which they were sent.
-#[derive(Clone)]
-pub struct Headers<'a> {
-    /// The lines that are left, each ended by CR LF, with the blank line at the end.
-    rest: &'a [u8],
-}
-
-impl<'a> Headers<'a> {
-    /// The headers of a whole head, which has been found good.
-    pub(super) fn of(head: &'a [u8]) -> Self {
-        Headers { rest: split_line(head).1 }
-    }
-
-    /// The value of the first header of this name, in any case.
-    pub fn get(mut self, name: &str) -> Option<&'a [u8]> {
-        self.find(|header| header.is(name)).map(|header| header.value)
-    }
-
-    /// The values of all headers of this name, in order.
-    pub(super) fn named(self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.filter(move |header| header.is(name)).map(|header| header.value)
-    }
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = Header<'a>;
-
-    fn next(&mut self) -> Option<Header<'a>> {
-        let (line, rest) = split_line(self.rest);
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        self.rest = rest;
-        let name = core::str::from_utf8(&line[..colon])
-            .expect("a head that was found good has token names");
-        Some(Header { name, value: trim(&line[colon + 1..]) })
-    }
-}
-
-impl FusedIterator for Headers<'_> {}
-
-impl fmt::Debug for Headers<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
-/// The first line without its CR LF, and what is behind it.
-pub(super) fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    match bytes.iter().position(|&byte| byte == b'\n') {
-        Some(lf) => (&bytes[..lf.saturating_sub(1)], &bytes[lf + 1..]),
-        None => (bytes, &[]),
-    }
-}
-
-/// The first line with its CR LF, and what is behind it.
-pub(super) fn split_line_inclusive(head: &[u8]) -> (&[u8], &[u8]) {
-    head.split_at(head.iter().position(|&byte| byte == b'\n').map_or(head.len(), |lf| lf + 1))
-}
 
 /// What differs between a request's head and a response's.
 pub(super) struct HeadRules {
-    /// Bytes that a head may have.
+    /// The most bytes that a head may have.
     pub(super) limit: usize,
     /// Whether a head may begin with this byte.
     pub(super) is_first_byte: fn(u8) -> bool,
-    /// Judges the first line, CR LF included, as soon as it is there.
+    /// Checks the first line, CR LF included, as soon as it has arrived.
     pub(super) judge_line: fn(&[u8]) -> Result<(), HandshakeError>,
-    /// Whether one empty line before the head is passed over. It does not count as a part of the head.
+    /// Whether one empty line before the head is skipped. It is not part of the head.
     pub(super) skips_empty_line: bool,
-    /// Whether folded lines are unfolded, in place, once the head is there whole.
+    /// Whether folded lines are unfolded, in place, once the head is complete.
     pub(super) unfolds: bool,
 }
 
-/// Bytes that are reserved for the first piece of a head: what most browsers send fits.
+/// The least capacity in bytes, in which the heads of most browsers fit.
 const FIRST_BYTES: usize = 640;
 
-/// Collects one head. The verdict depends on the bytes, not on how they were cut.
+/// Collects one head. The result does not depend on how the bytes were cut.
 #[derive(Default)]
-pub(super) struct HeadReader {
-    /// What has arrived of a head that is incomplete: never more than the limit, and none of it is searched twice.
+pub(super) struct HeadBuffer {
+    /// The bytes of an incomplete head: at most one more than the limit. No byte is searched twice.
     stored: Vec<u8>,
-    /// Where the line that is being read begins. Zero: it is the first line.
+    /// Where the line that is being read begins; 0 for the first line.
     line_start: usize,
-    /// Bytes of an empty line before the head that were passed over: 2 at most.
+    /// The number of bytes of an empty line that were skipped before the head: 0 to 2.
     skipped: u8,
 }
 
-impl HeadReader {
+impl HeadBuffer {
     /// Whether nothing has arrived yet.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -136,7 +46,8 @@ impl HeadReader {
     }
 
     /// Takes a head off the front of `input`: borrowed if it lies there whole, owned if it began in an earlier call.
-    /// `None`: all of `input` is stored and more is needed. After an error `input` is what it was.
+    /// Returns `None` if all of `input` was stored and more is needed. An error leaves `input` as it was, apart from a
+    /// skipped empty line.
     pub(super) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -187,7 +98,7 @@ impl HeadReader {
         }
     }
 
-    /// Takes one empty line off the front of `input`, as far as it is there.
+    /// Takes one empty line off the front of `input`, or as much of it as has arrived.
     fn skip_empty_line(&mut self, input: &mut &mut [u8]) -> Result<(), HandshakeError> {
         if self.skipped == 0 && input.first() == Some(&b'\r') {
             take_front(input, 1);
@@ -204,7 +115,7 @@ impl HeadReader {
         }
     }
 
-    /// Stores what has arrived. The buffer doubles, but not beyond the one byte over the limit that it may hold.
+    /// Stores `bytes`. The capacity doubles, up to one byte more than the limit.
     fn store(&mut self, bytes: &[u8], limit: usize) {
         let (len, capacity) = (self.stored.len(), self.stored.capacity());
         let needed = len + bytes.len();
@@ -217,18 +128,18 @@ impl HeadReader {
     }
 }
 
-impl fmt::Debug for HeadReader {
+impl fmt::Debug for HeadBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeadReader").field("stored_bytes", &self.stored.len()).finish()
+        f.debug_struct("HeadBuffer").field("stored_bytes", &self.stored.len()).finish()
     }
 }
 
-/// Replaces each fold by spaces, so that the lines that were folded are one (RFC 9112 5.2). The length stays. White
-/// space at the start of the first header line folds nothing: that line stays malformed.
+/// Replaces each fold by spaces, which joins the folded lines (RFC 9112 5.2). The length does not change. White space
+/// at the start of the first header line is not a fold: that line stays malformed.
 fn unfold(head: &mut [u8]) {
     let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let mut at = split_line_inclusive(head).0.len();
-    // What lies before was looked at, and is not looked at again.
+    // Where the line begins. Bytes before it are not searched again.
     let mut begin = at;
     while let Some(found) = head[at..].iter().position(|&byte| byte == b'\n') {
         let lf = at + found;
@@ -236,7 +147,7 @@ fn unfold(head: &mut [u8]) {
         if !is_white(head.get(at)) {
             continue;
         }
-        // The fold is the line's end with the white space around it.
+        // The fold is the end of the line with the white space around it.
         let line = &head[begin..lf - 1];
         begin += line.iter().rposition(|byte| !is_white(Some(byte))).map_or(0, |last| last + 1);
         while is_white(head.get(at)) {
@@ -247,8 +158,8 @@ fn unfold(head: &mut [u8]) {
     }
 }
 
-/// Looks for the blank line from `from` on, all before it having been searched, and judges what it passes in the
-/// order of the bytes: so no cut can change the verdict. Returns where the head ends.
+/// Searches for the blank line from `from` on; the bytes before were searched. Checks each byte in order, so that the
+/// verdict does not depend on how the bytes were cut. Returns where the head ends.
 fn scan(
     bytes: &[u8],
     from: usize,
@@ -266,7 +177,7 @@ fn scan(
     while let Some(found) = window[at..].iter().position(|&byte| byte == b'\n') {
         let lf = at + found;
         at = lf + 1;
-        // RFC 9112 2.2: lines end in CR LF; a bare LF is an invitation to request smuggling.
+        // RFC 9112 2.2: lines end in CR LF. A bare LF could be used for request smuggling.
         if lf == 0 || window[lf - 1] != b'\r' {
             return Err(HandshakeError::BareLineFeed { at: lf });
         }
@@ -306,7 +217,7 @@ mod tests {
     }
 
     fn read_by(rules: &HeadRules, pieces: &[&[u8]]) -> (Verdict, Option<Vec<u8>>) {
-        let mut reader = HeadReader::default();
+        let mut reader = HeadBuffer::default();
         for (i, piece) in pieces.iter().enumerate() {
             let mut bytes = piece.to_vec();
             let mut input = &mut bytes[..];
@@ -362,16 +273,16 @@ mod tests {
             (b"G\r\na: b\r\n \r\n c\r\nd:\r\n\r\n", b"G\r\na: b      c\r\nd:\r\n\r\n"),
             (b"G\r\na: b\tc\r\n \r\n\r\n", b"G\r\na: b\tc   \r\n\r\n"),
             (b"G\r\na\r\n : b\r\n\r\n", b"G\r\na   : b\r\n\r\n"),
-            // Behind the first line there is nothing that could go on.
+            // The first line has no header line before it to be continued.
             (b"G\r\n a: b\r\n\r\n", b"G\r\n a: b\r\n\r\n"),
             (b"G\r\n a\r\n b\r\n\r\n", b"G\r\n a   b\r\n\r\n"),
         ] {
             let expected = Some(Ok(expected.to_vec()));
             super::super::tests::every_cut(head, &expected, |pieces| read_by(&rules, pieces));
-            // In a request they stay, to be refused.
+            // In a request folds stay, and are refused later.
             super::super::tests::every_cut(head, &Some(Ok(head.to_vec())), read);
         }
-        // Many folds, and long ones, are linear.
+        // Many folds, and long ones, take linear time.
         let mut long = b"G\r\na:".to_vec();
         long.extend(b"\r\n ".repeat(1 << 18));
         long.extend(b"\r\n".iter().chain(&[b' '; 1 << 18]));
@@ -408,19 +319,5 @@ mod tests {
                 (verdict, left)
             });
         }
-    }
-
-    #[test]
-    fn headers_are_walked_as_httparse_sees_them() {
-        let head = b"GET / HTTP/1.1\r\nA:\r\nB: \t \r\nc:d\r\nE: \tf g\t \r\nA: \xff:\r\n\r\n";
-        let mut slots = [httparse::EMPTY_HEADER; 8];
-        let mut request = httparse::Request::new(&mut slots);
-        assert!(request.parse(head).is_ok_and(|status| status.is_complete()));
-        let theirs: Vec<_> =
-            request.headers.iter().map(|header| (header.name, header.value)).collect();
-        let ours: Vec<_> = Headers::of(head).map(|header| (header.name, header.value)).collect();
-        assert_eq!(ours, theirs);
-        assert_eq!(ours.len(), 5);
-        assert_eq!(Headers::of(head).named("a").count(), 2);
     }
 }

@@ -1,19 +1,21 @@
-//! What a client asks for: the URI, an origin, subprotocols, headers; its check, and the bytes of the request over
-//! HTTP/1.1 (RFC 6455 4.1). Extended CONNECT writes it in another form; reading the answer is left to `client.rs`.
+//! The request of a client: its URI, origin, subprotocols and headers, how they are checked, and how they are written
+//! over HTTP/1.1 (RFC 6455 4.1). `extended.rs` writes it for HTTP/2 and HTTP/3; `client.rs` reads the response.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::response::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
 use super::uri::{Uri, UriError};
-use super::{VERSION, extensions, fields, syntax};
+use super::version::VERSION;
+use super::write_lines::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
+use super::{extensions, fields, syntax};
 use crate::error::UsageError;
 
 /// A request for WebSocket, as a client sends it (RFC 6455 4.1).
 ///
-/// What is added is checked when a client is made of it, or when it is written for extended CONNECT; nothing is sent
-/// before all of it was found good. One request can be kept for any number of connections: each gets a key of its own.
+/// Its parts are checked when [`Connection::client`](crate::Connection::client) takes it, or when it is written for
+/// extended CONNECT; nothing is sent if one of them is invalid. One request serves any number of connections, each with
+/// a key of its own.
 ///
 /// ```
 /// use websocket_proto::ClientRequest;
@@ -33,7 +35,7 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
-    /// Asks for the resource of a `ws` or `wss` URI.
+    /// A request for the resource of a `ws` or `wss` URI.
     ///
     /// # Errors
     /// What is wrong with the URI; see [`Uri`].
@@ -41,35 +43,35 @@ impl ClientRequest {
         Uri::parse(uri).map(ClientRequest::from)
     }
 
-    /// Sets the `Origin` header, which browsers send and other programs may (RFC 6455 4.1).
+    /// Sets the `Origin` header. Browsers must send it, other programs may (RFC 6455 4.1).
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Offers a subprotocol, after those that were offered before and are liked better (RFC 6455 4.1): a token, each
-    /// once.
+    /// Offers a subprotocol, a token. Those that were offered before it are preferred; none may be offered twice (RFC
+    /// 6455 4.1).
     #[must_use]
     pub fn subprotocol(mut self, subprotocol: impl Into<String>) -> Self {
         self.subprotocols.push(subprotocol.into());
         self
     }
 
-    /// Adds a header, such as `Cookie` or `Authorization`. Those of the handshake itself are reserved. The value is
-    /// text or bytes: any from 0x80 may be in it, and no control character but a tab (RFC 9110 5.5).
+    /// Adds a header, such as `Cookie` or `Authorization`. The headers of the handshake itself are reserved. The value
+    /// is text or bytes: bytes from 0x80 are allowed, control characters other than the tab are not (RFC 9110 5.5).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.into(), value.as_ref().to_vec()));
         self
     }
 
-    /// The URI: where to connect to, and whether by TLS.
+    /// The URI, which says where to connect and whether to use TLS.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Checks all that was added.
+    /// Checks the origin, the subprotocols and the headers.
     pub(super) fn check(&self) -> Result<(), UsageError> {
         // RFC 6455 4.1: subprotocols are tokens, and each of them is offered once.
         if !self.subprotocols.iter().all(|name| syntax::is_token(name.as_bytes())) {
@@ -105,8 +107,8 @@ impl ClientRequest {
         headers_len(headers) + subprotocols.sum::<u64>()
     }
 
-    /// Writes the request, which was checked. `key` is base64; `offered` are the subprotocols, a comma list;
-    /// `extensions` was made by the crate.
+    /// Writes a request that [`check`](ClientRequest::check) has passed. `key` is base64, `offered` is the comma list
+    /// of subprotocols, and `extensions` is a header value that the crate has made.
     pub(super) fn write(
         &self,
         key: &[u8; 24],
@@ -128,7 +130,7 @@ impl ClientRequest {
             if let Some(origin) = &self.origin {
                 put_header(put, "Origin", origin.as_bytes());
             }
-            // RFC 6455 4.1: the list has one element at least, or the header is absent.
+            // RFC 6455 4.1: the header is absent if the list is empty.
             if !offered.is_empty() {
                 put_header(put, "Sec-WebSocket-Protocol", offered.as_bytes());
             }

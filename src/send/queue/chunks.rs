@@ -1,15 +1,15 @@
-//! What is outgoing, shown in pieces for a vectored write, with the control frames in their place between frames.
+//! The outgoing bytes in contiguous pieces, for a vectored write, with the control frames between data frames.
 
 use core::fmt;
 
 use super::segment::Piece;
 
-/// The outgoing bytes in contiguous pieces, in wire order; none is empty.
+/// Iterates over the outgoing bytes in contiguous pieces, in wire order. No piece is empty.
 #[derive(Clone)]
 pub struct OutgoingChunks<'a> {
-    /// What is left of the current piece of data.
+    /// The rest of the current piece of data.
     pub(super) rest: &'a [u8],
-    /// Bytes of data before the control frames; `u64::MAX` if they are out or there are none.
+    /// Bytes of data before the control frames; `u64::MAX` if there are no control frames, or none any more.
     pub(super) before_control: u64,
     pub(super) control: &'a [u8],
     pub(super) pieces: Option<alloc::collections::vec_deque::Iter<'a, Piece>>,

@@ -4,16 +4,16 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Shared;
-use crate::event::{Message, MessageKind};
-use crate::frame::{self, FIN, Opcode};
+use crate::frame::{self, FirstByte};
+use crate::message::{Message, MessageKind};
 
 /// A message encoded once, to be sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
 /// connections. Servers share its bytes; a client must copy and mask them, as each frame has its own key
 /// (RFC 6455 5.3). Cloning it shares it.
 ///
-/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. That
-/// is done by a compressor made for it, which takes up to 372 KiB for that time, and at a level of the message's own:
-/// its bytes do not depend on who sends it, nor on what was compressed before.
+/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. It has a
+/// compressor and a level of its own, so that its bytes depend neither on the connection nor on what was compressed
+/// before. The compressor takes up to 372 KiB while it works.
 #[derive(Clone)]
 pub struct PreparedMessage(Shared<Prepared>);
 
@@ -35,7 +35,7 @@ pub(crate) struct PreparedFrame {
 }
 
 impl PreparedFrame {
-    fn new(first: u8, payload: &[u8]) -> PreparedFrame {
+    fn new(first: FirstByte, payload: &[u8]) -> PreparedFrame {
         let (header, size) = frame::encode(first, payload.len() as u64, None);
         let mut bytes = Vec::with_capacity(size + payload.len());
         bytes.extend_from_slice(&header[..size]);
@@ -96,17 +96,17 @@ impl PreparedMessage {
     pub(crate) fn compressed(&self, window_bits: u8) -> &PreparedFrame {
         self.0.compressed[usize::from(window_bits - 9)].get_or_init(|| {
             let payload = crate::deflate::compress_alone(self.payload(), self.0.level, window_bits);
-            PreparedFrame::new(first_byte(self.kind()) | frame::RSV1, &payload)
+            PreparedFrame::new(first_byte(self.kind()).with_rsv1(), &payload)
         })
     }
 }
 
 /// The first byte of an unfragmented message (RFC 6455 5.4).
 #[inline]
-pub(crate) fn first_byte(kind: MessageKind) -> u8 {
-    FIN | match kind {
-        MessageKind::Text => Opcode::Text as u8,
-        MessageKind::Binary => Opcode::Binary as u8,
+pub(crate) const fn first_byte(kind: MessageKind) -> FirstByte {
+    match kind {
+        MessageKind::Text => FirstByte::FINAL_TEXT,
+        MessageKind::Binary => FirstByte::FINAL_BINARY,
     }
 }
 

@@ -1,6 +1,6 @@
-//! The lines of a head (RFC 9112 3, 4, 5): which request lines, status lines and header lines are well-formed, and
-//! their parts. `httparse` judges them; what it tolerates and RFC 9112 does not is refused by `head.rs`, which also
-//! finds where a head ends. What the lines mean is left to the rules of each role.
+//! Reads the lines of a head: request line, status line and header lines (RFC 9112 3, 4, 5). `httparse` checks their
+//! syntax. What it tolerates and RFC 9112 does not is refused by `head_buffer.rs`, which finds the end of a head. What
+//! the lines mean is left to each role.
 
 use alloc::vec;
 
@@ -8,21 +8,21 @@ use httparse::{EMPTY_HEADER, Request, Response, Status};
 
 use super::error::HandshakeError;
 use super::fields::Fields;
-use super::request::HttpVersion;
+use super::version::{HttpVersion, parse_http_version};
 
-/// Header lines for which there is room on the stack: 512 bytes.
+/// The number of header lines whose table is on the stack: 512 bytes.
 const FEW_LINES: usize = 16;
 
 /// The parts of a request line (RFC 9112 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestLine<'h> {
     pub(super) method: &'h str,
-    /// UTF-8 without white space and control characters. That it is ASCII is checked where it matters.
+    /// UTF-8 without white space and control characters. An upgrade requires ASCII; `request.rs` checks that.
     pub(super) target: &'h [u8],
     pub(super) version: HttpVersion,
 }
 
-/// Reads a request line, CR LF included. Of the versions that look so, 1.0 and 1.1 exist (RFC 9112 2.3).
+/// Reads a request line, CR LF included. The version must be 1.0 or 1.1 (RFC 9112 2.3).
 pub(super) fn read_request_line(line: &[u8]) -> Result<RequestLine<'_>, HandshakeError> {
     let mut request = Request::new(&mut []);
     let parsed = request.parse(line);
@@ -49,7 +49,7 @@ pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
     let parsed = response.parse(line);
     match (parsed, response.version, response.code) {
         (Ok(_), Some(1), Some(status @ 100..)) => Ok(status),
-        // RFC 6455 4.1: an upgrade is HTTP/1.1. A proxy, or a refusal, may speak HTTP/1.0, which has no 1xx.
+        // A proxy or a refusal may use HTTP/1.0, which has no 1xx. RFC 6455 4.1: a 101 is HTTP/1.1.
         (Ok(_), Some(0), Some(status @ 200..)) => Ok(status),
         _ => Err(match line.split(|&byte| byte == b' ').next().and_then(parse_http_version) {
             Some((1, 1)) | None => HandshakeError::StatusLine,
@@ -58,21 +58,9 @@ pub(super) fn read_status_line(line: &[u8]) -> Result<u16, HandshakeError> {
     }
 }
 
-/// The numbers of `HTTP/1.1` (RFC 9112 2.3).
-fn parse_http_version(word: &[u8]) -> Option<(u8, u8)> {
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Some((major - b'0', minor - b'0'))
-        }
-        _ => None,
-    }
-}
-
-/// Reads header lines, `limit` of them at most, with the blank line that ends them (RFC 9112 5), and gathers what
-/// matters. The parser's table has a slot of 32 bytes for each line that is there, not for each that is allowed, and is
-/// on the heap for a head of many lines.
+/// Reads at most `limit` header lines and the blank line that ends them (RFC 9112 5), and gathers the headers that
+/// matter. The parser's table has 32 bytes for each line that has arrived, not for each that is allowed. It is on the
+/// heap if there are many lines.
 pub(super) fn read_headers(lines: &[u8], limit: usize) -> Result<Fields<'_>, HandshakeError> {
     // The blank line needs no slot.
     let count = lines.iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
@@ -94,7 +82,7 @@ pub(super) fn read_headers(lines: &[u8], limit: usize) -> Result<Fields<'_>, Han
         Ok(Status::Partial) => httparse::Error::HeaderName,
         Err(error) => error,
     };
-    // The line that is one too many is not judged.
+    // The first line over the limit is not judged.
     let is_full = slots.last().is_none_or(|last| !last.name.is_empty());
     Err(match error {
         _ if count > limit && is_full => HandshakeError::TooManyHeaders { limit },
@@ -116,7 +104,7 @@ mod tests {
     const RESPONSE: &[u8] =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nE:\r\nA: \tb\tc\r\n\r\n";
 
-    /// Texts that are one byte away from this one.
+    /// Texts that differ from this one by one byte.
     fn neighbours(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         (0..text.len()).flat_map(move |at| {
             let (front, back) = text.split_at(at);
@@ -126,7 +114,7 @@ mod tests {
         })
     }
 
-    /// Whether the head reader would hand this over: lines that end in CR LF, to the first blank one.
+    /// Whether the head buffer would accept this: all lines end in CR LF, and the only blank line is the last.
     fn is_whole(head: &[u8]) -> bool {
         let lines: Vec<&[u8]> = head.split_inclusive(|&byte| byte == b'\n').collect();
         let blank = lines.iter().position(|line| *line == b"\r\n");
@@ -144,7 +132,7 @@ mod tests {
         text.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
     }
 
-    /// What the grammar says of header lines, read in the simplest way.
+    /// Whether header lines are well-formed: a plain reading of the grammar.
     fn are_header_lines(lines: &[u8]) -> bool {
         let lines = lines.strip_suffix(b"\r\n").expect("the blank line");
         let good = |line: &[u8]| {
@@ -155,7 +143,7 @@ mod tests {
         lines.split_inclusive(|&byte| byte == b'\n').all(good)
     }
 
-    /// The same of a request line.
+    /// Whether a request line is well-formed.
     fn is_request_line(line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\r\n").expect("a whole line");
         let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
@@ -165,7 +153,7 @@ mod tests {
         is_token(method) && is_target && str::from_utf8(target).is_ok() && is_version
     }
 
-    /// The same of a status line; HTTP/1.0 has no 1xx, and below 100 there is no status.
+    /// Whether a status line is well-formed. HTTP/1.0 has no 1xx, and no status is below 100.
     fn is_status_line(line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\r\n").expect("a whole line");
         let Some((version, rest)) = line.split_at_checked(9) else { return false };
@@ -221,7 +209,7 @@ mod tests {
             (&b"\r\n"[..], None),
             (b"a:\r\nb: c\r\n\r\n", None),
             (b"a:\r\nb:\r\nc:\r\n\r\n", Some(E::TooManyHeaders { limit: 2 })),
-            // What comes first decides.
+            // The first fault decides.
             (b"a:\r\nb:\r\nc\r\n\r\n", Some(E::TooManyHeaders { limit: 2 })),
             (b"a:\r\n\0\r\n\r\n", Some(E::InvalidHeaderName)),
             (b"a: \0\r\nb\r\n\r\n", Some(E::InvalidHeaderValue)),

@@ -1,0 +1,198 @@
+//! The life of a connection: its phase, which directions of its transport have ended, its timer, and the state that an idle
+//! open connection does not need.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::opening::Opening;
+use super::phase::Phase;
+use crate::event::{Closed, Event};
+use crate::state::State;
+use crate::timer::Timer;
+
+/// The life of a connection.
+pub(super) struct Life {
+    phase: Phase,
+    ended: Ended,
+    /// What time runs for, and the signs of life.
+    pub(super) timer: Timer,
+    extra: Option<Box<Extra>>,
+}
+
+const _: () = assert!(size_of::<Life>() <= 24 || size_of::<usize>() != 8);
+
+/// Which directions of the transport have ended, as the caller has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    None,
+    Read,
+    Write,
+    Both,
+}
+
+/// State that an idle open connection does not need.
+#[derive(Default)]
+struct Extra {
+    /// The opening handshake, until it is over.
+    opening: Opening,
+    /// Bytes that arrived behind the request while the caller decided; `..early_start` is received.
+    early: Vec<u8>,
+    early_start: usize,
+    /// An event that was received before it was asked for.
+    ready: Option<Box<Event<'static>>>,
+    /// The terminal event, if a call that returns no event has led to it.
+    closed: Option<Box<Closed>>,
+}
+
+impl Extra {
+    fn is_unused(&self) -> bool {
+        matches!(self.opening, Opening::Done)
+            && self.early.is_empty()
+            && self.ready.is_none()
+            && self.closed.is_none()
+    }
+}
+
+impl Life {
+    pub(super) fn new(phase: Phase) -> Life {
+        Life { phase, ended: Ended::None, timer: Timer::new(), extra: None }
+    }
+
+    #[inline]
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Enters a phase. [`Connection::go`](super::Connection::go) alone calls this.
+    pub(super) fn go(&mut self, to: Phase) {
+        self.phase = to;
+        let Some(extra) = &mut self.extra else { return };
+        match to.state() {
+            State::Connecting => {}
+            State::Open | State::Closing => extra.opening = Opening::Done,
+            State::Closed => {
+                extra.opening = Opening::Done;
+                extra.early = Vec::new();
+            }
+        }
+        self.free_unused_extra();
+    }
+
+    // The directions of the transport.
+
+    /// Whether the peer sends nothing more.
+    #[inline]
+    pub(super) fn has_read_end(&self) -> bool {
+        matches!(self.ended, Ended::Read | Ended::Both)
+    }
+
+    /// Whether nothing more can be written.
+    #[inline]
+    pub(super) fn has_write_end(&self) -> bool {
+        matches!(self.ended, Ended::Write | Ended::Both)
+    }
+
+    pub(super) fn end_read(&mut self) {
+        self.ended = match self.ended {
+            Ended::None | Ended::Read => Ended::Read,
+            Ended::Write | Ended::Both => Ended::Both,
+        };
+    }
+
+    pub(super) fn end_write(&mut self) {
+        self.ended = match self.ended {
+            Ended::None | Ended::Write => Ended::Write,
+            Ended::Read | Ended::Both => Ended::Both,
+        };
+    }
+
+    // The opening handshake.
+
+    /// The state of the opening handshake; `None` if nothing of a request has arrived, or the handshake is over.
+    pub(super) fn opening(&self) -> Option<&Opening> {
+        self.extra.as_ref().map(|extra| &extra.opening)
+    }
+
+    pub(super) fn opening_mut(&mut self) -> Option<&mut Opening> {
+        self.extra.as_mut().map(|extra| &mut extra.opening)
+    }
+
+    #[inline]
+    pub(super) fn set_opening(&mut self, opening: Opening) {
+        match &mut self.extra {
+            Some(extra) => extra.opening = opening,
+            None => self.extra = Some(Box::new(Extra { opening, ..Extra::default() })),
+        }
+    }
+
+    // Bytes and events that come before the input.
+
+    /// Whether anything is to be looked at before the input: an event, early bytes, the handshake.
+    #[inline]
+    pub(super) fn has_extra(&self) -> bool {
+        self.extra.is_some()
+    }
+
+    pub(super) fn has_early_bytes(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| !extra.early.is_empty())
+    }
+
+    /// Buffers bytes that arrive behind the request, if there are then at most `limit` of them.
+    pub(super) fn buffer_early_bytes(&mut self, bytes: &[u8], limit: usize) -> bool {
+        let extra = self.extra.get_or_insert_default();
+        let fits = bytes.len() <= limit - extra.early.len();
+        if fits {
+            extra.early.extend_from_slice(bytes);
+        }
+        fits
+    }
+
+    /// The early bytes, and how many of them are received; `None` if there are none.
+    pub(super) fn take_early_bytes(&mut self) -> Option<(Vec<u8>, usize)> {
+        let extra = self.extra.as_mut().filter(|extra| !extra.early.is_empty())?;
+        let early = (core::mem::take(&mut extra.early), core::mem::take(&mut extra.early_start));
+        self.free_unused_extra();
+        Some(early)
+    }
+
+    /// Gives early bytes back, of which the first `start` are received.
+    pub(super) fn put_early_bytes_back(&mut self, bytes: Vec<u8>, start: usize) {
+        let extra = self.extra.get_or_insert_default();
+        extra.early = bytes;
+        extra.early_start = start;
+    }
+
+    /// Whether an event waits.
+    pub(super) fn has_event(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.ready.is_some() || extra.closed.is_some())
+    }
+
+    /// Buffers an event that was received before it was asked for.
+    pub(super) fn set_ready(&mut self, event: Event<'static>) {
+        self.extra.get_or_insert_default().ready = Some(Box::new(event));
+    }
+
+    /// Buffers the terminal event.
+    pub(super) fn set_closed(&mut self, closed: Box<Closed>) {
+        self.extra.get_or_insert_default().closed = Some(closed);
+    }
+
+    /// The event that waits.
+    pub(super) fn take_event(&mut self) -> Option<Event<'static>> {
+        let extra = self.extra.as_mut()?;
+        let event = match extra.ready.take() {
+            Some(event) => Some(*event),
+            None => extra.closed.take().map(Event::Closed),
+        };
+        if event.is_some() {
+            self.free_unused_extra();
+        }
+        event
+    }
+
+    fn free_unused_extra(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.is_unused()) {
+            self.extra = None;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The phases of a connection, and which leads to which.
+
+use crate::state::State;
+
+/// Where a connection is:
+///
+/// ```text
+/// server  Request ─► Decision ─┐                                    the peer's Close has arrived
+///                              ├─► Open ─┬─► Closing ───────┬─► Flushing (server) ─────┐
+/// client  Response ────────────┘         └─► WriteClosed ───┴─► AwaitingEnd (client) ──┼─► Finished
+/// any of these, failed, refused or timed out ────────────────► Draining ───────────────┘
+/// ```
+///
+/// `abort` and the end of the transport lead from each of them to `Finished` at once. `Closing` leads to `WriteClosed` if
+/// our Close cannot be written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Server: the request's head is being read.
+    Request,
+    /// Server: the caller decides about the request.
+    Decision,
+    /// Client: the response is being read.
+    Response,
+    /// The handshake is done.
+    Open,
+    /// Our Close was queued; the peer's is expected.
+    Closing,
+    /// The write side of the transport has ended before our Close was written; the peer's is expected.
+    WriteClosed,
+    /// Closed: the server ends the transport as soon as the queue is written (RFC 6455 7.1.1).
+    Flushing,
+    /// Closed: the client waits for the server to end the transport (RFC 6455 7.1.1).
+    AwaitingEnd,
+    /// Closed by a failure or refusal: the server shuts its side down once the queue is written. Both roles then drop what
+    /// arrives until the transport ends, since a transport that is closed with unread bytes also loses bytes that it has
+    /// sent.
+    Draining,
+    /// The transport can be dropped.
+    Finished,
+}
+
+impl Phase {
+    pub(super) fn state(self) -> State {
+        match self {
+            Phase::Request | Phase::Decision | Phase::Response => State::Connecting,
+            Phase::Open => State::Open,
+            Phase::Closing | Phase::WriteClosed => State::Closing,
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
+                State::Closed
+            }
+        }
+    }
+
+    /// Whether frames are received.
+    pub(super) fn receives_frames(self) -> bool {
+        matches!(self.state(), State::Open | State::Closing)
+    }
+}

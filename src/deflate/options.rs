@@ -1,0 +1,157 @@
+//! The options of compression that an application chooses, and the parameters that two ends agree on (RFC 7692 7.1).
+//! The opening handshake negotiates them.
+
+use alloc::vec::Vec;
+
+use super::Direction;
+use crate::state::Role;
+
+/// How a connection compresses, and what it offers, accepts and requires (RFC 7692).
+///
+/// Compression costs memory while a connection is busy: 372 KiB to send with the largest window, 246 KiB with the
+/// smallest, and 47 KiB to receive, in addition to the windows. An idle connection keeps only the windows (at most 32
+/// KiB for each direction), or nothing without context takeover. Codecs belong to one connection and are never shared.
+///
+/// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
+/// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Deflate {
+    /// Effort of compression, clamped to 1 to 9. Default: 6.
+    pub level: u8,
+    /// The least message length in bytes that is compressed. Default: 64.
+    pub min_bytes: usize,
+    /// The server's largest window in bits, 9 to 15: 2 to this power in bytes. A client asks for it, a server keeps it.
+    /// Default: 15.
+    pub server_max_window_bits: u8,
+    /// The client's largest window in bits, 9 to 15: 2 to this power in bytes. A client keeps it, a server asks for it
+    /// if the client allows that. Default: 15.
+    pub client_max_window_bits: u8,
+    /// The server begins each message with an empty window. A client asks for this, a server does it. Default: `false`.
+    pub server_no_context_takeover: bool,
+    /// The client begins each message with an empty window. A client hints at this, a server asks for it. Default:
+    /// `false`.
+    pub client_no_context_takeover: bool,
+    /// Further offers of a client behind the first, in order of preference (RFC 7692 5). The server takes the first
+    /// offer that it can keep. A server that cannot limit its window can take the plain offer,
+    /// `DeflateParams::default()` (RFC 7692 7.1.2.1). The client's own window keeps the fields above in any case.
+    /// Windows are clamped to 9 to 15 bits. A server ignores this field. Default: none.
+    ///
+    /// ```
+    /// use websocket_proto::{Deflate, DeflateParams};
+    ///
+    /// let mut deflate = Deflate::default();
+    /// deflate.server_max_window_bits = 10;
+    /// deflate.fallbacks = vec![DeflateParams::default()];
+    /// assert_eq!(
+    ///     deflate.offer(),
+    ///     "permessage-deflate; server_max_window_bits=10; client_max_window_bits, \
+    ///      permessage-deflate; client_max_window_bits"
+    /// );
+    /// ```
+    pub fallbacks: Vec<DeflateParams>,
+    /// The number of final DEFLATE blocks (RFC 7692 7.2.3.4) that a connection may receive in the middle of messages.
+    /// Each 256 compressed bytes allow one more. The first of each message does not count, nor does any while the
+    /// window is empty. Behind a final block the window is copied: up to 32 KiB, for a block of two bytes. Default: 64.
+    /// If it is exceeded, the connection fails with close code 1008 and
+    /// [`ProtocolError::TooManyFinalBlocks`](crate::ProtocolError::TooManyFinalBlocks).
+    pub max_final_blocks: u32,
+    /// Whether a client closes with code 1010 if the server does not accept the extension (RFC 6455 7.4.1). Default:
+    /// `false`.
+    pub required: bool,
+}
+
+/// The default of [`Deflate::min_bytes`].
+pub(crate) const DEFAULT_MIN_BYTES: usize = 64;
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Deflate {
+            level: 6,
+            min_bytes: DEFAULT_MIN_BYTES,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            fallbacks: Vec::new(),
+            max_final_blocks: 64,
+            required: false,
+        }
+    }
+}
+
+/// The parameters that two ends have agreed on, or that a client offers (RFC 7692 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
+pub struct DeflateParams {
+    /// The server begins each message with an empty window.
+    pub server_no_context_takeover: bool,
+    /// The client begins each message with an empty window.
+    pub client_no_context_takeover: bool,
+    /// The server's largest window in bits, 8 to 15: 2 to this power in bytes.
+    pub server_max_window_bits: u8,
+    /// The client's largest window in bits, 8 to 15: 2 to this power in bytes.
+    pub client_max_window_bits: u8,
+}
+
+/// The parameters if neither end asks for any: the largest windows, kept from message to message.
+impl Default for DeflateParams {
+    fn default() -> Self {
+        DeflateParams {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        }
+    }
+}
+
+impl DeflateParams {
+    pub(super) fn server(&self) -> Direction {
+        Direction {
+            window_bits: self.server_max_window_bits.clamp(8, 15),
+            no_context_takeover: self.server_no_context_takeover,
+        }
+    }
+
+    pub(super) fn client(&self) -> Direction {
+        Direction {
+            window_bits: self.client_max_window_bits.clamp(8, 15),
+            no_context_takeover: self.client_no_context_takeover,
+        }
+    }
+}
+
+/// Clamps our window bits to what zlib can write: it has no raw DEFLATE with 8 bits.
+pub(crate) fn clamp_bits(bits: u8) -> u8 {
+    bits.clamp(9, 15)
+}
+
+impl Deflate {
+    /// The level, clamped to 1 to 9.
+    pub(crate) fn allowed_level(&self) -> u8 {
+        self.level.clamp(1, 9)
+    }
+
+    pub(super) fn own_bits(&self, role: Role) -> u8 {
+        match role {
+            Role::Server => self.server_bits(),
+            Role::Client => self.client_bits(),
+        }
+    }
+
+    pub(super) fn own_no_context_takeover(&self, role: Role) -> bool {
+        match role {
+            Role::Server => self.server_no_context_takeover,
+            Role::Client => self.client_no_context_takeover,
+        }
+    }
+
+    pub(crate) fn server_bits(&self) -> u8 {
+        clamp_bits(self.server_max_window_bits)
+    }
+
+    pub(crate) fn client_bits(&self) -> u8 {
+        clamp_bits(self.client_max_window_bits)
+    }
+}

@@ -1,0 +1,277 @@
+//! Messages (RFC 6455 5.6), and the chunks in which they can be received. A payload borrows from the caller's read
+//! buffer if it lies whole in it, and is owned otherwise. Nothing borrows from the connection.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::utf8::InlineChar;
+
+/// Text or binary (RFC 6455 5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused"
+)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A whole message, received or to be sent (RFC 6455 5.6).
+///
+/// It converts from `&str`, `String`, `&[u8]`, `Vec<u8>`, their `Cow`s, and from a reference to another message, so
+/// that a received message can be sent while it borrows the read buffer. A large owned payload is moved into the queue,
+/// not copied.
+#[derive(Clone, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused"
+)]
+pub enum Message<'a> {
+    /// UTF-8.
+    Text(Cow<'a, str>),
+    /// Any bytes.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Message<'a> {
+    /// Text or binary.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Message::Text(_) => MessageKind::Text,
+            Message::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// The text of a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Message::Text(text) => Some(text),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// The payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The payload, copied only if it is borrowed.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.into_payload().into_owned()
+    }
+
+    /// The payload, owned or borrowed as it was.
+    #[inline]
+    pub(crate) fn into_payload(self) -> Cow<'a, [u8]> {
+        match self {
+            Message::Text(Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+            Message::Text(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Payload length in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes the message owned; copies a borrowed payload.
+    pub fn into_owned(self) -> Message<'static> {
+        match self {
+            Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
+            Message::Binary(bytes) => Message::Binary(Cow::Owned(bytes.into_owned())),
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({} bytes)", self.kind(), self.len())
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    #[inline]
+    fn from(text: &'a str) -> Self {
+        Message::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Message<'_> {
+    fn from(text: String) -> Self {
+        Message::Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Self {
+        Message::Text(Cow::Borrowed(text))
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Message<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8]) -> Self {
+        Message::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Message::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Message<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Message::Binary(Cow::Owned(bytes))
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Message::Binary(Cow::Borrowed(bytes))
+    }
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Message<'a> {
+    fn from(bytes: Cow<'a, [u8]>) -> Self {
+        Message::Binary(bytes)
+    }
+}
+
+impl<'a> From<&'a Message<'_>> for Message<'a> {
+    fn from(message: &'a Message<'_>) -> Self {
+        match message {
+            Message::Text(text) => Message::Text(Cow::Borrowed(text)),
+            Message::Binary(bytes) => Message::Binary(Cow::Borrowed(bytes)),
+        }
+    }
+}
+
+/// A piece of a message, as it arrived. Between the pieces of a message only pings and pongs are reported; their
+/// concatenation is the message. A piece of text ends between two characters.
+#[derive(Clone)]
+pub struct Chunk<'a>(Piece<'a>);
+
+#[derive(Clone)]
+enum Piece<'a> {
+    Text(Marks, &'a str),
+    Binary(Marks, &'a [u8]),
+    Character(Marks, InlineChar),
+    OwnedText(Marks, Box<str>),
+    OwnedBinary(Marks, Box<[u8]>),
+}
+
+/// Whether a chunk is the first or the last one of its message.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks {
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+}
+
+impl<'a> Chunk<'a> {
+    pub(crate) fn text(marks: Marks, text: &'a str) -> Self {
+        Chunk(Piece::Text(marks, text))
+    }
+
+    pub(crate) fn binary(marks: Marks, bytes: &'a [u8]) -> Self {
+        Chunk(Piece::Binary(marks, bytes))
+    }
+
+    pub(crate) fn character(marks: Marks, character: InlineChar) -> Self {
+        Chunk(Piece::Character(marks, character))
+    }
+
+    /// Text or binary; the same for all pieces of a message.
+    pub fn kind(&self) -> MessageKind {
+        match self.0 {
+            Piece::Text(..) | Piece::Character(..) | Piece::OwnedText(..) => MessageKind::Text,
+            Piece::Binary(..) | Piece::OwnedBinary(..) => MessageKind::Binary,
+        }
+    }
+
+    /// Whether this is its message's first piece.
+    pub fn is_first(&self) -> bool {
+        self.marks().first
+    }
+
+    /// Whether this is its message's last piece, which may be empty.
+    pub fn is_last(&self) -> bool {
+        self.marks().last
+    }
+
+    /// The text of a piece of a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.0 {
+            Piece::Text(_, text) => Some(text),
+            Piece::Character(_, character) => Some(character.as_str()),
+            Piece::OwnedText(_, text) => Some(text),
+            Piece::Binary(..) | Piece::OwnedBinary(..) => None,
+        }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Piece::Text(_, text) => text.as_bytes(),
+            Piece::Character(_, character) => character.as_str().as_bytes(),
+            Piece::OwnedText(_, text) => text.as_bytes(),
+            Piece::Binary(_, bytes) => bytes,
+            Piece::OwnedBinary(_, bytes) => bytes,
+        }
+    }
+
+    /// Makes the piece owned; copies what was borrowed.
+    pub fn into_owned(self) -> Chunk<'static> {
+        Chunk(match self.0 {
+            Piece::Text(marks, text) => Piece::OwnedText(marks, text.into()),
+            Piece::Binary(marks, bytes) => Piece::OwnedBinary(marks, bytes.into()),
+            Piece::Character(marks, character) => Piece::Character(marks, character),
+            Piece::OwnedText(marks, text) => Piece::OwnedText(marks, text),
+            Piece::OwnedBinary(marks, bytes) => Piece::OwnedBinary(marks, bytes),
+        })
+    }
+
+    fn marks(&self) -> Marks {
+        match self.0 {
+            Piece::Text(marks, _)
+            | Piece::Binary(marks, _)
+            | Piece::Character(marks, _)
+            | Piece::OwnedText(marks, _)
+            | Piece::OwnedBinary(marks, _) => marks,
+        }
+    }
+}
+
+impl fmt::Debug for Chunk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("kind", &self.kind())
+            .field("len", &self.as_bytes().len())
+            .field("first", &self.is_first())
+            .field("last", &self.is_last())
+            .finish()
+    }
+}

@@ -1,0 +1,389 @@
+//! Bytes from the peer in, messages and control frames out (RFC 6455 5, 6.2). The receiver knows neither the phase of the
+//! connection nor its queue nor the time: the connection decides what follows from what is received here.
+
+mod control;
+mod front;
+#[cfg(feature = "deflate")]
+mod inflating;
+mod message;
+mod quick;
+mod read_buffer;
+mod ready;
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::at_most_a_buffer;
+use crate::close_code::CloseCode;
+use crate::config::{Config, Delivery};
+use crate::deflate::Codec;
+use crate::error::ProtocolError;
+use crate::frame::{
+    self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
+};
+use crate::input::take_front;
+use crate::mask;
+use crate::message::{Chunk, Message};
+use crate::state::Role;
+use crate::timestamp::Timestamp;
+use crate::utf8::InvalidUtf8;
+use control::PartialControl;
+use message::OpenMessage;
+
+pub(crate) use front::{Front, Reading};
+pub use read_buffer::ReadBuffer;
+pub(crate) use ready::Outlook;
+
+/// The receiving half of a connection.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    /// Where in the stream of frames the next byte stands.
+    place: Place,
+    /// The message that is open, and the memory for messages.
+    message: OpenMessage,
+}
+
+const _: () = assert!(size_of::<Receiver>() <= 72 || size_of::<usize>() != 8);
+
+/// Where in the stream of frames the next byte stands.
+#[derive(Default)]
+enum Place {
+    /// Not in frames: the connection is not open yet, or what arrives is dropped (RFC 6455 1.4, 7.1.7).
+    #[default]
+    Stopped,
+    /// Between messages; a frame of a client may take the quick way.
+    QuickMasked,
+    /// Between messages; a frame of a server may take the quick way.
+    QuickUnmasked,
+    /// Between frames, or behind the first `len` bytes of a header. These bytes keep the rules.
+    Header { bytes: [u8; MAX_HEADER_BYTES], len: u8 },
+    /// In the payload of a data frame, or behind its header if it has no payload.
+    Payload(DataFrame),
+    /// In the payload of a control frame that was cut.
+    Control(Box<PartialControl>),
+    /// In the payload of a frame whose front waits in the caller's [`ReadBuffer`].
+    Front,
+}
+
+const _: () = assert!(size_of::<Place>() == 16 || size_of::<usize>() != 8);
+
+impl Place {
+    /// Between frames, where a frame must take the general way.
+    const BETWEEN_FRAMES: Place = Place::Header { bytes: [0; MAX_HEADER_BYTES], len: 0 };
+}
+
+/// A data frame whose header was received. It is packed, so that a [`Place`] has 16 bytes.
+#[derive(Clone, Copy)]
+#[repr(Rust, packed)]
+struct DataFrame {
+    first: FirstByte,
+    /// Masks the next byte of the payload.
+    key: [u8; 4],
+    /// Bytes of the payload that are to come.
+    left: u64,
+}
+
+impl DataFrame {
+    /// How much of the payload `available` bytes have.
+    fn available(self, available: usize) -> usize {
+        usize::try_from(self.left).map_or(available, |left| left.min(available))
+    }
+
+    /// The frame behind `n` more bytes of its payload.
+    fn behind(self, n: usize) -> DataFrame {
+        DataFrame { key: mask::rotate_key(self.key, n), left: self.left - n as u64, ..self }
+    }
+
+    /// Whether its next `n` bytes are the end of a message.
+    fn ends_with(self, n: usize) -> bool {
+        self.first.is_final() && self.left == n as u64
+    }
+}
+
+/// What the connection tells the receiver with each call.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'c> {
+    /// Our role: frames of the peer are masked if we are the server.
+    pub(crate) role: Role,
+    pub(crate) config: &'c Config,
+}
+
+impl Terms<'_> {
+    /// [`Config::max_message_bytes`], as far as a message fits into one buffer.
+    #[inline]
+    fn max_message_bytes(self) -> u64 {
+        match self.config.delivery {
+            Delivery::Messages => at_most_a_buffer(self.config.max_message_bytes),
+            Delivery::Chunks => self.config.max_message_bytes,
+        }
+    }
+
+    /// Between messages: with the quick way open, if the limits let every frame pass that takes it.
+    #[inline]
+    fn between_messages(self) -> Place {
+        let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
+        let is_quick = self.config.delivery == Delivery::Messages
+            && self.config.max_fragments > 0
+            && limit >= MAX_CONTROL_BYTES as u64;
+        match (is_quick, self.role) {
+            (false, _) => Place::BETWEEN_FRAMES,
+            (true, Role::Server) => Place::QuickMasked,
+            (true, Role::Client) => Place::QuickUnmasked,
+        }
+    }
+}
+
+/// What was received.
+pub(crate) enum Received<'a> {
+    Message(Message<'a>),
+    Chunk(Chunk<'a>),
+    Ping(Cow<'a, [u8]>),
+    Pong(Cow<'a, [u8]>),
+    /// A Close frame; code 1005 if it has no body (RFC 6455 7.1.5).
+    Close(CloseCode, String),
+}
+
+/// What the peer did wrong, for which the connection fails (RFC 6455 7.1.7).
+pub(crate) struct Fault<'a> {
+    /// A piece of the message that was received before, and comes first.
+    pub(crate) chunk: Option<Chunk<'a>>,
+    pub(crate) error: ProtocolError,
+}
+
+impl From<ProtocolError> for Box<Fault<'_>> {
+    #[cold]
+    fn from(error: ProtocolError) -> Self {
+        Box::new(Fault { chunk: None, error })
+    }
+}
+
+impl From<InvalidUtf8> for Box<Fault<'_>> {
+    #[cold]
+    fn from(InvalidUtf8: InvalidUtf8) -> Self {
+        ProtocolError::InvalidUtf8.into()
+    }
+}
+
+type Result<T, E> = core::result::Result<T, E>;
+/// `None`: all input was taken, and nothing came of it.
+type Reception<'a> = Result<Option<Received<'a>>, Box<Fault<'a>>>;
+
+impl Receiver {
+    /// Frames begin now, if they have not begun before. To be called again when the quick way may be opened.
+    pub(crate) fn start(&mut self, terms: Terms<'_>) {
+        if matches!(self.place, Place::Stopped | Place::Header { len: 0, .. })
+            && !self.message.is_open()
+        {
+            self.place = terms.between_messages();
+        }
+    }
+
+    /// Closes the quick way, until [`start`](Receiver::start) is called again.
+    pub(crate) fn close_quick_way(&mut self) {
+        if matches!(self.place, Place::QuickMasked | Place::QuickUnmasked) {
+            self.place = Place::BETWEEN_FRAMES;
+        }
+    }
+
+    /// Frames end here: all that was received in part is dropped, and its memory freed.
+    pub(crate) fn stop(&mut self) {
+        *self = Receiver::default();
+    }
+
+    /// Uses the memory of `bytes` for a message to come, if that is more than there is.
+    pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
+        self.message.recycle(bytes);
+    }
+
+    /// Frees the memory for messages, unless a message is open.
+    pub(crate) fn free_memory(&mut self) {
+        self.message.free_memory();
+    }
+
+    /// Frees the memory for messages if nothing was received for the time `after`; otherwise returns when that will be.
+    pub(crate) fn free_unused(
+        &mut self,
+        now: Timestamp,
+        after: Duration,
+        received: bool,
+    ) -> Option<Timestamp> {
+        self.message.free_unused(now, after, received)
+    }
+
+    /// Takes bytes off the front of `input`, up to the first of them of which something comes.
+    // Without optimization, to inline costs nothing but stack.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn receive<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        terms: Terms<'_>,
+        codec: &mut Option<Box<Codec>>,
+    ) -> Reception<'a> {
+        loop {
+            #[cfg(feature = "deflate")]
+            if terms.config.delivery == Delivery::Chunks && self.message.is_inflating() {
+                if let Some(chunk) = self.drain_inflater(terms, codec)? {
+                    return Ok(Some(Received::Chunk(chunk)));
+                }
+            }
+            let frame = match &self.place {
+                Place::Payload(frame) if !input.is_empty() || frame.left == 0 => *frame,
+                _ if input.is_empty() => return Ok(None),
+                Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
+                    match self.receive_header(input, terms, codec.is_some())? {
+                        None => return Ok(None),
+                        Some(header) if header.first.is_control() => {
+                            match self.receive_control(Some(header), input, terms)? {
+                                None => continue,
+                                received => return Ok(received),
+                            }
+                        }
+                        Some(header) => self.begin_frame(&header),
+                    }
+                }
+                Place::Control(_) => match self.receive_control(None, input, terms)? {
+                    None => continue,
+                    received => return Ok(received),
+                },
+                Place::Payload(_) | Place::Stopped | Place::Front => {
+                    *input = &mut [];
+                    return Ok(None);
+                }
+            };
+            let received = self.receive_data(frame, input, terms, codec)?;
+            if received.is_some() {
+                return Ok(received);
+            }
+        }
+    }
+
+    #[inline]
+    fn begin_frame(&mut self, header: &Header) -> DataFrame {
+        self.message.begin_frame(header.first, header.len);
+        DataFrame { first: header.first, key: header.key, left: header.len }
+    }
+
+    /// Takes a header off the front of `input`; `None` if `input` ends before the header does.
+    #[inline(always)]
+    fn receive_header(
+        &mut self,
+        input: &mut &mut [u8],
+        terms: Terms<'_>,
+        inflates: bool,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let rules = self.rules(terms, inflates);
+        let (mut bytes, mut len) = match self.place {
+            Place::Header { bytes, len } => (bytes, usize::from(len)),
+            _ => ([0; MAX_HEADER_BYTES], 0),
+        };
+        let header = if len == 0 {
+            let header = frame::parse(input, &rules)?;
+            let used = match &header {
+                Some(header) => header.size,
+                None => {
+                    bytes[..input.len()].copy_from_slice(input);
+                    len = input.len();
+                    len
+                }
+            };
+            take_front(input, used);
+            header
+        } else {
+            loop {
+                let Some(byte) = input.first().copied() else { break None };
+                bytes[len] = byte;
+                len += 1;
+                take_front(input, 1);
+                if let Some(header) = frame::parse(&bytes[..len], &rules)? {
+                    break Some(header);
+                }
+            }
+        };
+        if header.is_none() {
+            self.place = Place::Header { bytes, len: len as u8 };
+        }
+        Ok(header)
+    }
+
+    fn rules(&self, terms: Terms<'_>, inflates: bool) -> Rules {
+        let limit = terms.config.max_fragments;
+        Rules {
+            masking: match terms.role {
+                Role::Server => Masking::Required,
+                Role::Client => Masking::Forbidden,
+            },
+            reserved_bits: if inflates { ReservedBits::Rsv1 } else { ReservedBits::None },
+            sequence: self.message.sequence(),
+            exhausted_fragments: (self.message.fragments() >= limit).then_some(limit),
+            max_frame_bytes: terms.config.max_frame_bytes,
+            max_message_bytes: terms.max_message_bytes(),
+        }
+    }
+
+    /// Takes the payload of a data frame, or the part of it that `input` has.
+    #[inline(always)]
+    fn receive_data<'a>(
+        &mut self,
+        frame: DataFrame,
+        input: &mut &'a mut [u8],
+        terms: Terms<'_>,
+        codec: &mut Option<Box<Codec>>,
+    ) -> Reception<'a> {
+        #[cfg(feature = "deflate")]
+        if self.message.is_compressed() {
+            return self.receive_compressed(frame, input, terms, codec);
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = codec;
+        let n = frame.available(input.len());
+        match terms.config.delivery {
+            Delivery::Messages => {
+                let piece = take_front(input, n);
+                let Some(message) = self.message.assemble(piece, frame)? else {
+                    self.place = match frame.left == n as u64 {
+                        true => Place::BETWEEN_FRAMES,
+                        false => Place::Payload(frame.behind(n)),
+                    };
+                    return Ok(None);
+                };
+                self.place = terms.between_messages();
+                Ok(Some(Received::Message(message)))
+            }
+            Delivery::Chunks => {
+                let n = self.message.chunk_len(n);
+                let piece = take_front(input, n);
+                mask::apply_mask(piece, frame.key);
+                let (chunk, verdict) = self.message.chunk(piece, frame.ends_with(n));
+                match verdict {
+                    Ok(()) => {
+                        self.pass(frame, n, terms);
+                        Ok(chunk.map(Received::Chunk))
+                    }
+                    Err(InvalidUtf8) => {
+                        Err(Box::new(Fault { chunk, error: ProtocolError::InvalidUtf8 }))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next `n` bytes of the frame were received.
+    #[inline]
+    fn pass(&mut self, frame: DataFrame, n: usize, terms: Terms<'_>) {
+        self.place = match frame.left == n as u64 {
+            true => self.behind_frame(terms),
+            false => Place::Payload(frame.behind(n)),
+        };
+    }
+
+    /// The place behind a frame.
+    fn behind_frame(&self, terms: Terms<'_>) -> Place {
+        match self.message.is_open() {
+            true => Place::BETWEEN_FRAMES,
+            false => terms.between_messages(),
+        }
+    }
+}

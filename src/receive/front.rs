@@ -1,0 +1,139 @@
+//! Messages that wait in a [`ReadBuffer`](super::ReadBuffer): the front of a message that was cut by the end of a read stays
+//! there, unmasked and checked, until the rest has arrived, and the message is borrowed from there. So a connection with a
+//! buffer of its own neither copies nor allocates for the messages that fit into it.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+
+use super::{DataFrame, Fault, Place, Received, Receiver, Result, Terms};
+use crate::config::Delivery;
+use crate::frame::Header;
+use crate::input::take_front;
+use crate::mask;
+use crate::message::Message;
+use crate::utf8::{self, InvalidUtf8};
+
+/// The front of an unfragmented message, at the beginning of the bytes of a [`ReadBuffer`](super::ReadBuffer).
+pub(crate) struct Front {
+    frame: DataFrame,
+    /// This many bytes of the payload have arrived and are unmasked.
+    len: usize,
+    /// This many of them are known to be UTF-8, if the message is text.
+    checked: usize,
+}
+
+impl Front {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of the payload that are to come; at least 1.
+    pub(super) fn left(&self) -> u64 {
+        self.frame.left
+    }
+}
+
+/// What has come of the bytes of a buffer.
+pub(crate) enum Reading<'a> {
+    Received(Received<'a>),
+    /// All of them are received, and nothing came of them yet.
+    Nothing,
+    /// The rest of them go to [`receive`](Receiver::receive).
+    Frames,
+}
+
+impl Receiver {
+    /// Whether the front of a message waits in a [`ReadBuffer`](super::ReadBuffer), so that the rest must go there.
+    pub(crate) fn has_front(&self) -> bool {
+        matches!(self.place, Place::Front)
+    }
+
+    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If it is cut, it stays in
+    /// `input`, and `waiting` says so.
+    pub(crate) fn receive_from<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        waiting: &mut Option<Front>,
+        capacity: usize,
+        terms: Terms<'_>,
+        inflates: bool,
+    ) -> Result<Reading<'a>, Box<Fault<'a>>> {
+        if !self.has_front() {
+            let is_between_messages = !self.message.is_open()
+                && matches!(
+                    self.place,
+                    Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. }
+                );
+            if !is_between_messages || input.is_empty() {
+                return Ok(Reading::Frames);
+            }
+            let Some(header) = self.receive_header(input, terms, inflates)? else {
+                return Ok(Reading::Nothing);
+            };
+            if header.first.is_control() {
+                return Ok(match self.receive_control(Some(header), input, terms)? {
+                    Some(received) => Reading::Received(received),
+                    None => Reading::Frames,
+                });
+            }
+            if !can_wait(&header, input.len(), capacity, terms) {
+                self.place = Place::Payload(self.begin_frame(&header));
+                return Ok(Reading::Frames);
+            }
+            let frame = DataFrame { first: header.first, key: header.key, left: header.len };
+            *waiting = Some(Front { frame, len: 0, checked: 0 });
+            self.place = Place::Front;
+        }
+        Ok(match self.receive_behind_front(input, waiting, terms)? {
+            Some(message) => Reading::Received(Received::Message(message)),
+            None => Reading::Nothing,
+        })
+    }
+
+    /// Goes on with the message whose front waits at the beginning of `input`.
+    fn receive_behind_front<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        waiting: &mut Option<Front>,
+        terms: Terms<'_>,
+    ) -> Result<Option<Message<'a>>, InvalidUtf8> {
+        let front = waiting.as_mut().expect("the connection has looked for it");
+        let begin = front.len;
+        let n = front.frame.available(input.len() - begin);
+        if n == 0 {
+            return Ok(None);
+        }
+        let end = begin + n;
+        let is_ascii = mask::mask_in_place(&mut input[begin..end], front.frame.key);
+        let is_text = front.frame.first.is_text();
+        front.frame = front.frame.behind(n);
+        front.len = end;
+        if front.frame.left > 0 {
+            if is_ascii && front.checked == begin {
+                front.checked = end;
+            } else if is_text {
+                let unchecked = &input[front.checked..end];
+                front.checked += utf8::checked_len(unchecked).ok_or(InvalidUtf8)?;
+            }
+            return Ok(None);
+        }
+        *waiting = None;
+        self.place = terms.between_messages();
+        let payload = take_front(input, end);
+        Ok(Some(match is_text {
+            true => Message::Text(Cow::Borrowed(utf8::validate(payload).ok_or(InvalidUtf8)?)),
+            false => Message::Binary(Cow::Borrowed(payload)),
+        }))
+    }
+}
+
+/// Whether a frame is a message of its own, cut behind `available` bytes of its payload, that fits into a buffer of
+/// `capacity` bytes.
+fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
+    header.first.is_final()
+        && header.first.begins_message()
+        && !header.first.is_compressed()
+        && terms.config.delivery == Delivery::Messages
+        && header.len <= capacity as u64
+        && available < header.len as usize
+}

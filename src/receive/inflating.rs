@@ -1,0 +1,202 @@
+//! Compressed messages (RFC 7692 6.2, 7.2.2): how they become messages or chunks, and that the limits hold while they are
+//! inflated.
+
+use alloc::boxed::Box;
+
+use super::message::Coding;
+use super::{DataFrame, Fault, Received, Receiver, Reception, Result, Terms};
+use crate::config::Delivery;
+use crate::deflate::{Codec, Inflater, Step};
+use crate::error::ProtocolError;
+use crate::input::take_front;
+use crate::mask;
+use crate::message::{Chunk, Message, MessageKind};
+use crate::utf8::InvalidUtf8;
+
+/// Compressed bytes that are unmasked at a time in chunk delivery.
+const CHUNK_INPUT: usize = 4 * 1024;
+/// The most bytes that are inflated at a time.
+const CHUNK_OUTPUT: usize = 16 * 1024;
+/// The fewest bytes that there is room for when something is inflated.
+const MIN_OUTPUT: usize = 256;
+/// A larger buffer is freed behind a message in chunk delivery.
+const SPARE_BYTES: usize = 64 * 1024;
+
+impl Receiver {
+    /// Takes payload of a compressed message.
+    #[inline(never)]
+    pub(super) fn receive_compressed<'a>(
+        &mut self,
+        frame: DataFrame,
+        input: &mut &'a mut [u8],
+        terms: Terms<'_>,
+        codec: &mut Option<Box<Codec>>,
+    ) -> Reception<'a> {
+        let inflater = negotiated(codec);
+        let n = frame.available(input.len());
+        match terms.config.delivery {
+            Delivery::Messages => {
+                let piece = take_front(input, n);
+                mask::apply_mask(piece, frame.key);
+                let message = self.inflate_message(piece, frame.ends_with(n), terms, inflater)?;
+                self.pass(frame, n, terms);
+                Ok(message.map(Received::Message))
+            }
+            Delivery::Chunks => {
+                let n = n.min(CHUNK_INPUT);
+                mask::apply_mask(&mut input[..n], frame.key);
+                let step = self.inflate(&input[..n], CHUNK_OUTPUT, terms, inflater);
+                // What the inflater did not take stays in the input as it came: masked.
+                let rest_key = mask::rotate_key(frame.key, step.used);
+                mask::apply_mask(&mut input[step.used..n], rest_key);
+                take_front(input, step.used);
+                self.message.set_coding(match (frame.ends_with(step.used), step.full) {
+                    (true, _) => Coding::InflatingEnd,
+                    (false, true) => Coding::Inflating,
+                    (false, false) => Coding::Compressed,
+                });
+                self.pass(frame, step.used, terms);
+                Ok(self.take_chunk(&step, false, terms)?.map(Received::Chunk))
+            }
+        }
+    }
+
+    /// In chunk delivery: the next chunk of the bytes that the inflater has taken.
+    #[inline(never)]
+    pub(super) fn drain_inflater(
+        &mut self,
+        terms: Terms<'_>,
+        codec: &mut Option<Box<Codec>>,
+    ) -> Result<Option<Chunk<'static>>, Box<Fault<'static>>> {
+        loop {
+            let taken = self.message.coding();
+            match taken {
+                Coding::Plain | Coding::Compressed => return Ok(None),
+                Coding::Inflating | Coding::InflatingEnd => {}
+            }
+            let inflater = negotiated(codec);
+            let mut step = self.inflate(&[], CHUNK_OUTPUT, terms, inflater);
+            let mut end = false;
+            if !step.full {
+                self.message.set_coding(Coding::Compressed);
+                if taken == Coding::InflatingEnd && step.verdict.is_ok() {
+                    step.verdict = inflater.end_message();
+                    end = step.verdict.is_ok();
+                }
+            }
+            let chunk = self.take_chunk(&step, end, terms)?;
+            if chunk.is_some() {
+                return Ok(chunk);
+            }
+        }
+    }
+
+    /// Inflates up to `room` bytes behind what has arrived of the message, but at most one more than the limit allows.
+    fn inflate(
+        &mut self,
+        input: &[u8],
+        room: usize,
+        terms: Terms<'_>,
+        inflater: &mut Inflater,
+    ) -> Step {
+        let message = &mut self.message;
+        let limit = terms.max_message_bytes();
+        let allowed = limit.saturating_sub(message.bytes).saturating_add(1);
+        let room = usize::try_from(allowed).map_or(room, |allowed| allowed.min(room));
+        let len = message.buf.len();
+        if message.buf.capacity() - len < room {
+            // The buffer grows by doubling, but not beyond what the limit allows.
+            let most =
+                usize::try_from(allowed).map_or(usize::MAX, |allowed| allowed.saturating_add(len));
+            message.reserve(len.max(room).min(most - len));
+        }
+        let mut step = None;
+        message.buf.append_with(room, |out| step.insert(inflater.step(input, out)).produced);
+        let step = step.expect("`append_with` calls its closure");
+        message.bytes += step.produced as u64;
+        step
+    }
+
+    /// The verdict on what a step has produced, in the order of the message's bytes: its text, its size, its coding.
+    fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
+        let message = &mut self.message;
+        let limit = terms.max_message_bytes();
+        let too_big = message.bytes > limit;
+        if too_big {
+            let over = (message.bytes - limit) as usize;
+            message.buf.truncate(message.buf.len() - over);
+        }
+        if message.kind() == MessageKind::Text {
+            let whole = end && !too_big && step.verdict.is_ok();
+            message.buf.check_utf8(whole).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)?;
+        }
+        if too_big {
+            return Err(ProtocolError::MessageTooBig { len: limit.saturating_add(1), limit });
+        }
+        step.verdict.map_err(ProtocolError::from)
+    }
+
+    fn inflate_message(
+        &mut self,
+        piece: &[u8],
+        end: bool,
+        terms: Terms<'_>,
+        inflater: &mut Inflater,
+    ) -> Result<Option<Message<'static>>, ProtocolError> {
+        let mut rest = piece;
+        loop {
+            let room = self.room_to_inflate(rest.len());
+            let step = self.inflate(rest, room, terms, inflater);
+            rest = &rest[step.used..];
+            self.judge(&step, false, terms)?;
+            if !step.full && rest.is_empty() {
+                break;
+            }
+        }
+        if !end {
+            return Ok(None);
+        }
+        inflater.end_message()?;
+        self.message.take_inflated().map(Some).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
+    }
+
+    /// The chunk that a step has made, if any. If something is wrong, the bytes before the fault are the fault's chunk.
+    fn take_chunk(
+        &mut self,
+        step: &Step,
+        end: bool,
+        terms: Terms<'_>,
+    ) -> Result<Option<Chunk<'static>>, Box<Fault<'static>>> {
+        match self.judge(step, end, terms) {
+            Ok(()) => {
+                let chunk = self.message.take_chunk(end);
+                if end && self.message.buf.capacity() > SPARE_BYTES {
+                    self.message.free_memory();
+                }
+                Ok(chunk)
+            }
+            Err(error) => {
+                if error == ProtocolError::InvalidUtf8 {
+                    self.message.buf.check_up_to_fault();
+                }
+                Err(Box::new(Fault { chunk: self.message.take_chunk(false), error }))
+            }
+        }
+    }
+
+    /// How many bytes to inflate at a time from `input` bytes. Room is cleared before it is written, so it is not much
+    /// more than text usually inflates to.
+    fn room_to_inflate(&self, input: usize) -> usize {
+        let spare = self.message.buf.capacity() - self.message.buf.len();
+        let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);
+        match spare {
+            0..MIN_OUTPUT => guess,
+            spare => guess.min(spare),
+        }
+    }
+}
+
+fn negotiated(codec: &mut Option<Box<Codec>>) -> &mut Inflater {
+    let codec = codec.as_mut();
+    codec.expect("RSV1 is refused unless permessage-deflate was negotiated").inflater()
+}

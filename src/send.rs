@@ -1,0 +1,388 @@
+//! Messages in, bytes for the peer out (RFC 6455 5, 6.1): how they are framed, masked and queued, and within which limits.
+//! The sender knows no events and no phase: the connection decides what may be sent when.
+
+#[cfg(feature = "deflate")]
+mod compressing;
+mod fragment;
+mod prepared;
+mod queue;
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::at_most_a_buffer;
+use crate::close::CloseBody;
+use crate::config::Config;
+use crate::deflate::Compressor;
+use crate::entropy::EntropyError;
+use crate::error::UsageError;
+use crate::frame::{FirstByte, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+use crate::last_use::LastUse;
+use crate::message::{Message, MessageKind};
+use crate::state::Role;
+use crate::timestamp::Timestamp;
+use fragment::Fragment;
+use prepared::first_byte;
+use queue::{MAX_HEAD_BYTES, Queue};
+
+#[cfg(feature = "deflate")]
+pub(crate) use compressing::most_compressed;
+pub use prepared::PreparedMessage;
+pub use queue::{OutgoingChunks, Segment};
+
+/// The sending half of a connection.
+pub(crate) struct Sender {
+    queue: Queue,
+    /// A client masks its frames (RFC 6455 5.3).
+    role: Role,
+    /// The fragmented message that is being sent.
+    fragment: Option<Fragment>,
+    /// The mask of a client's Close, drawn when the connection was made: so a Close goes out even if the source of entropy
+    /// fails.
+    close_key: [u8; 4],
+    /// The place in the sequence of [`Entropy::Seed`](crate::Entropy::Seed).
+    seed_place: u32,
+    /// When the queue was used last.
+    last_use: LastUse,
+}
+
+const _: () = assert!(size_of::<Sender>() <= 80 || size_of::<usize>() != 8);
+
+/// What a call of [`advance_partly`](Sender::advance_partly) has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advanced {
+    /// Nothing was written.
+    Nothing,
+    /// A part of the queue was written, which was more than pings and pongs, or not.
+    Part { is_more_than_pings: bool },
+    /// The queue was written whole.
+    All,
+}
+
+impl Sender {
+    pub(crate) fn new(role: Role) -> Sender {
+        Sender {
+            queue: Queue::default(),
+            role,
+            fragment: None,
+            close_key: [0; 4],
+            seed_place: 0,
+            last_use: LastUse::default(),
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    // Entropy.
+
+    /// Makes a new client ready to mask. The source of entropy notices here if the process has forked.
+    pub(crate) fn begin_masking(&mut self, config: &Config) -> Result<(), EntropyError> {
+        config.entropy.drop_inherited_batch();
+        self.close_key = config.entropy.mask_key(&mut self.seed_place)?;
+        Ok(())
+    }
+
+    /// Makes a new client ready to mask, and draws the nonce of its request, which is random for each connection
+    /// (RFC 6455 4.1).
+    pub(crate) fn begin_request(&mut self, config: &Config) -> Result<[u8; 16], EntropyError> {
+        config.entropy.drop_inherited_batch();
+        let nonce = config.entropy.nonce(&mut self.seed_place)?;
+        self.close_key = config.entropy.mask_key(&mut self.seed_place)?;
+        Ok(nonce)
+    }
+
+    /// RFC 6455 5.3: a client masks each frame with a fresh key.
+    #[inline]
+    fn next_key(&mut self, config: &Config) -> Result<Option<[u8; 4]>, EntropyError> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => self.draw_key(config).map(Some),
+        }
+    }
+
+    #[inline(never)]
+    fn draw_key(&mut self, config: &Config) -> Result<[u8; 4], EntropyError> {
+        config.entropy.mask_key(&mut self.seed_place)
+    }
+
+    // Messages.
+
+    /// Whether a message whose frame has a payload of at most `len` bytes can be queued now.
+    #[inline]
+    pub(crate) fn check_message(&self, len: usize, config: &Config) -> Result<(), UsageError> {
+        self.check_message_behind(self.queue.charge(), len, config)
+    }
+
+    /// The same, behind a queue that counts `queued` bytes.
+    #[inline]
+    fn check_message_behind(
+        &self,
+        queued: u64,
+        len: usize,
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        if self.fragment.is_some() {
+            return Err(UsageError::MessageUnfinished);
+        }
+        check_room_behind(queued, len, config)
+    }
+
+    fn check_room(&self, len: usize, config: &Config) -> Result<(), UsageError> {
+        check_room_behind(self.queue.charge(), len, config)
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, message: Message<'_>, config: &Config) -> Result<(), UsageError> {
+        let kind = message.kind();
+        match message.into_payload() {
+            Cow::Borrowed(payload) => self.send_copy(kind, payload, config),
+            Cow::Owned(payload) => self.send_owned(kind, payload, config),
+        }
+    }
+
+    #[inline]
+    fn send_copy(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        self.check_message(payload.len(), config)?;
+        let key = self.next_key(config)?;
+        self.queue.push(first_byte(kind), payload, key);
+        self.note_longer(config);
+        Ok(())
+    }
+
+    fn send_owned(
+        &mut self,
+        kind: MessageKind,
+        payload: Vec<u8>,
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        self.check_message(payload.len(), config)?;
+        let key = self.next_key(config)?;
+        self.queue.push_owned(first_byte(kind), payload, key);
+        self.note_longer(config);
+        Ok(())
+    }
+
+    /// Sends a message past the queue, which must be empty. If it is not afterwards,
+    /// [`note_longer`](Sender::note_longer) is to be called.
+    #[inline]
+    pub(crate) fn send_through<E: From<UsageError>>(
+        &mut self,
+        message: Message<'_>,
+        config: &Config,
+        write: impl FnMut(&[u8], &[u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let first = first_byte(message.kind());
+        let payload = message.into_payload();
+        self.check_message_behind(0, payload.len(), config)?;
+        match self.next_key(config).map_err(UsageError::from)? {
+            None => self.queue.push_through(first, payload, write),
+            Some(key) => self.queue.push_through_masked(first, &payload, key, write),
+        }
+    }
+
+    pub(crate) fn send_prepared(
+        &mut self,
+        message: &PreparedMessage,
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        let payload = message.payload();
+        match self.role {
+            Role::Client => self.send_copy(message.kind(), payload, config),
+            Role::Server => {
+                self.check_message(payload.len(), config)?;
+                self.queue.push_shared(message.frame().bytes(), payload.len());
+                self.note_longer(config);
+                Ok(())
+            }
+        }
+    }
+
+    // Control frames.
+
+    /// Queues a ping or pong ahead of messages of which nothing is written.
+    pub(crate) fn send_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        debug_assert!(payload.len() <= MAX_CONTROL_BYTES);
+        self.check_room(payload.len(), config)?;
+        let key = self.next_key(config)?;
+        self.queue.push_control(opcode, payload, key);
+        self.note_longer(config);
+        Ok(())
+    }
+
+    /// Queues the answer to a ping. When [`Config::max_queued_pongs`] pongs wait, it takes the place of the latest answer
+    /// (RFC 6455 5.5.3).
+    pub(crate) fn answer_ping(
+        &mut self,
+        payload: &[u8],
+        config: &Config,
+    ) -> Result<(), EntropyError> {
+        let key = self.next_key(config)?;
+        self.queue.push_pong(payload, key, config.max_queued_pongs);
+        self.note_longer(config);
+        // The queue is shorter if a short pong has taken the place of a long one.
+        self.note_shorter(config);
+        Ok(())
+    }
+
+    /// Queues a Close frame behind all data. No data follows it (RFC 6455 5.5.1).
+    pub(crate) fn send_close(&mut self, body: &CloseBody, compressor: Option<&mut Compressor>) {
+        let key = match self.role {
+            Role::Client => Some(self.close_key),
+            Role::Server => None,
+        };
+        self.cut_fragment(compressor);
+        self.queue.push(FirstByte::new(Opcode::Close, true), body.as_bytes(), key);
+        self.queue.note_end();
+    }
+
+    // The opening handshake.
+
+    /// Whether there is room for `own` bytes that the application puts into a request or response. To be asked before any
+    /// of them is written.
+    pub(crate) fn check_head(own: u64, config: &Config) -> Result<(), UsageError> {
+        let limit = at_most_a_buffer(config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
+        match own <= limit {
+            true => Ok(()),
+            false => Err(UsageError::BufferFull { needed: own, limit }),
+        }
+    }
+
+    /// Queues a request, or the response that opens the connection: what `write` appends.
+    pub(crate) fn send_head(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
+        self.queue.push_head(write)
+    }
+
+    /// Queues a response that ends the connection: what `write` appends.
+    pub(crate) fn send_last_head(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
+        self.queue.push_head(write)?;
+        self.queue.note_end();
+        Ok(())
+    }
+
+    // Bytes for the transport.
+
+    #[inline]
+    pub(crate) fn first(&self) -> &[u8] {
+        self.queue.first()
+    }
+
+    #[inline]
+    pub(crate) fn chunks(&self) -> OutgoingChunks<'_> {
+        self.queue.chunks()
+    }
+
+    pub(crate) fn take(&mut self, config: &Config) -> Option<Segment> {
+        self.queue.take(config.max_queued_pongs)
+    }
+
+    /// The first `n` bytes are written, and these are all; `false`, and nothing done, if that is not so, or not known at
+    /// once: then [`advance_partly`](Sender::advance_partly) is to be called.
+    #[inline]
+    pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
+        self.queue.advance_whole(n)
+    }
+
+    /// The first `n` bytes are written.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub(crate) fn advance_partly(&mut self, n: usize, config: &Config) -> Advanced {
+        let is_more_than_pings = self.queue.advance_partly(n);
+        self.note_shorter(config);
+        match (n, self.queue.len()) {
+            (0, _) => Advanced::Nothing,
+            (_, 0) => Advanced::All,
+            _ => Advanced::Part { is_more_than_pings },
+        }
+    }
+
+    /// Drops the queue. What was sent and is not written stays counted as buffered.
+    pub(crate) fn drop_queue(&mut self) {
+        self.queue.drop_all();
+    }
+
+    // Questions.
+
+    /// Bytes that are queued and not written.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.queue.len()
+    }
+
+    /// Payload bytes of messages that are queued and not written; of a compressed message that is not ended, none.
+    #[inline]
+    pub(crate) fn buffered(&self) -> u64 {
+        self.queue.buffered()
+    }
+
+    /// Whether the queue was longer than the high mark, and was not as short as the low mark since.
+    #[inline]
+    pub(crate) fn is_congested(&self) -> bool {
+        self.queue.is_congested()
+    }
+
+    /// Whether a Close frame or a response that ends the connection is queued and not written whole.
+    pub(crate) fn has_unwritten_end(&self) -> bool {
+        self.queue.has_unwritten_end()
+    }
+
+    /// Whether a ping is queued and not written whole.
+    pub(crate) fn has_waiting_ping(&self) -> bool {
+        self.queue.has_waiting_ping()
+    }
+
+    // Memory.
+
+    /// Frees the queue's memory if it is empty.
+    pub(crate) fn free_memory(&mut self) {
+        self.queue.free_memory();
+    }
+
+    /// Frees the queue's memory if it was empty for the time `after`; otherwise returns when that will be.
+    pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
+        self.queue.free_unused(now, after, &mut self.last_use)
+    }
+
+    /// Compares the length of the queue with the high mark.
+    #[inline]
+    pub(crate) fn note_longer(&mut self, config: &Config) {
+        self.queue.note_longer(config.high_water_bytes);
+    }
+
+    /// Compares the length of the queue with the low mark.
+    #[inline]
+    fn note_shorter(&mut self, config: &Config) {
+        self.queue.note_shorter(config.low_water_bytes);
+    }
+}
+
+/// Whether there is room for a frame with a payload of at most `len` bytes, behind a queue that counts `queued` bytes.
+#[inline]
+fn check_room_behind(queued: u64, len: usize, config: &Config) -> Result<(), UsageError> {
+    let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
+    let limit = at_most_a_buffer(config.max_outgoing_bytes);
+    if needed > limit {
+        return Err(UsageError::BufferFull { needed, limit });
+    }
+    Ok(())
+}

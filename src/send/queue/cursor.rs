@@ -1,0 +1,114 @@
+//! A place in the stream of our own frames. It moves over the bytes that are written or taken, and reads the headers that
+//! it passes: so it knows where a frame ends, and which bytes are payload.
+
+use crate::frame::{self, FirstByte, Opcode};
+
+/// A place in the stream of our own frames. The default is the border between two frames.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FrameCursor {
+    header_left: u8,
+    payload_left: u64,
+    /// The first byte of the frame; `None` in the head of the opening handshake, which is no frame.
+    first: Option<FirstByte>,
+    /// The data frames belong to a compressed message (RFC 7692 6): its first frame has RSV1 set.
+    is_compressed: bool,
+}
+
+/// What a cursor has passed over.
+#[derive(Default)]
+pub(super) struct Passed {
+    /// Payload bytes of messages that are not compressed.
+    pub(super) data: u64,
+    /// Ends of compressed messages.
+    pub(super) compressed: u32,
+    /// Ends of pongs.
+    pub(super) pongs: u32,
+    /// Ends of pings.
+    pub(super) pings: u32,
+    /// The end of a Close frame.
+    pub(super) close: bool,
+    /// At least one byte that is not of a ping or pong.
+    pub(super) is_more_than_pings: bool,
+}
+
+impl FrameCursor {
+    /// At the beginning of `len` bytes that are no frame, and end at a border.
+    pub(super) fn in_head(len: u32) -> FrameCursor {
+        FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
+    }
+
+    /// Between frames; `is_compressed`: of a compressed message.
+    pub(super) fn at_border_in(is_compressed: bool) -> FrameCursor {
+        FrameCursor { is_compressed, ..FrameCursor::default() }
+    }
+
+    /// Behind `n` bytes of a data frame that is not compressed, whose header has `header` bytes.
+    pub(super) fn within(first: FirstByte, header: usize, payload: usize, n: usize) -> FrameCursor {
+        let in_header = n.min(header);
+        FrameCursor {
+            header_left: (header - in_header) as u8,
+            payload_left: (payload - (n - in_header)) as u64,
+            first: Some(first),
+            is_compressed: false,
+        }
+    }
+
+    pub(super) fn at_border(self) -> bool {
+        self.to_border() == 0
+    }
+
+    /// Bytes up to the end of the frame.
+    pub(super) fn to_border(self) -> u64 {
+        u64::from(self.header_left) + self.payload_left
+    }
+
+    /// Moves over the first `n` bytes of `wire`, which has each of its headers whole.
+    pub(super) fn advance(&mut self, wire: &[u8], n: usize) -> Passed {
+        let mut passed = Passed::default();
+        let mut at = 0;
+        while at < n {
+            if self.at_border() {
+                let header = frame::decode_own(&wire[at..]);
+                self.header_left = header.size as u8;
+                self.payload_left = header.len;
+                self.first = Some(header.first);
+                if header.first.begins_message() {
+                    self.is_compressed = header.first.is_compressed();
+                }
+            }
+            let header = usize::from(self.header_left).min(n - at);
+            self.header_left -= header as u8;
+            at += header;
+            let payload = self.payload_left.min((n - at) as u64);
+            self.payload_left -= payload;
+            at += payload as usize;
+            passed.count(self, payload);
+        }
+        passed
+    }
+}
+
+impl Passed {
+    /// Counts `payload` more bytes of the cursor's frame, and the frame's end if the cursor has come to it.
+    fn count(&mut self, cursor: &FrameCursor, payload: u64) {
+        let Some(first) = cursor.first else {
+            self.is_more_than_pings = true;
+            return;
+        };
+        let opcode = first.opcode();
+        if !opcode.is_control() && !cursor.is_compressed {
+            self.data += payload;
+        }
+        self.is_more_than_pings |= !matches!(opcode, Opcode::Ping | Opcode::Pong);
+        if cursor.at_border() {
+            match opcode {
+                Opcode::Ping => self.pings += 1,
+                Opcode::Pong => self.pongs += 1,
+                Opcode::Close => self.close = true,
+                Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                    self.compressed += u32::from(cursor.is_compressed && first.is_final());
+                }
+            }
+        }
+    }
+}
