@@ -22,27 +22,36 @@ pub struct Not {
     pub compile_time: HashSet<String>,
 }
 
-/// What changes make of the constants, by their names. A constant itself cannot be switched: where it is used at run time,
-/// the changed expression stands beside it.
-pub type Constants = HashMap<String, Vec<(u32, Expr)>>;
+/// What changes make of the constants, by name and by the file that defines it. A constant itself cannot be switched: where
+/// it is used at run time, the changed expression stands beside it.
+#[derive(Default)]
+pub struct Constants(HashMap<String, HashMap<String, Vec<(u32, Expr)>>>);
 
-/// Adds the constants of a file that have changes.
-pub fn add_constants(source: &str, changes: &[&Change], constants: &mut Constants) {
-    let file = syn::parse_file(source).expect("the crate's files are Rust");
-    for item in &file.items {
-        let syn::Item::Const(item) = item else { continue };
-        let mut all = Vec::new();
-        for change in changes.iter().filter(|change| change.genre == Genre::BinaryOperator) {
-            let mut expr = (*item.expr).clone();
-            let mut changer = Changer { change, is_found: false };
-            changer.visit_expr_mut(&mut expr);
-            if changer.is_found {
-                all.push((change.id, expr));
+impl Constants {
+    /// Adds the constants of a file that have changes.
+    pub fn add(&mut self, file: &str, source: &str, changes: &[&Change]) {
+        let items = syn::parse_file(source).expect("the crate's files are Rust").items;
+        for item in &items {
+            let syn::Item::Const(item) = item else { continue };
+            for change in changes.iter().filter(|change| change.genre == Genre::BinaryOperator) {
+                let mut expr = (*item.expr).clone();
+                let mut changer = Changer { change, is_found: false };
+                changer.visit_expr_mut(&mut expr);
+                if changer.is_found {
+                    let by_file = self.0.entry(item.ident.to_string()).or_default();
+                    by_file.entry(file.to_owned()).or_default().push((change.id, expr));
+                }
             }
         }
-        if !all.is_empty() {
-            let before = constants.insert(item.ident.to_string(), all);
-            assert!(before.is_none(), "{}: one name for two constants", item.ident);
+    }
+
+    /// The changes of the constant that has this name in `file`: one of its own, or the only one of the crate.
+    fn get(&self, file: &str, name: &str) -> &[(u32, Expr)] {
+        let Some(by_file) = self.0.get(name) else { return &[] };
+        match (by_file.get(file), by_file.len()) {
+            (Some(own), _) => own,
+            (None, 1) => by_file.values().next().expect("there is one"),
+            (None, _) => &[],
         }
     }
 }
@@ -62,8 +71,9 @@ impl VisitMut for Changer<'_> {
     }
 }
 
-/// Returns the text of a file with `changes` behind switches, and the numbers of those that are in it.
+/// Returns the text of a file of this name with `changes` behind switches, and the numbers of those that are in it.
 pub fn rewrite(
+    name: &str,
     source: &str,
     changes: &[&Change],
     constants: &Constants,
@@ -74,12 +84,14 @@ pub fn rewrite(
     for change in changes.iter().filter(|change| !not.changes.contains(&change.id)) {
         open.entry((change.genre, change.place)).or_default().push(change);
     }
-    let mut rewriter = Rewriter { open, constants, not, put: Vec::new() };
+    let mut rewriter = Rewriter { name, open, constants, not, put: Vec::new() };
     rewriter.visit_file_mut(&mut file);
     (prettyplease::unparse(&file), rewriter.put)
 }
 
 struct Rewriter<'a> {
+    /// Of the file.
+    name: &'a str,
     /// The changes whose place was not found yet.
     open: HashMap<(Genre, Place), Vec<&'a Change>>,
     constants: &'a Constants,
@@ -202,7 +214,7 @@ impl VisitMut for Rewriter<'_> {
             }
             Expr::Path(path) => {
                 let name = path.path.segments.last().expect("it is not empty").ident.to_string();
-                for (id, changed) in self.constants.get(&name).into_iter().flatten() {
+                for (id, changed) in self.constants.get(self.name, &name) {
                     if !self.not.changes.contains(id) {
                         self.put.push(*id);
                         *expr = parse_quote!((if crate::mutant(#id) { #changed } else { #expr }));
