@@ -681,3 +681,36 @@ fn a_window_grows_by_doubling() {
         assert!(heap.allocations < 100, "{role:?}: {heap:?}");
     }
 }
+
+#[test]
+fn codecs_that_are_used_between_ticks_stay_whichever_direction_uses_them() {
+    // Something every 600 ms, and a tick behind it: shorter than `Config::release_after`, and going on for longer.
+    let config = Shared::new(deflate_config());
+    type Use = fn(&mut Connection, &mut [u8]);
+    let uses: [(&str, Use); 3] = [
+        ("both", echo),
+        ("sending", |conn, _| {
+            conn.send(&[7; 100]).unwrap();
+            write_all(conn);
+        }),
+        ("receiving", |conn, mut bytes| {
+            while let Some(Event::Message(message)) = conn.receive(&mut bytes) {
+                conn.recycle(message);
+            }
+        }),
+    ];
+    for role in ROLES {
+        for (name, use_once) in uses {
+            let params = params(false, 10);
+            let mut wires = wires(role, params, MessageKind::Text, 500, 40);
+            let mut conn = open_deflate(role, params, config.clone());
+            let mut once = |n: usize| {
+                use_once(&mut conn, &mut wires[n]);
+                conn.tick(Timestamp::from_millis(n as u64 * 600));
+            };
+            (0..20).for_each(&mut once);
+            let ((), heap) = measure(|| (20..40).for_each(once));
+            assert_eq!(heap.allocations, 0, "{role:?}, {name}: {heap:?}");
+        }
+    }
+}

@@ -1192,3 +1192,29 @@ fn entry_of_an_origin_policy_is_an_origin_whatever_its_scheme() {
     let policy = OriginPolicy::new(["app://Page"]).expect("an origin");
     assert!(policy.is_allowed(Some("APP://page")) && !policy.is_allowed(Some("app://page:80")));
 }
+
+#[test]
+fn frames_that_came_before_the_decision_come_before_those_behind_it_through_a_buffer_too() {
+    let mut conn = Connection::server(config());
+    let mut buffer = websocket_proto::ReadBuffer::with_capacity(1000);
+    let mut log = Log::default();
+    let mut give = |conn: &mut Connection, bytes: &[u8]| {
+        buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+        // One event alone: those behind it wait.
+        if let Some(event) = conn.receive_from(&mut buffer) {
+            log.push(event);
+        }
+    };
+    give(&mut conn, HEAD.as_bytes());
+    let [one, two] = [&b"one"[..], b"two"].map(|text| to(Role::Server, 0x81, text));
+    give(&mut conn, &[&one[..], &two].concat());
+    accept(&mut conn);
+    for text in [&b"three"[..], b"four"] {
+        give(&mut conn, &to(Role::Server, 0x81, text));
+    }
+    give(&mut conn, b"");
+    give(&mut conn, b"");
+    let texts = ["one", "two", "three", "four"].map(|text| Seen::Text(text.into()));
+    assert_eq!(log.seen, [&[upgrade()], &texts[..]].concat());
+}

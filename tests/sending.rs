@@ -1062,3 +1062,34 @@ fn gigabytes_of_headers_are_refused_before_they_are_written() {
     conn.accept(&Accept::new()).expect("the request is still pending");
     assert_eq!(conn.state(), State::Open);
 }
+
+#[cfg(feature = "deflate")]
+#[test]
+fn check_send_tells_what_send_would_say_of_short_and_long_messages() {
+    use websocket_proto::{Deflate, DeflateParams};
+    let params = DeflateParams {
+        server_no_context_takeover: false,
+        client_no_context_takeover: false,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    let mut config = config();
+    config.max_outgoing_bytes = 400;
+    let mut options = Deflate::default();
+    options.min_bytes = 100;
+    config.deflate = Some(options);
+    let config = websocket_proto::Shared::new(config);
+    for role in ROLES {
+        for queued in [0, 250, 300, 370] {
+            for len in 0..500 {
+                let mut conn = Connection::from_upgrade_with_deflate(role, params, config.clone())
+                    .expect("a seed cannot fail");
+                if queued > 0 {
+                    conn.send_uncompressed(&vec![7; queued][..]).unwrap();
+                }
+                let told = conn.check_send(len);
+                assert_eq!(told, conn.send(vec![7; len]), "{role:?}, {len} behind {queued}");
+            }
+        }
+    }
+}

@@ -22,21 +22,79 @@ pub struct Not {
     pub compile_time: HashSet<String>,
 }
 
-/// Returns the text of a file with `changes` behind switches, and the numbers of those that are in it.
-pub fn rewrite(source: &str, changes: &[&Change], not: &Not) -> (String, Vec<u32>) {
+/// What changes make of the constants, by name and by the file that defines it. A constant itself cannot be switched: where
+/// it is used at run time, the changed expression stands beside it.
+#[derive(Default)]
+pub struct Constants(HashMap<String, HashMap<String, Vec<(u32, Expr)>>>);
+
+impl Constants {
+    /// Adds the constants of a file that have changes.
+    pub fn add(&mut self, file: &str, source: &str, changes: &[&Change]) {
+        let items = syn::parse_file(source).expect("the crate's files are Rust").items;
+        for item in &items {
+            let syn::Item::Const(item) = item else { continue };
+            for change in changes.iter().filter(|change| change.genre == Genre::BinaryOperator) {
+                let mut expr = (*item.expr).clone();
+                let mut changer = Changer { change, is_found: false };
+                changer.visit_expr_mut(&mut expr);
+                if changer.is_found {
+                    let by_file = self.0.entry(item.ident.to_string()).or_default();
+                    by_file.entry(file.to_owned()).or_default().push((change.id, expr));
+                }
+            }
+        }
+    }
+
+    /// The changes of the constant that has this name in `file`: one of its own, or the only one of the crate.
+    fn get(&self, file: &str, name: &str) -> &[(u32, Expr)] {
+        let Some(by_file) = self.0.get(name) else { return &[] };
+        match (by_file.get(file), by_file.len()) {
+            (Some(own), _) => own,
+            (None, 1) => by_file.values().next().expect("there is one"),
+            (None, _) => &[],
+        }
+    }
+}
+
+/// Changes the operator at the place of a change.
+struct Changer<'a> {
+    change: &'a Change,
+    is_found: bool,
+}
+
+impl VisitMut for Changer<'_> {
+    fn visit_bin_op_mut(&mut self, op: &mut BinOp) {
+        if place(op.span()) == self.change.place {
+            *op = parse_str(&self.change.replacement).expect("an operator");
+            self.is_found = true;
+        }
+    }
+}
+
+/// Returns the text of a file of this name with `changes` behind switches, and the numbers of those that are in it.
+pub fn rewrite(
+    name: &str,
+    source: &str,
+    changes: &[&Change],
+    constants: &Constants,
+    not: &Not,
+) -> (String, Vec<u32>) {
     let mut file = syn::parse_file(source).expect("the crate's files are Rust");
     let mut open: HashMap<_, Vec<&Change>> = HashMap::new();
     for change in changes.iter().filter(|change| !not.changes.contains(&change.id)) {
         open.entry((change.genre, change.place)).or_default().push(change);
     }
-    let mut rewriter = Rewriter { open, not, put: Vec::new() };
+    let mut rewriter = Rewriter { name, open, constants, not, put: Vec::new() };
     rewriter.visit_file_mut(&mut file);
     (prettyplease::unparse(&file), rewriter.put)
 }
 
 struct Rewriter<'a> {
+    /// Of the file.
+    name: &'a str,
     /// The changes whose place was not found yet.
     open: HashMap<(Genre, Place), Vec<&'a Change>>,
+    constants: &'a Constants,
     not: &'a Not,
     put: Vec<u32>,
 }
@@ -152,6 +210,15 @@ impl VisitMut for Rewriter<'_> {
                 }
                 if let Some(rest) = &mut made.rest {
                     self.visit_expr_mut(rest);
+                }
+            }
+            Expr::Path(path) => {
+                let name = path.path.segments.last().expect("it is not empty").ident.to_string();
+                for (id, changed) in self.constants.get(self.name, &name) {
+                    if !self.not.changes.contains(id) {
+                        self.put.push(*id);
+                        *expr = parse_quote!((if crate::mutant(#id) { #changed } else { #expr }));
+                    }
                 }
             }
             // The length is known at compile time.

@@ -9,10 +9,12 @@ use serde_json::Value;
 
 use crate::change::Change;
 use crate::output_of;
-use crate::rewrite::{self, Map, Not};
+use crate::rewrite::{self, Constants, Map, Not};
 
 /// The module that the copy gets, and what brings it in.
 const SWITCH: &str = include_str!("mutant_switch.rs");
+/// The file that gets the module.
+const LIBRARY: &str = "src/lib.rs";
 const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
 
@@ -47,27 +49,30 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     }
     let files: BTreeSet<&str> = files.lines().chain([LOCK, SWITCH_PATH]).collect();
     remove_others(tree, tree, &files);
-    for file in files.iter().filter(|file| **file != "src/lib.rs" && !by_file.contains_key(**file))
-    {
+    // Its text may have no change of its own.
+    by_file.entry(LIBRARY).or_default();
+    for file in files.iter().filter(|file| !by_file.contains_key(**file)) {
         if let Ok(bytes) = fs::read(root.join(file)) {
             write(&tree.join(file), &bytes);
         }
     }
     write(&tree.join(SWITCH_PATH), SWITCH.as_bytes());
-    let library = fs::read_to_string(root.join("src/lib.rs")).expect("the crate is a library");
-    assert!(!by_file.contains_key("src/lib.rs"), "src/lib.rs has modules, and no code");
-    write(&tree.join("src/lib.rs"), (library + USE_SWITCH).as_bytes());
 
+    let source = |file: &str| fs::read_to_string(root.join(file)).expect("a listed file is there");
+    let mut constants = Constants::default();
+    for (&file, changes) in &by_file {
+        constants.add(file, &source(file), changes);
+    }
     let mut not = Not::default();
     loop {
         let mut viable = BTreeSet::new();
         let mut maps = BTreeMap::new();
         for (&file, changes) in &by_file {
-            let source = fs::read_to_string(root.join(file)).expect("a listed file is there");
-            let (text, put) = rewrite::rewrite(&source, changes, &not);
+            let (text, put) = rewrite::rewrite(file, &source(file), changes, &constants, &not);
             viable.extend(put);
             maps.insert(file, Map::of(&text));
-            write(&tree.join(file), text.as_bytes());
+            let more = if file == LIBRARY { USE_SWITCH } else { "" };
+            write(&tree.join(file), (text + more).as_bytes());
         }
         eprintln!("{} changes, {} do not compile", viable.len(), not.changes.len());
         // The library alone shows most errors in less time.
