@@ -16,9 +16,6 @@ const SWITCH: &str = include_str!("mutant_switch.rs");
 const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
 
-/// Not under version control, and yet it says what the tests are built with.
-const LOCK: &str = "Cargo.lock";
-
 /// A test program: what it is called and where it is.
 pub struct Program {
     pub name: String,
@@ -45,7 +42,7 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     for change in changes {
         by_file.entry(&change.file).or_default().push(change);
     }
-    let files: BTreeSet<&str> = files.lines().chain([LOCK, SWITCH_PATH]).collect();
+    let files: BTreeSet<&str> = files.lines().chain([SWITCH_PATH]).collect();
     remove_others(tree, tree, &files);
     for file in files.iter().filter(|file| **file != "src/lib.rs" && !by_file.contains_key(**file))
     {
