@@ -56,7 +56,21 @@
 //! # Ok::<(), UsageError>(())
 //! ```
 //!
-//! The repository's README has the loop as a whole program, and `docs/examples` for threads, a poll loop and tokio.
+//! # Examples
+//!
+//! The programs in `docs/examples`, in the repository and in the package:
+//!
+//! | `cargo run --release --example` | what it shows |
+//! |---|---|
+//! | `echo` | the loop as a whole program, the README's; one thread per connection |
+//! | `echo_server` | one thread per connection, timeouts, a web page on the same port |
+//! | `echo_threads` | two threads per connection: one reads while the other writes |
+//! | `echo_poll` | one thread and one read buffer for thousands of connections, backpressure, keepalive |
+//! | `chat_tokio` | tokio's `select!`, broadcast of messages encoded once, an Origin policy |
+//! | `client` | a client at a terminal or in a pipe |
+//! | `decode` | captured bytes, frame by frame, with each violation of the protocol |
+//! | `million` | memory and speed of a million connections in one process |
+//! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
 //! # Whose mistake it is
 //!

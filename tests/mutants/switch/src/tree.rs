@@ -18,9 +18,6 @@ const LIBRARY: &str = "src/lib.rs";
 const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
 
-/// Not under version control, and yet it says what the tests are built with.
-const LOCK: &str = "Cargo.lock";
-
 /// A test program: what it is called and where it is.
 pub struct Program {
     pub name: String,
@@ -47,7 +44,7 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     for change in changes {
         by_file.entry(&change.file).or_default().push(change);
     }
-    let files: BTreeSet<&str> = files.lines().chain([LOCK, SWITCH_PATH]).collect();
+    let files: BTreeSet<&str> = files.lines().chain([SWITCH_PATH]).collect();
     remove_others(tree, tree, &files);
     // Its text may have no change of its own.
     by_file.entry(LIBRARY).or_default();
