@@ -37,7 +37,7 @@
 //!         match event {
 //!             Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
 //!             Event::PlainRequest(_) => conn.respond(404)?,
-//!             // A reply while the message is in hand. Once our side is over, messages still arrive.
+//!             // Messages still arrive after our Close, when `send` would return an error.
 //!             Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
 //!             _ => {}
 //!         }

@@ -95,7 +95,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`from_upgrade`](Connection::from_upgrade).
+    /// Those of [`from_upgrade`](Connection::from_upgrade).
     #[cfg(feature = "deflate")]
     pub fn from_upgrade_with_deflate(
         role: Role,
@@ -208,7 +208,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`reject`](Connection::reject).
+    /// Those of [`reject`](Connection::reject).
     pub fn respond(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.life.opening() {
             Some(&Opening::Plain { head_only }) => self.answer(&response.into(), head_only),
@@ -225,7 +225,7 @@ impl Connection {
 
     /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns the
     /// end.
-    pub(super) fn answer_by(&mut self, status: u16, cause: CloseCause) {
+    pub(super) fn answer_with_status(&mut self, status: u16, cause: CloseCause) {
         let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
         let queued = self.queue_response(&Response::new(status), head_only);
         debug_assert!(queued.is_ok(), "the response is well-formed");
@@ -260,7 +260,7 @@ impl Connection {
                     self.poll_event()
                 }
             },
-            Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.keep_early(input),
+            Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.buffer_early(input),
             Some(Opening::Done) => unreachable!("the phase says that the handshake is not over"),
         }
     }
@@ -334,7 +334,7 @@ impl Connection {
     }
 
     /// Buffers bytes that follow the request. They are frames if the caller accepts it (RFC 6455 4.2.2).
-    fn keep_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    fn buffer_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
         if !self.life.buffer_early_bytes(input, limit) {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));
@@ -373,7 +373,10 @@ impl Connection {
         match self.role() {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
-                self.answer_by(if self.life.phase() == Phase::Request { 408 } else { 503 }, cause);
+                self.answer_with_status(
+                    if self.life.phase() == Phase::Request { 408 } else { 503 },
+                    cause,
+                );
             }
         }
     }
