@@ -128,7 +128,7 @@ impl Connection {
         }
         let result = self.send.send_through(message, &self.config, write);
         if self.send.len() > 0 {
-            self.send.note_longer(&self.config);
+            self.send.raise_congestion(&self.config);
             self.life.timer.note_written(false);
         }
         result
