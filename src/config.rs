@@ -1,5 +1,5 @@
-//! The configuration of a connection: limits, timeouts, how messages are delivered, the source of entropy. Any number
-//! of connections share one value, which never changes.
+//! The configuration of a connection: limits, timeouts, how messages are delivered, the source of entropy. Connections
+//! share one value, which never changes.
 
 use core::time::Duration;
 
@@ -35,57 +35,66 @@ pub struct Config {
     pub delivery: Delivery,
     /// The most bytes of the head of a request or response, blank line included. Default: 16 KiB.
     pub max_head_bytes: usize,
-    /// The most header lines of a request or response. Default: 64. While a head that came in pieces is judged, each of
-    /// its lines takes 32 bytes: on the stack for up to 16 lines, on the heap for more.
+    /// The most header lines of a request or response. Default: 64. Parsing a head that came in pieces takes 32 bytes
+    /// for each of its lines. These bytes are on the stack for up to 16 lines, and on the heap for more.
     pub max_headers: usize,
     /// The most bytes behind a request that are buffered until the server has accepted or rejected it. Default: 64 KiB.
     pub max_early_bytes: usize,
     /// The most bytes of a refusal's body that a client stores. Default: 16 KiB.
     pub max_refusal_body_bytes: usize,
     /// The most payload bytes of one received frame. Default: 16 MiB. For a frame of a compressed message the limit is
-    /// an eighth and 1 KiB higher, since compressing can make bytes longer. What it inflates to is limited by
-    /// `max_message_bytes`.
+    /// an eighth and 1 KiB higher, since compressing can make data longer. `max_message_bytes` limits the inflated
+    /// size.
     pub max_frame_bytes: u64,
-    /// The most payload bytes of one received message, inflated if it is compressed. Default: 16 MiB. A single frame
-    /// that exceeds it fails at its header. With [`Delivery::Chunks`] nothing is stored, so `u64::MAX` is possible.
-    /// With [`Delivery::Messages`] it is at most 1 GiB on 32-bit targets.
+    /// The most payload bytes of one received message. A compressed message counts with its inflated size. Default: 16
+    /// MiB. If the header of a frame declares more, the connection fails at the header. With [`Delivery::Chunks`] the
+    /// message is not stored, so `u64::MAX` is possible. With [`Delivery::Messages`] it is at most 1 GiB on 32-bit
+    /// targets.
     pub max_message_bytes: u64,
-    /// The most frames of one received message, which bounds the work for empty frames. Default: 131,072.
+    /// The most frames of one received message. This limits the work for empty frames. Default: 131,072.
     pub max_fragments: u32,
-    /// The most bytes in the outgoing queue. A send that would exceed it returns an error. The application's headers
-    /// and body in a request or response count, the lines of the handshake itself do not. A message to be compressed
-    /// needs room for an eighth and 64 bytes more than its length. Each piece that is [taken
-    /// out](crate::Connection::take_outgoing) counts 128 bytes more than its length. Default: 64 MiB. On 32-bit targets
-    /// it is at most 1 GiB. Automatic pongs and the Close frame have limits of their own, so they are always queued.
+    /// The most bytes in the outgoing queue. A send that would exceed it returns an error. In a request or response,
+    /// only the application's headers and body count. A message that is compressed needs room for an eighth and 64
+    /// bytes more than its length. A piece that was [taken](crate::Connection::take_outgoing) counts 128 bytes more
+    /// than its length until it is written. Automatic pongs and the Close frame have limits of their own, so they are
+    /// always queued. Default: 64 MiB. On 32-bit targets it is at most 1 GiB.
     pub max_outgoing_bytes: u64,
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false. Default: 64 KiB.
     pub high_water_bytes: u64,
     /// If the queue holds at most this many bytes, [`is_writable`](crate::Connection::is_writable) becomes true again.
     /// Default: 16 KiB.
     pub low_water_bytes: u64,
-    /// If this many pongs wait to be written or taken, those of [`pong`](crate::Connection::pong) included, only the
-    /// latest of further pings is answered (RFC 6455 5.5.3). Default: 16; at least 1.
+    /// Limits two numbers. The first is the number of pongs in the queue, those of [`pong`](crate::Connection::pong)
+    /// included: at this number, the answer to a further ping replaces the latest answer in the queue, so that only the
+    /// latest ping is answered (RFC 6455 5.5.3). The second is the number of pongs that were
+    /// [taken](crate::Connection::take_outgoing) and are not written: at this number, no further control frames can be
+    /// taken. Default: 16; at least 1.
     pub max_queued_pongs: u8,
     /// The longest time from the first [`tick`](crate::Connection::tick) until the connection is open; `None` for no
     /// limit. Default: 10 s.
     pub handshake_timeout: Option<Duration>,
-    /// The longest wait for the peer's Close once ours is written, and then again for the end of the transport; `None`
-    /// for no limit. Default: 5 s. Until our Close, or the HTTP response that ends the connection, is written, it is
-    /// the longest time in which the transport takes no bytes, so that a slow peer gets all that is queued.
+    /// Limits each wait of a connection that ends; `None` for no limit. Default: 5 s. The first wait is for the
+    /// transport to take queued bytes, until our Close or our last HTTP response is written. It starts again whenever
+    /// the transport takes bytes other than pings and pongs, so a slow peer receives the whole queue. The second wait
+    /// is for the peer's Close. The third wait is for the end of the transport.
     pub close_timeout: Option<Duration>,
-    /// The longest silence of the peer before an open connection ends; `None` for no limit. Default: `None`. Silence
-    /// also ends when the transport takes bytes from a backlog: an [`advance`](crate::Connection::advance) after one
-    /// that left bytes. It does not end if all bytes are taken at once, in one write or in several before the next
-    /// [`tick`](crate::Connection::tick), since a kernel takes those even if the peer is gone. While the connection
-    /// [`is_congested`](crate::Connection::is_congested), silence does not count, since it may be us who do not read;
-    /// then the connection ends if the transport takes nothing from the backlog for this long.
+    /// The longest silence of the peer before an open connection ends; `None` for no limit. Default: `None`. Received
+    /// bytes end the silence. Bytes that the transport takes from a backlog end it too. A backlog is what an
+    /// [`advance`](crate::Connection::advance) leaves in the queue. If all of it is written before the next
+    /// [`tick`](crate::Connection::tick), it does not count as a backlog, since a kernel takes such bytes even if the
+    /// peer is gone.
+    ///
+    /// While the connection [`is_congested`](crate::Connection::is_congested), the silence of the peer does not count,
+    /// since the caller may have stopped reading. The connection then ends if the transport takes no bytes from the
+    /// backlog for this time. Pings and pongs do not count as such bytes.
     pub idle_timeout: Option<Duration>,
-    /// The silence of the peer after which a ping is sent, unless one waits to be written; `None` for no pings.
-    /// Default: `None`. While the connection is congested, the time counts from when the transport last took bytes from
-    /// the backlog. If [`idle_timeout`](Config::idle_timeout) is longer, a peer that answers is not disconnected.
+    /// The silence of the peer after which a ping is sent, unless a ping is queued already; `None` for no pings.
+    /// Default: `None`. While the connection is congested, the time since the transport last took bytes from the
+    /// backlog is measured instead. If [`idle_timeout`](Config::idle_timeout) is longer than this interval, a peer that
+    /// answers pings is not disconnected.
     pub keepalive_interval: Option<Duration>,
-    /// The time after which [`tick`](crate::Connection::tick) frees memory that was not used: buffers and codecs that a
-    /// connection keeps for further messages. It is rounded up to 1/8 s, and is at most an hour. Default: 1 s.
+    /// The time after which [`tick`](crate::Connection::tick) frees unused memory: buffers and codecs for further
+    /// messages. It is rounded up to 1/8 s, and is at most an hour. Default: 1 s.
     pub release_after: Duration,
     /// Whether a client fails the handshake if it offered subprotocols and the server chose none. Browsers do; RFC 6455
     /// allows the connection to go on. Default: `false`.
@@ -132,7 +141,7 @@ pub enum Delivery {
     /// Whole messages, as [`Event::Message`](crate::Event::Message).
     #[default]
     Messages,
-    /// Pieces of messages as they arrive, as [`Event::Chunk`](crate::Event::Chunk). The memory does not depend on the
-    /// size of a message.
+    /// Pieces of messages as they arrive, as [`Event::Chunk`](crate::Event::Chunk). The size of a message does not
+    /// affect how much memory is used.
     Chunks,
 }

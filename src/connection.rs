@@ -1,5 +1,5 @@
-//! The connection: it joins its two halves with its life, and alone decides what happens. Here are its parts, its questions,
-//! and the bytes that leave it; its files have the rest by purpose.
+//! The connection owns a receiver, a sender and a life, and decides what they do. This file has the type, its
+//! questions, and the bytes for the transport. The files in `connection/` have the other methods, grouped by purpose.
 
 mod end;
 mod life;
@@ -23,23 +23,23 @@ use crate::state::{Role, State};
 use life::Life;
 use phase::Phase;
 
-/// One end of a WebSocket connection, as a value: bytes from the peer go in by [`receive`](Connection::receive),
-/// events come out; messages go in by [`send`](Connection::send), bytes for the peer come out by
-/// [`outgoing`](Connection::outgoing).
+/// One end of a WebSocket connection, as a value. [`receive`](Connection::receive) turns bytes from the peer into
+/// events. [`send`](Connection::send) turns messages into bytes for the peer, which [`outgoing`](Connection::outgoing)
+/// returns.
 ///
-/// The loop around it is always the same: take events, write what is outgoing, shut the transport's write side down if
+/// Every loop has the same steps: take events, write the outgoing bytes, shut down the transport's write side if
 /// [`wants_shutdown`](Connection::wants_shutdown), stop if [`is_finished`](Connection::is_finished), tell the time
-/// ([`tick`](Connection::tick)), wait, read. The [crate's page](crate) has it step by step.
+/// ([`tick`](Connection::tick)), wait, read. The [crate's page](crate) explains each step.
 ///
-/// A connection is 192 bytes on 64-bit targets. An open connection owns no heap memory, but for the windows of
-/// permessage-deflate where that was negotiated, once `tick` has found it unused for [`Config::release_after`] or
-/// [`release_memory`](Connection::release_memory) was called.
+/// A connection is 192 bytes on 64-bit targets. An idle open connection owns no heap memory after
+/// [`tick`](Connection::tick) has found it unused for [`Config::release_after`], or after
+/// [`release_memory`](Connection::release_memory). Only the windows of permessage-deflate stay, if it was negotiated.
 pub struct Connection {
-    /// Bytes from the peer, to what they mean.
+    /// Turns bytes from the peer into messages and control frames.
     recv: Receiver,
-    /// Messages, to bytes for the peer.
+    /// Turns messages into bytes for the peer.
     send: Sender,
-    /// Where the connection is.
+    /// The phase, the ended directions, the timer.
     life: Life,
     config: Shared<Config>,
     /// permessage-deflate, if it was negotiated.
@@ -59,37 +59,37 @@ impl Connection {
         }
     }
 
-    /// Which side this is.
+    /// Returns whether this is the client or the server.
     pub fn role(&self) -> Role {
         self.send.role()
     }
 
-    /// How far the connection is.
+    /// Returns the state: connecting, open, closing or closed.
     pub fn state(&self) -> State {
         self.life.phase().state()
     }
 
-    /// The configuration it was made with.
+    /// Returns the configuration that the connection was made with.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Bytes to be written to the peer now: the first contiguous piece, empty if there are none. A frame's header is
-    /// never shown without the first 1,400 bytes of its payload, or all of it. Call [`advance`](Connection::advance)
-    /// with the number that was written before any other method that changes the connection: otherwise a ping, a pong
-    /// or a message may be queued in front of what was shown.
+    /// Returns the first contiguous piece of the outgoing bytes; it is empty if there are none. A frame's header is
+    /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one. After a write, call
+    /// [`advance`](Connection::advance) with the number of bytes written, before any other method that changes the
+    /// connection. Otherwise a ping or pong may be queued in front of the bytes that were written.
     #[inline]
     pub fn outgoing(&self) -> &[u8] {
         self.send.first()
     }
 
-    /// All bytes to be written to the peer, in contiguous pieces, for a vectored write.
+    /// Returns all outgoing bytes in contiguous pieces, for a vectored write.
     #[inline]
     pub fn outgoing_chunks(&self) -> OutgoingChunks<'_> {
         self.send.chunks()
     }
 
-    /// Fills `slices` with the first pieces of the bytes to be written, and returns how many there are.
+    /// Fills `slices` with the first pieces of the outgoing bytes, and returns the number of slices that it filled.
     #[cfg(feature = "std")]
     #[inline]
     pub fn outgoing_slices<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
@@ -101,20 +101,23 @@ impl Connection {
         n
     }
 
-    /// Moves the first piece of the outgoing bytes out of the connection, with a stable address and no borrow: for a
-    /// kernel or thread that writes while the connection goes on. The pieces must be written in this order; each
-    /// counts as outgoing until [`advance`](Connection::advance) releases it, the connection is finished, or its
-    /// [write side is over](Connection::write_closed): what is written of it later may be told to `advance`, and
-    /// changes nothing. Until then each counts 128 bytes, beside its own, against [`Config::max_outgoing_bytes`].
+    /// Takes the first piece of the outgoing bytes out of the connection. The piece has a stable address and borrows
+    /// nothing, so a kernel or a thread can write it while the connection goes on. Write the pieces in the order in
+    /// which they were taken. Call [`advance`](Connection::advance) when bytes of them were written.
     ///
-    /// `None` means that nothing is to be written, or that what comes next are pongs, and
-    /// [`Config::max_queued_pongs`] of them are out already: `advance` brings them on.
+    /// A taken piece counts as outgoing until it is written. Until then it also counts 128 bytes more than its length
+    /// against [`Config::max_outgoing_bytes`]. It stops counting when the connection is finished, or when its [write
+    /// side has ended](Connection::write_closed). After that, `advance` still accepts the number of bytes written, and
+    /// does nothing.
+    ///
+    /// Returns `None` if there is nothing to take, or if control frames come next while [`Config::max_queued_pongs`]
+    /// pongs are taken and not written. In the second case, call `advance` first.
     pub fn take_outgoing(&mut self) -> Option<Segment> {
         self.send.take(&self.config)
     }
 
-    /// The first `n` outgoing bytes were written: those taken out first, then those of
-    /// [`outgoing`](Connection::outgoing) and [`outgoing_chunks`](Connection::outgoing_chunks).
+    /// Tells that the first `n` outgoing bytes were written. Bytes that were [taken](Connection::take_outgoing) come
+    /// first, then those of [`outgoing`](Connection::outgoing).
     ///
     /// # Panics
     ///
@@ -138,47 +141,48 @@ impl Connection {
         }
     }
 
-    /// Bytes of the wire that were queued and not released by [`advance`](Connection::advance): frames with their
-    /// headers, control frames, the opening handshake.
+    /// Returns the number of bytes that are queued and not written: frames with their headers, control frames, the
+    /// opening handshake. [`advance`](Connection::advance) tells which bytes are written.
     #[inline]
     pub fn outgoing_len(&self) -> u64 {
         self.send.len()
     }
 
-    /// Payload bytes of messages that were sent and not released by [`advance`](Connection::advance): the W3C's
-    /// `bufferedAmount`. Neither framing nor control frames count. It is exact at every partial write of messages that
-    /// are not compressed; a compressed message counts whole, at its size before compression, until its last byte is
-    /// released. It stays as it is when the connection ends before they are written.
+    /// Returns the number of payload bytes that were sent and not written: the W3C's `bufferedAmount`. Headers and
+    /// control frames do not count. The number is exact after every partial write, except for compressed messages. A
+    /// compressed message counts with its size before compression, until its last byte is written. When a connection
+    /// ends with bytes unwritten, the number stays as it is.
     #[inline]
     pub fn buffered_amount(&self) -> u64 {
         let compressor = self.codec.as_ref().map(|codec| codec.compressor());
         self.send.buffered() + compressor.map_or(0, Compressor::unfinished_bytes)
     }
 
-    /// Whether more messages should be sent now: the connection is open, and not
-    /// [congested](Connection::is_congested). It is advice: [`send`](Connection::send) goes on up to
+    /// Returns whether more messages should be sent now: the connection is open, and not
+    /// [congested](Connection::is_congested). This is advice: [`send`](Connection::send) accepts messages up to
     /// [`Config::max_outgoing_bytes`].
     #[inline]
     pub fn is_writable(&self) -> bool {
         self.life.phase() == Phase::Open && !self.send.is_congested()
     }
 
-    /// Whether the peer does not take what is sent as fast as it is sent: true once there are more than
-    /// [`Config::high_water_bytes`] of outgoing bytes, until there are no more than [`Config::low_water_bytes`]. A
-    /// program that answers what it receives had better not read meanwhile. It is false once the connection is not open:
-    /// nothing is answered then, and the peer's Close must be read.
+    /// Returns whether the outgoing queue is long, because the peer reads slower than we send. It becomes true when
+    /// more than [`Config::high_water_bytes`] are outgoing, and false when at most [`Config::low_water_bytes`] are
+    /// left. A program that answers what it receives should not read while it is true. If the connection is not open,
+    /// it is false: nothing is answered then, and the peer's Close must be read.
     #[inline]
     pub fn is_congested(&self) -> bool {
         self.send.is_congested() && self.life.phase() == Phase::Open
     }
 
-    /// Whether there are outgoing bytes that are not taken.
+    /// Returns whether there are outgoing bytes that are not [taken](Connection::take_outgoing).
     #[inline]
     pub fn wants_write(&self) -> bool {
         !self.send.first().is_empty()
     }
 
-    /// Whether bytes from the peer are of use: not while the caller decides about a request, nor when all is over.
+    /// Returns whether bytes from the peer should be read. It is false while the caller decides about a request, and
+    /// when the connection needs no more bytes.
     pub fn wants_read(&self) -> bool {
         match self.life.phase() {
             Phase::Request
@@ -192,9 +196,10 @@ impl Connection {
         }
     }
 
-    /// Whether the write side of the transport should be shut down now (a half-close; with TLS a close_notify, with
-    /// HTTP/2 an END_STREAM), so that the peer gets what was written and an end, while its own bytes are still read.
-    /// It stays true until [`write_closed`](Connection::write_closed) tells that this was done, or failed.
+    /// Returns whether the write side of the transport should be shut down now: a half-close, with TLS a close_notify,
+    /// with HTTP/2 an END_STREAM. The peer then receives all bytes and the end of the transport, and its own bytes can
+    /// still be read. Call [`write_closed`](Connection::write_closed) when the shutdown is done or has failed; until
+    /// then this stays true.
     pub fn wants_shutdown(&self) -> bool {
         if self.life.has_write_end() || self.send.len() > 0 {
             return false;
@@ -212,13 +217,13 @@ impl Connection {
         }
     }
 
-    /// Whether the transport can be dropped. [`Event::Closed`] was reported before, or waits in
-    /// [`poll_event`](Connection::poll_event).
+    /// Returns whether the transport can be dropped. [`Event::Closed`] was returned before, or
+    /// [`poll_event`](Connection::poll_event) returns it next.
     pub fn is_finished(&self) -> bool {
         match self.life.phase() {
             Phase::Finished => true,
             Phase::Flushing => self.send.len() == 0,
-            // The peer's end was seen, but it may still read.
+            // The peer has ended its side, but it may still read.
             Phase::AwaitingEnd | Phase::Draining => {
                 self.life.has_read_end() && self.send.len() == 0
             }
@@ -231,8 +236,8 @@ impl Connection {
         }
     }
 
-    /// Lets frames in, if the phase does. The quick way stays closed while an event or early bytes wait, which the input
-    /// must not overtake.
+    /// Starts the receiver if frames are received in this phase. The quick way stays closed while an event or early
+    /// bytes are buffered: they come before the input.
     fn start_receiver(&mut self) {
         if self.life.phase().receives_frames() {
             let terms = Terms { role: self.send.role(), config: &self.config };
@@ -243,7 +248,7 @@ impl Connection {
         }
     }
 
-    /// Enters a phase. This is the only place where the phase changes, and where the halves learn of it.
+    /// Enters a phase, and starts or stops the two halves. The phase changes nowhere else.
     fn go(&mut self, to: Phase) {
         self.life.go(to);
         self.start_receiver();
@@ -255,7 +260,7 @@ impl Connection {
     }
 }
 
-/// The sender's half of the codecs.
+/// The codec's half for sending.
 #[inline]
 fn compressor(codec: &mut Option<Box<Codec>>) -> Option<&mut Compressor> {
     codec.as_mut().map(|codec| codec.compressor_mut())

@@ -1,6 +1,6 @@
-//! permessage-deflate (RFC 7692): its options, and the codecs of a connection, which share nothing with those of
-//! another. The crate `zlib-rs` does DEFLATE itself. The handshake negotiates the parameters; the connection decides
-//! when a message is compressed, and which limits hold.
+//! permessage-deflate (RFC 7692): its options, and the codecs of a connection. Connections share no codec. The crate
+//! `zlib-rs` implements DEFLATE. The handshake negotiates the parameters. The connection decides when a message is
+//! compressed, and which limits apply.
 
 mod compressor;
 mod deflater;
@@ -21,12 +21,12 @@ use crate::last_use::LastUse;
 use crate::state::Role;
 use crate::timestamp::Timestamp;
 
-/// The codecs of one connection: a half for each direction.
+/// The codecs of one connection, one for each direction.
 pub(crate) struct Codec {
     pub(crate) params: DeflateParams,
     inflater: Inflater,
     compressor: Compressor,
-    /// When one of them was used last.
+    /// When one of the two was used last.
     last_use: LastUse,
 }
 
@@ -47,30 +47,31 @@ impl Codec {
         }
     }
 
-    /// The receiver's half.
+    /// The half for receiving.
     pub(crate) fn inflater(&mut self) -> &mut Inflater {
         &mut self.inflater
     }
 
-    /// The sender's half.
+    /// The half for sending.
     #[inline]
     pub(crate) fn compressor(&self) -> &Compressor {
         &self.compressor
     }
 
-    /// The sender's half.
+    /// The half for sending.
     #[inline]
     pub(crate) fn compressor_mut(&mut self) -> &mut Compressor {
         &mut self.compressor
     }
 
-    /// Frees all memory but the windows.
+    /// Frees all memory except the windows.
     pub(crate) fn free_memory(&mut self) {
         self.inflater.free_memory();
         self.compressor.free_memory();
     }
 
-    /// The same, if neither half was used for the time `after`; otherwise returns when that will be.
+    /// Frees all memory except the windows if neither half was used for the time `after`. Otherwise returns when it
+    /// will be due.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         let was_used = self.inflater.take_used() | self.compressor.take_used();
         match self.last_use.observe(now, after, was_used) {
@@ -82,7 +83,7 @@ impl Codec {
         }
     }
 
-    /// Whether there is memory that [`free_memory`](Codec::free_memory) frees.
+    /// Whether [`free_memory`](Codec::free_memory) would free memory.
     fn owns_memory(&self) -> bool {
         self.inflater.owns_memory() || self.compressor.owns_memory()
     }

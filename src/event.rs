@@ -1,5 +1,5 @@
-//! The events that a connection reports, and how it ended. Payloads borrow from the caller's read buffer if they lie
-//! whole in it, and are owned otherwise. Nothing borrows from the connection.
+//! The events that a connection reports, and how it ended. A payload that is whole in the caller's read buffer is
+//! borrowed from it. Other payloads are owned. Nothing borrows from the connection.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -16,8 +16,8 @@ use crate::message::{Chunk, Message};
 #[non_exhaustive]
 #[must_use = "an event is reported once"]
 pub enum Event<'a> {
-    /// Server: a valid request for a WebSocket. No further input is used until [`accept`](crate::Connection::accept) or
-    /// [`reject`](crate::Connection::reject) (RFC 6455 4.2.2).
+    /// Server: a valid request for a WebSocket. Call [`accept`](crate::Connection::accept) or
+    /// [`reject`](crate::Connection::reject) (RFC 6455 4.2.2). Until then, further input is only buffered.
     UpgradeRequest(UpgradeRequest<'a>),
     /// Server: an HTTP request that does not ask for a WebSocket. Answer it with
     /// [`respond`](crate::Connection::respond), or hand [its bytes](PlainRequest::as_bytes) and the rest of the input
@@ -31,9 +31,9 @@ pub enum Event<'a> {
     Chunk(Chunk<'a>),
     /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2).
     Ping(Cow<'a, [u8]>),
-    /// A pong of at most 125 bytes, an answer or unsolicited (RFC 6455 5.5.3).
+    /// A pong of at most 125 bytes. It answers a ping, or it is unsolicited (RFC 6455 5.5.3).
     Pong(Cow<'a, [u8]>),
-    /// How the connection ended. It is reported exactly once. The transport can be dropped once
+    /// The end of the connection. It is reported exactly once. The transport can be dropped once
     /// [`is_finished`](crate::Connection::is_finished) returns `true`.
     Closed(Box<Closed>),
 }
@@ -41,7 +41,7 @@ pub enum Event<'a> {
 const _: () = assert!(size_of::<Option<Event<'_>>>() <= 32 || size_of::<usize>() != 8);
 
 impl Event<'_> {
-    /// Makes the event owned; copies what was borrowed.
+    /// Makes the event owned. Borrowed bytes are copied.
     pub fn into_owned(self) -> Event<'static> {
         match self {
             Event::UpgradeRequest(request) => Event::UpgradeRequest(request.into_owned()),
@@ -76,8 +76,8 @@ impl fmt::Debug for Event<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code of the first Close frame received; 1005 if it had none, 1006 if there was no Close frame (RFC 6455
-    /// 7.1.5). It is never the code that we have sent, which follows from `cause`.
+    /// The code of the first Close frame received (RFC 6455 7.1.5). It is 1005 if that frame had no code, and 1006 if
+    /// no Close frame was received. It is never the code that we have sent.
     pub code: CloseCode,
     /// The reason in the first Close frame received, at most 123 bytes. It is not meant for end users (RFC 6455 7.1.6).
     pub reason: String,
@@ -89,7 +89,8 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// The server's response if it refused the opening handshake: a redirect, a demand for authentication, an error.
+    /// Returns the server's response if the server refused the opening handshake: a redirect, a request for
+    /// authentication, an error.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.cause {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {
@@ -109,22 +110,22 @@ impl Closed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// The peer's Close came first. It was answered, unless the write side of the transport had ended.
+    /// The peer sent the first Close. It was answered, unless the write side of the transport had ended.
     Peer,
-    /// Our Close came first, and the peer has answered it.
+    /// We sent the first Close, and the peer has answered it.
     Local,
     /// The peer broke the protocol, or the server refused the opening handshake: see [`Closed::refusal`].
     Protocol(ProtocolError),
-    /// Server: the application answered the request with another response than 101.
+    /// Server: the application rejected the request, or answered a plain request.
     Rejected,
     /// The transport ended without a Close frame.
     TransportEnded,
-    /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. Server: also
-    /// if the write side of the transport ended before the request was answered.
+    /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. On a server,
+    /// this is also the cause if the write side of the transport ended before the request was answered.
     Aborted,
     /// A timeout has passed.
     TimedOut(Timeout),
-    /// The source of entropy failed to give a masking key for an automatic reply.
+    /// Client: the source of entropy failed to supply a masking key for a pong.
     Entropy(EntropyError),
 }
 

@@ -1,5 +1,5 @@
-//! The frame header (RFC 6455 5.2): how it is written and read, and the rules that a received header must keep. Payloads,
-//! and what a frame means for the connection, belong to other files.
+//! The frame header (RFC 6455 5.2): its encoding, its decoding, and the rules for received headers. Other files handle
+//! payloads, and decide what a frame does to the connection.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ const RSV: u8 = 0x70;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;
 
-/// What a frame is (RFC 6455 5.2).
+/// The type of a frame (RFC 6455 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Opcode {
@@ -54,7 +54,7 @@ impl Opcode {
     }
 }
 
-/// A frame's header, for those who speak frames without a [`Connection`](crate::Connection).
+/// A frame's header, for programs that read or write frames without a [`Connection`](crate::Connection).
 ///
 /// ```
 /// use websocket_proto::{FrameHeader, Opcode};
@@ -66,25 +66,26 @@ impl Opcode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 6455 5.2 fixes the fields of a header")]
 pub struct FrameHeader {
-    /// This is the message's last fragment.
+    /// Whether this is the message's last or only frame.
     pub fin: bool,
-    /// RSV1, RSV2, RSV3 as bits 4, 2 and 1; 0 unless an extension was negotiated.
+    /// RSV1, RSV2 and RSV3, with the values 4, 2 and 1. It is 0 unless an extension was negotiated.
     pub rsv: u8,
-    /// What the frame is.
+    /// The type of the frame.
     pub opcode: Opcode,
-    /// The masking key, on frames of clients.
+    /// The masking key, which only frames of clients have.
     pub mask: Option<[u8; 4]>,
     /// Payload length in bytes, below 2^63.
     pub payload_len: u64,
 }
 
 impl FrameHeader {
-    /// Reads a header off the front of `bytes` with its size; `None` if more bytes are needed.
+    /// Reads the header at the front of `bytes`. Returns it with its size in bytes, or `None` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// What is wrong with its structure: opcode, control frames, shortest length (RFC 6455 5.2, 5.5). Roles and
-    /// reserved bits are not checked.
+    /// A reserved opcode; a control frame that is fragmented or longer than 125 bytes; a Close frame with a payload of
+    /// one byte; a length of 2^63 or more, or not in its shortest form (RFC 6455 5.2, 5.5). Masking and reserved bits
+    /// are not checked.
     pub fn decode(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(header) = parse(bytes, &Rules::STRUCTURE)? else { return Ok(None) };
         Ok(Some((
@@ -99,11 +100,12 @@ impl FrameHeader {
         )))
     }
 
-    /// Writes the header to the front of `out` and returns its size, with the shortest length (RFC 6455 5.2).
+    /// Writes the header to the front of `out`, with the length in its shortest form (RFC 6455 5.2). Returns the size
+    /// of the header in bytes.
     ///
     /// # Panics
     ///
-    /// If `rsv` is over 7, or `payload_len` is 2^63 or more: no header says that.
+    /// If `rsv` is over 7, or if `payload_len` is 2^63 or more.
     pub fn encode(&self, out: &mut [u8; MAX_HEADER_BYTES]) -> usize {
         assert!(self.rsv <= 7, "{} is no three bits", self.rsv);
         assert!(self.payload_len < 1 << 63, "{} bytes are too many", self.payload_len);
@@ -129,7 +131,7 @@ impl FirstByte {
         FirstByte(if is_final { FIN } else { 0 } | opcode as u8)
     }
 
-    /// The same for a message that is compressed (RFC 7692 6).
+    /// Sets RSV1, which marks a compressed message (RFC 7692 6).
     #[cfg(feature = "deflate")]
     pub(crate) const fn with_rsv1(self) -> FirstByte {
         FirstByte(self.0 | RSV1)
@@ -178,15 +180,15 @@ impl FirstByte {
     }
 }
 
-/// A received header that keeps the rules.
+/// A received header that breaks no rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) first: FirstByte,
-    /// The masking key; zero if there is none, which masks nothing.
+    /// The masking key. If there is none, it is 0, which leaves a payload unchanged.
     pub(crate) key: [u8; 4],
-    /// Payload length.
+    /// Payload length in bytes.
     pub(crate) len: u64,
-    /// The header's own length.
+    /// Length of the header in bytes.
     pub(crate) size: usize,
 }
 
@@ -212,21 +214,22 @@ pub(crate) enum ReservedBits {
     Any,
 }
 
-/// The message to which a data frame would belong (RFC 6455 5.4).
+/// Which data frames are allowed next (RFC 6455 5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sequence {
     /// No message is open: a data frame must begin one.
     Between,
-    /// A message is open, and its frames have declared this many bytes: a data frame must continue it.
+    /// A message is open: a data frame must continue it. Its frames have declared `bytes` so far.
     Within { bytes: u64 },
-    /// The same for a compressed message. Its limit is for the bytes that it inflates to.
+    /// A compressed message is open: a data frame must continue it. `max_message_bytes` limits its inflated bytes, not
+    /// these.
     #[cfg(feature = "deflate")]
     WithinCompressed,
     /// The frames before are not known.
     Any,
 }
 
-/// What the receiving connection allows at this moment.
+/// The rules for the next received header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) masking: Masking,
@@ -241,7 +244,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// What holds for every frame of every connection.
+    /// The rules that do not depend on the connection.
     const STRUCTURE: Rules = Rules {
         masking: Masking::Any,
         reserved_bits: ReservedBits::Any,
@@ -254,7 +257,7 @@ impl Rules {
     /// The rules that the first byte decides.
     #[inline]
     fn check_first(&self, first: u8) -> Result<(), ProtocolError> {
-        // RFC 6455 5.2, RFC 7692 6: only the first frame of a message has the bit of an extension.
+        // RFC 6455 5.2, RFC 7692 6: only the first frame of a message may have RSV1.
         let allowed = match self.reserved_bits {
             ReservedBits::None => 0,
             ReservedBits::Rsv1 if FirstByte(first).begins_message() => RSV1,
@@ -274,7 +277,7 @@ impl Rules {
             }
             return Ok(());
         }
-        // RFC 6455 5.4: a message's fragments are not interleaved with another's.
+        // RFC 6455 5.4: the fragments of two messages are not interleaved.
         match (self.sequence, opcode) {
             (Sequence::Between, Opcode::Continuation) => {
                 return Err(ProtocolError::UnexpectedContinuation);
@@ -288,7 +291,7 @@ impl Rules {
         }
     }
 
-    /// The rules that the second byte decides, less those on the length's value.
+    /// The rules that the second byte decides, except those for the length of data frames.
     #[inline]
     fn check_second(&self, first: u8, second: u8) -> Result<(), ProtocolError> {
         match (self.masking, second & MASK != 0) {
@@ -344,15 +347,16 @@ impl Rules {
     }
 }
 
-/// The largest payload of a compressed frame. Data that does not compress grows: by a few bytes for each stored block,
-/// whose size the sender chooses, or by an eighth in a fixed Huffman block, which takes at most nine bits for a byte.
+/// The largest payload of a compressed frame. Compressing can make data longer. A fixed Huffman block takes at most
+/// nine bits for a byte, which adds an eighth. A stored block adds a few bytes, and the sender chooses how many blocks
+/// it uses.
 fn max_compressed_bytes(max_frame_bytes: u64) -> u64 {
     max_frame_bytes.saturating_add(max_frame_bytes / 8).saturating_add(1024)
 }
 
-/// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails as soon as no frame that keeps the
-/// rules can begin with `bytes`, with the error of the earliest byte that decides it: so the verdict is the same however
-/// the bytes arrive.
+/// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails as soon as every frame that begins
+/// with `bytes` would break a rule. The error is that of the earliest byte that decides it. So the result does not
+/// depend on how the bytes were split.
 #[inline]
 pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
     if let [first, second, ..] = *bytes {
@@ -387,7 +391,7 @@ pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Proto
     parse_partial(bytes, rules)
 }
 
-/// Judges a header that is cut or wrong, one byte after the other.
+/// Checks a header that is incomplete or breaks a rule, byte by byte.
 #[cold]
 fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
     for end in 1..=bytes.len().min(MAX_HEADER_BYTES) {
@@ -396,14 +400,15 @@ fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Protocol
     Ok(None)
 }
 
-/// The rules that the last byte of this beginning of a header decides.
+/// The rules that the last byte of `bytes` decides, the beginning of a header.
 fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     let first = bytes[0];
     let [_, second, extended @ ..] = bytes else { return rules.check_first(first) };
     if extended.is_empty() {
         rules.check_second(first, *second)?;
     }
-    // The shortest and the longest value that the length can still have, and the least that it may have.
+    // `low` and `high` are the smallest and the largest length that the known bytes allow. `least` is the smallest
+    // length that needs this many bytes.
     let (width, least) = match second & !MASK {
         126 => (2, 126),
         127 => (8, 0x1_0000),
@@ -426,7 +431,7 @@ fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     rules.check_len(first, low.max(least))
 }
 
-/// A header with the shortest length (RFC 6455 5.2), and its size.
+/// Encodes a header with the length in its shortest form (RFC 6455 5.2). Returns it with its size.
 #[inline]
 pub(crate) fn encode(
     first: FirstByte,
@@ -452,7 +457,8 @@ pub(crate) fn encode(
     }
 }
 
-/// The same for a payload of up to 65,535 bytes, as a number whose lowest byte is the header's first.
+/// Encodes a header for a payload of up to 65,535 bytes. Returns it as a number whose lowest byte is the first byte of
+/// the header.
 #[inline]
 fn encode_short(first: FirstByte, len: u16, key: Option<[u8; 4]>) -> (u64, usize) {
     let (word, size) = match len {
@@ -468,11 +474,11 @@ fn encode_short(first: FirstByte, len: u16, key: Option<[u8; 4]>) -> (u64, usize
     }
 }
 
-/// Appends a header to `out`, as [`encode`] makes it.
+/// Appends the header that [`encode`] returns to `out`.
 #[inline]
 pub(crate) fn append_header(out: &mut Vec<u8>, first: FirstByte, len: u64, key: Option<[u8; 4]>) {
     if let Ok(len) = u16::try_from(len) {
-        // To append eight bytes and cut off the surplus is cheaper than to append a number of bytes that is not constant.
+        // Appending eight bytes and truncating is cheaper than appending a number of bytes that is not constant.
         let (word, size) = encode_short(first, len, key);
         let end = out.len() + size;
         out.extend_from_slice(&word.to_le_bytes());

@@ -1,11 +1,11 @@
-//! When memory was last used, so that elapsed time alone decides when it is freed. Who owns the memory decides what a use
-//! is, and frees it.
+//! When memory was last used. Only the elapsed time decides when it is freed. The owner of the memory decides what a
+//! use is, and frees it.
 
 use core::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// When memory was last used, in eighths of a second modulo 2^16 of the caller's clock.
+/// When memory was last used, by the caller's clock, in eighths of a second modulo 2^16.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LastUse(u16);
 
@@ -22,8 +22,9 @@ fn in_eighths(after: Duration) -> i32 {
 }
 
 impl LastUse {
-    /// Tells the time, and whether the memory was `used` since the last call. Returns when the memory is to be freed;
-    /// `None` means now, since it was not used for `after`, rounded up to an eighth of a second, and at most an hour.
+    /// Tells the time, and whether the memory was `used` since the last call. Returns when the memory must be freed.
+    /// `None` means now: it was not used for `after`. This time is rounded up to an eighth of a second, and is at most
+    /// an hour.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,
@@ -37,8 +38,8 @@ impl LastUse {
             self.0 = eighths.wrapping_add(u16::from(rest > 0));
         }
         let mut elapsed = eighths.wrapping_sub(self.0) as i16;
-        // The clock has gone back, or there was no `tick` for so long that the number has wrapped: the measurement
-        // begins anew. An elapsed time of -1 is right, since the moment of use is rounded up.
+        // The clock has gone back, or the number has wrapped because there was no `tick` for a long time: the
+        // measurement starts again. -1 is a valid elapsed time, since the moment of use is rounded up.
         if elapsed < -1 {
             self.0 = eighths;
             elapsed = 0;
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn memory_is_freed_by_the_clock_alone() {
-        // The same with a tick every millisecond, and with few.
+        // The result does not depend on the time between two ticks.
         for (after, step) in
             [(1000, 1), (1000, 7), (1000, 125), (1000, 999), (1000, 1000), (1300, 50)]
         {
@@ -107,7 +108,7 @@ mod tests {
                 assert!(ticks <= 2, "{after:?} {jump}");
             }
         }
-        // At the end of time nothing overflows.
+        // The largest timestamp does not overflow.
         let end = Timestamp(Duration::MAX);
         assert!(LastUse::default().observe(end, Duration::MAX, true).is_some());
     }

@@ -1,31 +1,32 @@
 //! The WebSocket protocol (RFC 6455) as a pure state machine, for both roles.
 //!
-//! A [`Connection`] is a value. Bytes from the peer go in, [events](Event) come out; [messages](Message) go in, bytes
-//! for the peer come out; time and randomness are arguments. It never touches a socket, a clock or a thread, so any
-//! loop can drive it.
+//! A [`Connection`] is a value. It turns bytes from the peer into [events](Event), and [messages](Message) into bytes
+//! for the peer. The caller supplies time and randomness. A connection never touches a socket, a clock or a thread, so
+//! any loop can drive it.
 //!
 //! # The loop
 //!
 //! The same order is right for every loop, blocking or not:
 //!
-//! 1. **Events**: [`receive`](Connection::receive) what was read, until `None`. It also hands over what time and the
-//!    end of the transport have brought, so call it with no input too; [`poll_event`](Connection::poll_event) does that
-//!    alone.
+//! 1. **Take events**: pass the bytes that were read to [`receive`](Connection::receive) until it returns `None`. It
+//!    also returns the events that time or the end of the transport has caused, so call it with empty input too.
+//!    [`poll_event`](Connection::poll_event) returns only those events.
 //! 2. **Write**, if it [`wants_write`](Connection::wants_write): all of
 //!    [`outgoing_slices`](Connection::outgoing_slices) in one vectored write, or [`outgoing`](Connection::outgoing);
 //!    [`advance`](Connection::advance) by what was written, and go back to 1. If a write fails, call
-//!    [`write_closed`](Connection::write_closed) and go on: the peer's last word can still be read.
+//!    [`write_closed`](Connection::write_closed) and go on: the peer's Close can still be read.
 //! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
 //! 4. **Stop** if it [`is_finished`](Connection::is_finished).
-//! 5. **Tell the time** with [`tick`](Connection::tick), which says how long to wait. If that brought bytes or the end,
-//!    go back to 1.
-//! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read), unless it
-//!    [`is_congested`](Connection::is_congested) and you answer what you read. At the end of the transport, call
-//!    [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
+//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. If the call queued bytes
+//!    or ended the connection, go back to 1.
+//! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while it
+//!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
+//!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
 //!
-//! Set `TCP_NODELAY`: whole queues are written, and Nagle's algorithm would hold back what follows the first write. A
-//! thread that blocks in step 2 does not read: two ends that both send more than the sockets hold wait for each other,
-//! unless each reads while it writes (two threads, a poll loop, an async runtime).
+//! Set `TCP_NODELAY`. The loop writes the whole queue at once, so Nagle's algorithm saves nothing, and it would delay
+//! each write after the first. A thread that blocks in step 2 does not read. If both ends block because the socket
+//! buffers are full, neither makes progress. To avoid this, read while writing: with two threads, a poll loop or an
+//! async runtime.
 //!
 //! ```
 //! use websocket_proto::{Accept, Config, Connection, Event, State, UsageError};
@@ -36,7 +37,7 @@
 //!         match event {
 //!             Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
 //!             Event::PlainRequest(_) => conn.respond(404)?,
-//!             // A reply while the message is in hand. Once our side is over, messages still arrive.
+//!             // Messages still arrive after our Close, when `send` would return an error.
 //!             Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
 //!             _ => {}
 //!         }
@@ -74,14 +75,14 @@
 //!
 //! # Whose mistake it is
 //!
-//! What the peer does wrong is no error of a call: the connection queues the Close frame or HTTP response that the RFC
-//! asks for, and [`Event::Closed`] says what it was, in a [`ProtocolError`]. What the caller does wrong, or cannot
-//! have, is a [`UsageError`]: small, `Copy`, and without effect.
+//! A mistake of the peer is not an error of a call. The connection queues the Close frame or HTTP response that the RFC
+//! requires, and [`Event::Closed`] reports the mistake as a [`ProtocolError`]. A mistake of the caller, or a request
+//! that cannot be met, is a [`UsageError`]. A call that returns a `UsageError` has changed nothing.
 //!
 //! # Who owns what
 //!
-//! An event borrows from the bytes that were given to [`receive`](Connection::receive), never from the connection: a
-//! message can be sent, here or on other connections, while it is in hand.
+//! An event borrows from the bytes that were passed to [`receive`](Connection::receive), never from the connection. So
+//! a received message can be sent while it is borrowed, on this connection or on another.
 //!
 //! | reading | a message that one read had whole | one that was cut |
 //! |---|---|---|
@@ -97,14 +98,13 @@
 //! # Features
 //!
 //! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system
-//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, for those who set
-//! [`Config::deflate`]. Without the three the crate is `no_std` with `alloc`.
+//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which [`Config::deflate`]
+//! turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
-//! `proptest`: the module `strategies`, with generated messages, streams and handshakes that know what must come of
-//! them, for property tests of your own code.
-//! `testing`: the module `testing`, with two ends on a simulated wire and clock, a scripted peer, and checked scripts
-//! of calls. `arbitrary`: those scripts and the public types out of a fuzzer's bytes. The last three are for the tests
-//! of your own code.
+//! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
+//! streams and handshakes together with the expected result. `testing`: the module `testing`, with two ends on a
+//! simulated wire and clock, a scripted peer, and checked scripts of calls. `arbitrary`: those scripts and the public
+//! types, made from a fuzzer's bytes.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -167,8 +167,8 @@ pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
 pub use timestamp::Timestamp;
 
-/// A limit of bytes that are held in one buffer. On 32-bit targets no buffer may become larger than 1 GiB, since it
-/// doubles when it grows and a `Vec` has at most `isize::MAX` bytes; on others memory ends long before.
+/// A limit for the bytes in one buffer. On 32-bit targets it is at most 1 GiB: a buffer doubles when it grows, and a
+/// `Vec` has at most `isize::MAX` bytes. On 64-bit targets memory ends long before.
 #[inline]
 fn at_most_a_buffer(limit: u64) -> u64 {
     match usize::BITS {

@@ -1,5 +1,5 @@
-//! Messages (RFC 6455 5.6), and the chunks in which they can be received. A payload borrows from the caller's read
-//! buffer if it lies whole in it, and is owned otherwise. Nothing borrows from the connection.
+//! Messages (RFC 6455 5.6), and the chunks in which they can be received. A payload that is whole in the caller's read
+//! buffer is borrowed from it. Other payloads are owned. Nothing borrows from the connection.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -24,9 +24,9 @@ pub enum MessageKind {
 
 /// A whole message, received or to be sent (RFC 6455 5.6).
 ///
-/// It converts from `&str`, `String`, `&[u8]`, `Vec<u8>`, their `Cow`s, and from a reference to another message, so
-/// that a received message can be sent while it borrows the read buffer. A large owned payload is moved into the queue,
-/// not copied.
+/// It converts from `&str`, `String`, `&[u8]`, `Vec<u8>`, and their `Cow`s. It also converts from a reference to a
+/// message, so that a received message can be sent while it borrows the read buffer. A large owned payload is moved
+/// into the queue, not copied.
 #[derive(Clone, PartialEq, Eq)]
 #[allow(
     clippy::exhaustive_enums,
@@ -40,7 +40,7 @@ pub enum Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Text or binary.
+    /// Returns whether this is text or binary.
     pub fn kind(&self) -> MessageKind {
         match self {
             Message::Text(_) => MessageKind::Text,
@@ -48,7 +48,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The text of a text message.
+    /// Returns the text; `None` for a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Message::Text(text) => Some(text),
@@ -56,7 +56,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Message::Text(text) => text.as_bytes(),
@@ -64,12 +64,12 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The payload, copied only if it is borrowed.
+    /// Returns the payload. A borrowed payload is copied.
     pub fn into_bytes(self) -> Vec<u8> {
         self.into_payload().into_owned()
     }
 
-    /// The payload, owned or borrowed as it was.
+    /// The payload, still owned or borrowed.
     #[inline]
     pub(crate) fn into_payload(self) -> Cow<'a, [u8]> {
         match self {
@@ -79,17 +79,17 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Payload length in bytes.
+    /// Returns the payload length in bytes.
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether the payload is empty.
+    /// Returns whether the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Makes the message owned; copies a borrowed payload.
+    /// Makes the message owned. A borrowed payload is copied.
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
@@ -170,8 +170,8 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
     }
 }
 
-/// A piece of a message, as it arrived. Between the pieces of a message only pings and pongs are reported; their
-/// concatenation is the message. A piece of text ends between two characters.
+/// A piece of a message, as it arrived. The concatenation of the pieces is the message. Between the pieces of a
+/// message, only pings, pongs and the end of the connection are reported. A piece of text ends between two characters.
 #[derive(Clone)]
 pub struct Chunk<'a>(Piece<'a>);
 
@@ -204,7 +204,7 @@ impl<'a> Chunk<'a> {
         Chunk(Piece::Character(marks, character))
     }
 
-    /// Text or binary; the same for all pieces of a message.
+    /// Returns whether this is text or binary. It is the same for all pieces of a message.
     pub fn kind(&self) -> MessageKind {
         match self.0 {
             Piece::Text(..) | Piece::Character(..) | Piece::OwnedText(..) => MessageKind::Text,
@@ -212,17 +212,17 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Whether this is its message's first piece.
+    /// Returns whether this is the first piece of its message.
     pub fn is_first(&self) -> bool {
         self.marks().first
     }
 
-    /// Whether this is its message's last piece, which may be empty.
+    /// Returns whether this is the last piece of its message, which may be empty.
     pub fn is_last(&self) -> bool {
         self.marks().last
     }
 
-    /// The text of a piece of a text message.
+    /// Returns the text; `None` for a piece of a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match &self.0 {
             Piece::Text(_, text) => Some(text),
@@ -232,7 +232,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Piece::Text(_, text) => text.as_bytes(),
@@ -243,7 +243,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Makes the piece owned; copies what was borrowed.
+    /// Makes the piece owned. Borrowed bytes are copied.
     pub fn into_owned(self) -> Chunk<'static> {
         Chunk(match self.0 {
             Piece::Text(marks, text) => Piece::OwnedText(marks, text.into()),

@@ -1,5 +1,5 @@
-//! Stands in for permessage-deflate where the feature `deflate` is off. Its types have no values: no connection has a
-//! codec.
+//! Replaces `deflate.rs` if the feature `deflate` is off. Its types have no values, since no connection has a codec
+//! then.
 
 use core::time::Duration;
 

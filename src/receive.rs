@@ -1,5 +1,6 @@
-//! Bytes from the peer in, messages and control frames out (RFC 6455 5, 6.2). The receiver knows neither the phase of the
-//! connection nor its queue nor the time: the connection decides what follows from what is received here.
+//! The receiver turns bytes from the peer into messages and control frames (RFC 6455 5, 6.2). It knows neither the
+//! phase of the connection, nor its queue, nor the time. The connection decides what to do about a message or control
+//! frame.
 
 mod control;
 mod front;
@@ -35,36 +36,36 @@ use message::OpenMessage;
 
 pub(crate) use front::{Front, Reading};
 pub use read_buffer::ReadBuffer;
-pub(crate) use ready::Outlook;
+pub(crate) use ready::LookAhead;
 
 /// The receiving half of a connection.
 #[derive(Default)]
 pub(crate) struct Receiver {
-    /// Where in the stream of frames the next byte stands.
+    /// The position of the next byte in the stream of frames.
     place: Place,
-    /// The message that is open, and the memory for messages.
+    /// The open message, and the memory for messages.
     message: OpenMessage,
 }
 
 const _: () = assert!(size_of::<Receiver>() <= 72 || size_of::<usize>() != 8);
 
-/// Where in the stream of frames the next byte stands.
+/// The position of the next byte in the stream of frames.
 #[derive(Default)]
 enum Place {
-    /// Not in frames: the connection is not open yet, or what arrives is dropped (RFC 6455 1.4, 7.1.7).
+    /// Not in frames: the connection is not open yet, or its input is dropped (RFC 6455 1.4, 7.1.7).
     #[default]
     Stopped,
-    /// Between messages; a frame of a client may take the quick way.
+    /// Between messages, at a server: the next frame is masked, and may take the quick way.
     QuickMasked,
-    /// Between messages; a frame of a server may take the quick way.
+    /// Between messages, at a client: the next frame is not masked, and may take the quick way.
     QuickUnmasked,
-    /// Between frames, or behind the first `len` bytes of a header. These bytes keep the rules.
+    /// Between frames, or behind the first `len` bytes of a header. These bytes break no rule.
     Header { bytes: [u8; MAX_HEADER_BYTES], len: u8 },
     /// In the payload of a data frame, or behind its header if it has no payload.
     Payload(DataFrame),
-    /// In the payload of a control frame that was cut.
+    /// In the payload of a control frame that arrived in part.
     Control(Box<PartialControl>),
-    /// In the payload of a frame whose front waits in the caller's [`ReadBuffer`].
+    /// In the payload of a frame whose front is stored in the caller's [`ReadBuffer`].
     Front,
 }
 
@@ -80,19 +81,19 @@ impl Place {
 #[repr(Rust, packed)]
 struct DataFrame {
     first: FirstByte,
-    /// Masks the next byte of the payload.
+    /// The masking key, rotated so that it begins with the key for the next byte of the payload.
     key: [u8; 4],
-    /// Bytes of the payload that are to come.
+    /// Bytes of the payload that have not arrived.
     left: u64,
 }
 
 impl DataFrame {
-    /// How much of the payload `available` bytes have.
+    /// How many of the next `available` bytes belong to the payload.
     fn available(self, available: usize) -> usize {
         usize::try_from(self.left).map_or(available, |left| left.min(available))
     }
 
-    /// The frame behind `n` more bytes of its payload.
+    /// The frame after `n` more bytes of its payload.
     fn behind(self, n: usize) -> DataFrame {
         DataFrame { key: mask::rotate_key(self.key, n), left: self.left - n as u64, ..self }
     }
@@ -103,16 +104,16 @@ impl DataFrame {
     }
 }
 
-/// What the connection tells the receiver with each call.
+/// The facts that the connection passes to the receiver with each call.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'c> {
-    /// Our role: frames of the peer are masked if we are the server.
+    /// Our role. A server receives masked frames, a client unmasked ones.
     pub(crate) role: Role,
     pub(crate) config: &'c Config,
 }
 
 impl Terms<'_> {
-    /// [`Config::max_message_bytes`], as far as a message fits into one buffer.
+    /// [`Config::max_message_bytes`]. For whole messages it is also limited by the largest possible buffer.
     #[inline]
     fn max_message_bytes(self) -> u64 {
         match self.config.delivery {
@@ -121,7 +122,8 @@ impl Terms<'_> {
         }
     }
 
-    /// Between messages: with the quick way open, if the limits let every frame pass that takes it.
+    /// The position between messages. The quick way checks no limit for frames of up to 125 bytes and does not count
+    /// fragments, so it is open only if the limits allow all these frames.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
@@ -148,7 +150,7 @@ pub(crate) enum Received<'a> {
 
 /// What the peer did wrong, for which the connection fails (RFC 6455 7.1.7).
 pub(crate) struct Fault<'a> {
-    /// A piece of the message that was received before, and comes first.
+    /// A piece of the message that was received before the fault. The caller gets it first.
     pub(crate) chunk: Option<Chunk<'a>>,
     pub(crate) error: ProtocolError,
 }
@@ -168,11 +170,12 @@ impl From<InvalidUtf8> for Box<Fault<'_>> {
 }
 
 type Result<T, E> = core::result::Result<T, E>;
-/// `None`: all input was taken, and nothing came of it.
+/// `None` means that all input was taken, and that more is needed.
 type Reception<'a> = Result<Option<Received<'a>>, Box<Fault<'a>>>;
 
 impl Receiver {
-    /// Frames begin now, if they have not begun before. To be called again when the quick way may be opened.
+    /// Starts to receive frames, and opens the quick way between messages. The caller calls it again after
+    /// [`close_quick_way`](Receiver::close_quick_way).
     pub(crate) fn start(&mut self, terms: Terms<'_>) {
         if matches!(self.place, Place::Stopped | Place::Header { len: 0, .. })
             && !self.message.is_open()
@@ -188,12 +191,12 @@ impl Receiver {
         }
     }
 
-    /// Frames end here: all that was received in part is dropped, and its memory freed.
+    /// Stops receiving frames, drops a message or frame that arrived in part, and frees its memory.
     pub(crate) fn stop(&mut self) {
         *self = Receiver::default();
     }
 
-    /// Uses the memory of `bytes` for a message to come, if that is more than there is.
+    /// Stores the memory of `bytes` for a later message, if it is larger than the memory already stored.
     pub(crate) fn recycle(&mut self, bytes: Vec<u8>) {
         self.message.recycle(bytes);
     }
@@ -203,7 +206,8 @@ impl Receiver {
         self.message.free_memory();
     }
 
-    /// Frees the memory for messages if nothing was received for the time `after`; otherwise returns when that will be.
+    /// Frees the memory for messages if nothing was received for the time `after`. Otherwise returns when it will be
+    /// due.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -213,8 +217,8 @@ impl Receiver {
         self.message.free_unused(now, after, received)
     }
 
-    /// Takes bytes off the front of `input`, up to the first of them of which something comes.
-    // Without optimization, to inline costs nothing but stack.
+    /// Takes bytes off the front of `input`, up to the end of the first message, chunk or control frame.
+    // Without optimization, inlining only costs stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn receive<'a>(
         &mut self,
@@ -323,7 +327,7 @@ impl Receiver {
         }
     }
 
-    /// Takes the payload of a data frame, or the part of it that `input` has.
+    /// Takes the payload of a data frame, or as much of it as `input` has.
     #[inline(always)]
     fn receive_data<'a>(
         &mut self,
@@ -359,7 +363,7 @@ impl Receiver {
                 let (chunk, verdict) = self.message.chunk(piece, frame.ends_with(n));
                 match verdict {
                     Ok(()) => {
-                        self.pass(frame, n, terms);
+                        self.move_place(frame, n, terms);
                         Ok(chunk.map(Received::Chunk))
                     }
                     Err(InvalidUtf8) => {
@@ -370,17 +374,17 @@ impl Receiver {
         }
     }
 
-    /// The next `n` bytes of the frame were received.
+    /// Moves the position over the next `n` bytes of the frame.
     #[inline]
-    fn pass(&mut self, frame: DataFrame, n: usize, terms: Terms<'_>) {
+    fn move_place(&mut self, frame: DataFrame, n: usize, terms: Terms<'_>) {
         self.place = match frame.left == n as u64 {
-            true => self.behind_frame(terms),
+            true => self.place_behind_frame(terms),
             false => Place::Payload(frame.behind(n)),
         };
     }
 
-    /// The place behind a frame.
-    fn behind_frame(&self, terms: Terms<'_>) -> Place {
+    /// The position behind a frame.
+    fn place_behind_frame(&self, terms: Terms<'_>) -> Place {
         match self.message.is_open() {
             true => Place::BETWEEN_FRAMES,
             false => terms.between_messages(),

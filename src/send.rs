@@ -1,5 +1,5 @@
-//! Messages in, bytes for the peer out (RFC 6455 5, 6.1): how they are framed, masked and queued, and within which limits.
-//! The sender knows no events and no phase: the connection decides what may be sent when.
+//! The sender turns messages into bytes for the peer (RFC 6455 5, 6.1). It frames, masks and queues them, and checks
+//! the limits. It knows neither events nor the phase. The connection decides when a message may be sent.
 
 #[cfg(feature = "deflate")]
 mod compressing;
@@ -36,10 +36,10 @@ pub(crate) struct Sender {
     queue: Queue,
     /// A client masks its frames (RFC 6455 5.3).
     role: Role,
-    /// The fragmented message that is being sent.
+    /// The unfinished message that is being sent in fragments.
     fragment: Option<Fragment>,
-    /// The mask of a client's Close, drawn when the connection was made: so a Close goes out even if the source of entropy
-    /// fails.
+    /// The masking key of a client's Close. It is drawn when the connection is made, so that a Close can be sent even
+    /// if the source of entropy fails later.
     close_key: [u8; 4],
     /// The place in the sequence of [`Entropy::Seed`](crate::Entropy::Seed).
     seed_place: u32,
@@ -49,14 +49,14 @@ pub(crate) struct Sender {
 
 const _: () = assert!(size_of::<Sender>() <= 80 || size_of::<usize>() != 8);
 
-/// What a call of [`advance_partly`](Sender::advance_partly) has done.
+/// The result of [`advance_partly`](Sender::advance_partly).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advanced {
     /// Nothing was written.
     Nothing,
-    /// A part of the queue was written, which was more than pings and pongs, or not.
+    /// A part of the queue was written. `is_more_than_pings`: the part has bytes that are not of pings or pongs.
     Part { is_more_than_pings: bool },
-    /// The queue was written whole.
+    /// The whole queue was written.
     All,
 }
 
@@ -79,14 +79,15 @@ impl Sender {
 
     // Entropy.
 
-    /// Makes a new client ready to mask. The source of entropy notices here if the process has forked.
+    /// Makes a new client ready to mask. This also detects a fork of the process, after which the source of entropy
+    /// needs a new batch.
     pub(crate) fn begin_masking(&mut self, config: &Config) -> Result<(), EntropyError> {
         config.entropy.drop_inherited_batch();
         self.close_key = config.entropy.mask_key(&mut self.seed_place)?;
         Ok(())
     }
 
-    /// Makes a new client ready to mask, and draws the nonce of its request, which is random for each connection
+    /// Makes a new client ready to mask, and draws the nonce of its request. The nonce is random for each connection
     /// (RFC 6455 4.1).
     pub(crate) fn begin_request(&mut self, config: &Config) -> Result<[u8; 16], EntropyError> {
         config.entropy.drop_inherited_batch();
@@ -111,13 +112,13 @@ impl Sender {
 
     // Messages.
 
-    /// Whether a message whose frame has a payload of at most `len` bytes can be queued now.
+    /// Checks that a message whose frame has at most `len` payload bytes can be queued now.
     #[inline]
     pub(crate) fn check_message(&self, len: usize, config: &Config) -> Result<(), UsageError> {
-        self.check_message_behind(self.queue.charge(), len, config)
+        self.check_message_behind(self.queue.charged_bytes(), len, config)
     }
 
-    /// The same, behind a queue that counts `queued` bytes.
+    /// The same check, with a queue that counts `queued` bytes.
     #[inline]
     fn check_message_behind(
         &self,
@@ -132,7 +133,7 @@ impl Sender {
     }
 
     fn check_room(&self, len: usize, config: &Config) -> Result<(), UsageError> {
-        check_room_behind(self.queue.charge(), len, config)
+        check_room_behind(self.queue.charged_bytes(), len, config)
     }
 
     #[inline]
@@ -154,7 +155,7 @@ impl Sender {
         self.check_message(payload.len(), config)?;
         let key = self.next_key(config)?;
         self.queue.push(first_byte(kind), payload, key);
-        self.note_longer(config);
+        self.raise_congestion(config);
         Ok(())
     }
 
@@ -167,12 +168,12 @@ impl Sender {
         self.check_message(payload.len(), config)?;
         let key = self.next_key(config)?;
         self.queue.push_owned(first_byte(kind), payload, key);
-        self.note_longer(config);
+        self.raise_congestion(config);
         Ok(())
     }
 
-    /// Sends a message past the queue, which must be empty. If it is not afterwards,
-    /// [`note_longer`](Sender::note_longer) is to be called.
+    /// Passes the frame of a message to `write`, and queues the bytes that were not written. The queue must be empty
+    /// before. If it is not empty afterwards, the caller must call [`raise_congestion`](Sender::raise_congestion).
     #[inline(always)]
     pub(crate) fn send_through<E: From<UsageError>>(
         &mut self,
@@ -200,7 +201,7 @@ impl Sender {
             Role::Server => {
                 self.check_message(payload.len(), config)?;
                 self.queue.push_shared(message.frame().bytes(), payload.len());
-                self.note_longer(config);
+                self.raise_congestion(config);
                 Ok(())
             }
         }
@@ -208,7 +209,7 @@ impl Sender {
 
     // Control frames.
 
-    /// Queues a ping or pong ahead of messages of which nothing is written.
+    /// Queues a ping or pong ahead of all data frames except one that is partly written.
     pub(crate) fn send_control(
         &mut self,
         opcode: Opcode,
@@ -219,11 +220,11 @@ impl Sender {
         self.check_room(payload.len(), config)?;
         let key = self.next_key(config)?;
         self.queue.push_control(opcode, payload, key);
-        self.note_longer(config);
+        self.raise_congestion(config);
         Ok(())
     }
 
-    /// Queues the answer to a ping. When [`Config::max_queued_pongs`] pongs wait, it takes the place of the latest answer
+    /// Queues the answer to a ping. If [`Config::max_queued_pongs`] pongs are queued, it replaces the latest answer
     /// (RFC 6455 5.5.3).
     pub(crate) fn answer_ping(
         &mut self,
@@ -232,13 +233,13 @@ impl Sender {
     ) -> Result<(), EntropyError> {
         let key = self.next_key(config)?;
         self.queue.push_pong(payload, key, config.max_queued_pongs);
-        self.note_longer(config);
-        // The queue is shorter if a short pong has taken the place of a long one.
-        self.note_shorter(config);
+        self.raise_congestion(config);
+        // The queue is shorter if a short pong has replaced a long one.
+        self.ease_congestion(config);
         Ok(())
     }
 
-    /// Queues a Close frame behind all data. No data follows it (RFC 6455 5.5.1).
+    /// Queues a Close frame behind all data. No data frame follows it (RFC 6455 5.5.1).
     pub(crate) fn send_close(&mut self, body: &CloseBody, compressor: Option<&mut Compressor>) {
         let key = match self.role {
             Role::Client => Some(self.close_key),
@@ -246,13 +247,13 @@ impl Sender {
         };
         self.cut_fragment(compressor);
         self.queue.push(FirstByte::new(Opcode::Close, true), body.as_bytes(), key);
-        self.queue.note_end();
+        self.queue.mark_end();
     }
 
     // The opening handshake.
 
-    /// Whether there is room for `own` bytes that the application puts into a request or response. To be asked before any
-    /// of them is written.
+    /// Checks that there is room for the `own` bytes that the application puts into a request or response. It is called
+    /// before the head is written.
     pub(crate) fn check_head(own: u64, config: &Config) -> Result<(), UsageError> {
         let limit = at_most_a_buffer(config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
         match own <= limit {
@@ -261,7 +262,7 @@ impl Sender {
         }
     }
 
-    /// Queues a request, or the response that opens the connection: what `write` appends.
+    /// Queues the bytes that `write` appends: a request, or the response that opens the connection.
     pub(crate) fn send_head(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
@@ -269,13 +270,13 @@ impl Sender {
         self.queue.push_head(write)
     }
 
-    /// Queues a response that ends the connection: what `write` appends.
+    /// Queues the bytes that `write` appends: a response that ends the connection.
     pub(crate) fn send_last_head(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
     ) -> Result<(), UsageError> {
         self.queue.push_head(write)?;
-        self.queue.note_end();
+        self.queue.mark_end();
         Ok(())
     }
 
@@ -295,21 +296,21 @@ impl Sender {
         self.queue.take(config.max_queued_pongs)
     }
 
-    /// The first `n` bytes are written, and these are all; `false`, and nothing done, if that is not so, or not known at
-    /// once: then [`advance_partly`](Sender::advance_partly) is to be called.
+    /// Removes the first `n` bytes, which are written, if they are the whole queue. Returns `false` and does nothing if
+    /// they are not, or if finding out takes longer; the caller then calls [`advance_partly`](Sender::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
         self.queue.advance_whole(n)
     }
 
-    /// The first `n` bytes are written.
+    /// Removes the first `n` bytes, which are written.
     ///
     /// # Panics
     ///
     /// If there are fewer.
     pub(crate) fn advance_partly(&mut self, n: usize, config: &Config) -> Advanced {
         let is_more_than_pings = self.queue.advance_partly(n);
-        self.note_shorter(config);
+        self.ease_congestion(config);
         match (n, self.queue.len()) {
             (0, _) => Advanced::Nothing,
             (_, 0) => Advanced::All,
@@ -317,7 +318,7 @@ impl Sender {
         }
     }
 
-    /// Drops the queue. What was sent and is not written stays counted as buffered.
+    /// Drops the queue. The unwritten payload bytes stay counted as buffered.
     pub(crate) fn drop_queue(&mut self) {
         self.queue.drop_all();
     }
@@ -330,24 +331,25 @@ impl Sender {
         self.queue.len()
     }
 
-    /// Payload bytes of messages that are queued and not written; of a compressed message that is not ended, none.
+    /// Payload bytes of messages that are queued and not written. An unfinished compressed message is not counted here.
     #[inline]
     pub(crate) fn buffered(&self) -> u64 {
         self.queue.buffered()
     }
 
-    /// Whether the queue was longer than the high mark, and was not as short as the low mark since.
+    /// Whether the queue has been longer than the high-water mark, and has not become as short as the low-water mark
+    /// since then.
     #[inline]
     pub(crate) fn is_congested(&self) -> bool {
         self.queue.is_congested()
     }
 
-    /// Whether a Close frame or a response that ends the connection is queued and not written whole.
+    /// Whether a Close frame, or a response that ends the connection, is queued and not wholly written.
     pub(crate) fn has_unwritten_end(&self) -> bool {
         self.queue.has_unwritten_end()
     }
 
-    /// Whether a ping is queued and not written whole.
+    /// Whether a ping is queued and not wholly written.
     pub(crate) fn has_waiting_ping(&self) -> bool {
         self.queue.has_waiting_ping()
     }
@@ -359,25 +361,25 @@ impl Sender {
         self.queue.free_memory();
     }
 
-    /// Frees the queue's memory if it was empty for the time `after`; otherwise returns when that will be.
+    /// Frees the queue's memory if it was empty for the time `after`. Otherwise returns when it will be due.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         self.queue.free_unused(now, after, &mut self.last_use)
     }
 
-    /// Compares the length of the queue with the high mark.
+    /// Makes the queue congested if it is longer than [`Config::high_water_bytes`]. Call it when the queue has grown.
     #[inline]
-    pub(crate) fn note_longer(&mut self, config: &Config) {
-        self.queue.note_longer(config.high_water_bytes);
+    pub(crate) fn raise_congestion(&mut self, config: &Config) {
+        self.queue.raise_congestion(config.high_water_bytes);
     }
 
-    /// Compares the length of the queue with the low mark.
+    /// Ends the congestion if the queue is at most [`Config::low_water_bytes`] long. Call it when the queue has shrunk.
     #[inline]
-    fn note_shorter(&mut self, config: &Config) {
-        self.queue.note_shorter(config.low_water_bytes);
+    fn ease_congestion(&mut self, config: &Config) {
+        self.queue.ease_congestion(config.low_water_bytes);
     }
 }
 
-/// Whether there is room for a frame with a payload of at most `len` bytes, behind a queue that counts `queued` bytes.
+/// Checks that there is room for a frame with at most `len` payload bytes, in a queue that counts `queued` bytes.
 #[inline]
 fn check_room_behind(queued: u64, len: usize, config: &Config) -> Result<(), UsageError> {
     let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);

@@ -1,31 +1,31 @@
-//! The one timer of a connection: the arithmetic of deadlines and of signs of life. What a deadline means is decided by
-//! the connection.
+//! The timer of a connection. It computes deadlines from the signs of life. The connection decides what happens at a
+//! deadline.
 
 use core::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// What the timer measures. The time of a span starts with the first `tick` that finds the connection in it.
+/// The period that the timer measures. It begins with the first `tick` that finds the connection in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
-    /// Nothing: there was no `tick`, or the connection is finished.
+    /// No period: there was no `tick` yet, or the connection is finished.
     None,
     /// The opening handshake.
     Handshake,
-    /// The open connection, since the peer gave the last sign of life.
+    /// The connection is open: the time since the last sign of life of the peer.
     Silence,
-    /// The open connection while it is congested, since the transport last took bytes of the backlog.
+    /// The connection is open and congested: the time since the transport last took bytes of the backlog.
     Congestion,
-    /// The time in which our last bytes (a Close frame, an HTTP response) wait in the queue, since the transport last
-    /// took bytes of the backlog.
+    /// Our Close frame or last HTTP response is in the queue: the time since the transport last took bytes of the
+    /// backlog.
     Flush,
-    /// The closing handshake, from our Close on the wire to the peer's.
+    /// The closing handshake, after our Close was written: the wait for the peer's Close.
     Closing,
-    /// The time for which the transport outlives the connection.
+    /// The connection is closed, and our last bytes are written: the wait for the end of the transport.
     Linger,
 }
 
-/// What a `tick` finds about the deadline of a span.
+/// The deadline of a span, as a `tick` finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deadline {
     /// The span has no limit.
@@ -42,10 +42,10 @@ pub(crate) enum Deadline {
 #[derive(Debug, Clone, Copy)]
 #[repr(Rust, packed(2))]
 pub(crate) struct Timer {
-    /// When the span began, or its last sign of life came: milliseconds, rounded up, modulo 2^64. Once `LATE` is set:
-    /// when a `tick` first found that the deadline had passed.
+    /// The moment when the span began, or when a `tick` found its last sign of life; in milliseconds, rounded up,
+    /// modulo 2^64. If `LATE` is set, the moment when a `tick` first found that the deadline had passed.
     since: u64,
-    /// The number of the keepalive interval in which the last ping was due. Once `LATE` is set: the milliseconds from
+    /// The number of the keepalive interval in which the last ping was due. If `LATE` is set, the milliseconds from
     /// `since` to the last `tick` that found received bytes.
     mark: u32,
     span: Span,
@@ -57,19 +57,19 @@ pub(crate) struct Timer {
 const RECEIVED: u8 = 1;
 /// The transport took bytes since the last `tick`, and not only bytes of pings and pongs.
 const TAKEN: u8 = 1 << 1;
-/// The transport took only a part of the queue since the last `tick`.
+/// Since the last `tick`, the transport took a part of the queue and left the rest.
 const LEFT: u8 = 1 << 2;
-/// After `LEFT`, it took another part, and still not all.
+/// After `LEFT`, the transport took another part and left the rest.
 const MORE: u8 = 1 << 3;
-/// There is a backlog: at the last `tick`, bytes that the transport had left were still in the queue.
+/// There is a backlog: at the last `tick`, the queue had bytes that the transport had left in it.
 const BACKLOG: u8 = 1 << 4;
 /// The transport took bytes of a backlog since the last `tick`.
 const PROGRESS: u8 = BACKLOG << 1;
-/// A `tick` has found that the deadline has passed.
+/// A `tick` has found that the deadline had passed.
 const LATE: u8 = 1 << 6;
 
-/// The time between the `tick` that finds a passed deadline and the `tick` that ends something. The caller reads in
-/// between.
+/// The time between the `tick` that first finds a passed deadline and the `tick` that acts on it. The caller can read
+/// in between.
 const GRACE: Duration = Duration::from_millis(1);
 
 const _: () = assert!(size_of::<Timer>() == 14);
@@ -79,7 +79,7 @@ impl Timer {
         Timer { since: 0, mark: 0, span: Span::None, signs: 0 }
     }
 
-    /// Bytes were received.
+    /// Notes that bytes were received.
     #[inline]
     pub(crate) fn note_received(&mut self) {
         self.signs |= RECEIVED;
@@ -90,15 +90,16 @@ impl Timer {
         self.signs & RECEIVED != 0
     }
 
-    /// The transport has taken the whole queue. Bytes that it takes at once, in one write or in several, are no sign of
-    /// life: a kernel also takes bytes for a peer that has vanished.
+    /// Notes that the transport has taken the whole queue. This alone is not a sign of life of the peer, since a kernel
+    /// also takes bytes for a peer that has vanished. It is one if there was a backlog.
     #[inline]
     pub(crate) fn note_emptied(&mut self) {
         let progress = (self.signs & BACKLOG) << 1;
         self.signs = self.signs & !(LEFT | MORE | BACKLOG) | TAKEN | progress;
     }
 
-    /// The transport has taken a part of the queue. `taken`: that part has bytes that are not of pings and pongs.
+    /// Notes that the transport has taken a part of the queue. `taken` tells that this part has bytes that are not of
+    /// pings or pongs.
     pub(crate) fn note_written(&mut self, taken: bool) {
         if self.signs & LEFT != 0 {
             self.signs |= MORE;
@@ -106,18 +107,18 @@ impl Timer {
         self.signs |= LEFT | (self.signs & BACKLOG) << 1 | if taken { TAKEN } else { 0 };
     }
 
-    /// Tells the time in `span`, which may last for `limit`.
+    /// Tells the time and the current `span`, which may last for `limit`.
     ///
-    /// The first call at or past the deadline only notes that it is late, since a process that was stopped still has to
-    /// read what has arrived. A later call returns [`Deadline::Passed`], unless bytes were received in between: then it
-    /// asks for one more call. That can go on for as long as `limit` at the most.
+    /// The first call at or after the deadline only sets `LATE`, since a process that was stopped must first read the
+    /// bytes that have arrived. A later call returns [`Deadline::Passed`], unless bytes were received in between. Then
+    /// it returns a new deadline, a millisecond later. Received bytes can defer the end for at most `limit`.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,
         span: Span,
         limit: Option<Duration>,
     ) -> Deadline {
-        // Several writes that still leave bytes in the queue take them from a backlog.
+        // If a second write still leaves bytes in the queue, its bytes came from a backlog.
         if self.signs & MORE != 0 {
             self.signs |= PROGRESS;
         }
@@ -126,7 +127,8 @@ impl Timer {
         }
         let restarts = match span {
             Span::Silence => RECEIVED | PROGRESS,
-            // The queue is a backlog. Pongs do not count: a peer that pings must not defer the end.
+            // In these spans the queue is a backlog. Pongs do not count, so that a peer cannot defer the end by sending
+            // pings.
             Span::Congestion | Span::Flush => TAKEN,
             Span::None | Span::Handshake | Span::Closing | Span::Linger => 0,
         };
@@ -164,12 +166,12 @@ impl Timer {
         Deadline::At(self.deadline(now, Duration::from_millis(u64::from(self.mark)) + GRACE))
     }
 
-    /// Whether a `tick` has found that the deadline has passed.
+    /// Whether a `tick` has found that the deadline had passed.
     pub(crate) fn is_late(&self) -> bool {
         self.signs & LATE != 0
     }
 
-    /// Milliseconds since the span began; 0 if the clock went back to a moment before that.
+    /// Milliseconds since `since`; 0 if the clock went back to a moment before it.
     fn elapsed(&self, now: Timestamp) -> u64 {
         let elapsed = now.wrapping_millis().wrapping_sub(self.since) as i64;
         elapsed.max(0) as u64
@@ -187,8 +189,9 @@ impl Timer {
         Timestamp(start.saturating_add(after))
     }
 
-    /// Whether a ping is due, and when the next one is. One is due in each `interval` of the silence, which is rounded up
-    /// to a millisecond. A late call makes one ping due, however many intervals it has missed.
+    /// Returns whether a ping is due, and when the next one will be due. During silence one ping is due in each
+    /// `interval`, which is rounded up to a millisecond. A call that comes after several intervals makes only one ping
+    /// due.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
         debug_assert!(!self.is_late(), "the mark counts intervals");
         let rest = u64::from(interval.subsec_nanos().div_ceil(1_000_000));
@@ -197,7 +200,7 @@ impl Timer {
         let due = passed > u64::from(self.mark);
         match u32::try_from(passed) {
             Ok(passed) => self.mark = passed,
-            // The clock has jumped by more intervals than `mark` can count: the count begins anew.
+            // The clock has jumped by more intervals than `mark` can count: the count starts again.
             Err(_) => {
                 self.since = now.wrapping_millis();
                 self.mark = 0;
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn a_new_span_and_a_sign_of_life_restart_it() {
         type Sign = fn(&mut Timer);
-        // What restarts silence; what restarts the spans of a queue that is known to be a backlog.
+        // Whether the sign restarts `Silence`, and whether it restarts `Congestion` and `Flush`.
         let signs: [(&str, Sign, bool, bool); 8] = [
             ("nothing", |_| {}, false, false),
             ("bytes received", Timer::note_received, true, false),
@@ -341,7 +344,7 @@ mod tests {
             for late in [100, 101, 5000, 1 << 40] {
                 let mut timer = Timer::new();
                 assert_eq!(timer.observe(ms(0), span, limit(100)), at(100));
-                // At the same moment nothing changes, however often it is told.
+                // A repeated call at the same moment changes nothing.
                 for _ in 0..3 {
                     assert_eq!(timer.observe(ms(late), span, limit(100)), at(late + 1), "{span:?}");
                 }

@@ -1,10 +1,10 @@
-//! The caller's clock as a number. Deadlines belong to [`crate::timer`].
+//! Moments of the caller's clock. [`crate::timer`] computes the deadlines.
 
 use core::time::Duration;
 
-/// The caller's monotonic clock: a duration since any moment that the caller chose, the same for all calls on a
-/// connection. In a test it is just a number. [`saturating_since`](Timestamp::saturating_since) is the time between two
-/// moments; adding a [`Duration`] saturates.
+/// A moment of the caller's monotonic clock: the duration since an epoch. The caller chooses the epoch, and uses the
+/// same one for all calls on a connection. A test can use any number. [`saturating_since`](Timestamp::saturating_since)
+/// returns the time between two moments. Adding a [`Duration`] saturates.
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -18,22 +18,22 @@ use core::time::Duration;
 pub struct Timestamp(pub(crate) Duration);
 
 impl Timestamp {
-    /// A moment, as the time since the caller's epoch.
+    /// Makes a moment from the time since the caller's epoch.
     pub const fn new(since_epoch: Duration) -> Timestamp {
         Timestamp(since_epoch)
     }
 
-    /// A moment in milliseconds since the caller's epoch.
+    /// Makes a moment from the milliseconds since the caller's epoch.
     pub const fn from_millis(millis: u64) -> Timestamp {
         Timestamp(Duration::from_millis(millis))
     }
 
-    /// The time since the caller's epoch.
+    /// Returns the time since the caller's epoch.
     pub const fn since_epoch(self) -> Duration {
         self.0
     }
 
-    /// How long to wait from `now` until this moment; zero if it has passed.
+    /// Returns the time to wait from `now` until this moment; zero if it has passed.
     pub const fn saturating_since(self, now: Timestamp) -> Duration {
         self.0.saturating_sub(now.0)
     }
@@ -48,7 +48,7 @@ impl core::ops::Add<Duration> for Timestamp {
 }
 
 impl Timestamp {
-    /// Milliseconds since the epoch, rounded up.
+    /// The time since the epoch, rounded up to milliseconds.
     pub(crate) fn rounded_up(self) -> Duration {
         let millis = self.0.subsec_nanos().div_ceil(1_000_000);
         Duration::from_secs(self.0.as_secs()).saturating_add(Duration::from_millis(millis.into()))

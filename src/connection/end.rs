@@ -1,5 +1,5 @@
-//! How a connection ends: by a closing handshake (RFC 6455 7.1.2), by a failure (7.1.7), with a direction of its
-//! transport. What a Close frame may say is the business of [`crate::close`]; when time ends it, of `time`.
+//! How a connection ends: by a closing handshake (RFC 6455 7.1.2), by a failure (7.1.7), or when a direction of its
+//! transport ends. [`crate::close`] has the rules for the body of a Close frame, and `time` has the timeouts.
 
 use super::{Connection, Phase, compressor};
 use crate::close::CloseBody;
@@ -12,18 +12,19 @@ use crate::message::Chunk;
 use crate::state::State;
 
 impl Connection {
-    /// The transport has ended in the direction from the peer: a read of 0 bytes, an END_STREAM. Without a Close
-    /// from the peer this is an end with code 1006 (RFC 6455 7.1.5), which [`poll_event`](Connection::poll_event)
-    /// then reports. What is queued after the closing handshake is still to be written. May be called again.
+    /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
+    /// not sent a Close, the connection ends with code 1006 (RFC 6455 7.1.5), and
+    /// [`poll_event`](Connection::poll_event) returns this event. If the closing handshake is done, the queued bytes
+    /// must still be written. A second call does nothing.
     pub fn receive_eof(&mut self) {
         if self.life.has_read_end() {
             return;
         }
         self.life.end_read();
         match self.life.phase() {
-            // The answer to the request can still reach the peer.
+            // The peer may still read the response to its request.
             Phase::Decision => {}
-            // What came before the end is received first.
+            // The buffered bytes came before the end, so they are received first.
             Phase::Open | Phase::Closing | Phase::WriteClosed if self.life.has_early_bytes() => {}
             Phase::Request
             | Phase::Response
@@ -34,16 +35,18 @@ impl Connection {
         }
     }
 
-    /// The write side of the transport is over: a write has failed, or the shutdown that
-    /// [`wants_shutdown`](Connection::wants_shutdown) asked for was done. What is queued is dropped; the
-    /// [buffered amount](Connection::buffered_amount) stays as it is. May be called again.
+    /// Tells that the write side of the transport has ended: a write has failed, or the caller has done the shutdown
+    /// that [`wants_shutdown`](Connection::wants_shutdown) asks for. The queue is dropped; the [buffered
+    /// amount](Connection::buffered_amount) stays as it is. A second call does nothing.
     ///
-    /// A transport that fails for writing may still deliver what the peer said last. So if our Close was not written
-    /// before, the connection is closing from now on: messages are received, [`send`](Connection::send) gives
-    /// [`UsageError::NotOpen`], and the peer's Close, if it comes within [`Config::close_timeout`], gives its code,
-    /// with [`CloseCause::Peer`]. A client still receives the response to its request. A server that has not
-    /// answered its request is finished at once, with [`CloseCause::Aborted`]. So is a connection that has failed, or was
-    /// answered by a response, if that could not be written; its cause was told before.
+    /// A transport that cannot be written may still deliver the peer's Close. So a connection whose Close was not
+    /// written does not end here: its state becomes [`State::Closing`]. Messages are still received, and
+    /// [`send`](Connection::send) returns [`UsageError::NotOpen`]. If the peer's Close arrives within
+    /// [`Config::close_timeout`], its code is reported with [`CloseCause::Peer`].
+    ///
+    /// A client that waits for the response to its request still receives it. A server that has not answered its
+    /// request is finished at once, with [`CloseCause::Aborted`]. A connection that has failed or was rejected is
+    /// finished at once if its Close or response was not written. Its [`Event::Closed`] was reported before.
     pub fn write_closed(&mut self) {
         if self.life.has_write_end() {
             return;
@@ -55,7 +58,7 @@ impl Connection {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.go(Phase::WriteClosed),
             Phase::Closing if is_end_unwritten => self.go(Phase::WriteClosed),
-            // The peer is drained so that our last word reaches it, and it will not.
+            // Draining serves only to bring our Close or response to the peer, and it cannot be written any more.
             Phase::Draining if is_end_unwritten => self.go(Phase::Finished),
             Phase::Response
             | Phase::Closing
@@ -67,10 +70,10 @@ impl Connection {
         }
     }
 
-    /// The transport cannot be read any more, or the caller gives it up. The connection is finished at once: nothing
-    /// more is written or read. For a write that fails, call [`write_closed`](Connection::write_closed) instead.
-    /// Without a closing handshake before, [`poll_event`](Connection::poll_event) then reports an end with code 1006.
-    /// May be called again.
+    /// Finishes the connection at once, because the transport cannot be read any more, or because the caller gives it
+    /// up. Nothing more is written or read. If a write fails, call [`write_closed`](Connection::write_closed) instead.
+    /// If [`Event::Closed`] was not reported before, [`poll_event`](Connection::poll_event) returns it with code 1006.
+    /// A second call does nothing.
     pub fn abort(&mut self) {
         match self.life.phase().state() {
             State::Connecting | State::Open | State::Closing => {
@@ -83,7 +86,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection and its transport. If the server's refusal is being read, that is the cause instead.
+    /// Finishes the connection without a Close from the peer. If a client is reading the server's refusal, the refusal
+    /// is the cause instead of `cause`.
     pub(super) fn end_without_close(&mut self, cause: CloseCause) {
         let cause = match self.refusal_so_far() {
             Some(error) => CloseCause::Protocol(error.into()),
@@ -93,14 +97,15 @@ impl Connection {
         self.end(Phase::Finished, cause);
     }
 
-    /// Ends the connection without a Close from the peer; [`poll_event`](Connection::poll_event) reports it.
+    /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns the end.
     pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
         self.go(to);
         self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// Fails the connection (RFC 6455 7.1.7): with a Close frame, if it was open. `chunk` was received before, and comes
-    /// first; [`poll_event`](Connection::poll_event) then reports the end. Only this function fails a connection.
+    /// Fails the connection (RFC 6455 7.1.7), and queues a Close frame if it was open. Only this function fails a
+    /// connection. A `chunk` that was received before the fault is returned first;
+    /// [`poll_event`](Connection::poll_event) then returns the end.
     #[cold]
     pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
         if let (Phase::Open, Some(code)) = (self.life.phase(), close_code(&cause)) {
@@ -117,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// Queues a Close frame behind all that is queued, unless nothing can be written any more.
+    /// Queues a Close frame at the end of the queue, unless the write side has ended.
     pub(super) fn queue_close(&mut self, body: &CloseBody) {
         if !self.life.has_write_end() {
             self.send.send_close(body, compressor(&mut self.codec));
@@ -125,14 +130,14 @@ impl Connection {
     }
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before go out first; messages of the peer still arrive. A request that waits for a decision is answered by
-    /// 503; before that, and on a client that is not open yet, there is nobody to tell: the connection ends with
-    /// [`CloseCause::Aborted`]. When it is closing or closed already, nothing happens.
+    /// sent before are written first, and messages of the peer still arrive. Before the connection is open, it ends
+    /// with [`CloseCause::Aborted`] instead; a server answers a request that is not decided with 503. If the connection
+    /// is closing or closed, nothing happens.
     ///
     /// # Errors
     ///
-    /// [`UsageError::CloseCodeNotSendable`] and [`UsageError::CloseReasonTooLong`], whatever the state. A server does
-    /// not send 1010 (RFC 6455 7.4.1).
+    /// [`UsageError::CloseCodeNotSendable`] and [`UsageError::CloseReasonTooLong`], in every state. A server cannot
+    /// send 1010 (RFC 6455 7.4.1).
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
         let code = code.into();
         let body = CloseBody::new(code, reason)?;
@@ -143,8 +148,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Starts the closing handshake without a code, which the peer sees as 1005 (RFC 6455 7.1.5); otherwise like
-    /// [`close`](Connection::close).
+    /// Starts the closing handshake with an empty Close frame, which the peer reports as code 1005 (RFC 6455 7.1.5).
+    /// Apart from that it does the same as [`close`](Connection::close).
     pub fn close_without_code(&mut self) {
         self.start_close(&CloseBody::EMPTY);
     }
@@ -152,7 +157,7 @@ impl Connection {
     fn start_close(&mut self, body: &CloseBody) {
         match self.life.phase() {
             Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
-            Phase::Decision => self.answer_by(503, CloseCause::Aborted),
+            Phase::Decision => self.answer_with_status(503, CloseCause::Aborted),
             Phase::Open => {
                 self.queue_close(body);
                 self.go(Phase::Closing);
@@ -167,11 +172,11 @@ impl Connection {
     }
 }
 
-/// The code of the Close frame with which a connection fails for this cause.
+/// The code of the Close frame that a connection sends when it fails with this cause.
 fn close_code(cause: &CloseCause) -> Option<CloseCode> {
     match cause {
         CloseCause::Protocol(error) => error.close_code(),
-        // An automatic reply has no masking key. The key of our Close was drawn before.
+        // There was no masking key for a pong. The key of our Close was drawn when the connection was made.
         CloseCause::Entropy(_) => Some(CloseCode::GOING_AWAY),
         CloseCause::Peer
         | CloseCause::Local

@@ -1,4 +1,4 @@
-//! The life of a connection: its phase, which directions of its transport have ended, its timer, and the state that an idle
+//! The life of a connection: its phase, the ended directions of its transport, its timer, and the state that an idle
 //! open connection does not need.
 
 use alloc::boxed::Box;
@@ -14,14 +14,14 @@ use crate::timer::Timer;
 pub(super) struct Life {
     phase: Phase,
     ended: Ended,
-    /// What time runs for, and the signs of life.
+    /// The running timeout, and the signs of life.
     pub(super) timer: Timer,
     extra: Option<Box<Extra>>,
 }
 
 const _: () = assert!(size_of::<Life>() <= 24 || size_of::<usize>() != 8);
 
-/// Which directions of the transport have ended, as the caller has told.
+/// The directions of the transport that have ended, according to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     None,
@@ -35,12 +35,12 @@ enum Ended {
 struct Extra {
     /// The opening handshake, until it is over.
     opening: Opening,
-    /// Bytes that arrived behind the request while the caller decided; `..early_start` is received.
+    /// Bytes that arrived behind the request while the caller decided; `..early_start` was received.
     early: Vec<u8>,
     early_start: usize,
-    /// An event that was received before it was asked for.
+    /// An event that `is_event_ready` received before the caller asked for it.
     ready: Option<Box<Event<'static>>>,
-    /// The terminal event, if a call that returns no event has led to it.
+    /// The last event, if a call that returns no event has caused it.
     closed: Option<Box<Closed>>,
 }
 
@@ -80,13 +80,13 @@ impl Life {
 
     // The directions of the transport.
 
-    /// Whether the peer sends nothing more.
+    /// Whether the peer has ended its direction.
     #[inline]
     pub(super) fn has_read_end(&self) -> bool {
         matches!(self.ended, Ended::Read | Ended::Both)
     }
 
-    /// Whether nothing more can be written.
+    /// Whether our direction has ended.
     #[inline]
     pub(super) fn has_write_end(&self) -> bool {
         matches!(self.ended, Ended::Write | Ended::Both)
@@ -108,7 +108,7 @@ impl Life {
 
     // The opening handshake.
 
-    /// The state of the opening handshake; `None` if nothing of a request has arrived, or the handshake is over.
+    /// The state of the opening handshake. `None` if no byte of a request has arrived, or if the handshake is over.
     pub(super) fn opening(&self) -> Option<&Opening> {
         self.extra.as_ref().map(|extra| &extra.opening)
     }
@@ -127,7 +127,7 @@ impl Life {
 
     // Bytes and events that come before the input.
 
-    /// Whether anything is to be looked at before the input: an event, early bytes, the handshake.
+    /// Whether something comes before the input: an event, early bytes, the opening handshake.
     #[inline]
     pub(super) fn has_extra(&self) -> bool {
         self.extra.is_some()
@@ -137,7 +137,7 @@ impl Life {
         self.extra.as_ref().is_some_and(|extra| !extra.early.is_empty())
     }
 
-    /// Buffers bytes that arrive behind the request, if there are then at most `limit` of them.
+    /// Buffers bytes that arrive behind the request. Returns `false` if they would be more than `limit`.
     pub(super) fn buffer_early_bytes(&mut self, bytes: &[u8], limit: usize) -> bool {
         let extra = self.extra.get_or_insert_default();
         let fits = bytes.len() <= limit - extra.early.len();
@@ -147,7 +147,7 @@ impl Life {
         fits
     }
 
-    /// The early bytes, and how many of them are received; `None` if there are none.
+    /// Takes the early bytes, and how many of them were received; `None` if there are no early bytes.
     pub(super) fn take_early_bytes(&mut self) -> Option<(Vec<u8>, usize)> {
         let extra = self.extra.as_mut().filter(|extra| !extra.early.is_empty())?;
         let early = (core::mem::take(&mut extra.early), core::mem::take(&mut extra.early_start));
@@ -155,29 +155,29 @@ impl Life {
         Some(early)
     }
 
-    /// Gives early bytes back, of which the first `start` are received.
+    /// Puts early bytes back. The first `start` of them were received.
     pub(super) fn put_early_bytes_back(&mut self, bytes: Vec<u8>, start: usize) {
         let extra = self.extra.get_or_insert_default();
         extra.early = bytes;
         extra.early_start = start;
     }
 
-    /// Whether an event waits.
+    /// Whether an event is buffered.
     pub(super) fn has_event(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| extra.ready.is_some() || extra.closed.is_some())
     }
 
-    /// Buffers an event that was received before it was asked for.
+    /// Buffers an event that `is_event_ready` received before the caller asked for it.
     pub(super) fn set_ready(&mut self, event: Event<'static>) {
         self.extra.get_or_insert_default().ready = Some(Box::new(event));
     }
 
-    /// Buffers the terminal event.
+    /// Buffers the last event.
     pub(super) fn set_closed(&mut self, closed: Box<Closed>) {
         self.extra.get_or_insert_default().closed = Some(closed);
     }
 
-    /// The event that waits.
+    /// Takes the buffered event.
     pub(super) fn take_event(&mut self) -> Option<Event<'static>> {
         let extra = self.extra.as_mut()?;
         let event = match extra.ready.take() {

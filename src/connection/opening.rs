@@ -1,5 +1,5 @@
-//! The opening handshake as a part of the connection's life: where the bytes go, who decides, what is kept meanwhile
-//! (RFC 6455 4). What a head must look like is the business of [`crate::handshake`].
+//! The opening handshake of a connection (RFC 6455 4): which bytes go where, who decides, and what is buffered until
+//! then. [`crate::handshake`] reads and writes the heads.
 
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
@@ -25,10 +25,10 @@ use crate::{Shared, at_most_a_buffer};
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
 pub(super) enum Opening {
-    /// It is over, or was done elsewhere.
+    /// The handshake is over, or was done elsewhere.
     #[default]
     Done,
-    /// A request is being read, of which a part has arrived. Before, there is nothing to remember.
+    /// A part of a request has arrived. Before its first byte there is no state.
     Request(ServerHandshake),
     /// A request for a WebSocket waits for the caller.
     Upgrade(PendingUpgrade, Extensions),
@@ -38,7 +38,7 @@ pub(super) enum Opening {
     Response(ClientHandshake),
 }
 
-/// What the server takes of the extensions that the client offers.
+/// The extensions that the server chose from the client's offer.
 #[derive(Default)]
 pub(super) struct Extensions {
     #[cfg(feature = "deflate")]
@@ -71,8 +71,8 @@ impl Extensions {
 }
 
 impl Connection {
-    /// An open connection, whose opening handshake was done elsewhere: by another HTTP/1.1 stack, or by an extended
-    /// CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). Masking is the same there.
+    /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
+    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). Frames are masked there too.
     ///
     /// # Errors
     ///
@@ -89,13 +89,13 @@ impl Connection {
         Ok(connection)
     }
 
-    /// An open connection with permessage-deflate, whose opening handshake was done elsewhere: see
+    /// Makes an open connection with permessage-deflate after an opening handshake that was done elsewhere: see
     /// [`from_upgrade`](Connection::from_upgrade), [`Deflate::accept`](crate::Deflate::accept) and
     /// [`Deflate::agree`](crate::Deflate::agree). The level and threshold are those of [`Config::deflate`].
     ///
     /// # Errors
     ///
-    /// As [`from_upgrade`](Connection::from_upgrade).
+    /// Those of [`from_upgrade`](Connection::from_upgrade).
     #[cfg(feature = "deflate")]
     pub fn from_upgrade_with_deflate(
         role: Role,
@@ -107,7 +107,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The parameters of permessage-deflate, if it was negotiated.
+    /// Returns the parameters of permessage-deflate, if it was negotiated.
     #[cfg(feature = "deflate")]
     pub fn deflate_params(&self) -> Option<DeflateParams> {
         self.codec.as_ref().map(|codec| codec.params)
@@ -122,19 +122,19 @@ impl Connection {
         });
     }
 
-    /// The server's side of a new transport connection, which begins with the client's request.
+    /// Makes the server's side of a new transport connection. The client sends its request first.
     pub fn server(config: impl Into<Shared<Config>>) -> Connection {
         Connection::new(Role::Server, Phase::Request, config.into())
     }
 
-    /// The client's side of a new transport connection; the request is outgoing at once.
+    /// Makes the client's side of a new transport connection, and queues the request.
     ///
     /// # Errors
     ///
     /// [`UsageError::Entropy`]; [`UsageError::InvalidHeaderName`], [`UsageError::InvalidHeaderValue`],
-    /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for
-    /// what was put into the request; [`UsageError::BufferFull`] if its headers and subprotocols have more
-    /// bytes than [`Config::max_outgoing_bytes`] or 2 GiB.
+    /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for a
+    /// mistake in the request; [`UsageError::BufferFull`] if its headers and subprotocols have more bytes than
+    /// [`Config::max_outgoing_bytes`] or 2 GiB.
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
@@ -157,16 +157,17 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Accepts the request that [`Event::UpgradeRequest`] has shown: the 101 is queued, the connection is open, and
-    /// messages can be sent at once (RFC 6455 4.2.2). What the client sent after its request comes out of
-    /// [`poll_event`](Connection::poll_event) and [`receive`](Connection::receive). If the client's transport has ended
-    /// meanwhile, the connection is over when what it sent before is received.
+    /// Accepts the request that [`Event::UpgradeRequest`] reported (RFC 6455 4.2.2). The 101 response is queued, the
+    /// connection is open, and messages can be sent at once. [`poll_event`](Connection::poll_event) and
+    /// [`receive`](Connection::receive) return the messages that the client sent behind its request. If the client's
+    /// transport has ended before this call, these messages are received first, and then the connection ends.
     ///
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`]; [`UsageError::SubprotocolNotOffered`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers
-    /// of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers of
+    /// more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing is queued, and the request is
+    /// still undecided.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
         let Some(Opening::Upgrade(pending, extensions)) = self.life.opening() else {
             return Err(UsageError::NoRequestPending);
@@ -185,15 +186,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Refuses the request that [`Event::UpgradeRequest`] has shown, with a status such as 403, or a whole response
-    /// (RFC 6455 4.2.2). The connection then ends, with [`CloseCause::Rejected`].
+    /// Rejects the request that [`Event::UpgradeRequest`] reported, with a status such as 403, or with a whole response
+    /// (RFC 6455 4.2.2). The connection then ends with [`CloseCause::Rejected`].
     ///
     /// # Errors
     ///
     /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
-    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers and
-    /// a body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. Nothing is queued then, and the request
-    /// still waits.
+    /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers and a
+    /// body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing is queued, and the
+    /// request is still undecided.
     pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.life.opening() {
             Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
@@ -201,12 +202,13 @@ impl Connection {
         }
     }
 
-    /// Answers the request that [`Event::PlainRequest`] has shown; the connection then ends, with
-    /// [`CloseCause::Rejected`]. The response is to be written within [`Config::close_timeout`].
+    /// Answers the request that [`Event::PlainRequest`] reported. The connection then ends with
+    /// [`CloseCause::Rejected`]. [`Config::close_timeout`] limits how long the transport may take no bytes of the
+    /// response.
     ///
     /// # Errors
     ///
-    /// As [`reject`](Connection::reject).
+    /// Those of [`reject`](Connection::reject).
     pub fn respond(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
         match self.life.opening() {
             Some(&Opening::Plain { head_only }) => self.answer(&response.into(), head_only),
@@ -221,15 +223,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers a request that the caller has not decided about, and ends the connection; `poll_event` reports it.
-    pub(super) fn answer_by(&mut self, status: u16, cause: CloseCause) {
+    /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns the
+    /// end.
+    pub(super) fn answer_with_status(&mut self, status: u16, cause: CloseCause) {
         let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
         let queued = self.queue_response(&Response::new(status), head_only);
         debug_assert!(queued.is_ok(), "the response is well-formed");
         self.end(Phase::Draining, cause);
     }
 
-    /// Queues a response that ends the connection: it is our last word.
+    /// Queues a response that ends the connection.
     fn queue_response(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
         self.send.send_last_head(|out| response.write(head_only, out))
     }
@@ -257,12 +260,13 @@ impl Connection {
                     self.poll_event()
                 }
             },
-            Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.keep_early(input),
+            Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.buffer_early(input),
             Some(Opening::Done) => unreachable!("the phase says that the handshake is not over"),
         }
     }
 
-    /// The first bytes of a request, mostly all of it: what reads it is kept only if more is needed.
+    /// Receives the first bytes of a request. They are usually the whole request, so the reader is stored only if more
+    /// bytes are needed.
     fn receive_first<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         debug_assert_eq!(self.life.phase(), Phase::Request);
         let mut handshake = ServerHandshake::new();
@@ -277,7 +281,7 @@ impl Connection {
         }
     }
 
-    /// A head was judged: the caller decides what becomes of a good one.
+    /// Reports a request that was read whole. The caller decides about a valid request; an invalid one is refused.
     fn decide<'a>(&mut self, step: Result<ServerStep<'a>, HandshakeError>) -> Event<'a> {
         match step {
             Ok(ServerStep::Upgrade(request, pending)) => {
@@ -295,7 +299,7 @@ impl Connection {
         }
     }
 
-    /// RFC 6455 9.1: what the response says of extensions must fit what was offered.
+    /// RFC 6455 9.1: the response may only name extensions that the client offered.
     #[cfg(feature = "deflate")]
     fn agree(&mut self, response: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
         if self.config.deflate.is_none() {
@@ -304,7 +308,7 @@ impl Connection {
         let config = self.config.clone();
         let Some(deflate) = &config.deflate else { return Ok(()) };
         match deflate.agree(response.extensions()) {
-            // RFC 6455 7.4.1: a client that needs an extension says which with 1010.
+            // RFC 6455 7.4.1: a client that requires an extension names it in a Close with code 1010.
             Ok(None) if deflate.required => {
                 let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
                 self.queue_close(&body.expect("code and reason can be sent"));
@@ -329,8 +333,8 @@ impl Connection {
         Ok(())
     }
 
-    /// RFC 6455 4.2.2: what follows the request are frames, once it is accepted.
-    fn keep_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    /// Buffers bytes that follow the request. They are frames if the caller accepts it (RFC 6455 4.2.2).
+    fn buffer_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
         if !self.life.buffer_early_bytes(input, limit) {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));
@@ -353,7 +357,7 @@ impl Connection {
         self.fail(CloseCause::Protocol(error.into()), None)
     }
 
-    /// Client: the refusal whose body is being read. The end of the transport may be the end of the body.
+    /// Takes the server's refusal if a client is reading its body. The end of the transport may be the end of the body.
     pub(super) fn refusal_so_far(&mut self) -> Option<HandshakeError> {
         let has_end = self.life.has_read_end();
         match self.life.opening_mut()? {
@@ -362,13 +366,17 @@ impl Connection {
         }
     }
 
-    /// A server says 408 to a request that is not complete in time, and 503 to one that was not decided in time.
+    /// Ends an opening handshake that took too long. A server answers an incomplete request with 408, and a request
+    /// that the caller did not decide in time with 503.
     pub(super) fn time_out_opening(&mut self) {
         let cause = CloseCause::TimedOut(Timeout::Handshake);
         match self.role() {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
-                self.answer_by(if self.life.phase() == Phase::Request { 408 } else { 503 }, cause);
+                self.answer_with_status(
+                    if self.life.phase() == Phase::Request { 408 } else { 503 },
+                    cause,
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The phases of a connection, and which leads to which.
+//! The phases of a connection, and their order.
 
 use crate::state::State;
 
@@ -11,8 +11,8 @@ use crate::state::State;
 /// any of these, failed, refused or timed out ────────────────► Draining ───────────────┘
 /// ```
 ///
-/// `abort` and the end of the transport lead from each of them to `Finished` at once. `Closing` leads to `WriteClosed` if
-/// our Close cannot be written any more.
+/// From each phase, `abort` leads to `Finished`. The end of the transport leads there from `Request`, `Response`,
+/// `Open`, `Closing` and `WriteClosed`. `Closing` leads to `WriteClosed` if our Close cannot be written any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.
@@ -23,17 +23,17 @@ pub(super) enum Phase {
     Response,
     /// The handshake is done.
     Open,
-    /// Our Close was queued; the peer's is expected.
+    /// Our Close was queued; the peer's Close is expected.
     Closing,
-    /// The write side of the transport has ended before our Close was written; the peer's is expected.
+    /// The write side of the transport has ended before our Close was written; the peer's Close is expected.
     WriteClosed,
     /// Closed: the server ends the transport as soon as the queue is written (RFC 6455 7.1.1).
     Flushing,
     /// Closed: the client waits for the server to end the transport (RFC 6455 7.1.1).
     AwaitingEnd,
-    /// Closed by a failure or refusal: the server shuts its side down once the queue is written. Both roles then drop what
-    /// arrives until the transport ends, since a transport that is closed with unread bytes also loses bytes that it has
-    /// sent.
+    /// Closed by a failure or refusal. The server shuts its side down once the queue is written. Both roles drop the
+    /// bytes that arrive until the transport ends. They read them because a transport that is closed with unread bytes
+    /// also loses bytes that it has sent.
     Draining,
     /// The transport can be dropped.
     Finished,

@@ -1,4 +1,4 @@
-//! Bytes in, events out: what was received, the receiver says; what follows from it is decided here.
+//! Turns bytes into events. The receiver tells what was received; this file decides what the connection does about it.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -11,14 +11,14 @@ use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
 use crate::message::Message;
-use crate::receive::{Front, Outlook, ReadBuffer, Reading, Received, Terms};
+use crate::receive::{Front, LookAhead, ReadBuffer, Reading, Received, Terms};
 use crate::state::Role;
 use crate::utf8::InvalidUtf8;
 
 impl Connection {
-    /// Takes bytes from the peer off the front of `input`, up to the next event; `None` when all are used and there
-    /// is no event. Payloads are unmasked in place. What stays in `input` was not touched, and must be given again,
-    /// once. This never fails: what the peer does wrong ends in [`Event::Closed`].
+    /// Takes bytes from the peer off the front of `input`, up to the next event. Returns `None` when all bytes are
+    /// taken and there is no event. Payloads are unmasked in place. The bytes that stay in `input` are unchanged; pass
+    /// them to the next call. This call never fails: a mistake of the peer is reported by [`Event::Closed`].
     ///
     /// ```
     /// # use websocket_proto::{Config, Connection, Event, Role, State};
@@ -28,7 +28,7 @@ impl Connection {
     /// let mut input = &mut buf[..n];
     /// while let Some(event) = conn.receive(&mut input) {
     ///     match event {
-    ///         // Messages still arrive when our side is over, and `send` would be an error.
+    ///         // Messages still arrive after our Close, when `send` would return an error.
     ///         Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
     ///         _ => {}
     ///     }
@@ -37,9 +37,9 @@ impl Connection {
     /// # Ok::<(), websocket_proto::UsageError>(())
     /// ```
     ///
-    /// If the front of a message waits in a [`ReadBuffer`], the rest must go there, to
-    /// [`receive_from`](Connection::receive_from). Bytes from elsewhere would be received in the wrong place: they end the
-    /// connection with [`CloseCause::Aborted`].
+    /// If the front of a message is buffered in a [`ReadBuffer`], read the rest into the same buffer, and call
+    /// [`receive_from`](Connection::receive_from). Bytes passed to `receive` then end the connection with
+    /// [`CloseCause::Aborted`], since they do not continue the message.
     #[inline]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         match self.recv.receive_short(input) {
@@ -48,18 +48,19 @@ impl Connection {
         }
     }
 
-    /// As [`receive`](Connection::receive), out of a buffer that remembers which bytes were received, and in which the
-    /// front of a message that was cut waits for the rest: a message that fits into the buffer is borrowed from it, in
-    /// however many reads it came. `None` means that more must be read.
+    /// Takes bytes from the peer out of a [`ReadBuffer`], up to the next event; otherwise the same as
+    /// [`receive`](Connection::receive). The buffer stores the front of a message until the rest arrives. So a message
+    /// that fits into the buffer is borrowed from it, even if it came in several reads. `None` means that more must be
+    /// read.
     ///
-    /// If the front of a message waits in one buffer, bytes in another end the connection with
+    /// While one buffer stores the front of a message, bytes in another buffer end the connection with
     /// [`CloseCause::Aborted`].
     #[inline]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
         buffer.take_front(|input, front, capacity| {
             let message = match front {
                 None => self.recv.receive_short(input),
-                // The input begins with bytes that are received.
+                // The input begins with bytes that were received before.
                 Some(_) => None,
             };
             match message {
@@ -69,11 +70,11 @@ impl Connection {
         })
     }
 
-    /// Whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that more must be read,
-    /// or that there is nothing to wait for: see [`is_finished`](Connection::is_finished).
+    /// Returns whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that more
+    /// must be read, or that the connection [`is_finished`](Connection::is_finished).
     ///
     /// A function that reads in a loop cannot return an event that borrows from its buffer, since the borrow would last
-    /// for the whole loop. With this it can:
+    /// for the whole loop. With this question it can:
     ///
     /// ```
     /// # use std::io::Read;
@@ -102,8 +103,8 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// It receives everything but the last piece of the event, and nothing is unmasked, checked or copied twice. A request
-    /// or response of the opening handshake is copied once.
+    /// This call receives all bytes before the last piece of the event. No byte is unmasked, checked or copied twice. A
+    /// request or response of the opening handshake is copied once.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
@@ -115,20 +116,20 @@ impl Connection {
             }
             let (input, front) = buffer.filled_bytes();
             let is_in_frames = self.life.phase().receives_frames();
-            let outlook = if is_in_frames && self.life.has_early_bytes() {
-                Outlook::After(0)
+            let step = if is_in_frames && self.life.has_early_bytes() {
+                LookAhead::Receive(0)
             } else if is_in_frames {
                 let terms = Terms { role: self.send.role(), config: &self.config };
-                self.recv.outlook(input, front, terms, self.codec.is_some())
+                self.recv.look_ahead(input, front, terms, self.codec.is_some())
             } else if input.is_empty() {
-                Outlook::Nothing
+                LookAhead::NoInput
             } else {
-                Outlook::After(input.len())
+                LookAhead::Receive(input.len())
             };
-            let n = match outlook {
-                Outlook::Something => return true,
-                Outlook::Nothing => return false,
-                Outlook::After(n) => n,
+            let n = match step {
+                LookAhead::Event => return true,
+                LookAhead::NoInput => return false,
+                LookAhead::Receive(n) => n,
             };
             let event = buffer.take_front_of(n, |input, front, capacity| {
                 self.receive_any_from(input, front, capacity).map(Event::into_owned)
@@ -141,11 +142,12 @@ impl Connection {
         }
     }
 
-    /// Gives the payload of a received message back, so that its memory serves the next one that has to be put together
-    /// or inflated; it does nothing for a borrowed one, nor once the connection is closed. That message may then have
-    /// much more memory than it needs: give it back too, or shrink it before it is kept. The memory is kept until a
-    /// message takes it along, or nothing was received for [`Config::release_after`](crate::Config::release_after), or
-    /// until [`release_memory`](Connection::release_memory).
+    /// Gives the payload of a received message back. Its memory is used for the next message that must be assembled or
+    /// inflated. A borrowed payload has no memory to give, and a closed connection takes none.
+    ///
+    /// The next message may own much more memory than it needs. Recycle that message too, or shrink it before you store
+    /// it. If no message uses the memory, it is freed when nothing was received for
+    /// [`Config::release_after`](crate::Config::release_after), or by [`release_memory`](Connection::release_memory).
     pub fn recycle(&mut self, message: Message<'_>) {
         match message.into_payload() {
             Cow::Owned(bytes) if self.life.phase().receives_frames() => self.recv.recycle(bytes),
@@ -153,8 +155,8 @@ impl Connection {
         }
     }
 
-    /// The next event caused by time, by the end of the transport, or by bytes that arrived during the opening handshake.
-    /// `None` if there is none.
+    /// Returns the next event caused by time, by the end of the transport, or by bytes that arrived during the opening
+    /// handshake. Call it until it returns `None`.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         if !self.life.has_extra() {
             return None;
@@ -190,7 +192,7 @@ impl Connection {
     #[inline(never)]
     fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if !self.receives_frames_next() {
-            return self.receive_otherwise(input);
+            return self.receive_outside_frames(input);
         }
         if !input.is_empty() {
             self.life.timer.note_received();
@@ -203,15 +205,15 @@ impl Connection {
         }
     }
 
-    /// Whether the next bytes are frames, and nothing comes before them.
+    /// Whether the next input is frames, and nothing comes before it.
     #[inline]
     fn receives_frames_next(&self) -> bool {
         self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
     }
 
-    /// Receives what is not a frame, or comes before the frames.
+    /// Receives input that is not frames, and what comes before the input.
     #[inline(never)]
-    fn receive_otherwise<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    fn receive_outside_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if let Some(event) = self.poll_event() {
             return Some(event);
         }
@@ -220,12 +222,12 @@ impl Connection {
         }
         self.life.timer.note_received();
         if self.recv.has_front() {
-            return self.lose_front();
+            return self.abort_lost_front();
         }
         match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
             Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(input),
-            // RFC 6455 1.4, 7.1.7: what comes after the end is dropped.
+            // RFC 6455 1.4, 7.1.7: bytes after the end of the connection are dropped.
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
                 *input = &mut [];
                 None
@@ -233,7 +235,7 @@ impl Connection {
         }
     }
 
-    /// Receives out of a [`ReadBuffer`] what is not a short message on the quick way.
+    /// Receives input out of a [`ReadBuffer`] that is not a short message on the quick way.
     #[inline(never)]
     fn receive_any_from<'a>(
         &mut self,
@@ -247,12 +249,12 @@ impl Connection {
             }
         }
         if let Some(stale) = front.take_if(|_| !self.recv.has_front()) {
-            // The message is of a connection that has ended.
+            // The buffered message belongs to a connection that has ended.
             take_front(input, stale.len());
         }
         let is_front_here = front.is_some() || !self.recv.has_front();
         if !self.life.phase().receives_frames() || self.life.has_extra() || !is_front_here {
-            return self.receive_otherwise(input);
+            return self.receive_outside_frames(input);
         }
         if input.len() > front.as_ref().map_or(0, Front::len) {
             self.life.timer.note_received();
@@ -267,7 +269,7 @@ impl Connection {
         }
     }
 
-    /// What follows from what was received.
+    /// Makes an event of a received message or control frame, and answers pings and Close frames.
     #[inline(always)]
     fn react<'a>(&mut self, received: Received<'a>) -> Event<'a> {
         match received {
@@ -289,7 +291,7 @@ impl Connection {
         Event::Ping(payload)
     }
 
-    /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection, and is answered unless ours was first.
+    /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection. It is answered unless our Close was sent before.
     fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
         let cause = match self.life.phase() {
             Phase::Closing => CloseCause::Local,
@@ -310,7 +312,7 @@ impl Connection {
         Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
     }
 
-    /// Goes on with the bytes that arrived behind the request while the caller decided.
+    /// Receives the bytes that arrived behind the request while the caller decided.
     fn receive_early_bytes(&mut self) -> Option<Event<'static>> {
         if !self.life.phase().receives_frames() {
             return None;
@@ -321,7 +323,8 @@ impl Connection {
         let left = input.len();
         if self.life.phase().receives_frames() {
             if event.is_some() {
-                // Even if none are left: the inflater may have more, and the transport's end comes after them.
+                // They are put back even if none are left: the inflater may have more output, and the end of the
+                // transport comes after that.
                 let start = bytes.len() - left;
                 self.life.put_early_bytes_back(bytes, start);
                 self.recv.close_quick_way();
@@ -335,9 +338,9 @@ impl Connection {
         event
     }
 
-    /// The rest of a message arrives elsewhere than its front, so its place is lost.
+    /// Ends the connection: the input does not come from the buffer that has the front of the message.
     #[cold]
-    fn lose_front(&mut self) -> Option<Event<'static>> {
+    fn abort_lost_front(&mut self) -> Option<Event<'static>> {
         self.abort();
         self.poll_event()
     }

@@ -1,4 +1,5 @@
-//! Messages in, bytes for the peer out: what may be sent when, and how it is framed (RFC 6455 5, 6.1).
+//! Sends messages and control frames (RFC 6455 5, 6.1). This file decides whether something may be sent in this phase,
+//! and whether it is compressed.
 
 use super::{Connection, Phase, compressor};
 use crate::error::UsageError;
@@ -11,12 +12,12 @@ use crate::send::PreparedMessage;
 use crate::send::most_compressed;
 
 impl Connection {
-    /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied, once; a large owned one is moved.
+    /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied once; a large owned payload is moved.
     ///
     /// # Errors
     ///
-    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`],
-    /// [`UsageError::Entropy`]. Nothing is queued then.
+    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`], [`UsageError::Entropy`].
+    /// After an error nothing is queued.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
         let message = message.into();
@@ -28,12 +29,13 @@ impl Connection {
         self.send.send(message, &self.config)
     }
 
-    /// Queues a message as it is, even where [`send`](Connection::send) would compress it: for secrets, whose size
-    /// would tell (RFC 7692 8), and for what is compressed already.
+    /// Queues a message without compression, even if [`send`](Connection::send) would compress it. Use it for secrets,
+    /// since their compressed size would reveal something about them (RFC 7692 8), and for payloads that are compressed
+    /// already.
     ///
     /// # Errors
     ///
-    /// As [`send`](Connection::send).
+    /// Those of [`send`](Connection::send).
     #[cfg(feature = "deflate")]
     pub fn send_uncompressed<'m>(
         &mut self,
@@ -43,8 +45,12 @@ impl Connection {
         self.send.send(message.into(), &self.config)
     }
 
-    /// Whether a message of `len` bytes could be sent now: the errors of [`send`](Connection::send), but for those of
-    /// the source of entropy. Where it would be compressed, there must be room for the most that it can become.
+    /// Returns whether a message of `len` bytes could be sent now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Connection::send), except [`UsageError::Entropy`]. If the message would be compressed, there
+    /// must be room for the largest size that compressing it can give.
     #[inline]
     pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
         self.check_open()?;
@@ -64,17 +70,20 @@ impl Connection {
         }
     }
 
-    /// Sends a message past the queue: `write`, your transport's own, is given its frame at once, and what it does not
-    /// write is queued. So the message is sent whole in any case, and a transport that would block writes 0 bytes.
+    /// Sends a message without copying it into the queue. `write` passes the frame to your transport, and the bytes
+    /// that it does not write are queued. So the message is always sent whole. If the transport would block, `write`
+    /// returns 0.
     ///
-    /// The two slices that `write` is given go out one after the other, in one vectored write, and it returns how many
-    /// bytes of both were written. A server's are header and payload, from where they are. A client's payload must be
-    /// masked, and comes in portions, each in the first slice, without a copy of it all: while all is written, there is
-    /// a next call. Where something is outgoing already, or the message is compressed, it is queued, and `write` is not
-    /// called: the loop's own write brings it out in its turn.
+    /// `write` gets two slices. It writes one after the other in one vectored write, and returns how many bytes of both
+    /// were written. On a server the slices are the header and your payload. On a client the payload must be masked:
+    /// `write` is called with one masked portion after the other, each in the first slice, as long as it writes all of
+    /// them.
     ///
-    /// It saves the copy into the queue, which is worth most for large payloads; many small messages are better
-    /// coalesced by [`send`](Connection::send), with one system call for all of them.
+    /// If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The loop
+    /// then writes it with the rest of the queue.
+    ///
+    /// This is worthwhile for large payloads. For many small messages [`send`](Connection::send) is better: the queue
+    /// coalesces them, and one system call writes all.
     ///
     /// ```
     /// # use websocket_proto::{Config, Connection, Role};
@@ -94,14 +103,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Connection::send): nothing was shown or queued then. An error of `write` is passed on, and
-    /// leaves all in the queue that was not written before, so that the message must not be sent again:
-    /// [`write_closed`](Connection::write_closed) if it is final.
+    /// Those of [`send`](Connection::send): nothing was written or queued then. An error of `write` is returned. After
+    /// it the rest of the message is in the queue, so do not send the message again. If the transport cannot be written
+    /// any more, call [`write_closed`](Connection::write_closed).
     ///
     /// # Panics
     ///
-    /// If `write` returns more than the bytes that it was shown. The message is not queued then, nor if `write` itself
-    /// panics: what went out of it is known to nobody, and all that is left to do is [`abort`](Connection::abort).
+    /// If `write` returns more than the bytes that it was given. After this panic, or a panic in `write`, the message
+    /// is not queued, and it is not known which bytes were written. Call [`abort`](Connection::abort) then.
     #[inline]
     pub fn send_through<'m, E: From<UsageError>>(
         &mut self,
@@ -119,18 +128,18 @@ impl Connection {
         }
         let result = self.send.send_through(message, &self.config, write);
         if self.send.len() > 0 {
-            self.send.note_longer(&self.config);
+            self.send.raise_congestion(&self.config);
             self.life.timer.note_written(false);
         }
         result
     }
 
-    /// Queues a message that was encoded before. A server shares a large one, and copies a small one; a client copies
-    /// and masks it.
+    /// Queues a message that was encoded before. A server shares a large message and copies a small one. A client
+    /// copies and masks it.
     ///
     /// # Errors
     ///
-    /// As [`send`](Connection::send).
+    /// Those of [`send`](Connection::send).
     pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), UsageError> {
         self.check_open()?;
         #[cfg(feature = "deflate")]
@@ -140,16 +149,16 @@ impl Connection {
         self.send.send_prepared(message, &self.config)
     }
 
-    /// Queues a fragment of a message whose length is not known (RFC 6455 5.4): the first call begins a message of
-    /// `kind`, the one with `last` ends it. Each makes one frame; it may be empty. Pings, pongs and a Close can go
-    /// between them, other messages cannot. Text may be cut anywhere, also within a character. Where permessage-deflate
-    /// was negotiated, the message is compressed, and each fragment is flushed.
+    /// Queues a fragment of a message whose length is not known in advance (RFC 6455 5.4). The first call begins a
+    /// message of `kind`; the call with `last` ends it. Each fragment is one frame, and may be empty. Pings, pongs and
+    /// a Close may be sent between the fragments; other messages may not. Text may be cut anywhere, also within a
+    /// character. If permessage-deflate was negotiated, the message is compressed, and each fragment is flushed.
     ///
     /// # Errors
     ///
-    /// [`UsageError::FragmentKindChanged`]; [`UsageError::InvalidUtf8`] from the first byte that cannot be UTF-8, or
-    /// for a character that `last` leaves unfinished; and those of [`send`](Connection::send). Nothing is queued then,
-    /// and the message stays as it was.
+    /// [`UsageError::FragmentKindChanged`]; [`UsageError::InvalidUtf8`] at the first byte that cannot be UTF-8, or if
+    /// the `last` fragment ends within a character; and those of [`send`](Connection::send). After an error nothing is
+    /// queued, and the message can be continued.
     pub fn send_fragment(
         &mut self,
         kind: MessageKind,
@@ -161,8 +170,9 @@ impl Connection {
         self.send.send_fragment(kind, payload, last, &self.config, compressor)
     }
 
-    /// Queues a ping of at most 125 bytes, ahead of messages that are not begun (RFC 6455 5.5.2). The peer's pong
-    /// arrives as [`Event::Pong`]. It may be sent until the connection is closed, also after our own Close.
+    /// Queues a ping of at most 125 bytes, ahead of all data frames except one that is partly written (RFC 6455 5.5.2).
+    /// The peer's pong arrives as [`Event::Pong`]. A ping may be sent until the connection is closed, also after our
+    /// own Close.
     ///
     /// # Errors
     ///
@@ -171,11 +181,12 @@ impl Connection {
         self.send_control(Opcode::Ping, payload)
     }
 
-    /// Queues a pong that answers nothing, as a one-way heartbeat (RFC 6455 5.5.3). Pings are answered without it.
+    /// Queues an unsolicited pong, which can serve as a one-way heartbeat (RFC 6455 5.5.3). The connection answers
+    /// pings by itself.
     ///
     /// # Errors
     ///
-    /// As [`ping`](Connection::ping).
+    /// Those of [`ping`](Connection::ping).
     pub fn pong(&mut self, payload: &[u8]) -> Result<(), UsageError> {
         self.send_control(Opcode::Pong, payload)
     }
@@ -185,7 +196,7 @@ impl Connection {
         if payload.len() > MAX_CONTROL_BYTES {
             return Err(UsageError::ControlTooLong { len: payload.len() });
         }
-        // RFC 6455 5.5.1, 5.5.2: after our Close only data frames are over.
+        // RFC 6455 5.5.1, 5.5.2: our Close forbids further data frames, not pings and pongs.
         if !matches!(self.life.phase(), Phase::Open | Phase::Closing) || self.life.has_write_end() {
             return Err(UsageError::NotOpen(self.state()));
         }
@@ -193,7 +204,7 @@ impl Connection {
     }
 }
 
-/// The compressor, if a message of `len` bytes is to be compressed.
+/// Returns the compressor if a message of `len` bytes is to be compressed.
 #[cfg(feature = "deflate")]
 #[inline]
 fn compressor_for(

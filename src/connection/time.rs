@@ -1,5 +1,5 @@
-//! What time brings: the deadline of each phase, keepalive, and memory that was not used for long. The arithmetic is
-//! the business of [`crate::timer`].
+//! What a connection does when time passes: it ends at a deadline, sends keepalive pings, and frees unused memory.
+//! [`crate::timer`] computes the deadlines.
 
 use core::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::timer::{Deadline, Span};
 use crate::timestamp::Timestamp;
 
 impl Connection {
-    /// Tells what time it is, and returns when to call again at the latest: a moment later than `now`, from which
-    /// [`saturating_since`](Timestamp::saturating_since) makes the time to wait. `None`: there is nothing to wait for.
-    /// What the time brings comes out of [`poll_event`](Connection::poll_event). All timeouts, and keepalive pings,
-    /// hang on this call: a program that never makes it has none. It also frees memory that was not used for
+    /// Tells the time, and returns the latest moment for the next call. This moment is later than `now`;
+    /// [`saturating_since`](Timestamp::saturating_since) gives the time to wait. `None` means that no call is needed.
+    /// [`poll_event`](Connection::poll_event) then returns the event of a timeout. Timeouts and keepalive pings happen
+    /// only in this call: a program that never calls it has neither. It also frees memory that was not used for
     /// [`Config::release_after`].
     ///
-    /// Elapsed time alone decides, not how often this is called. The first call at or past a deadline ends nothing, and
-    /// asks to be called again a millisecond later: a process that was stopped can read first what has arrived
-    /// meanwhile. A later call, at least a millisecond after, ends the connection. Bytes that arrive in between defer
-    /// that; on an open connection, so do bytes that the transport takes from a backlog.
+    /// Only elapsed time decides, not the number of calls. The first call at or after a deadline does not end the
+    /// connection. It returns a moment one millisecond later, so that a process that was stopped can first read the
+    /// bytes that have arrived. A call at that moment or later ends the connection. Bytes that are received between the
+    /// two calls defer the end. On an open connection, bytes that the transport takes from a backlog defer it too.
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         if self.is_finished() {
             self.release_memory();
@@ -54,7 +54,7 @@ impl Connection {
         [memory, deadline, ping].into_iter().flatten().min()
     }
 
-    /// What the time runs for.
+    /// Returns which time is measured in this phase.
     fn span(&self) -> Span {
         match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
@@ -67,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// Frees memory that was not used for [`Config::release_after`], and returns when the next is due.
+    /// Frees memory that was not used for [`Config::release_after`]. Returns when other memory is due to be freed.
     fn free_unused(&mut self, now: Timestamp) -> Option<Timestamp> {
         let after = self.config.release_after;
         let queue = self.send.free_unused(now, after);
@@ -76,18 +76,18 @@ impl Connection {
         [queue, message, codec].into_iter().flatten().min()
     }
 
-    /// Sends a ping when an `interval` of silence has passed, unless a ping is still queued. Returns when the next is
-    /// due.
+    /// Sends a ping if an `interval` of silence has passed, unless a ping is still queued. Returns when the next ping
+    /// is due.
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
         let (due, next) = self.life.timer.ping_due(now, interval);
         if due && !self.send.has_waiting_ping() {
-            // If it cannot be queued, the next interval brings another.
+            // If the ping cannot be queued, the next interval tries again.
             let _ = self.ping(b"");
         }
         next
     }
 
-    /// The timeout of `span` has passed.
+    /// Ends the connection, or drops its queue, because the timeout of `span` has passed.
     fn time_out(&mut self, span: Span) {
         match span {
             Span::Handshake => self.time_out_opening(),
@@ -106,9 +106,9 @@ impl Connection {
         }
     }
 
-    /// Frees the memory that is kept for what comes next: the queue's, if nothing is queued; a
-    /// [recycled](Connection::recycle) payload; the codecs of permessage-deflate. What belongs to a message that is not
-    /// complete stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
+    /// Frees memory that serves only further messages: the queue's buffer if nothing is queued, a
+    /// [recycled](Connection::recycle) payload, the codecs of permessage-deflate. The memory of an unfinished message
+    /// stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
     /// [`Config::release_after`].
     pub fn release_memory(&mut self) {
         self.send.free_memory();

@@ -1,23 +1,22 @@
-//! The sender's half of permessage-deflate: the deflater, the buffer that it fills, and how much of a message has gone
-//! through it.
+//! The sender's half of permessage-deflate: the deflater, its output buffer, and the size of the unfinished message.
 
 use alloc::vec::Vec;
 
 use super::deflater::Deflater;
 use super::{Deflate, Direction};
 
-/// A buffer of more capacity is freed behind a message.
+/// After each frame, a buffer of more capacity is freed.
 const KEEP_BYTES: usize = 32 * 1024;
 
 pub(crate) struct Compressor {
     deflater: Deflater,
-    /// The frame's payload that was compressed last.
+    /// The compressed payload of the last frame.
     buffer: Vec<u8>,
-    /// Bytes before compression of the fragments of a message that is not ended; `None` between messages.
+    /// Bytes of the unfinished message so far, before compression; `None` between messages.
     unfinished: Option<u64>,
-    /// The least size of a message that is compressed, unless it is sent in fragments.
+    /// Smaller messages are not compressed, unless they are sent in fragments.
     min_bytes: usize,
-    /// It was used since [`take_used`](Compressor::take_used) was called.
+    /// It was used since the last call of [`take_used`](Compressor::take_used).
     is_used: bool,
 }
 
@@ -48,18 +47,18 @@ impl Compressor {
         self.unfinished.is_some()
     }
 
-    /// Bytes before compression of the fragments of a message that is not ended.
+    /// Bytes of the unfinished message so far, before compression; 0 between messages.
     pub(crate) fn unfinished_bytes(&self) -> u64 {
         self.unfinished.unwrap_or(0)
     }
 
-    /// The message that is not ended gets no end. Returns its bytes so far.
+    /// Forgets the unfinished message, which gets no last frame. Returns its bytes so far, before compression.
     pub(crate) fn cut_message(&mut self) -> Option<u64> {
         self.unfinished.take()
     }
 
-    /// Compresses the payload of a frame into the buffer. Returns the message's size before compression if the frame is
-    /// the `last`.
+    /// Compresses the payload of a frame into the buffer. If the frame is the `last` of its message, returns the
+    /// message's size before compression.
     pub(crate) fn compress(&mut self, payload: &[u8], last: bool) -> Option<u64> {
         self.is_used = true;
         self.buffer.clear();
@@ -69,17 +68,17 @@ impl Compressor {
         last.then_some(bytes)
     }
 
-    /// What was compressed last; its memory may be taken.
+    /// The compressed payload of the last frame. The caller may take its memory.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// The agreed window of what is sent.
+    /// The base-2 logarithm of the window for sending.
     pub(crate) fn window_bits(&self) -> u8 {
         self.deflater.window_bits()
     }
 
-    /// Begins anew with an empty window: a message was sent that did not go through it.
+    /// Starts again with an empty window, after a message that was sent without this compressor.
     pub(crate) fn forget_window(&mut self) {
         self.is_used = true;
         self.deflater.forget();
@@ -92,7 +91,7 @@ impl Compressor {
         }
     }
 
-    /// Frees all memory but the window.
+    /// Frees all memory except the window.
     pub(super) fn free_memory(&mut self) {
         self.deflater.free_memory();
         self.buffer = Vec::new();

@@ -1,5 +1,5 @@
-//! Control frames (RFC 6455 5.5): whole ones are borrowed from the input, cut ones are buffered until their end. The body
-//! of a Close is judged as it arrives.
+//! Control frames (RFC 6455 5.5). A frame that is whole in the input is borrowed from it. A frame that arrives in part
+//! is buffered until its end. The body of a Close is checked as it arrives.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -11,16 +11,16 @@ use crate::frame::{Header, MAX_CONTROL_BYTES, Opcode};
 use crate::input::take_front;
 use crate::mask;
 
-/// A control frame that was cut in its payload.
+/// A control frame whose payload has arrived in part.
 pub(super) struct PartialControl {
     header: Header,
-    /// `payload[..arrived]` was received and unmasked. It is less than the header declares.
+    /// `payload[..arrived]` is received and unmasked. `arrived` is less than the length in the header.
     payload: [u8; MAX_CONTROL_BYTES],
     arrived: u8,
 }
 
 impl PartialControl {
-    /// Bytes of the payload that are to come.
+    /// Bytes of the payload that have not arrived.
     pub(super) fn left(&self) -> usize {
         self.header.len as usize - usize::from(self.arrived)
     }
@@ -38,8 +38,8 @@ impl PartialControl {
 }
 
 impl Receiver {
-    /// Takes the payload behind the header of a control frame, or the part of it that `input` has. Without a header it
-    /// goes on with a frame that was cut.
+    /// Takes the payload of a control frame, or as much of it as `input` has. If `header` is `None`, the payload
+    /// continues the buffered frame.
     #[inline(never)]
     pub(super) fn receive_control<'a>(
         &mut self,
@@ -52,7 +52,7 @@ impl Receiver {
             if input.len() >= len {
                 let payload = take_front(input, len);
                 mask::apply_mask(payload, header.key);
-                self.place = self.behind_frame(terms);
+                self.place = self.place_behind_frame(terms);
                 return complete(header.first.opcode(), Cow::Borrowed(payload));
             }
             let payload = [0; MAX_CONTROL_BYTES];
@@ -62,7 +62,7 @@ impl Receiver {
         self.receive_rest_of_control(input, terms)
     }
 
-    /// Goes on with a control frame that was cut.
+    /// Takes more payload of the buffered control frame.
     fn receive_rest_of_control<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -80,12 +80,12 @@ impl Receiver {
             return Ok(None);
         }
         let payload = arrived.to_vec();
-        self.place = self.behind_frame(terms);
+        self.place = self.place_behind_frame(terms);
         complete(opcode, Cow::Owned(payload))
     }
 }
 
-/// What a control frame comes to whose payload is complete.
+/// Makes the result of a control frame with its whole payload.
 fn complete(opcode: Opcode, payload: Cow<'_, [u8]>) -> Reception<'_> {
     Ok(Some(match opcode {
         Opcode::Ping => Received::Ping(payload),

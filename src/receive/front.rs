@@ -1,6 +1,7 @@
-//! Messages that wait in a [`ReadBuffer`](super::ReadBuffer): the front of a message that was cut by the end of a read stays
-//! there, unmasked and checked, until the rest has arrived, and the message is borrowed from there. So a connection with a
-//! buffer of its own neither copies nor allocates for the messages that fit into it.
+//! Messages that are assembled in a [`ReadBuffer`](super::ReadBuffer). If a read ends within a message, the front of
+//! the message stays in the buffer, unmasked and checked, until the rest has arrived. The message is then borrowed from
+//! the buffer. So a connection with a read buffer of its own neither copies nor allocates for the messages that fit
+//! into it.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -16,9 +17,9 @@ use crate::utf8::{self, InvalidUtf8};
 /// The front of an unfragmented message, at the beginning of the bytes of a [`ReadBuffer`](super::ReadBuffer).
 pub(crate) struct Front {
     frame: DataFrame,
-    /// This many bytes of the payload have arrived and are unmasked.
+    /// The number of payload bytes that have arrived and are unmasked.
     len: usize,
-    /// This many of them are known to be UTF-8, if the message is text.
+    /// For text, the number of them that are known to be UTF-8.
     checked: usize,
 }
 
@@ -27,29 +28,30 @@ impl Front {
         self.len
     }
 
-    /// Bytes of the payload that are to come; at least 1.
+    /// Bytes of the payload that have not arrived; at least 1.
     pub(super) fn left(&self) -> u64 {
         self.frame.left
     }
 }
 
-/// What has come of the bytes of a buffer.
+/// The result of receiving from a buffer.
 pub(crate) enum Reading<'a> {
     Received(Received<'a>),
-    /// All of them are received, and nothing came of them yet.
+    /// All bytes are received, and more are needed.
     Nothing,
-    /// The rest of them go to [`receive`](Receiver::receive).
+    /// [`receive`](Receiver::receive) must take the rest of the input.
     Frames,
 }
 
 impl Receiver {
-    /// Whether the front of a message waits in a [`ReadBuffer`](super::ReadBuffer), so that the rest must go there.
+    /// Whether the front of a message is stored in a [`ReadBuffer`](super::ReadBuffer). The rest must then come from
+    /// the same buffer.
     pub(crate) fn has_front(&self) -> bool {
         matches!(self.place, Place::Front)
     }
 
-    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If it is cut, it stays in
-    /// `input`, and `waiting` says so.
+    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If only its front has
+    /// arrived, that stays in `input`, and `waiting` describes it.
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -90,7 +92,7 @@ impl Receiver {
         })
     }
 
-    /// Goes on with the message whose front waits at the beginning of `input`.
+    /// Takes more payload of the message whose front is at the beginning of `input`.
     fn receive_behind_front<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -127,8 +129,8 @@ impl Receiver {
     }
 }
 
-/// Whether a frame is a message of its own, cut behind `available` bytes of its payload, that fits into a buffer of
-/// `capacity` bytes.
+/// Whether the front of a message may stay in a buffer of `capacity` bytes: the frame is a whole message that fits into
+/// the buffer, and only `available` bytes of its payload have arrived.
 fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
     header.first.is_final()
         && header.first.begins_message()

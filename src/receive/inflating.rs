@@ -1,5 +1,4 @@
-//! Compressed messages (RFC 7692 6.2, 7.2.2): how they become messages or chunks, and that the limits hold while they are
-//! inflated.
+//! Inflates compressed messages into messages or chunks (RFC 7692 6.2, 7.2.2), within the limits.
 
 use alloc::boxed::Box;
 
@@ -13,13 +12,13 @@ use crate::mask;
 use crate::message::{Chunk, Message, MessageKind};
 use crate::utf8::InvalidUtf8;
 
-/// Compressed bytes that are unmasked at a time in chunk delivery.
+/// In chunk delivery, the most compressed bytes that are unmasked at a time.
 const CHUNK_INPUT: usize = 4 * 1024;
 /// The most bytes that are inflated at a time.
 const CHUNK_OUTPUT: usize = 16 * 1024;
-/// The fewest bytes that there is room for when something is inflated.
+/// The fewest bytes of room for each step of the inflater.
 const MIN_OUTPUT: usize = 256;
-/// A larger buffer is freed behind a message in chunk delivery.
+/// In chunk delivery, a larger buffer is freed after each message.
 const SPARE_BYTES: usize = 64 * 1024;
 
 impl Receiver {
@@ -39,14 +38,14 @@ impl Receiver {
                 let piece = take_front(input, n);
                 mask::apply_mask(piece, frame.key);
                 let message = self.inflate_message(piece, frame.ends_with(n), terms, inflater)?;
-                self.pass(frame, n, terms);
+                self.move_place(frame, n, terms);
                 Ok(message.map(Received::Message))
             }
             Delivery::Chunks => {
                 let n = n.min(CHUNK_INPUT);
                 mask::apply_mask(&mut input[..n], frame.key);
                 let step = self.inflate(&input[..n], CHUNK_OUTPUT, terms, inflater);
-                // What the inflater did not take stays in the input as it came: masked.
+                // The bytes that the inflater did not take stay in the input, so they are masked again.
                 let rest_key = mask::rotate_key(frame.key, step.used);
                 mask::apply_mask(&mut input[step.used..n], rest_key);
                 take_front(input, step.used);
@@ -55,13 +54,13 @@ impl Receiver {
                     (false, true) => Coding::Inflating,
                     (false, false) => Coding::Compressed,
                 });
-                self.pass(frame, step.used, terms);
+                self.move_place(frame, step.used, terms);
                 Ok(self.take_chunk(&step, false, terms)?.map(Received::Chunk))
             }
         }
     }
 
-    /// In chunk delivery: the next chunk of the bytes that the inflater has taken.
+    /// In chunk delivery, returns the next chunk from bytes that the inflater has already taken.
     #[inline(never)]
     pub(super) fn drain_inflater(
         &mut self,
@@ -91,7 +90,7 @@ impl Receiver {
         }
     }
 
-    /// Inflates up to `room` bytes behind what has arrived of the message, but at most one more than the limit allows.
+    /// Inflates up to `room` bytes to the end of the message's buffer, but at most one byte more than the limit allows.
     fn inflate(
         &mut self,
         input: &[u8],
@@ -117,7 +116,8 @@ impl Receiver {
         step
     }
 
-    /// The verdict on what a step has produced, in the order of the message's bytes: its text, its size, its coding.
+    /// Checks the output of a step. The error is that of the earliest wrong byte: first the text, then the size, then
+    /// the compressed data.
     fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
         let message = &mut self.message;
         let limit = terms.max_message_bytes();
@@ -160,7 +160,8 @@ impl Receiver {
         self.message.take_inflated().map(Some).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
     }
 
-    /// The chunk that a step has made, if any. If something is wrong, the bytes before the fault are the fault's chunk.
+    /// Returns the chunk that a step has made, if it has output. On an error, the bytes before it are the chunk of the
+    /// fault.
     fn take_chunk(
         &mut self,
         step: &Step,
@@ -184,8 +185,8 @@ impl Receiver {
         }
     }
 
-    /// How many bytes to inflate at a time from `input` bytes. Room is cleared before it is written, so it is not much
-    /// more than text usually inflates to.
+    /// How many bytes to inflate at a time from `input` bytes. Room is filled with zeros before the inflater writes to
+    /// it, so it is not much larger than the usual output for text.
     fn room_to_inflate(&self, input: usize) -> usize {
         let spare = self.message.buf.capacity() - self.message.buf.len();
         let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);

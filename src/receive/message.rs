@@ -1,5 +1,5 @@
-//! The message that is open: its kind, its size so far, and its bytes if it is delivered whole. Its memory grows with what
-//! has arrived, never with what was declared. Inflating is in `inflating`.
+//! The open message: its kind, its size so far, and its bytes if it is delivered whole. Its memory grows with the bytes
+//! that have arrived, never with the declared length. `inflating` inflates compressed messages.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -13,19 +13,18 @@ use crate::message::{Chunk, Marks, Message, MessageKind};
 use crate::timestamp::Timestamp;
 use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 
-/// The message that is open, and the memory for messages.
+/// The open message, and the memory for messages.
 #[derive(Default)]
 pub(super) struct OpenMessage {
-    /// What has arrived of a message that is delivered whole, or that is compressed.
+    /// The bytes that have arrived of a message that is delivered whole, or the inflated bytes of a compressed message.
     pub(super) buf: PayloadBuf,
-    /// Payload bytes that the frames so far have declared; of a compressed message, bytes that it has inflated to.
+    /// Payload bytes that the frames so far have declared. For a compressed message, the number of inflated bytes.
     pub(super) bytes: u64,
-    /// Frames so far. 0 between messages.
+    /// Number of frames so far; 0 between messages.
     fragments: u32,
-    /// In chunk delivery, the front of a character whose rest the next piece brings. A compressed message has it in
-    /// `buf`.
+    /// In chunk delivery, the first bytes of a character that is not complete. A compressed message has them in `buf`.
     carry: Utf8Carry,
-    /// What the first frame has said. `None` between messages.
+    /// Facts from the first frame; `None` between messages.
     open: Option<Open>,
     memory: Memory,
     /// When something was received last.
@@ -43,13 +42,13 @@ struct Open {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     Plain,
-    /// Compressed (RFC 7692 6), and the inflater has handed over all bytes that it has taken.
+    /// Compressed (RFC 7692 6). The inflater has no output left from the bytes that it has taken.
     #[cfg(feature = "deflate")]
     Compressed,
-    /// In chunk delivery: the inflater may hold more of the bytes that it has taken.
+    /// In chunk delivery: the inflater may have more output from the bytes that it has taken.
     #[cfg(feature = "deflate")]
     Inflating,
-    /// The same, and it has taken the end of the message.
+    /// The same, and the inflater has taken the last byte of the message.
     #[cfg(feature = "deflate")]
     InflatingEnd,
 }
@@ -66,7 +65,7 @@ enum Chunks {
 enum Memory {
     #[default]
     Own,
-    /// The caller has given it back, and it did not have to grow since.
+    /// The caller gave it back by `recycle`, and it has not grown since.
     Recycled,
 }
 
@@ -80,7 +79,7 @@ impl OpenMessage {
         self.fragments
     }
 
-    /// What a data frame may be now.
+    /// Which data frames are allowed next.
     #[inline]
     pub(super) fn sequence(&self) -> Sequence {
         match self.open {
@@ -91,7 +90,7 @@ impl OpenMessage {
         }
     }
 
-    /// A data frame of `len` bytes begins.
+    /// Begins a data frame with a payload of `len` bytes.
     #[inline]
     pub(super) fn begin_frame(&mut self, first: FirstByte, len: u64) {
         debug_assert!(first.begins_message() != self.is_open(), "the rules for frames hold");
@@ -116,8 +115,8 @@ impl OpenMessage {
         self.open.expect("payload belongs to an open message").kind
     }
 
-    /// Takes `piece` of the payload of `frame`, masked. Returns the message if `piece` is its end: borrowed, if all of it
-    /// was in this piece.
+    /// Takes a masked `piece` of the payload of `frame`. Returns the message if `piece` ends it. The message is
+    /// borrowed if its whole payload is in `piece`.
     #[inline(always)]
     pub(super) fn assemble<'a>(
         &mut self,
@@ -165,7 +164,7 @@ impl OpenMessage {
         self.buf.reserve(n);
     }
 
-    /// Uses the memory of `bytes` for a message to come, if that is more than there is.
+    /// Stores the memory of `bytes` for a later message, if it is larger than the memory already stored.
     pub(super) fn recycle(&mut self, bytes: Vec<u8>) {
         if !self.is_open() && bytes.capacity() > self.buf.capacity() {
             self.buf.replace_memory(bytes);
@@ -173,7 +172,7 @@ impl OpenMessage {
         }
     }
 
-    /// Frees the memory if nothing was received for the time `after`; otherwise returns when that will be.
+    /// Frees the memory if nothing was received for the time `after`. Otherwise returns when it will be due.
     pub(super) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -197,8 +196,9 @@ impl OpenMessage {
         }
     }
 
-    /// Makes room for the next `n` bytes of the payload of `frame`: at most four times what has arrived, and at most what
-    /// the frame has declared. If more frames follow, at least twice what has arrived.
+    /// Makes room for the next `n` bytes of the payload of `frame`. In the last frame, the capacity becomes at most
+    /// four times the bytes that have arrived, and at most what the frame declares. In other frames it becomes two to
+    /// four times the bytes that have arrived.
     fn grow(&mut self, n: usize, frame: DataFrame) {
         let arrived = self.buf.len() + n;
         if arrived > self.buf.capacity() {
@@ -213,8 +213,8 @@ impl OpenMessage {
         }
     }
 
-    /// How many of the next `n` bytes of payload one chunk takes. The rest of a character that was cut is a chunk of its
-    /// own.
+    /// How many of the next `n` bytes of payload go into one chunk. If a piece ended within a character, the rest of
+    /// this character is a chunk of its own.
     pub(super) fn chunk_len(&self, n: usize) -> usize {
         match self.carry.missing() {
             0 => n,
@@ -222,8 +222,8 @@ impl OpenMessage {
         }
     }
 
-    /// Takes a piece of the payload, unmasked, of at most [`chunk_len`](OpenMessage::chunk_len) bytes. Returns a chunk,
-    /// unless the piece has no whole character. If the text is wrong, the chunk is the text before the fault.
+    /// Takes an unmasked piece of the payload, of at most [`chunk_len`](OpenMessage::chunk_len) bytes. Returns it as a
+    /// chunk, unless it completes no character. If the text is not UTF-8, the chunk is the text before the fault.
     pub(super) fn chunk<'a>(
         &mut self,
         piece: &'a [u8],
@@ -240,7 +240,7 @@ impl OpenMessage {
                 Ok((None, text)) => ((!text.is_empty()).then(|| Chunk::text(marks, text)), Ok(())),
                 Err(InvalidUtf8) => {
                     marks.last = false;
-                    // If a character was cut, the fault is in it, and no text comes before the fault.
+                    // If the piece continues a character, the fault is in this character: no text comes before it.
                     let text = if inside_character { "" } else { utf8::valid_prefix(piece) };
                     ((!text.is_empty()).then(|| Chunk::text(marks, text)), Err(InvalidUtf8))
                 }
@@ -253,7 +253,7 @@ impl OpenMessage {
             (chunk, _) => chunk,
         };
         if chunk.is_some() {
-            self.note_chunk();
+            self.mark_delivered();
         }
         if end {
             self.finish();
@@ -265,13 +265,13 @@ impl OpenMessage {
         matches!(self.open, Some(Open { chunks: Chunks::None, .. }))
     }
 
-    fn note_chunk(&mut self) {
+    fn mark_delivered(&mut self) {
         if let Some(open) = &mut self.open {
             open.chunks = Chunks::Some;
         }
     }
 
-    /// The message is complete.
+    /// Ends the message.
     #[inline]
     fn finish(&mut self) {
         self.open = None;
@@ -287,26 +287,26 @@ impl OpenMessage {
         self.open.is_some_and(|open| open.coding != Coding::Plain)
     }
 
-    /// How the open message is coded; between messages, as plain.
+    /// The coding of the open message; plain between messages.
     #[inline]
     pub(super) fn coding(&self) -> Coding {
         self.open.map_or(Coding::Plain, |open| open.coding)
     }
 
-    /// In chunk delivery: whether the inflater may hold more of the bytes that it has taken.
+    /// In chunk delivery: whether the inflater may have more output from the bytes that it has taken.
     #[inline]
     pub(super) fn is_inflating(&self) -> bool {
         matches!(self.coding(), Coding::Inflating | Coding::InflatingEnd)
     }
 
-    /// In chunk delivery: what the inflater may hold of the open message, which is compressed.
+    /// In chunk delivery: sets the coding of the open message, which is compressed.
     pub(super) fn set_coding(&mut self, coding: Coding) {
         let open = self.open.as_mut().expect("what is inflated belongs to an open message");
         open.coding = coding;
     }
 
-    /// The message that was inflated, which is complete. Memory that it does not need is freed, unless the caller has
-    /// given it back: its size was not known before.
+    /// Takes the inflated message, which is complete. Its size was not known before, so surplus memory is freed.
+    /// Recycled memory is not freed.
     pub(super) fn take_inflated(&mut self) -> Result<Message<'static>, InvalidUtf8> {
         if core::mem::take(&mut self.memory) == Memory::Own {
             self.buf.shrink();
@@ -322,7 +322,8 @@ impl OpenMessage {
         Ok(message)
     }
 
-    /// A chunk of the bytes that were inflated and checked; `None` if there are none and the message goes on.
+    /// Takes the inflated and checked bytes as a chunk. Returns `None` if there are none and the message is not at its
+    /// end.
     pub(super) fn take_chunk(&mut self, last: bool) -> Option<Chunk<'static>> {
         let marks = Marks { first: self.has_no_chunks(), last };
         let chunk = match self.kind() {
@@ -336,7 +337,7 @@ impl OpenMessage {
         } else if len == 0 {
             return None;
         } else {
-            self.note_chunk();
+            self.mark_delivered();
         }
         Some(chunk)
     }

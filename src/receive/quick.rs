@@ -1,5 +1,5 @@
-//! The quick way: a message in one frame that lies whole in the input, with a payload of at most 65,535 bytes, while no
-//! other message and no other frame is open. The frame then needs no state, since its bytes say everything about it.
+//! The quick way: receives a message in one frame that is whole in the input and has at most 65,535 payload bytes. It
+//! is open only between messages. It reads and changes no state beside the input.
 
 use alloc::borrow::Cow;
 
@@ -11,12 +11,12 @@ use crate::mask;
 use crate::message::Message;
 use crate::utf8::{self, InvalidUtf8};
 
-/// The payload length and the mask bit of a header whose length is in the two bytes that follow.
+/// The value of the 7-bit payload length that says that the length is in the next two bytes.
 const LENGTH_IN_16_BITS: u8 = 126;
 const MASK: u8 = 0x80;
 
-/// What came of it: `None` if the frame must take the general way, because it is not of this kind or breaks a rule; the
-/// input is then as it was.
+/// The result of the quick way. `None` means that the frame must take the general way, because the quick way does not
+/// read this kind of frame or because it breaks a rule. The input is then unchanged.
 type Quick<'a> = Option<Result<Message<'a>, InvalidUtf8>>;
 
 impl Receiver {
@@ -79,8 +79,8 @@ fn receive_longer<'a, const MASKED: bool>(input: &mut &'a mut [u8], config: &Con
     Some(take_frame::<MASKED>(input, first, header, len))
 }
 
-/// Takes a frame whose header keeps all rules off the front of `input`, where it lies whole.
-// Without optimization, to inline costs nothing but stack.
+/// Takes a whole frame off the front of `input`. The caller has checked its header.
+// Without optimization, inlining only costs stack.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn take_frame<'a, const MASKED: bool>(
     input: &mut &'a mut [u8],

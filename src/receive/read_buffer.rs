@@ -1,5 +1,5 @@
-//! A read buffer for callers that have one for each connection. It knows which of its bytes are not received yet, so that
-//! no byte is received twice.
+//! A read buffer for callers that have one buffer for each connection. It stores which of its bytes are received, so
+//! that no byte is received twice.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -10,8 +10,9 @@ use super::Front;
 /// Bytes read from the peer, on their way into [`receive_from`](crate::Connection::receive_from).
 ///
 /// Read into [`spare`](ReadBuffer::spare), tell how many bytes were read with [`filled`](ReadBuffer::filled), then call
-/// `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the front of a message that
-/// was cut waits in it. 16 KiB is a good size; a message that does not fit is put together on the heap.
+/// `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the buffer stores the front
+/// of a message until the rest arrives. 16 KiB is a good size. A message that does not fit into the buffer is assembled
+/// on the heap.
 ///
 /// ```
 /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
@@ -36,24 +37,25 @@ use super::Front;
 /// ```
 pub struct ReadBuffer {
     bytes: Box<[u8]>,
-    /// `start..end` is filled and not taken; both are 0 if that is empty.
+    /// `start..end` is filled and not taken. Both are 0 if this range is empty.
     start: usize,
     end: usize,
-    /// The front of a message that was cut, received already, at the beginning of `start..end`.
+    /// The received front of a message that has not arrived whole. It is at the beginning of `start..end`.
     front: Option<Front>,
 }
 
 impl ReadBuffer {
-    /// A buffer of `capacity` bytes, at least 1. It is allocated here, and never grows.
+    /// Allocates a buffer of `capacity` bytes, at least 1. It never grows.
     pub fn with_capacity(capacity: usize) -> ReadBuffer {
         let bytes = vec![0; capacity.max(1)].into_boxed_slice();
         ReadBuffer { bytes, start: 0, end: 0, front: None }
     }
 
-    /// The part to read into. It is empty only if the buffer is full of bytes that are not received, which cannot be after
-    /// a `receive_from` that returned `None`.
+    /// Returns the part to read into. It is not empty after a `receive_from` that returned `None`. Before that, it is
+    /// empty if the buffer is full of bytes that are not received.
     pub fn spare(&mut self) -> &mut [u8] {
-        // The bytes are moved when little room is left, and never more of them than were received since the last move.
+        // The filled bytes are moved when at most a quarter of the buffer is spare, if they are not more than the bytes
+        // received since the last move. They are always moved when nothing is spare.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
         let waiting = self.end - self.start;
         if self.start > 0 && (self.end == self.bytes.len() || (little && waiting <= self.start)) {
@@ -64,7 +66,7 @@ impl ReadBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// The first `n` bytes of [`spare`](ReadBuffer::spare) are filled.
+    /// Tells that the first `n` bytes of [`spare`](ReadBuffer::spare) are filled.
     ///
     /// # Panics
     ///
@@ -78,18 +80,19 @@ impl ReadBuffer {
         self.end += n;
     }
 
-    /// The bytes that were filled and are not received.
+    /// Returns the bytes that are filled and not received.
     pub fn unreceived(&self) -> &[u8] {
         &self.bytes[self.start + self.front.as_ref().map_or(0, Front::len)..self.end]
     }
 
-    /// Drops everything in it, so that another connection can use it when the last one has ended.
+    /// Drops all bytes. Call it before another connection uses the buffer.
     pub fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
         self.front = None;
     }
 
-    /// Lets `receive` take bytes off the front. It is also given the front that waits there, and the buffer's capacity.
+    /// Lets `receive` take bytes off the front. `receive` also gets the stored front of a message, and the buffer's
+    /// capacity.
     #[inline]
     pub(crate) fn take_front<'a, R>(
         &'a mut self,
@@ -98,7 +101,7 @@ impl ReadBuffer {
         self.take_front_of(self.end - self.start, receive)
     }
 
-    /// The same with no more than the first `n` bytes.
+    /// Lets `receive` take bytes off the front, but at most the first `n`.
     #[inline]
     pub(crate) fn take_front_of<'a, R>(
         &'a mut self,
@@ -117,14 +120,14 @@ impl ReadBuffer {
         result
     }
 
-    /// Drops the front that waits in it.
+    /// Drops the stored front of a message.
     pub(crate) fn drop_front(&mut self) {
         if let Some(front) = self.front.take() {
             self.take_front_of(front.len(), |input, _, _| *input = &mut []);
         }
     }
 
-    /// All bytes, and the front that waits at their beginning.
+    /// All filled bytes, and the front of a message at their beginning.
     pub(crate) fn filled_bytes(&self) -> (&[u8], Option<&Front>) {
         (&self.bytes[self.start..self.end], self.front.as_ref())
     }

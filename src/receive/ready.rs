@@ -1,64 +1,64 @@
-//! What the bytes at the front of an input will come to, told before they are taken: so a caller can wait for an event
-//! without holding it.
+//! Looks ahead: whether the next bytes of an input complete an event, before they are taken. `is_event_ready` uses it
+//! to wait for an event without borrowing it.
 
 use super::{Front, Place, Receiver, Terms};
 use crate::config::Delivery;
 use crate::frame::{self, Header, MAX_HEADER_BYTES};
 use crate::message::MessageKind;
 
-/// Bytes of a piece of text in which at least one character ends, or is wrong.
+/// A piece of text of this length always ends a character, or has a fault.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// What the bytes at the front of an input come to.
+/// The next step towards an event that borrows as much as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlook {
-    /// The next call that receives returns something, and borrows it where it can.
-    Something,
-    /// Nothing can be said before so many bytes are received. If something comes of them, it borrows nothing, or at most
+pub(crate) enum LookAhead {
+    /// The next call of `receive` returns a message, chunk, control frame or fault, and borrows where it can.
+    Event,
+    /// This many bytes must be received before more is known. If they complete an event, it borrows nothing, or at most
     /// three bytes.
-    After(usize),
-    /// There are no bytes.
-    Nothing,
+    Receive(usize),
+    /// There are no bytes to receive.
+    NoInput,
 }
 
 impl Receiver {
-    /// Looks at `input`, which begins with `waiting`, if there is such a front.
-    pub(crate) fn outlook(
+    /// Looks at `input`. It begins with the front of a message if `waiting` describes one.
+    pub(crate) fn look_ahead(
         &self,
         input: &[u8],
         waiting: Option<&Front>,
         terms: Terms<'_>,
         inflates: bool,
-    ) -> Outlook {
+    ) -> LookAhead {
         #[cfg(feature = "deflate")]
         if self.message.is_inflating() {
-            return Outlook::After(0);
+            return LookAhead::Receive(0);
         }
         let len = input.len();
         if len == waiting.map_or(0, Front::len) {
-            return Outlook::Nothing;
+            return LookAhead::NoInput;
         }
         match &self.place {
             Place::Front => match waiting {
-                Some(front) if (len - front.len()) as u64 >= front.left() => Outlook::Something,
-                _ => Outlook::After(len),
+                Some(front) if (len - front.len()) as u64 >= front.left() => LookAhead::Event,
+                _ => LookAhead::Receive(len),
             },
-            Place::Control(control) if control.left() <= len => Outlook::Something,
-            Place::Control(_) | Place::Stopped => Outlook::After(len),
+            Place::Control(control) if control.left() <= len => LookAhead::Event,
+            Place::Control(_) | Place::Stopped => LookAhead::Receive(len),
             Place::Payload(frame) => {
                 let n = frame.available(len);
-                match self.yields(n, frame.ends_with(n), terms) {
-                    true => Outlook::Something,
-                    false => Outlook::After(n),
+                match self.completes(n, frame.ends_with(n), terms) {
+                    true => LookAhead::Event,
+                    false => LookAhead::Receive(n),
                 }
             }
             Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
-                self.outlook_on_header(input, terms, inflates)
+                self.look_ahead_at_header(input, terms, inflates)
             }
         }
     }
 
-    fn outlook_on_header(&self, input: &[u8], terms: Terms<'_>, inflates: bool) -> Outlook {
+    fn look_ahead_at_header(&self, input: &[u8], terms: Terms<'_>, inflates: bool) -> LookAhead {
         let (mut bytes, begun) = match self.place {
             Place::Header { bytes, len } => (bytes, usize::from(len)),
             _ => ([0; MAX_HEADER_BYTES], 0),
@@ -66,9 +66,9 @@ impl Receiver {
         let new = input.len().min(MAX_HEADER_BYTES - begun);
         bytes[begun..begun + new].copy_from_slice(&input[..new]);
         let header = frame::parse(&bytes[..begun + new], &self.rules(terms, inflates));
-        let Ok(header) = header else { return Outlook::Something };
+        let Ok(header) = header else { return LookAhead::Event };
         let Some(Header { first, len, size, .. }) = header else {
-            return Outlook::After(input.len());
+            return LookAhead::Receive(input.len());
         };
         let size = size - begun;
         let available = usize::try_from(len).map_or(usize::MAX, |len| len.min(input.len() - size));
@@ -78,17 +78,17 @@ impl Receiver {
             false => !self.is_compressed(),
         };
         if is_whole && first.is_final() && (first.is_control() || is_plain) {
-            return Outlook::Something;
+            return LookAhead::Event;
         }
         match terms.config.delivery {
-            Delivery::Chunks if !first.is_control() && is_plain => Outlook::After(size),
-            _ => Outlook::After(size + available),
+            Delivery::Chunks if !first.is_control() && is_plain => LookAhead::Receive(size),
+            _ => LookAhead::Receive(size + available),
         }
     }
 
-    /// Whether the next `n` bytes of payload come to something that may borrow them; `end`: they are the end of the
-    /// message.
-    fn yields(&self, n: usize, end: bool, terms: Terms<'_>) -> bool {
+    /// Whether the next `n` bytes of payload complete a message or chunk that may borrow them. `end` tells that they
+    /// end the message.
+    fn completes(&self, n: usize, end: bool, terms: Terms<'_>) -> bool {
         if self.is_compressed() {
             return false;
         }

@@ -1,6 +1,5 @@
-//! Messages that are sent compressed (RFC 7692 6.1, 7.2.1). Whether a message is compressed is decided before the
-//! compressor sees a byte of it: the peer's window follows everything that goes through the compressor, so all of that must
-//! be sent.
+//! Sends compressed messages (RFC 7692 6.1, 7.2.1). All checks come before the compressor: each byte that it has
+//! compressed is in its window, and must be sent so that the peer's window has it too.
 
 use super::prepared::{PreparedMessage, first_byte};
 use super::{Compressor, Sender};
@@ -19,12 +18,12 @@ impl Sender {
         self.check_message(most_compressed(message.len()), config)?;
         let key = self.next_key(config)?;
         self.push_compressed(first_byte(message.kind()), message.as_bytes(), key, compressor);
-        self.note_longer(config);
+        self.raise_congestion(config);
         Ok(())
     }
 
-    /// Queues a frame with `payload` compressed. RSV1 is set on the first frame of a message, and the tail `00 00 ff ff` is
-    /// left out at the end of the last (RFC 7692 6.1, 7.2.1).
+    /// Compresses `payload`, and queues it as a frame. RSV1 is set on the first frame of a message. The tail `00 00 ff
+    /// ff` is left out at the end of the last frame (RFC 7692 6.1, 7.2.1).
     pub(super) fn push_compressed(
         &mut self,
         first: FirstByte,
@@ -38,8 +37,8 @@ impl Sender {
         compressor.free_large_buffer();
     }
 
-    /// Queues a prepared message compressed. It was compressed with an empty window, and the peer's window is then the
-    /// message: so our compressor begins anew.
+    /// Queues the compressed frame of a prepared message. This frame did not go through the connection's compressor,
+    /// whose window now differs from the peer's. So the compressor starts again with an empty window.
     pub(crate) fn send_prepared_compressed(
         &mut self,
         message: &PreparedMessage,
@@ -58,13 +57,13 @@ impl Sender {
                 self.queue.push_compressed(first, frame.payload(), key, Some(size as u64));
             }
         }
-        self.note_longer(config);
+        self.raise_congestion(config);
         Ok(())
     }
 }
 
-/// The most bytes that `len` bytes come to compressed. A literal of a block with fixed codes has at most 9 bits
-/// (RFC 1951 3.2.6); a stored block has 5 bytes beside its own, and so has a flush.
+/// The largest size of `len` bytes after compression. In a block with fixed codes, a literal has at most 9 bits (RFC
+/// 1951 3.2.6). A stored block adds 5 bytes, and so does a flush.
 pub(crate) fn most_compressed(len: usize) -> usize {
     len.saturating_add(len / 8).saturating_add(64)
 }

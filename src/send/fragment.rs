@@ -7,16 +7,16 @@ use crate::frame::{FirstByte, Opcode};
 use crate::message::MessageKind;
 use crate::utf8::Utf8Carry;
 
-/// A message of which some fragments are sent, but not the last.
+/// An unfinished message: its first fragment is sent, its last is not.
 #[derive(Clone, Copy)]
 pub(super) struct Fragment {
     kind: MessageKind,
-    /// The front of a character whose rest the next fragment of a text has.
+    /// For text, the first bytes of a character that the next fragment must complete.
     carry: Utf8Carry,
 }
 
 impl Sender {
-    /// Queues a fragment: the first begins a message of `kind`, the `last` ends it. A message that begins now is
+    /// Queues a fragment. The first fragment begins a message of `kind`; the `last` ends it. A new message is
     /// compressed if there is a usable `compressor`.
     pub(crate) fn send_fragment(
         &mut self,
@@ -59,12 +59,12 @@ impl Sender {
             Some(compressor) => self.push_compressed(first, payload, key, compressor),
             _ => self.queue.push(first, payload, key),
         }
-        self.note_longer(config);
+        self.raise_congestion(config);
         self.fragment = (!last).then_some(Fragment { kind, carry });
         Ok(())
     }
 
-    /// A message that is not ended gets no end: a Close comes, or the connection is over.
+    /// Forgets the unfinished message, because a Close follows or the connection has ended. It gets no last fragment.
     pub(crate) fn cut_fragment(&mut self, compressor: Option<&mut Compressor>) {
         self.fragment = None;
         #[cfg(feature = "deflate")]

@@ -7,13 +7,13 @@ use crate::Shared;
 use crate::frame::{self, FirstByte};
 use crate::message::{Message, MessageKind};
 
-/// A message encoded once, to be sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
-/// connections. Servers share its bytes; a client must copy and mask them, as each frame has its own key
-/// (RFC 6455 5.3). Cloning it shares it.
+/// A message that is encoded once and sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
+/// connections. Servers share its bytes. A client must copy and mask them, since each frame has its own key (RFC 6455
+/// 5.3). Clones share the same memory.
 ///
-/// With permessage-deflate it is compressed when it is first sent, once for all connections with the same window. It has a
-/// compressor and a level of its own, so that its bytes depend neither on the connection nor on what was compressed
-/// before. The compressor takes up to 372 KiB while it works.
+/// With permessage-deflate the message is compressed when it is first sent, once for all connections with the same
+/// window size. It is compressed at a level of its own by a new compressor. So its bytes do not depend on the
+/// connection, nor on earlier messages. The compressor takes up to 372 KiB while it works.
 #[derive(Clone)]
 pub struct PreparedMessage(Shared<Prepared>);
 
@@ -23,7 +23,7 @@ struct Prepared {
     /// The level of compression, 1 to 9.
     #[cfg(feature = "deflate")]
     level: u8,
-    /// The same compressed, for windows of 9 to 15 bits.
+    /// The compressed frame, for each window of 9 to 15 bits.
     #[cfg(feature = "deflate")]
     compressed: [std::sync::OnceLock<PreparedFrame>; 7],
 }
@@ -53,7 +53,7 @@ impl PreparedFrame {
 }
 
 impl PreparedMessage {
-    /// Encodes a message. Where it is compressed, the level is 6, the default of `Deflate`.
+    /// Encodes a message. If it is compressed, the level is 6, the default of `Deflate`.
     pub fn new<'m>(message: impl Into<Message<'m>>) -> PreparedMessage {
         let message = message.into();
         let kind = message.kind();
@@ -67,8 +67,8 @@ impl PreparedMessage {
         }))
     }
 
-    /// Encodes a message that is compressed with an effort of its own, 1 to 9, whatever the level of the connections
-    /// that send it; what lies outside is brought into it.
+    /// Encodes a message that is compressed at `level`, 1 to 9. The level of the connections that send it does not
+    /// matter. A value outside the range is clamped.
     #[cfg(feature = "deflate")]
     pub fn with_level<'m>(message: impl Into<Message<'m>>, level: u8) -> PreparedMessage {
         let mut prepared = PreparedMessage::new(message);
@@ -76,17 +76,17 @@ impl PreparedMessage {
         prepared
     }
 
-    /// Text or binary.
+    /// Returns whether this is text or binary.
     pub fn kind(&self) -> MessageKind {
         self.0.kind
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &[u8] {
         self.0.frame.payload()
     }
 
-    /// The frame as it is.
+    /// The frame without compression.
     pub(crate) fn frame(&self) -> &PreparedFrame {
         &self.0.frame
     }

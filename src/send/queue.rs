@@ -1,8 +1,9 @@
-//! The queue of bytes for the peer: frames in wire order, written in any portions, and the count of payload bytes that are
-//! still in it. It knows frames, and that control frames go ahead of data; it does not know why they are sent.
+//! The queue of bytes for the peer. It has frames in wire order, which the caller writes in portions of any size, and
+//! it counts the unwritten payload bytes. It puts control frames ahead of data frames. It does not know why a frame is
+//! sent.
 //!
-//! A byte leaves the queue when it is *written*: when the caller tells so by `advance`. Bytes can be *taken* before, as a
-//! [`Segment`]; they count until they are written.
+//! A byte leaves the queue when it is *written*, which the caller tells by `advance`. Before that, bytes can be *taken*
+//! as a [`Segment`]. Taken bytes count as queued until they are written.
 
 mod chunks;
 mod cursor;
@@ -29,67 +30,69 @@ use segment::Piece;
 pub use chunks::OutgoingChunks;
 pub use segment::Segment;
 
-/// A tail buffer of this capacity is kept when the queue is empty; a larger one is freed.
+/// When the queue becomes empty, a tail buffer of more capacity is freed.
 const KEEP_BYTES: usize = 80 * 1024;
-/// A tail buffer that holds this much is not grown any more: another is begun behind it.
+/// A tail buffer does not grow beyond this size. A new one is begun behind it.
 const RETIRE_BYTES: usize = 64 * 1024;
-/// An owned payload from this size on is moved into the queue as it is; a smaller one is cheaper to copy.
+/// An owned payload of at least this size is moved into the queue. A smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
-/// This much of a payload that is moved is copied behind its header. A header alone would be a packet of its own, for
-/// which a transport with Nagle's algorithm lets the payload wait.
+/// This many bytes of a moved payload are copied behind its header. A header alone would be a packet of its own. With
+/// Nagle's algorithm, the payload would then wait until the peer acknowledges this packet.
 const LEAD_BYTES: usize = 1400;
-/// A compressor's buffer over this capacity is moved into the queue: the compressor would free it.
+/// A compressor's buffer of more capacity is moved into the queue, since the compressor would free it.
 #[cfg(feature = "deflate")]
 const MOVE_COMPRESSED_BYTES: usize = 32 * 1024;
-/// What a piece that is taken counts beside its bytes, until it is released: it has two allocations and a place in a
-/// list, and without this a caller that takes each small message out could hold any amount of them.
+/// A taken piece counts this many bytes more than its length, until it is written. It costs two allocations and a slot
+/// in a list. Without this, a caller that takes each small message on its own could use memory without limit.
 const TAKEN_PIECE_BYTES: u64 = 128;
 
-/// An opening handshake's request or response is held in memory, and its length in 32 bits.
+/// The largest request or response of an opening handshake. The queue stores its length in 32 bits.
 pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
-/// The queue. Its order: what was taken, then the pieces ahead and the tail, with the control frames put in at the next
-/// border between frames.
+/// The queue. Its order is: the taken pieces, the other pieces, the tail. The control frames come at the next border
+/// between frames behind the taken pieces.
 #[derive(Default)]
 pub(crate) struct Queue {
-    /// The end of the queue, where small frames coalesce; `..start` is released.
+    /// The end of the queue, where small frames coalesce; `..start` is written.
     tail: Vec<u8>,
     /// At most `tail.len()`; 0 if the tail is empty.
     start: usize,
-    /// Payload bytes of data frames in the queue that are not released.
+    /// Unwritten payload bytes of data frames in the queue.
     buffered: u64,
-    /// Unreleased bytes in `parts`; 0 if there is none.
+    /// Unwritten bytes in `parts`; 0 if `parts` is `None`.
     parts_len: u64,
-    /// Parts of the queue that only a long or interrupted queue needs.
+    /// The parts of the queue that a short queue without control frames does not need.
     parts: Option<Box<Parts>>,
-    /// Bytes of the opening handshake at the front, which are not frames; unused once `parts` is there.
+    /// Bytes of the opening handshake at the front, which are not frames. If there are `parts`, their cursors count
+    /// these bytes instead.
     head: u32,
-    /// The queue was longer than its high mark, and was not as short as its low mark since.
+    /// The queue has been longer than its high-water mark, and has not become as short as its low-water mark since
+    /// then.
     is_congested: bool,
-    /// Something was queued since [`free_unused`](Queue::free_unused) last looked.
+    /// Something was queued since the last call of [`free_unused`](Queue::free_unused).
     is_used: bool,
-    /// A Close frame or an HTTP response that ends the connection is in the queue, and not all of it is written.
+    /// A Close frame, or an HTTP response that ends the connection, is in the queue and not wholly written.
     has_end: bool,
 }
 
 impl Queue {
-    /// Unreleased bytes.
+    /// The number of unwritten bytes.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
         self.parts_len + (self.tail.len() - self.start) as u64
     }
 
-    /// What counts against the hard cap: unreleased bytes, and what it takes to keep those that are taken.
+    /// The number that `max_outgoing_bytes` limits: the unwritten bytes, and 128 bytes for each taken piece.
     #[inline]
-    pub(crate) fn charge(&self) -> u64 {
+    pub(crate) fn charged_bytes(&self) -> u64 {
         let taken = self.parts.as_ref().map_or(0, |parts| parts.taken.len() as u64);
         self.len() + taken * TAKEN_PIECE_BYTES
     }
 
-    /// Payload bytes of data frames that are not released.
+    /// Unwritten payload bytes of data frames.
     #[inline]
     pub(crate) fn buffered(&self) -> u64 {
         self.buffered
@@ -109,7 +112,7 @@ impl Queue {
         self.is_used = true;
     }
 
-    /// Queues a frame with `payload` moved in, masked in place with `key`.
+    /// Queues a frame whose `payload` is moved into the queue, and masked in place with `key`.
     pub(crate) fn push_owned(
         &mut self,
         first: FirstByte,
@@ -128,7 +131,7 @@ impl Queue {
         self.push_moved(&header[..size], payload);
     }
 
-    /// Queues the rest of a header, and the payload moved in behind it.
+    /// Queues the unwritten part of a header, and behind it the payload, which is moved.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
         let has_room = self.tail.capacity() - self.tail.len() >= need;
@@ -145,7 +148,7 @@ impl Queue {
         self.push_piece(Piece::Owned { bytes: payload, start: LEAD_BYTES });
     }
 
-    /// Queues a whole frame that is shared with others; `payload_len` bytes of it are the payload of a data frame.
+    /// Queues a whole frame that other connections share. `payload_len` bytes of it count as buffered payload.
     pub(crate) fn push_shared(&mut self, frame: &Shared<Vec<u8>>, payload_len: usize) {
         self.buffered += payload_len as u64;
         self.is_used = true;
@@ -160,8 +163,8 @@ impl Queue {
         }
     }
 
-    /// Queues a frame of a compressed message with a copy of `payload`. `message` is the size of the message before
-    /// compression, if the frame ends it: so many bytes count as buffered until the frame is written.
+    /// Queues a frame of a compressed message with a copy of `payload`. If the frame ends the message, `message` is the
+    /// message's size before compression. This size counts as buffered until the frame is written.
     #[cfg(feature = "deflate")]
     pub(crate) fn push_compressed(
         &mut self,
@@ -172,11 +175,12 @@ impl Queue {
     ) {
         self.push(first, payload, key);
         self.buffered -= payload.len() as u64;
-        self.note_compressed(message);
+        self.count_compressed(message);
     }
 
-    /// As [`push_compressed`](Queue::push_compressed), with the payload in the compressor's own buffer. A large one is
-    /// moved in, unless more than half of it is empty.
+    /// Queues a frame of a compressed message whose payload is in the compressor's own `buffer`. A large buffer is
+    /// moved, unless more than half of it is empty. Apart from that it does the same as
+    /// [`push_compressed`](Queue::push_compressed).
     #[cfg(feature = "deflate")]
     pub(crate) fn push_compressor_buffer(
         &mut self,
@@ -191,26 +195,27 @@ impl Queue {
         let compressed = buffer.len() as u64;
         self.push_owned(first, core::mem::take(buffer), key);
         self.buffered -= compressed;
-        self.note_compressed(message);
+        self.count_compressed(message);
     }
 
-    /// Queues a whole compressed frame that is shared with others; `message` is its message's size before compression.
+    /// Queues a whole compressed frame that other connections share. `message` is the message's size before
+    /// compression.
     #[cfg(feature = "deflate")]
     pub(crate) fn push_shared_compressed(&mut self, frame: &Shared<Vec<u8>>, message: u64) {
         self.push_shared(frame, 0);
-        self.note_compressed(Some(message));
+        self.count_compressed(Some(message));
     }
 
     #[cfg(feature = "deflate")]
-    fn note_compressed(&mut self, message: Option<u64>) {
+    fn count_compressed(&mut self, message: Option<u64>) {
         self.buffered += message.unwrap_or(0);
         let parts = self.parts();
         parts.is_in_compressed = message.is_none();
         parts.compressed_sizes.extend(message);
     }
 
-    /// The compressed message that was queued in part gets no end: `bytes` of it count as buffered until the queue is
-    /// empty.
+    /// Ends the count for an unfinished compressed message, which gets no last frame. Its `bytes` count as buffered
+    /// until the queue is empty.
     #[cfg(feature = "deflate")]
     pub(crate) fn cut_compressed(&mut self, bytes: u64) {
         self.buffered += bytes;
@@ -219,8 +224,8 @@ impl Queue {
         }
     }
 
-    /// Queues what `write` appends, which is the head of the opening handshake; the queue must be empty. On an error, and
-    /// if it is more than [`MAX_HEAD_BYTES`], nothing is queued.
+    /// Queues the bytes that `write` appends: the head of the opening handshake. The queue must be empty. If `write`
+    /// fails, or if the head is longer than [`MAX_HEAD_BYTES`], nothing is queued.
     pub(crate) fn push_head(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
@@ -246,7 +251,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a control frame ahead of all data that is not begun.
+    /// Queues a control frame ahead of all data frames except one that is partly written or taken.
     pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
         let parts = self.parts();
         parts.make_control_room(MAX_HEADER_BYTES + payload.len());
@@ -264,8 +269,8 @@ impl Queue {
         self.is_used = true;
     }
 
-    /// Queues the answer to a ping ahead of all data that is not begun. When `limit` pongs wait, it takes the place of
-    /// the latest answer, unless that is begun (RFC 6455 5.5.3).
+    /// Queues the answer to a ping in the same place as other control frames. If `limit` pongs are queued and not
+    /// taken, it replaces the latest answer, unless a part of that is written (RFC 6455 5.5.3).
     pub(crate) fn push_pong(&mut self, payload: &[u8], key: Option<[u8; 4]>, limit: u8) {
         let parts = self.parts();
         let is_full = parts.pongs >= u32::from(limit.max(1));
@@ -282,17 +287,17 @@ impl Queue {
         parts.last_pong = Some(parts.control.len() - frame_len);
     }
 
-    /// Compares the length with the high mark; to be called when the queue has become longer.
+    /// Makes the queue congested if it is longer than `high`. Call it when the queue has grown.
     #[inline]
-    pub(crate) fn note_longer(&mut self, high: u64) {
+    pub(crate) fn raise_congestion(&mut self, high: u64) {
         if self.len() > high {
             self.is_congested = true;
         }
     }
 
-    /// Compares the length with the low mark; to be called when the queue has become shorter.
+    /// Ends the congestion if the queue is at most `low` bytes long. Call it when the queue has shrunk.
     #[inline]
-    pub(crate) fn note_shorter(&mut self, low: u64) {
+    pub(crate) fn ease_congestion(&mut self, low: u64) {
         if self.len() <= low {
             self.is_congested = false;
         }
@@ -303,24 +308,23 @@ impl Queue {
         self.is_congested
     }
 
-    /// Notes that what was queued last, a Close frame or a whole HTTP response, is the last that this side says. Only
-    /// pings and pongs are queued after it.
-    pub(crate) fn note_end(&mut self) {
+    /// Marks the frame or response that was queued last as the end: a Close frame, or an HTTP response that ends the
+    /// connection. Only pings and pongs are queued after it.
+    pub(crate) fn mark_end(&mut self) {
         self.has_end = true;
     }
 
-    /// Whether an end was noted of which a byte is not released. Pings and pongs that are queued later do not
-    /// change it.
+    /// Whether the end is queued and not wholly written. Pings and pongs that are queued after the end do not count.
     pub(crate) fn has_unwritten_end(&self) -> bool {
         self.has_end
     }
 
-    /// Whether a ping of this side is not released whole.
+    /// Whether one of our pings is not wholly written.
     pub(crate) fn has_waiting_ping(&self) -> bool {
         self.parts.as_ref().is_some_and(|parts| parts.pings > 0)
     }
 
-    /// The first contiguous piece; empty only if the queue is.
+    /// The first contiguous piece of the bytes that are not taken. It is empty only if there are none.
     #[inline]
     pub(crate) fn first(&self) -> &[u8] {
         match &self.parts {
@@ -329,7 +333,7 @@ impl Queue {
         }
     }
 
-    /// All that is not taken, in contiguous pieces.
+    /// All bytes that are not taken, in contiguous pieces.
     #[inline]
     pub(crate) fn chunks(&self) -> OutgoingChunks<'_> {
         let Some(parts) = &self.parts else {
@@ -355,8 +359,9 @@ impl Queue {
         }
     }
 
-    /// Releases the first `n` bytes if these are all, and no piece stands ahead of the tail; otherwise returns `false`,
-    /// and [`advance_partly`](Queue::advance_partly) must be called.
+    /// Removes the first `n` bytes, which are written, if they are the whole queue and only the tail and control frames
+    /// are queued. Otherwise returns `false` and does nothing; the caller then calls
+    /// [`advance_partly`](Queue::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
         let has_no_pieces = || self.parts.as_ref().is_none_or(|parts| parts.has_no_pieces());
@@ -368,7 +373,7 @@ impl Queue {
         is_whole
     }
 
-    /// The queue has become empty.
+    /// Sets the counts and cursors of a queue that has become empty.
     #[inline]
     fn reset(&mut self) {
         self.tail.clear();
@@ -376,7 +381,7 @@ impl Queue {
         self.buffered = 0;
         self.is_congested = false;
         self.has_end = false;
-        // No memory is kept for after the opening handshake: many connections are silent for long after it.
+        // The memory of the opening handshake is freed, since many connections are idle for long after it.
         if self.head > 0 || self.tail.capacity() > KEEP_BYTES {
             self.head = 0;
             self.tail = Vec::new();
@@ -386,11 +391,12 @@ impl Queue {
         }
     }
 
-    /// Releases the first `n` bytes, and returns whether they are not of pings and pongs alone.
+    /// Removes the first `n` bytes, which are written. Returns whether one of them belongs to neither a ping nor a
+    /// pong.
     ///
     /// # Panics
     ///
-    /// If there are fewer.
+    /// If fewer bytes are queued.
     pub(crate) fn advance_partly(&mut self, mut n: usize) -> bool {
         let mut is_more_than_pings = false;
         if n == 0 {
@@ -401,21 +407,21 @@ impl Queue {
             return false;
         }
         assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
-        // The border between frames must be known, now that a part of one is released.
+        // A frame may now be partly written, so the cursors are needed.
         self.parts();
         while n > 0 {
             let parts = self.parts.as_mut().expect("it was made above");
             if let Some(segment) = parts.taken.front_mut() {
                 let step = n.min(segment.len());
-                let passed = parts.written.advance(segment, step);
-                parts.taken_pongs = parts.taken_pongs.saturating_sub(passed.pongs);
+                let counts = parts.written.advance(segment, step);
+                parts.taken_pongs = parts.taken_pongs.saturating_sub(counts.pongs);
                 segment.start += step;
                 if segment.is_empty() {
                     pop_front(&mut parts.taken);
                 }
-                self.buffered -= parts.count_written(&passed);
-                self.has_end &= !passed.close;
-                is_more_than_pings |= passed.is_more_than_pings;
+                self.buffered -= parts.count_written(&counts);
+                self.has_end &= !counts.close;
+                is_more_than_pings |= counts.is_more_than_pings;
                 self.parts_len -= step as u64;
                 n -= step;
                 continue;
@@ -423,15 +429,15 @@ impl Queue {
             let piece = self.first();
             let step = n.min(piece.len());
             let mut cursor = self.parts.as_ref().expect("it was made above").written;
-            let passed = cursor.advance(piece, step);
+            let counts = cursor.advance(piece, step);
             n -= step;
             self.remove_front(step, &cursor);
             let parts = self.parts.as_mut().expect("it was made above");
             parts.written = cursor;
-            parts.pongs = parts.pongs.saturating_sub(passed.pongs);
-            self.buffered -= parts.count_written(&passed);
-            self.has_end &= !passed.close;
-            is_more_than_pings |= passed.is_more_than_pings;
+            parts.pongs = parts.pongs.saturating_sub(counts.pongs);
+            self.buffered -= parts.count_written(&counts);
+            self.has_end &= !counts.close;
+            is_more_than_pings |= counts.is_more_than_pings;
         }
         if self.len() == 0 {
             self.reset();
@@ -439,7 +445,8 @@ impl Queue {
         is_more_than_pings
     }
 
-    /// Drops `n` bytes off the front of what is not taken, after which `exposed` is where the rest begins.
+    /// Removes `n` bytes from the front of the bytes that are not taken. `exposed` is the place of the next byte in its
+    /// frame.
     fn remove_front(&mut self, n: usize, exposed: &FrameCursor) {
         let parts = self
             .parts
@@ -457,7 +464,7 @@ impl Queue {
             self.parts_len -= n as u64;
             if piece.as_slice().is_empty() {
                 match pop_front(&mut parts.pieces) {
-                    // It serves the next payload that is moved.
+                    // The next moved payload uses this buffer.
                     Some(Piece::Owned { mut bytes, .. })
                         if self.tail.capacity() == 0 && is_lead(&bytes) =>
                     {
@@ -476,8 +483,9 @@ impl Queue {
         }
     }
 
-    /// Moves the first contiguous piece out; it counts until it is released. Control frames wait while `limit` pongs
-    /// are out, so that a peer cannot make more of them than it lets be written.
+    /// Takes the first contiguous piece. It counts as queued until it is written. While `limit` pongs are taken and not
+    /// written, no control frames are taken: a peer that pings but does not read could otherwise make us hold any
+    /// number of pongs.
     pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.parts();
         let n = self.first().len();
@@ -492,7 +500,7 @@ impl Queue {
         let segment = if from_control {
             parts.take_control()
         } else {
-            // The whole piece becomes shared, so that a rest behind a border can stay in the queue.
+            // The whole piece becomes shared, so that the bytes behind a border can stay in the queue.
             let mut whole = match pop_front(&mut parts.pieces) {
                 Some(piece) => piece.into_segment(),
                 None => {
@@ -513,8 +521,8 @@ impl Queue {
         Some(segment)
     }
 
-    /// Drops all bytes; what the application sent stays counted as buffered. What was taken out may still be released,
-    /// which changes nothing then.
+    /// Drops all bytes. The unwritten payload bytes stay counted as buffered. The caller may still tell that taken
+    /// bytes were written; this then has no effect.
     pub(crate) fn drop_all(&mut self) {
         let dropped = self.parts.as_ref().map_or(0, |parts| {
             parts.dropped + parts.taken.iter().map(|segment| segment.len() as u64).sum::<u64>()
@@ -525,7 +533,7 @@ impl Queue {
         }
     }
 
-    /// Frees memory if the queue was empty for the time `after`; otherwise returns when that will be.
+    /// Frees memory if the queue was empty for the time `after`. Otherwise returns when it will be due.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -568,7 +576,7 @@ impl Queue {
         self.parts().pieces.push_back(piece);
     }
 
-    /// Makes the tail a piece of its own, and begins a new one.
+    /// Makes the tail a piece of its own, and begins an empty tail.
     fn retire_tail(&mut self) {
         if self.tail.len() > self.start {
             let piece = Piece::Owned {
@@ -579,24 +587,24 @@ impl Queue {
         }
     }
 
-    /// Makes room for `need` more bytes in the tail, in amortized constant time per byte that is queued or released,
-    /// however deep the queue is.
+    /// Makes room for `need` more bytes in the tail. It takes amortized constant time for each byte that is queued or
+    /// written, however long the queue is.
     #[cold]
     fn make_room(&mut self, need: usize) {
-        // A cursor counts from the front of the queue, so that none changes here.
+        // The cursors count from the front of the queue, so they do not change here.
         let live = self.tail.len() - self.start;
         let room = live + need + MAX_HEADER_BYTES;
         if self.start >= live && live + need <= self.tail.capacity() {
-            // No more is moved than was released.
+            // At most as many bytes are moved as were written since the last move.
             count_moved(live);
             self.tail.drain(..self.start);
             self.start = 0;
         } else if live > 0 && (self.tail.capacity() >= RETIRE_BYTES || room > RETIRE_BYTES) {
-            // More than half of the tail is live, or what comes is large: nothing is moved.
+            // The tail has its largest size, or the new bytes are many: nothing is moved.
             self.retire_tail();
             self.tail.reserve_exact(RETIRE_BYTES.max(need + MAX_HEADER_BYTES));
         } else {
-            // It grows by doubling; a large payload gets just its size.
+            // The tail grows by doubling. A large payload gets exactly its size.
             let doubled = (2 * self.tail.capacity()).min(RETIRE_BYTES);
             count_moved(live);
             self.tail.drain(..self.start);
@@ -606,7 +614,7 @@ impl Queue {
     }
 }
 
-/// Whether a buffer was made for a header and the front of a payload that was moved.
+/// Whether a buffer was made for a header and the first bytes of a moved payload.
 fn is_lead(buffer: &Vec<u8>) -> bool {
     buffer.capacity() <= MAX_HEADER_BYTES + LEAD_BYTES
 }

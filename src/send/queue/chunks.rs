@@ -9,7 +9,7 @@ use super::segment::Piece;
 pub struct OutgoingChunks<'a> {
     /// The rest of the current piece of data.
     pub(super) rest: &'a [u8],
-    /// Bytes of data before the control frames; `u64::MAX` if there are no control frames, or none any more.
+    /// Bytes of data before the control frames; `u64::MAX` if there are no further control frames.
     pub(super) before_control: u64,
     pub(super) control: &'a [u8],
     pub(super) pieces: Option<alloc::collections::vec_deque::Iter<'a, Piece>>,

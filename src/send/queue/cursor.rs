@@ -1,5 +1,5 @@
-//! A place in the stream of our own frames. It moves over the bytes that are written or taken, and reads the headers that
-//! it passes: so it knows where a frame ends, and which bytes are payload.
+//! A place in the stream of our own frames. It moves over the bytes that are written or taken, and reads the frame
+//! headers among them. So it knows where each frame ends and which bytes are payload.
 
 use crate::frame::{self, FirstByte, Opcode};
 
@@ -8,15 +8,15 @@ use crate::frame::{self, FirstByte, Opcode};
 pub(super) struct FrameCursor {
     header_left: u8,
     payload_left: u64,
-    /// The first byte of the frame; `None` in the head of the opening handshake, which is no frame.
+    /// The first byte of the frame; `None` in the head of the opening handshake, which is not a frame.
     first: Option<FirstByte>,
     /// The data frames belong to a compressed message (RFC 7692 6): its first frame has RSV1 set.
     is_compressed: bool,
 }
 
-/// What a cursor has passed over.
+/// Counts of the bytes that a cursor has moved over.
 #[derive(Default)]
-pub(super) struct Passed {
+pub(super) struct Counts {
     /// Payload bytes of messages that are not compressed.
     pub(super) data: u64,
     /// Ends of compressed messages.
@@ -27,22 +27,23 @@ pub(super) struct Passed {
     pub(super) pings: u32,
     /// The end of a Close frame.
     pub(super) close: bool,
-    /// At least one byte that is not of a ping or pong.
+    /// At least one byte belongs to neither a ping nor a pong.
     pub(super) is_more_than_pings: bool,
 }
 
 impl FrameCursor {
-    /// At the beginning of `len` bytes that are no frame, and end at a border.
+    /// At the beginning of a head of `len` bytes. The border behind it is the beginning of the first frame.
     pub(super) fn in_head(len: u32) -> FrameCursor {
         FrameCursor { payload_left: u64::from(len), ..FrameCursor::default() }
     }
 
-    /// Between frames; `is_compressed`: of a compressed message.
+    /// Between frames. `is_compressed` tells that the next data frame continues a compressed message.
     pub(super) fn at_border_in(is_compressed: bool) -> FrameCursor {
         FrameCursor { is_compressed, ..FrameCursor::default() }
     }
 
-    /// Behind `n` bytes of a data frame that is not compressed, whose header has `header` bytes.
+    /// Behind the first `n` bytes of an uncompressed data frame with `header` bytes of header and `payload` bytes of
+    /// payload.
     pub(super) fn within(first: FirstByte, header: usize, payload: usize, n: usize) -> FrameCursor {
         let in_header = n.min(header);
         FrameCursor {
@@ -62,9 +63,9 @@ impl FrameCursor {
         u64::from(self.header_left) + self.payload_left
     }
 
-    /// Moves over the first `n` bytes of `wire`, which has each of its headers whole.
-    pub(super) fn advance(&mut self, wire: &[u8], n: usize) -> Passed {
-        let mut passed = Passed::default();
+    /// Moves over the first `n` bytes of `wire`. Each header that begins in these bytes must be whole in `wire`.
+    pub(super) fn advance(&mut self, wire: &[u8], n: usize) -> Counts {
+        let mut counts = Counts::default();
         let mut at = 0;
         while at < n {
             if self.at_border() {
@@ -82,14 +83,14 @@ impl FrameCursor {
             let payload = self.payload_left.min((n - at) as u64);
             self.payload_left -= payload;
             at += payload as usize;
-            passed.count(self, payload);
+            counts.count(self, payload);
         }
-        passed
+        counts
     }
 }
 
-impl Passed {
-    /// Counts `payload` more bytes of the cursor's frame, and the frame's end if the cursor has come to it.
+impl Counts {
+    /// Counts `payload` more bytes of the cursor's frame, and the frame's end if the cursor has reached it.
     fn count(&mut self, cursor: &FrameCursor, payload: u64) {
         let Some(first) = cursor.first else {
             self.is_more_than_pings = true;

@@ -1,20 +1,20 @@
-//! The parts of a queue that a short queue without control frames does not need: its lists of pieces, the lane of control
-//! frames, and the cursors. The queue decides what is queued where, and when.
+//! The parts of a queue that a short queue without control frames does not need: its lists of pieces, the buffer of
+//! control frames, and the cursors. `queue` decides which bytes go where.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
 use super::count_moved;
-use super::cursor::{FrameCursor, Passed};
+use super::cursor::{Counts, FrameCursor};
 use super::segment::{Piece, Segment};
 
-/// The lane of control frames may have this much more capacity than twice what it holds.
+/// The capacity for control frames may be this much larger than twice their size.
 const KEEP_CONTROL_BYTES: usize = 4 * 1024;
-/// Slots that a list of pieces keeps when it becomes empty.
+/// A list of pieces does not shrink below this number of slots.
 const KEEP_SLOTS: usize = 16;
 
-/// The parts of a queue that is long, that has control frames waiting, or that was written up to the middle of a frame.
+/// The parts of a queue that is long, that has control frames, or whose first frame is partly written.
 #[derive(Default)]
 pub(super) struct Parts {
     /// Pieces that the caller has taken, in wire order, until they are written.
@@ -24,9 +24,9 @@ pub(super) struct Parts {
     /// Whole control frames, which go ahead of all data; `..control_start` is written or taken.
     pub(super) control: Vec<u8>,
     pub(super) control_start: usize,
-    /// A part of the first control frame is written: the rest of it comes before everything else.
+    /// The first control frame is partly written. Its rest comes before all other bytes that are not taken.
     pub(super) in_control: bool,
-    /// The sizes before compression of the compressed messages that are queued whole, in wire order.
+    /// For each compressed message whose last frame is queued, its size before compression; in wire order.
     pub(super) compressed_sizes: VecDeque<u64>,
     /// The data frame that was queued last belongs to a compressed message and does not end it.
     pub(super) is_in_compressed: bool,
@@ -36,9 +36,11 @@ pub(super) struct Parts {
     pub(super) taken_pongs: u32,
     /// Pings in `control` or `taken`.
     pub(super) pings: u32,
-    /// Bytes that were taken and not written when the queue was dropped. They may still be written.
+    /// Bytes that were taken and not written when the queue was dropped. The caller may still tell that they were
+    /// written.
     pub(super) dropped: u64,
-    /// Where in `control` the latest answer to a ping begins, unless a part of it is written.
+    /// Where in `control` the latest answer to a ping begins. It is below `control_start` if that answer is partly
+    /// written.
     pub(super) last_pong: Option<usize>,
     /// The place of the first byte that is not written, in its frame.
     pub(super) written: FrameCursor,
@@ -47,7 +49,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Whether an empty queue can do without it.
+    /// Whether an empty queue does not need these parts.
     pub(super) fn can_be_freed(&self) -> bool {
         !self.is_in_compressed && self.dropped == 0
     }
@@ -57,7 +59,8 @@ impl Parts {
         self.taken.is_empty() && self.pieces.is_empty()
     }
 
-    /// Whether the next bytes are of control frames: if one of them is written in part, or no data frame is.
+    /// Whether the next bytes are those of control frames: a control frame is partly written, or no data frame is
+    /// partly written or taken.
     pub(super) fn is_control_next(&self) -> bool {
         self.control_start < self.control.len() && (self.in_control || self.untaken.at_border())
     }
@@ -70,23 +73,24 @@ impl Parts {
         let piece = self.pieces.front().map_or(tail, Piece::as_slice);
         match self.control.is_empty() {
             true => piece,
-            // Waiting control frames go in at the next border between frames.
+            // Control frames come at the next border between data frames.
             false => &piece[..(piece.len() as u64).min(self.untaken.to_border()) as usize],
         }
     }
 
-    /// Counts what the cursor has passed over as written, and returns its payload bytes, as they were before compression.
-    pub(super) fn count_written(&mut self, passed: &Passed) -> u64 {
-        self.pings -= passed.pings;
-        let mut bytes = passed.data;
-        for _ in 0..passed.compressed {
+    /// Counts the bytes that a cursor has moved over as written. Returns their number of payload bytes before
+    /// compression.
+    pub(super) fn count_written(&mut self, counts: &Counts) -> u64 {
+        self.pings -= counts.pings;
+        let mut bytes = counts.data;
+        for _ in 0..counts.compressed {
             bytes += pop_front(&mut self.compressed_sizes)
                 .expect("each size was noted when its message was queued");
         }
         bytes
     }
 
-    /// Makes room for `need` more bytes of control frames, in amortized constant time per byte.
+    /// Makes room for `need` more bytes of control frames, in amortized constant time for each byte.
     pub(super) fn make_control_room(&mut self, need: usize) {
         if self.control.capacity() - self.control.len() < need {
             let live = self.control.len() - self.control_start;
@@ -94,7 +98,7 @@ impl Parts {
         }
     }
 
-    /// Frees memory that the waiting control frames do not need, in amortized constant time per written byte.
+    /// Frees memory that the queued control frames do not need, in amortized constant time for each written byte.
     pub(super) fn free_written_control(&mut self) {
         let live = self.control.len() - self.control_start;
         if live == 0 {
@@ -104,7 +108,7 @@ impl Parts {
         }
     }
 
-    /// Takes all waiting control frames.
+    /// Takes all control frames.
     pub(super) fn take_control(&mut self) -> Segment {
         let mut bytes = mem::take(&mut self.control);
         if bytes.capacity() > bytes.len() + KEEP_CONTROL_BYTES {
@@ -116,7 +120,7 @@ impl Parts {
         Segment::new(bytes, mem::take(&mut self.control_start))
     }
 
-    /// Moves the waiting control frames to the front of a buffer of this capacity.
+    /// Moves the control frames to the front of a buffer of this capacity.
     fn move_control(&mut self, capacity: usize) {
         self.control.drain(..self.control_start);
         self.last_pong = self.last_pong.and_then(|at| at.checked_sub(self.control_start));
@@ -126,7 +130,7 @@ impl Parts {
         self.control.reserve_exact(capacity - self.control.len());
     }
 
-    /// No control frame is waiting any more.
+    /// Sets the counts after the last control frame, and frees a large buffer.
     fn clear_control(&mut self) {
         if self.control.capacity() > KEEP_CONTROL_BYTES {
             self.control = Vec::new();
@@ -137,7 +141,7 @@ impl Parts {
         self.last_pong = None;
     }
 
-    /// The queue has become empty.
+    /// Sets the counts and cursors of a queue that has become empty.
     pub(super) fn reset(&mut self) {
         debug_assert!(self.has_no_pieces());
         self.clear_control();
@@ -150,7 +154,8 @@ impl Parts {
     }
 }
 
-/// Removes and returns the first element, and frees memory that the rest does not need, in amortized constant time.
+/// Removes and returns the first element, and frees memory that the other elements do not need, in amortized constant
+/// time.
 pub(super) fn pop_front<T>(list: &mut VecDeque<T>) -> Option<T> {
     let first = list.pop_front();
     if list.capacity() > KEEP_SLOTS && list.len() < list.capacity() / 4 {

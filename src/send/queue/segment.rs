@@ -1,4 +1,4 @@
-//! The pieces of the queue: owned or shared bytes, and the pieces that the caller has taken.
+//! The pieces of the queue, and the pieces that the caller takes out of it.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -7,9 +7,9 @@ use crate::Shared;
 
 /// A piece of the queue.
 pub(super) enum Piece {
-    /// `..start` is written.
+    /// `..start` is written, or is a copy in the piece before this one.
     Owned { bytes: Vec<u8>, start: usize },
-    /// Shared with other connections, or with a part that the caller has taken.
+    /// Shared with other connections, or with a segment that the caller has taken.
     Shared(Segment),
 }
 
@@ -36,8 +36,8 @@ impl Piece {
     }
 }
 
-/// A piece of the outgoing bytes that was taken out of the queue: its address is stable, and it borrows from
-/// nothing, so that the kernel or another thread can hold it while the connection goes on.
+/// A piece of the outgoing bytes that was taken out of the queue. Its address is stable and it borrows nothing, so the
+/// kernel or another thread can write it while the connection goes on.
 #[derive(Clone)]
 pub struct Segment {
     bytes: Shared<Vec<u8>>,
@@ -56,7 +56,7 @@ impl Segment {
         Segment { bytes, start: 0, end }
     }
 
-    /// The first `n` bytes; the rest stays.
+    /// Splits off the first `n` bytes.
     pub(super) fn split_to(&mut self, n: usize) -> Segment {
         let front = Segment { end: self.start + n, ..self.clone() };
         self.start += n;

@@ -1,5 +1,5 @@
-//! What the queue tells the connection alone, checked against the bytes that left it. The rest is tested from outside,
-//! in `tests/queue.rs`.
+//! Tests of the answers that only the connection sees: `has_unwritten_end` and `has_waiting_ping`, checked against the
+//! written bytes. `tests/queue.rs` tests the queue through the public interface.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -14,7 +14,7 @@ std::thread_local! {
 const CLOSE: FirstByte = FirstByte::new(Opcode::Close, true);
 const BINARY: FirstByte = FirstByte::FINAL_BINARY;
 
-/// What is queued before the end.
+/// The frames that are queued before the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
@@ -37,24 +37,24 @@ const BEFORE: [Before; 7] = [
 ];
 
 /// What [`Connection::advance`](crate::Connection::advance) does.
-fn release(queue: &mut Queue, n: usize) {
+fn advance(queue: &mut Queue, n: usize) {
     if !queue.advance_whole(n) {
         queue.advance_partly(n);
     }
 }
 
-/// A queue with the bytes that left it.
+/// A queue, and the bytes that were written from it.
 struct Recorded {
     queue: Queue,
     key: Option<[u8; 4]>,
-    held: Vec<Segment>,
+    taken: Vec<Segment>,
     written: Vec<u8>,
 }
 
 impl Recorded {
     fn new(key: Option<[u8; 4]>, before: Before) -> Recorded {
         let mut recorded =
-            Recorded { queue: Queue::default(), key, held: Vec::new(), written: Vec::new() };
+            Recorded { queue: Queue::default(), key, taken: Vec::new(), written: Vec::new() };
         let queue = &mut recorded.queue;
         match before {
             Before::Nothing => {}
@@ -82,26 +82,26 @@ impl Recorded {
         recorded
     }
 
-    /// Moves `n` pieces out.
+    /// Takes `n` pieces.
     fn take(&mut self, n: usize) {
-        self.held.extend((0..n).map_while(|_| self.queue.take(16)));
+        self.taken.extend((0..n).map_while(|_| self.queue.take(16)));
     }
 
-    /// Releases up to `n` bytes, those that are held first.
+    /// Writes up to `n` bytes, the taken ones first.
     fn write(&mut self, n: usize) {
         let n = n.min(self.queue.len() as usize);
         let chunks = self.queue.chunks().map(<[u8]>::to_vec);
-        let mut shown = self.held.iter().map(|segment| segment.to_vec()).chain(chunks).flatten();
+        let mut shown = self.taken.iter().map(|segment| segment.to_vec()).chain(chunks).flatten();
         self.written.extend(shown.by_ref().take(n));
         drop(shown);
-        release(&mut self.queue, n);
+        advance(&mut self.queue, n);
         let mut left = n;
-        while let Some(segment) = self.held.first_mut().filter(|_| left > 0) {
+        while let Some(segment) = self.taken.first_mut().filter(|_| left > 0) {
             let step = left.min(segment.len());
             segment.start += step;
             left -= step;
             if segment.is_empty() {
-                self.held.remove(0);
+                self.taken.remove(0);
             }
         }
     }
@@ -121,8 +121,8 @@ impl Recorded {
     }
 }
 
-/// Runs `check` with every way to write a queue: begun by `first` bytes before the end is queued, by `step` bytes after
-/// it, with a ping after `ping` writes and `take` pieces moved out at a time.
+/// Runs `check` with every way to write a queue. `first` bytes are written before the end is queued, and then `step`
+/// bytes at a time. A ping is queued after `ping` writes, and `take` pieces are taken before each write.
 fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
     for key in [None, Some([1, 2, 3, 4])] {
         for before in BEFORE {
@@ -143,13 +143,13 @@ fn every_way(mut check: impl FnMut(Recorded, [usize; 4])) {
 }
 
 #[test]
-fn an_end_is_unwritten_until_its_last_byte_is_released() {
-    // Whatever is queued before it, and goes ahead of it or follows it.
+fn an_end_is_unwritten_until_its_last_byte_is_written() {
+    // It does not matter which frames are queued before it, ahead of it or after it.
     every_way(|mut recorded, [first, step, ping, take]| {
         recorded.write(first);
-        assert!(!recorded.queue.has_unwritten_end(), "none was noted");
+        assert!(!recorded.queue.has_unwritten_end(), "none was marked");
         recorded.queue.push(CLOSE, b"\x03\xe8bye", recorded.key);
-        recorded.queue.note_end();
+        recorded.queue.mark_end();
         let mut seen = alloc::vec![(recorded.written.len(), recorded.queue.has_unwritten_end())];
         let mut round = 0;
         while recorded.queue.len() > 0 || round <= ping {
@@ -164,14 +164,14 @@ fn an_end_is_unwritten_until_its_last_byte_is_released() {
             round += 1;
         }
         let end = recorded.ends_of(Opcode::Close)[0];
-        for (released, unwritten) in seen {
-            assert_eq!(unwritten, released < end, "{released} of {end} bytes");
+        for (written, unwritten) in seen {
+            assert_eq!(unwritten, written < end, "{written} of {end} bytes");
         }
     });
 }
 
 #[test]
-fn a_ping_waits_until_its_last_byte_is_released() {
+fn a_ping_waits_until_its_last_byte_is_written() {
     every_way(|mut recorded, [first, step, ping, take]| {
         let pings = usize::from(recorded.queue.has_waiting_ping());
         recorded.take(take);
@@ -193,15 +193,15 @@ fn a_ping_waits_until_its_last_byte_is_released() {
             round += 1;
         }
         let ends = recorded.ends_of(Opcode::Ping);
-        for (released, pushed, waits) in seen {
-            let out = ends.iter().filter(|end| **end <= released).count();
-            assert_eq!(waits, out < pushed, "{released}: {ends:?}, {pushed} were queued");
+        for (written, pushed, waits) in seen {
+            let out = ends.iter().filter(|end| **end <= written).count();
+            assert_eq!(waits, out < pushed, "{written}: {ends:?}, {pushed} were queued");
         }
     });
 }
 
 #[test]
-fn a_response_is_unwritten_until_its_last_byte_is_released() {
+fn a_response_is_unwritten_until_its_last_byte_is_written() {
     for step in 1..=RESPONSE.len() {
         for take in [false, true] {
             let mut recorded = Recorded::new(None, Before::Nothing);
@@ -210,7 +210,7 @@ fn a_response_is_unwritten_until_its_last_byte_is_released() {
                 Ok(())
             };
             recorded.queue.push_head(write).expect("it does not fail");
-            recorded.queue.note_end();
+            recorded.queue.mark_end();
             while recorded.queue.len() > 0 {
                 assert!(recorded.queue.has_unwritten_end());
                 if take {
@@ -230,21 +230,20 @@ const RESPONSE: &[u8] = b"HTTP/1.1 404 Not Found\r\n\r\n";
 fn what_is_given_up_neither_ends_nor_pings() {
     let mut recorded = Recorded::new(None, Before::Ping);
     recorded.queue.push(CLOSE, b"", None);
-    recorded.queue.note_end();
+    recorded.queue.mark_end();
     recorded.take(1);
     recorded.queue.drop_all();
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
-    release(&mut recorded.queue, 2);
+    advance(&mut recorded.queue, 2);
     assert!(!recorded.queue.has_unwritten_end() && !recorded.queue.has_waiting_ping());
 }
 
 #[test]
 fn work_per_byte_is_constant_at_every_depth() {
-    // A queue that stays at one depth while as much is released as is queued: in turns of one size, or by many at a
-    // time.
+    // The queue stays at one length: as many bytes are written as are queued, one frame or several frames at a time.
     for piece in [0, 14, 28, 62, 1000, 5000, 20_000] {
         let frame_len = if piece < 126 { 2 } else { 4 } + piece;
-        // The first message decides at which capacities the tail arrives by doubling.
+        // The size of the first message decides which capacities the tail gets by doubling.
         for first in [1, 40, 3600] {
             for depth in (0..140_000).step_by(9999).chain((58_000..66_000).step_by(999)) {
                 for batch in [1, 7] {
@@ -263,9 +262,9 @@ fn work_per_byte_is_constant_at_every_depth() {
                     for _ in 0..turns {
                         (0..batch).for_each(|_| queue.push(BINARY, &payload, None));
                         let n = (batch * frame_len).min(queue.len() as usize);
-                        release(&mut queue, n);
+                        advance(&mut queue, n);
                     }
-                    // Growing to its last size may move a buffer as often as that doubles.
+                    // While a buffer grows to its last size, each doubling may move it once.
                     let bytes = turns * batch * frame_len;
                     let most = 2 * bytes + 2 * RETIRE_BYTES;
                     assert!(
@@ -293,7 +292,7 @@ fn work_per_byte_is_constant_for_control_frames_too() {
                 let mut bytes = 0;
                 for _ in 0..(100_000 / step).min(10_000) {
                     let n = step.min(queue.len() as usize);
-                    release(&mut queue, n);
+                    advance(&mut queue, n);
                     bytes += step;
                     while queue.len() < depth {
                         queue.push_control(Opcode::Ping, &payload, None);

@@ -1,5 +1,5 @@
-//! The way past the queue: the transport gets a frame straight from where its payload is, and only the bytes that it does
-//! not take are queued.
+//! `send_through`: passes a frame to the transport without copying the payload into the queue. Only the bytes that the
+//! transport does not write are queued.
 
 use alloc::borrow::Cow;
 
@@ -9,15 +9,16 @@ use super::{KEEP_BYTES, MOVE_BYTES, Queue};
 use crate::frame::{self, FirstByte, MAX_HEADER_BYTES};
 use crate::mask;
 
-/// This many bytes of a payload are masked before each write: they are still in the nearest cache when they are written.
+/// This many bytes of a payload are masked before each write. They are still in the CPU's first cache when they are
+/// written.
 const PORTION_BYTES: usize = 16 * 1024;
-/// Room that is enough to append a header.
+/// Enough room to append a header.
 const HEADER_ROOM: usize = 16;
 
 const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
 
 impl Queue {
-    /// Gives a frame to `write`, which returns how many bytes of it are written, and queues the rest. The queue must be
+    /// Passes a frame to `write`, which returns how many bytes it has written, and queues the rest. The queue must be
     /// empty.
     #[inline]
     pub(crate) fn push_through<E>(
@@ -36,7 +37,7 @@ impl Queue {
         written.map(drop)
     }
 
-    /// As [`push_through`](Queue::push_through), with the payload masked portion by portion.
+    /// Does the same for a client, and masks the payload portion by portion.
     pub(crate) fn push_through_masked<E>(
         &mut self,
         first: FirstByte,
@@ -46,7 +47,7 @@ impl Queue {
     ) -> Result<(), E> {
         debug_assert!(self.len() == 0, "nothing may come before");
         self.is_used = true;
-        // If `write` panics, the buffer is lost, and the queue as empty as it was.
+        // If `write` panics, this buffer is freed, and the queue is empty.
         let mut wire = core::mem::take(&mut self.tail);
         let mut masked = payload.len().min(PORTION_BYTES);
         wire.reserve(masked + HEADER_ROOM);
@@ -79,7 +80,7 @@ impl Queue {
         }
     }
 
-    /// Queues a frame without its first `n` bytes, which are written.
+    /// Queues the rest of a frame. Its first `n` bytes are written.
     #[cold]
     fn push_rest(&mut self, first: FirstByte, header: &[u8], payload: Cow<'_, [u8]>, n: usize) {
         let (size, len) = (header.len(), payload.len());
@@ -103,11 +104,11 @@ impl Queue {
         self.begin_within(first, size, len, n);
     }
 
-    /// The queue has one data frame without its first `n` bytes: sets its counts and cursors.
+    /// Sets the counts and cursors of a queue that has only one data frame, whose first `n` bytes are written.
     fn begin_within(&mut self, first: FirstByte, header: usize, payload: usize, n: usize) {
         debug_assert!(self.buffered == 0, "nothing else is queued");
         self.buffered = (payload - n.saturating_sub(header)) as u64;
-        // If no byte of the frame is written, control frames can still go ahead of it.
+        // If no byte of the frame is written, control frames may still go ahead of it, and no cursor is needed.
         if n > 0 {
             let cursor = FrameCursor::within(first, header, payload, n);
             let parts = self.parts();
