@@ -47,9 +47,9 @@ pub struct Config {
     /// size.
     pub max_frame_bytes: u64,
     /// The most payload bytes of one received message. A compressed message counts with its inflated size. Default: 16
-    /// MiB. If the header of a frame declares more, the connection fails at the header. With [`Delivery::Chunks`] the
-    /// message is not stored, so `u64::MAX` is possible. With [`Delivery::Messages`] it is at most 1 GiB on 32-bit
-    /// targets.
+    /// MiB. If the frames of a message that is not compressed declare more, the connection fails at the header that
+    /// exceeds the limit. With [`Delivery::Chunks`] the message is not stored, so `u64::MAX` is possible. With
+    /// [`Delivery::Messages`] it is at most 1 GiB on 32-bit targets.
     pub max_message_bytes: u64,
     /// The most frames of one received message. This limits the work for empty frames. Default: 131,072.
     pub max_fragments: u32,
@@ -64,11 +64,10 @@ pub struct Config {
     /// If the queue holds at most this many bytes, [`is_writable`](crate::Connection::is_writable) becomes true again.
     /// Default: 16 KiB.
     pub low_water_bytes: u64,
-    /// Limits two numbers. The first is the number of pongs in the queue, those of [`pong`](crate::Connection::pong)
-    /// included: at this number, the answer to a further ping replaces the latest answer in the queue, so that only the
-    /// latest ping is answered (RFC 6455 5.5.3). The second is the number of pongs that were
-    /// [taken](crate::Connection::take_outgoing) and are not written: at this number, no further control frames can be
-    /// taken. Default: 16; at least 1.
+    /// Limits two numbers. First, the pongs in the queue, those of [`pong`](crate::Connection::pong) included. If there
+    /// are this many, the answer to a further ping replaces the latest answer in the queue, so only the latest ping is
+    /// answered (RFC 6455 5.5.3). Second, the pongs that were [taken](crate::Connection::take_outgoing) and are not
+    /// written. If there are this many, no further control frames can be taken. Default: 16; at least 1.
     pub max_queued_pongs: u8,
     /// The longest time from the first [`tick`](crate::Connection::tick) until the connection is open; `None` for no
     /// limit. Default: 10 s.

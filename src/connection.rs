@@ -106,9 +106,9 @@ impl Connection {
     /// which they were taken. Call [`advance`](Connection::advance) when bytes of them were written.
     ///
     /// A taken piece counts as outgoing until it is written. Until then it also counts 128 bytes more than its length
-    /// against [`Config::max_outgoing_bytes`]. It stops counting when the connection is finished, or when its [write
-    /// side has ended](Connection::write_closed). After that, `advance` still accepts the number of bytes written, and
-    /// does nothing.
+    /// against [`Config::max_outgoing_bytes`]. A taken piece also stops counting when the connection is finished, or
+    /// when its [write side has ended](Connection::write_closed). After that, `advance` still accepts the number of
+    /// bytes written, and does nothing.
     ///
     /// Returns `None` if there is nothing to take, or if control frames come next while [`Config::max_queued_pongs`]
     /// pongs are taken and not written. In the second case, call `advance` first.
@@ -205,7 +205,7 @@ impl Connection {
             return false;
         }
         match self.life.phase() {
-            // RFC 6455 7.1.1: the server is the first to end its side; a client does so when the server has.
+            // RFC 6455 7.1.1: the server ends its side first, and the client ends its side after that.
             Phase::Draining => self.role() == Role::Server || self.is_finished(),
             Phase::AwaitingEnd | Phase::Flushing | Phase::Finished => self.is_finished(),
             Phase::Request

@@ -221,8 +221,8 @@ pub(crate) enum Sequence {
     Between,
     /// A message is open: a data frame must continue it. Its frames have declared `bytes` so far.
     Within { bytes: u64 },
-    /// A compressed message is open: a data frame must continue it. `max_message_bytes` limits its inflated bytes, not
-    /// these.
+    /// A compressed message is open: a data frame must continue it. `max_message_bytes` limits its inflated bytes,
+    /// which its frames do not declare.
     #[cfg(feature = "deflate")]
     WithinCompressed,
     /// The frames before are not known.
@@ -295,7 +295,7 @@ impl Rules {
     #[inline]
     fn check_second(&self, first: u8, second: u8) -> Result<(), ProtocolError> {
         match (self.masking, second & MASK != 0) {
-            // RFC 6455 5.1: a client masks every frame, a server none.
+            // RFC 6455 5.1: a client masks every frame, and a server masks no frame.
             (Masking::Required, false) => return Err(ProtocolError::UnmaskedFrame),
             (Masking::Forbidden, true) => return Err(ProtocolError::MaskedFrame),
             (Masking::Required, true) | (Masking::Forbidden, false) | (Masking::Any, _) => {}
@@ -400,7 +400,7 @@ fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Protocol
     Ok(None)
 }
 
-/// The rules that the last byte of `bytes` decides, the beginning of a header.
+/// The rules that the last byte of `bytes` decides. `bytes` is the beginning of a header.
 fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     let first = bytes[0];
     let [_, second, extended @ ..] = bytes else { return rules.check_first(first) };

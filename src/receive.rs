@@ -81,7 +81,7 @@ impl Place {
 #[repr(Rust, packed)]
 struct DataFrame {
     first: FirstByte,
-    /// The masking key, rotated so that it begins with the key for the next byte of the payload.
+    /// The masking key, rotated so that its first byte masks the next byte of the payload.
     key: [u8; 4],
     /// Bytes of the payload that have not arrived.
     left: u64,

@@ -296,8 +296,9 @@ impl Sender {
         self.queue.take(config.max_queued_pongs)
     }
 
-    /// Removes the first `n` bytes, which are written, if they are the whole queue. Returns `false` and does nothing if
-    /// they are not, or if finding out takes longer; the caller then calls [`advance_partly`](Sender::advance_partly).
+    /// Removes the first `n` bytes, which are written. It does this only if they are the whole queue and are quick to
+    /// remove. Otherwise it returns `false` and does nothing; the caller then calls
+    /// [`advance_partly`](Sender::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
         self.queue.advance_whole(n)

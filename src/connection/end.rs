@@ -14,8 +14,8 @@ use crate::state::State;
 impl Connection {
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
     /// not sent a Close, the connection ends with code 1006 (RFC 6455 7.1.5), and
-    /// [`poll_event`](Connection::poll_event) returns this event. If the closing handshake is done, the queued bytes
-    /// must still be written. A second call does nothing.
+    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. If the closing handshake is done, the queued
+    /// bytes must still be written. A second call does nothing.
     pub fn receive_eof(&mut self) {
         if self.life.has_read_end() {
             return;
@@ -130,9 +130,9 @@ impl Connection {
     }
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before are written first, and messages of the peer still arrive. Before the connection is open, it ends
-    /// with [`CloseCause::Aborted`] instead; a server answers a request that is not decided with 503. If the connection
-    /// is closing or closed, nothing happens.
+    /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
+    /// with [`CloseCause::Aborted`] instead. If the caller of a server has not decided about a request, the request is
+    /// answered with 503. If the connection is closing or closed, nothing happens.
     ///
     /// # Errors
     ///

@@ -203,8 +203,8 @@ impl Connection {
     }
 
     /// Answers the request that [`Event::PlainRequest`] reported. The connection then ends with
-    /// [`CloseCause::Rejected`]. [`Config::close_timeout`] limits how long the transport may take no bytes of the
-    /// response.
+    /// [`CloseCause::Rejected`]. If the transport takes no bytes of the response for [`Config::close_timeout`], the
+    /// connection is finished.
     ///
     /// # Errors
     ///

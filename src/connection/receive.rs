@@ -178,7 +178,7 @@ impl Connection {
         }
     }
 
-    // Without optimization, to inline costs nothing but stack.
+    // Without optimization, inlining only costs stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_quick<'a>(&mut self, message: Result<Message<'a>, InvalidUtf8>) -> Event<'a> {
         self.life.timer.note_received();

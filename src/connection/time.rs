@@ -54,7 +54,7 @@ impl Connection {
         [memory, deadline, ping].into_iter().flatten().min()
     }
 
-    /// Returns which time is measured in this phase.
+    /// Returns the period that the timer measures in this phase.
     fn span(&self) -> Span {
         match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,

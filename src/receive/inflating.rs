@@ -12,9 +12,9 @@ use crate::mask;
 use crate::message::{Chunk, Message, MessageKind};
 use crate::utf8::InvalidUtf8;
 
-/// In chunk delivery, the most compressed bytes that are unmasked at a time.
+/// In chunk delivery, the largest number of compressed bytes that are unmasked at a time.
 const CHUNK_INPUT: usize = 4 * 1024;
-/// The most bytes that are inflated at a time.
+/// The largest number of bytes that are inflated at a time.
 const CHUNK_OUTPUT: usize = 16 * 1024;
 /// The fewest bytes of room for each step of the inflater.
 const MIN_OUTPUT: usize = 256;
@@ -90,7 +90,7 @@ impl Receiver {
         }
     }
 
-    /// Inflates up to `room` bytes to the end of the message's buffer, but at most one byte more than the limit allows.
+    /// Appends up to `room` inflated bytes to the message's buffer, but at most one byte more than the limit allows.
     fn inflate(
         &mut self,
         input: &[u8],

@@ -1,5 +1,5 @@
 //! The quick way: receives a message in one frame that is whole in the input and has at most 65,535 payload bytes. It
-//! is open only between messages. It reads and changes no state beside the input.
+//! is open only between messages. It changes no state except the input.
 
 use alloc::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::mask;
 use crate::message::Message;
 use crate::utf8::{self, InvalidUtf8};
 
-/// The value of the 7-bit payload length that says that the length is in the next two bytes.
+/// A 7-bit payload length of 126 means that the length is in the next two bytes.
 const LENGTH_IN_16_BITS: u8 = 126;
 const MASK: u8 = 0x80;
 

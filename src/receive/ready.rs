@@ -1,5 +1,5 @@
-//! Looks ahead: whether the next bytes of an input complete an event, before they are taken. `is_event_ready` uses it
-//! to wait for an event without borrowing it.
+//! Tells whether the next bytes of an input complete an event, without taking them. `is_event_ready` uses it to wait
+//! for an event without borrowing it.
 
 use super::{Front, Place, Receiver, Terms};
 use crate::config::Delivery;
@@ -9,7 +9,7 @@ use crate::message::MessageKind;
 /// A piece of text of this length always ends a character, or has a fault.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// The next step towards an event that borrows as much as it can.
+/// What `is_event_ready` must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LookAhead {
     /// The next call of `receive` returns a message, chunk, control frame or fault, and borrows where it can.

@@ -1,5 +1,5 @@
-//! Sends compressed messages (RFC 7692 6.1, 7.2.1). All checks come before the compressor: each byte that it has
-//! compressed is in its window, and must be sent so that the peer's window has it too.
+//! Sends compressed messages (RFC 7692 6.1, 7.2.1). All checks come before the compressor is called. A compressed byte
+//! is in the compressor's window, so it must be sent: otherwise the peer's window would differ.
 
 use super::prepared::{PreparedMessage, first_byte};
 use super::{Compressor, Sender};

@@ -359,8 +359,8 @@ impl Queue {
         }
     }
 
-    /// Removes the first `n` bytes, which are written, if they are the whole queue and only the tail and control frames
-    /// are queued. Otherwise returns `false` and does nothing; the caller then calls
+    /// Removes the first `n` bytes, which are written. It does this only if they are the whole queue, and if the queue
+    /// has only the tail and control frames. Otherwise it returns `false` and does nothing; the caller then calls
     /// [`advance_partly`](Queue::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {

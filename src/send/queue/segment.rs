@@ -7,7 +7,7 @@ use crate::Shared;
 
 /// A piece of the queue.
 pub(super) enum Piece {
-    /// `..start` is written, or is a copy in the piece before this one.
+    /// `..start` is not in the queue: it is written, or the piece before this one has a copy of it.
     Owned { bytes: Vec<u8>, start: usize },
     /// Shared with other connections, or with a segment that the caller has taken.
     Shared(Segment),
