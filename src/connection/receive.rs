@@ -105,6 +105,10 @@ impl Connection {
     ///
     /// This call receives all bytes before the last piece of the event. No byte is unmasked, checked or copied twice. A
     /// request or response of the opening handshake is copied once.
+    ///
+    /// After `true`, the event waits: other calls do not overtake it. If the connection ends before the event is taken,
+    /// by [`abort`](Connection::abort), a timeout or [`receive_eof`](Connection::receive_eof), a message that lies whole
+    /// in the buffer is dropped with the other bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
