@@ -33,7 +33,8 @@ use phase::Phase;
 ///
 /// A connection is 192 bytes on 64-bit targets. An idle open connection owns no heap memory after
 /// [`tick`](Connection::tick) has found it unused for [`Config::release_after`], or after
-/// [`release_memory`](Connection::release_memory). Only the windows of permessage-deflate stay, if it was negotiated.
+/// [`release_memory`](Connection::release_memory). If permessage-deflate was negotiated, its windows stay, and
+/// up to 512 bytes.
 pub struct Connection {
     /// Turns bytes from the peer into messages and control frames.
     recv: Receiver,
@@ -76,8 +77,8 @@ impl Connection {
 
     /// Returns the first contiguous piece of the outgoing bytes; it is empty if there are none. A frame's header is
     /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one. After a write, call
-    /// [`advance`](Connection::advance) with the number of bytes written, before any other method that changes the
-    /// connection. Otherwise a ping or pong may be queued in front of the bytes that were written.
+    /// [`advance`](Connection::advance) with the number of written bytes first, and no other `&mut self` method before
+    /// it. Otherwise a ping or pong may be queued in front of the written bytes.
     #[inline]
     pub fn outgoing(&self) -> &[u8] {
         self.send.first()
@@ -134,8 +135,8 @@ impl Connection {
     fn advance_partly(&mut self, n: usize) {
         match self.send.advance_partly(n, &self.config) {
             Advanced::Nothing => {}
-            Advanced::Part { is_more_than_pings } => {
-                self.life.timer.note_written(is_more_than_pings);
+            Advanced::Part { is_progress } => {
+                self.life.timer.note_written(is_progress);
             }
             Advanced::All => self.life.timer.note_emptied(),
         }
@@ -248,9 +249,10 @@ impl Connection {
         }
     }
 
-    /// Enters a phase, and starts or stops the two halves. The phase changes nowhere else.
-    fn go(&mut self, to: Phase) {
-        self.life.go(to);
+    /// Enters a phase. Starts the receiver, or stops it and cuts a message that is being sent. The phase changes nowhere
+    /// else.
+    fn enter_phase(&mut self, to: Phase) {
+        self.life.enter(to);
         self.start_receiver();
         if to.state() == State::Closed {
             self.recv.stop();

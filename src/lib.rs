@@ -87,7 +87,7 @@
 //! | reading | a message that one read had whole | one that was cut |
 //! |---|---|---|
 //! | [`receive`](Connection::receive): one buffer serves any number of connections | is borrowed | is owned; [`recycle`](Connection::recycle) gives its memory back for the next |
-//! | [`receive_from`](Connection::receive_from): a [`ReadBuffer`] for each connection | is borrowed | is borrowed, if it fits into the buffer |
+//! | [`receive_from`](Connection::receive_from): a [`ReadBuffer`] for each connection | is borrowed | is borrowed, if it fits into the buffer and is neither fragmented nor compressed |
 //!
 //! | sending | the payload is |
 //! |---|---|

@@ -104,7 +104,7 @@ impl DataFrame {
     }
 }
 
-/// The facts that the connection passes to the receiver with each call.
+/// The role and the configuration. The connection passes them with each call.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'c> {
     /// Our role. A server receives masked frames, a client unmasked ones.
@@ -123,7 +123,7 @@ impl Terms<'_> {
     }
 
     /// The position between messages. The quick way checks no limit for frames of up to 125 bytes and does not count
-    /// fragments, so it is open only if the limits allow all these frames.
+    /// fragments, so it is closed if a limit is below 125 bytes, or `max_fragments` is 0.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
@@ -206,8 +206,7 @@ impl Receiver {
         self.message.free_memory();
     }
 
-    /// Frees the memory for messages if nothing was received for the time `after`. Otherwise returns when it will be
-    /// due.
+    /// Frees the memory for messages if nothing was received for the time `after`. Otherwise returns the moment for it.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,

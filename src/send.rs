@@ -54,8 +54,8 @@ const _: () = assert!(size_of::<Sender>() <= 80 || size_of::<usize>() != 8);
 pub(crate) enum Advanced {
     /// Nothing was written.
     Nothing,
-    /// A part of the queue was written. `is_more_than_pings`: the part has bytes that are not of pings or pongs.
-    Part { is_more_than_pings: bool },
+    /// A part of the queue was written. `is_progress`: the part has bytes that are not of pings or pongs.
+    Part { is_progress: bool },
     /// The whole queue was written.
     All,
 }
@@ -310,12 +310,12 @@ impl Sender {
     ///
     /// If there are fewer.
     pub(crate) fn advance_partly(&mut self, n: usize, config: &Config) -> Advanced {
-        let is_more_than_pings = self.queue.advance_partly(n);
+        let is_progress = self.queue.advance_partly(n);
         self.ease_congestion(config);
         match (n, self.queue.len()) {
             (0, _) => Advanced::Nothing,
             (_, 0) => Advanced::All,
-            _ => Advanced::Part { is_more_than_pings },
+            _ => Advanced::Part { is_progress },
         }
     }
 

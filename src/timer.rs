@@ -98,13 +98,13 @@ impl Timer {
         self.signs = self.signs & !(LEFT | MORE | BACKLOG) | TAKEN | progress;
     }
 
-    /// Notes that the transport has taken a part of the queue. `taken` tells that this part has bytes that are not of
+    /// Notes that the transport has taken a part of the queue. `is_progress` tells that this part has bytes that are not of
     /// pings or pongs.
-    pub(crate) fn note_written(&mut self, taken: bool) {
+    pub(crate) fn note_written(&mut self, is_progress: bool) {
         if self.signs & LEFT != 0 {
             self.signs |= MORE;
         }
-        self.signs |= LEFT | (self.signs & BACKLOG) << 1 | if taken { TAKEN } else { 0 };
+        self.signs |= LEFT | (self.signs & BACKLOG) << 1 | if is_progress { TAKEN } else { 0 };
     }
 
     /// Tells the time and the current `span`, which may last for `limit`.

@@ -323,5 +323,5 @@ fn one_function_changes_the_phase_and_one_calls_it() {
         sources().values().map(of).sum()
     };
     assert_eq!(count(&["self", ".", "phase", "="]), 1 + count(&["self", ".", "phase", "=", "="]));
-    assert_eq!(count(&["life", ".", "go", "("]), 1);
+    assert_eq!(count(&["life", ".", "enter", "("]), 1);
 }

@@ -56,10 +56,10 @@ impl Connection {
         self.send.drop_queue();
         match self.life.phase() {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
-            Phase::Open => self.go(Phase::WriteClosed),
-            Phase::Closing if is_end_unwritten => self.go(Phase::WriteClosed),
+            Phase::Open => self.enter_phase(Phase::WriteClosed),
+            Phase::Closing if is_end_unwritten => self.enter_phase(Phase::WriteClosed),
             // Draining serves only to bring our Close or response to the peer, and it cannot be written any more.
-            Phase::Draining if is_end_unwritten => self.go(Phase::Finished),
+            Phase::Draining if is_end_unwritten => self.enter_phase(Phase::Finished),
             Phase::Response
             | Phase::Closing
             | Phase::WriteClosed
@@ -81,7 +81,7 @@ impl Connection {
             }
             State::Closed => {
                 self.send.drop_queue();
-                self.go(Phase::Finished);
+                self.enter_phase(Phase::Finished);
             }
         }
     }
@@ -99,7 +99,7 @@ impl Connection {
 
     /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns the end.
     pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
-        self.go(to);
+        self.enter_phase(to);
         self.life.set_closed(Closed::abnormal(cause));
     }
 
@@ -108,10 +108,10 @@ impl Connection {
     /// [`poll_event`](Connection::poll_event) then returns the end.
     #[cold]
     pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
-        if let (Phase::Open, Some(code)) = (self.life.phase(), close_code(&cause)) {
+        if let (Phase::Open, Some(code)) = (self.life.phase(), failure_code(&cause)) {
             self.queue_close(&CloseBody::new(code, "").expect("the codes of failures can be sent"));
         }
-        self.go(Phase::Draining);
+        self.enter_phase(Phase::Draining);
         let closed = Closed::abnormal(cause);
         match chunk {
             None => Event::Closed(closed),
@@ -160,7 +160,7 @@ impl Connection {
             Phase::Decision => self.answer_with_status(503, CloseCause::Aborted),
             Phase::Open => {
                 self.queue_close(body);
-                self.go(Phase::Closing);
+                self.enter_phase(Phase::Closing);
             }
             Phase::Closing
             | Phase::WriteClosed
@@ -173,7 +173,7 @@ impl Connection {
 }
 
 /// The code of the Close frame that a connection sends when it fails with this cause.
-fn close_code(cause: &CloseCause) -> Option<CloseCode> {
+fn failure_code(cause: &CloseCause) -> Option<CloseCode> {
     match cause {
         CloseCause::Protocol(error) => error.close_code(),
         // There was no masking key for a pong. The key of our Close was drawn when the connection was made.

@@ -63,8 +63,8 @@ impl Life {
         self.phase
     }
 
-    /// Enters a phase. [`Connection::go`](super::Connection::go) alone calls this.
-    pub(super) fn go(&mut self, to: Phase) {
+    /// Enters a phase. [`Connection::enter_phase`](super::Connection::enter_phase) alone calls this.
+    pub(super) fn enter(&mut self, to: Phase) {
         self.phase = to;
         let Some(extra) = &mut self.extra else { return };
         match to.state() {

@@ -179,7 +179,7 @@ impl Connection {
             let params = extensions.deflate.as_ref().map(|(params, _)| *params);
             self.use_deflate(params);
         }
-        self.go(Phase::Open);
+        self.enter_phase(Phase::Open);
         if self.life.has_read_end() && !self.life.has_early_bytes() {
             self.end_without_close(CloseCause::TransportEnded);
         }
@@ -246,7 +246,7 @@ impl Connection {
             }
             Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
                 Ok(response) => {
-                    self.go(match self.life.has_write_end() {
+                    self.enter_phase(match self.life.has_write_end() {
                         false => Phase::Open,
                         true => Phase::WriteClosed,
                     });
@@ -287,12 +287,12 @@ impl Connection {
             Ok(ServerStep::Upgrade(request, pending)) => {
                 let extensions = Extensions::choose(&request, &self.config);
                 self.life.set_opening(Opening::Upgrade(pending, extensions));
-                self.go(Phase::Decision);
+                self.enter_phase(Phase::Decision);
                 Event::UpgradeRequest(request)
             }
             Ok(ServerStep::Plain(request)) => {
                 self.life.set_opening(Opening::Plain { head_only: request.is_head() });
-                self.go(Phase::Decision);
+                self.enter_phase(Phase::Decision);
                 Event::PlainRequest(request)
             }
             Err(error) => self.refuse(error),
@@ -322,7 +322,7 @@ impl Connection {
             Err(error) => {
                 self.send.drop_queue();
                 let failed = self.fail_opening(error);
-                self.go(Phase::Finished);
+                self.enter_phase(Phase::Finished);
                 Err(failed)
             }
         }

@@ -8,11 +8,13 @@ use crate::state::State;
 /// server  Request ─► Decision ─┐                                    the peer's Close has arrived
 ///                              ├─► Open ─┬─► Closing ───────┬─► Flushing (server) ─────┐
 /// client  Response ────────────┘         └─► WriteClosed ───┴─► AwaitingEnd (client) ──┼─► Finished
-/// any of these, failed, refused or timed out ────────────────► Draining ───────────────┘
+/// any of these, failed, refused, rejected or idle too long ──────► Draining ───────────────┘
 /// ```
 ///
-/// From each phase, `abort` leads to `Finished`. The end of the transport leads there from `Request`, `Response`,
-/// `Open`, `Closing` and `WriteClosed`. `Closing` leads to `WriteClosed` if our Close cannot be written any more.
+/// These lead to `Finished` at once: `abort`, the end of the transport before the peer's Close, the close timeout, and a
+/// failed handshake of a client. `Response` leads to `WriteClosed` if nothing can be written any more, and `Closing` does
+/// if our Close cannot be written. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase: `is_finished` tells
+/// when the transport can be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.

@@ -50,7 +50,8 @@ impl Connection {
 
     /// Takes bytes from the peer out of a [`ReadBuffer`], up to the next event; otherwise the same as
     /// [`receive`](Connection::receive). The buffer stores the front of a message until the rest arrives. So a message
-    /// that fits into the buffer is borrowed from it, even if it came in several reads. `None` means that more must be
+    /// that fits into the buffer is borrowed from it, even if it came in several reads, unless it is fragmented or compressed or
+    /// delivered in chunks. `None` means that more must be
     /// read.
     ///
     /// While one buffer stores the front of a message, bytes in another buffer end the connection with
@@ -103,7 +104,7 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// This call receives all bytes before the last piece of the event. No byte is unmasked, checked or copied twice. A
+    /// This call takes all bytes except those that the event will borrow. No byte is unmasked, checked or copied twice. A
     /// request or response of the opening handshake is copied once.
     ///
     /// After `true`, the event waits: other calls do not overtake it. If the connection ends before the event is taken,
@@ -215,7 +216,7 @@ impl Connection {
         self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
     }
 
-    /// Receives input that is not frames, and what comes before the input.
+    /// Returns waiting events first. Then it receives the bytes of the opening handshake, or drops bytes after the end.
     #[inline(never)]
     fn receive_outside_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if let Some(event) = self.poll_event() {
@@ -309,7 +310,7 @@ impl Connection {
                 CloseCause::Peer
             }
         };
-        self.go(match self.role() {
+        self.enter_phase(match self.role() {
             Role::Server => Phase::Flushing,
             Role::Client => Phase::AwaitingEnd,
         });

@@ -101,7 +101,7 @@ impl Connection {
             }
             Span::Flush | Span::Closing | Span::Linger | Span::None => {
                 self.send.drop_queue();
-                self.go(Phase::Finished);
+                self.enter_phase(Phase::Finished);
             }
         }
     }

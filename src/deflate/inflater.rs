@@ -24,7 +24,7 @@ pub(crate) struct Inflater {
     history: History,
     /// It was used since [`take_used`](Inflater::take_used) was called.
     is_used: bool,
-    /// The last block was marked as final: the stream goes on in a new one, with the same window.
+    /// The last block was marked as final: the next byte begins a new stream with the same window.
     ended: bool,
     /// Whether a message has begun and not ended.
     open: bool,
@@ -32,10 +32,10 @@ pub(crate) struct Inflater {
     restarted: bool,
     /// The number of compressed bytes that were read since the connection began.
     taken: u64,
-    /// How often the window was copied behind a final block since the connection began, not counting the first time in
-    /// each message.
+    /// How often the window was copied behind a final block since the connection began. The first copy in each message
+    /// does not count.
     final_blocks: u64,
-    /// The limit of `final_blocks`, to which one is added for each [`BYTES_PER_FINAL_BLOCK`] of `taken`.
+    /// The base limit of `final_blocks`. Each [`BYTES_PER_FINAL_BLOCK`] bytes of `taken` add one.
     max_final_blocks: u64,
 }
 
@@ -145,15 +145,15 @@ impl Inflater {
             return Err(DeflateFault::Invalid);
         }
         self.restarted = false;
-        // If the message ended with a final block, nothing was removed by the sender.
+        // Behind a final block the sender removes no bytes, so none are added.
         if !self.ended {
             let stream = ready(&mut self.stream, &mut self.stale, &self.history);
             // With `Block` the codec stops between two blocks, behind the four bytes. It must not read the fifth.
             if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
                 return Err(DeflateFault::Invalid);
             }
-            // A fixed or dynamic Huffman block may also end here, in the middle of a byte. The next block then does not
-            // begin with a whole byte, and this empty block is not read to its end.
+            // A Huffman block may end inside the fourth byte. The empty block below is then not aligned, and the codec
+            // does not read it whole: that is an error.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
                 // The block that ends with the four bytes is final.

@@ -19,7 +19,7 @@ pub(crate) struct Front {
     frame: DataFrame,
     /// The number of payload bytes that have arrived and are unmasked.
     len: usize,
-    /// For text, the number of them that are known to be UTF-8.
+    /// For text: the number of these bytes that are checked.
     checked: usize,
 }
 
@@ -50,8 +50,8 @@ impl Receiver {
         matches!(self.place, Place::Front)
     }
 
-    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If only its front has
-    /// arrived, that stays in `input`, and `waiting` describes it.
+    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If only a part has arrived, it stays in `input`, and
+    /// `waiting` stores its header and length.
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -129,8 +129,8 @@ impl Receiver {
     }
 }
 
-/// Whether the front of a message may stay in a buffer of `capacity` bytes: the frame is a whole message that fits into
-/// the buffer, and only `available` bytes of its payload have arrived.
+/// Whether the front of a message may stay in a buffer of `capacity` bytes: the frame is a whole message, it fits into
+/// the buffer, and `available` bytes are not all of it.
 fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
     header.first.is_final()
         && header.first.begins_message()

@@ -68,8 +68,8 @@ impl Receiver {
         codec: &mut Option<Box<Codec>>,
     ) -> Result<Option<Chunk<'static>>, Box<Fault<'static>>> {
         loop {
-            let taken = self.message.coding();
-            match taken {
+            let coding = self.message.coding();
+            match coding {
                 Coding::Plain | Coding::Compressed => return Ok(None),
                 Coding::Inflating | Coding::InflatingEnd => {}
             }
@@ -78,7 +78,7 @@ impl Receiver {
             let mut end = false;
             if !step.full {
                 self.message.set_coding(Coding::Compressed);
-                if taken == Coding::InflatingEnd && step.verdict.is_ok() {
+                if coding == Coding::InflatingEnd && step.verdict.is_ok() {
                     step.verdict = inflater.end_message();
                     end = step.verdict.is_ok();
                 }
@@ -116,8 +116,7 @@ impl Receiver {
         step
     }
 
-    /// Checks the output of a step. The error is that of the earliest wrong byte: first the text, then the size, then
-    /// the compressed data.
+    /// Checks the output of a step. Checks the text, then the size, then the compressed data. So the error is that of the earliest wrong byte.
     fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
         let message = &mut self.message;
         let limit = terms.max_message_bytes();
@@ -185,8 +184,8 @@ impl Receiver {
         }
     }
 
-    /// How many bytes to inflate at a time from `input` bytes. Room is filled with zeros before the inflater writes to
-    /// it, so it is not much larger than the usual output for text.
+    /// How many bytes to inflate at a time from `input` bytes. The room is zeroed first, which costs time, so it is not
+    /// much larger than the usual output for text.
     fn room_to_inflate(&self, input: usize) -> usize {
         let spare = self.message.buf.capacity() - self.message.buf.len();
         let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);

@@ -18,13 +18,13 @@ use crate::utf8::{self, InvalidUtf8, PayloadBuf, Utf8Carry};
 pub(super) struct OpenMessage {
     /// The bytes that have arrived of a message that is delivered whole, or the inflated bytes of a compressed message.
     pub(super) buf: PayloadBuf,
-    /// Payload bytes that the frames so far have declared. For a compressed message, the number of inflated bytes.
+    /// The size that the limit applies to: declared bytes, or inflated bytes if the message is compressed.
     pub(super) bytes: u64,
     /// Number of frames so far; 0 between messages.
     fragments: u32,
     /// In chunk delivery, the first bytes of a character that is not complete. A compressed message has them in `buf`.
     carry: Utf8Carry,
-    /// Facts from the first frame; `None` between messages.
+    /// What is known of the open message; `None` between messages.
     open: Option<Open>,
     memory: Memory,
     /// When something was received last.
@@ -172,7 +172,7 @@ impl OpenMessage {
         }
     }
 
-    /// Frees the memory if nothing was received for the time `after`. Otherwise returns when it will be due.
+    /// Frees the memory if nothing was received for the time `after`. Otherwise returns the moment for it.
     pub(super) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -213,8 +213,7 @@ impl OpenMessage {
         }
     }
 
-    /// How many of the next `n` bytes of payload go into one chunk. If a piece ended within a character, the rest of
-    /// this character is a chunk of its own.
+    /// How many of the next `n` bytes of payload go into one chunk. If the last piece ended inside a character, the next chunk is only the end of that character.
     pub(super) fn chunk_len(&self, n: usize) -> usize {
         match self.carry.missing() {
             0 => n,

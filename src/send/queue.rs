@@ -32,7 +32,7 @@ pub use segment::Segment;
 
 /// When the queue becomes empty, a tail buffer of more capacity is freed.
 const KEEP_BYTES: usize = 80 * 1024;
-/// A tail buffer does not grow beyond this size. A new one is begun behind it.
+/// A tail buffer grows by doubling up to this size. A new one is begun behind it.
 const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload of at least this size is moved into the queue. A smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
@@ -52,22 +52,20 @@ pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
-/// The queue. Its order is: the taken pieces, the other pieces, the tail. The control frames come at the next border
-/// between frames behind the taken pieces.
+/// The queue. Its order is: the taken pieces, the other pieces, the tail. Control frames go behind the taken pieces, at the next border between frames.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The end of the queue, where small frames coalesce; `..start` is written.
     tail: Vec<u8>,
     /// At most `tail.len()`; 0 if the tail is empty.
     start: usize,
-    /// Unwritten payload bytes of data frames in the queue.
+    /// Payload bytes that count as buffered: of frames that are not written, and of messages that were dropped.
     buffered: u64,
     /// Unwritten bytes in `parts`; 0 if `parts` is `None`.
     parts_len: u64,
     /// The parts of the queue that a short queue without control frames does not need.
     parts: Option<Box<Parts>>,
-    /// Bytes of the opening handshake at the front, which are not frames. If there are `parts`, their cursors count
-    /// these bytes instead.
+    /// Bytes of the opening handshake at the front, which are not frames. If `parts` exists, its cursors count these bytes instead.
     head: u32,
     /// The queue has been longer than its high-water mark, and has not become as short as its low-water mark since
     /// then.
@@ -131,7 +129,7 @@ impl Queue {
         self.push_moved(&header[..size], payload);
     }
 
-    /// Queues the unwritten part of a header, and behind it the payload, which is moved.
+    /// Queues the rest of a header, then the payload without a copy.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
         let has_room = self.tail.capacity() - self.tail.len() >= need;
@@ -373,7 +371,7 @@ impl Queue {
         is_whole
     }
 
-    /// Sets the counts and cursors of a queue that has become empty.
+    /// Resets the counts when the queue is empty.
     #[inline]
     fn reset(&mut self) {
         self.tail.clear();
@@ -391,14 +389,13 @@ impl Queue {
         }
     }
 
-    /// Removes the first `n` bytes, which are written. Returns whether one of them belongs to neither a ping nor a
-    /// pong.
+    /// Removes the first `n` bytes, which are written. Returns true if one of them belongs to a frame that is not a ping or pong.
     ///
     /// # Panics
     ///
     /// If fewer bytes are queued.
     pub(crate) fn advance_partly(&mut self, mut n: usize) -> bool {
-        let mut is_more_than_pings = false;
+        let mut is_progress = false;
         if n == 0 {
             return false;
         }
@@ -421,7 +418,7 @@ impl Queue {
                 }
                 self.buffered -= parts.count_written(&counts);
                 self.has_end &= !counts.close;
-                is_more_than_pings |= counts.is_more_than_pings;
+                is_progress |= counts.is_progress;
                 self.parts_len -= step as u64;
                 n -= step;
                 continue;
@@ -437,16 +434,15 @@ impl Queue {
             parts.pongs = parts.pongs.saturating_sub(counts.pongs);
             self.buffered -= parts.count_written(&counts);
             self.has_end &= !counts.close;
-            is_more_than_pings |= counts.is_more_than_pings;
+            is_progress |= counts.is_progress;
         }
         if self.len() == 0 {
             self.reset();
         }
-        is_more_than_pings
+        is_progress
     }
 
-    /// Removes `n` bytes from the front of the bytes that are not taken. `exposed` is the place of the next byte in its
-    /// frame.
+    /// Removes `n` bytes from the front of the bytes that are not taken. `exposed` is the cursor after these `n` bytes.
     fn remove_front(&mut self, n: usize, exposed: &FrameCursor) {
         let parts = self
             .parts
@@ -533,7 +529,7 @@ impl Queue {
         }
     }
 
-    /// Frees memory if the queue was empty for the time `after`. Otherwise returns when it will be due.
+    /// Frees memory if the queue was empty for the time `after`. Otherwise returns the moment for it.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -591,7 +587,7 @@ impl Queue {
     /// written, however long the queue is.
     #[cold]
     fn make_room(&mut self, need: usize) {
-        // The cursors count from the front of the queue, so they do not change here.
+        // The unwritten bytes stay the same, so the cursors stay the same.
         let live = self.tail.len() - self.start;
         let room = live + need + MAX_HEADER_BYTES;
         if self.start >= live && live + need <= self.tail.capacity() {

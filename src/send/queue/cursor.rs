@@ -28,7 +28,7 @@ pub(super) struct Counts {
     /// The end of a Close frame.
     pub(super) close: bool,
     /// At least one byte belongs to neither a ping nor a pong.
-    pub(super) is_more_than_pings: bool,
+    pub(super) is_progress: bool,
 }
 
 impl FrameCursor {
@@ -93,14 +93,14 @@ impl Counts {
     /// Counts `payload` more bytes of the cursor's frame, and the frame's end if the cursor has reached it.
     fn count(&mut self, cursor: &FrameCursor, payload: u64) {
         let Some(first) = cursor.first else {
-            self.is_more_than_pings = true;
+            self.is_progress = true;
             return;
         };
         let opcode = first.opcode();
         if !opcode.is_control() && !cursor.is_compressed {
             self.data += payload;
         }
-        self.is_more_than_pings |= !matches!(opcode, Opcode::Ping | Opcode::Pong);
+        self.is_progress |= !matches!(opcode, Opcode::Ping | Opcode::Pong);
         if cursor.at_border() {
             match opcode {
                 Opcode::Ping => self.pings += 1,
