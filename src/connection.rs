@@ -249,8 +249,8 @@ impl Connection {
         }
     }
 
-    /// Enters a phase. Starts the receiver, or stops it and cuts a message that is being sent. The phase changes nowhere
-    /// else.
+    /// Enters a phase. Starts the receiver, or stops it and cuts a message that is being sent. The phase changes
+    /// nowhere else.
     fn enter_phase(&mut self, to: Phase) {
         self.life.enter(to);
         self.start_receiver();

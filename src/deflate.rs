@@ -70,7 +70,8 @@ impl Codec {
         self.compressor.free_memory();
     }
 
-    /// Frees all memory except the windows if neither half was used for the time `after`. Otherwise returns the moment for it.
+    /// Frees all memory except the windows if neither half was used for the time `after`. Otherwise returns the moment
+    /// for it.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         let was_used = self.inflater.take_used() | self.compressor.take_used();
         match self.last_use.observe(now, after, was_used) {

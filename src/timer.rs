@@ -98,8 +98,8 @@ impl Timer {
         self.signs = self.signs & !(LEFT | MORE | BACKLOG) | TAKEN | progress;
     }
 
-    /// Notes that the transport has taken a part of the queue. `is_progress` tells that this part has bytes that are not of
-    /// pings or pongs.
+    /// Notes that the transport has taken a part of the queue. `is_progress` tells that this part has bytes that are
+    /// not of pings or pongs.
     pub(crate) fn note_written(&mut self, is_progress: bool) {
         if self.signs & LEFT != 0 {
             self.signs |= MORE;

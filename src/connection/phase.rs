@@ -11,10 +11,10 @@ use crate::state::State;
 /// any of these, failed, refused, rejected or idle too long ──────► Draining ───────────────┘
 /// ```
 ///
-/// These lead to `Finished` at once: `abort`, the end of the transport before the peer's Close, the close timeout, and a
-/// failed handshake of a client. `Response` leads to `WriteClosed` if nothing can be written any more, and `Closing` does
-/// if our Close cannot be written. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase: `is_finished` tells
-/// when the transport can be dropped.
+/// These lead to `Finished` at once: `abort`, the end of the transport before the peer's Close, the close timeout, and
+/// a failed handshake of a client. `Response` leads to `WriteClosed` if nothing can be written any more, and `Closing`
+/// does if our Close cannot be written. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase: `is_finished`
+/// tells when the transport can be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.

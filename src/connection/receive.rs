@@ -50,9 +50,8 @@ impl Connection {
 
     /// Takes bytes from the peer out of a [`ReadBuffer`], up to the next event; otherwise the same as
     /// [`receive`](Connection::receive). The buffer stores the front of a message until the rest arrives. So a message
-    /// that fits into the buffer is borrowed from it, even if it came in several reads, unless it is fragmented or compressed or
-    /// delivered in chunks. `None` means that more must be
-    /// read.
+    /// that fits into the buffer is borrowed from it, even if it came in several reads, unless it is fragmented or
+    /// compressed or delivered in chunks. `None` means that more must be read.
     ///
     /// While one buffer stores the front of a message, bytes in another buffer end the connection with
     /// [`CloseCause::Aborted`].
@@ -104,12 +103,12 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// This call takes all bytes except those that the event will borrow. No byte is unmasked, checked or copied twice. A
-    /// request or response of the opening handshake is copied once.
+    /// This call takes all bytes except those that the event will borrow. No byte is unmasked, checked or copied twice.
+    /// A request or response of the opening handshake is copied once.
     ///
     /// After `true`, the event waits: other calls do not overtake it. If the connection ends before the event is taken,
-    /// by [`abort`](Connection::abort), a timeout or [`receive_eof`](Connection::receive_eof), a message that lies whole
-    /// in the buffer is dropped with the other bytes there.
+    /// by [`abort`](Connection::abort), a timeout or [`receive_eof`](Connection::receive_eof), a message that lies
+    /// whole in the buffer is dropped with the other bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {

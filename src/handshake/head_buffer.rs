@@ -1,5 +1,5 @@
-//! Collects a head that arrives in pieces, and finds its end, in linear time and bounded memory (RFC 9112 2.1). What the
-//! lines mean is left to `head_reader.rs`.
+//! Collects a head that arrives in pieces, and finds its end, in linear time and bounded memory (RFC 9112 2.1). What
+//! the lines mean is left to `head_reader.rs`.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;

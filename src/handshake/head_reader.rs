@@ -1,5 +1,6 @@
-//! Reads one head, a request's or a response's, and has it judged: in one pass if it lies whole in the input, else piece
-//! by piece. What differs between the two is in [`HeadKind`]; what a head must say is left to the server and the client.
+//! Reads one head, a request's or a response's, and has it judged: in one pass if it lies whole in the input, else
+//! piece by piece. What differs between the two is in [`HeadKind`]; what a head must say is left to the server and the
+//! client.
 
 use alloc::borrow::Cow;
 

@@ -213,7 +213,8 @@ impl OpenMessage {
         }
     }
 
-    /// How many of the next `n` bytes of payload go into one chunk. If the last piece ended inside a character, the next chunk is only the end of that character.
+    /// How many of the next `n` bytes of payload go into one chunk. If the last piece ended inside a character, the
+    /// next chunk is only the end of that character.
     pub(super) fn chunk_len(&self, n: usize) -> usize {
         match self.carry.missing() {
             0 => n,

@@ -52,7 +52,8 @@ pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
-/// The queue. Its order is: the taken pieces, the other pieces, the tail. Control frames go behind the taken pieces, at the next border between frames.
+/// The queue. Its order is: the taken pieces, the other pieces, the tail. Control frames go behind the taken pieces, at
+/// the next border between frames.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The end of the queue, where small frames coalesce; `..start` is written.
@@ -65,7 +66,8 @@ pub(crate) struct Queue {
     parts_len: u64,
     /// The parts of the queue that a short queue without control frames does not need.
     parts: Option<Box<Parts>>,
-    /// Bytes of the opening handshake at the front, which are not frames. If `parts` exists, its cursors count these bytes instead.
+    /// Bytes of the opening handshake at the front, which are not frames. If `parts` exists, its cursors count these
+    /// bytes instead.
     head: u32,
     /// The queue has been longer than its high-water mark, and has not become as short as its low-water mark since
     /// then.
@@ -389,7 +391,8 @@ impl Queue {
         }
     }
 
-    /// Removes the first `n` bytes, which are written. Returns true if one of them belongs to a frame that is not a ping or pong.
+    /// Removes the first `n` bytes, which are written. Returns true if one of them belongs to a frame that is not a
+    /// ping or pong.
     ///
     /// # Panics
     ///
