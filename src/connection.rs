@@ -9,12 +9,11 @@ mod receive;
 mod send;
 mod time;
 
-use alloc::boxed::Box;
 use core::fmt;
 
 use crate::Shared;
 use crate::config::Config;
-use crate::deflate::{Codec, Compressor};
+use crate::deflate::{Compressor, MaybeCodec};
 #[cfg(doc)]
 use crate::event::Event;
 use crate::receive::{Receiver, Terms};
@@ -44,7 +43,7 @@ pub struct Connection {
     life: Life,
     config: Shared<Config>,
     /// permessage-deflate, if it was negotiated.
-    codec: Option<Box<Codec>>,
+    codec: MaybeCodec,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 192 || size_of::<usize>() != 8);
@@ -264,7 +263,7 @@ impl Connection {
 
 /// The codec's half for sending.
 #[inline]
-fn compressor(codec: &mut Option<Box<Codec>>) -> Option<&mut Compressor> {
+fn compressor(codec: &mut MaybeCodec) -> Option<&mut Compressor> {
     codec.as_mut().map(|codec| codec.compressor_mut())
 }
 

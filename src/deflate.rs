@@ -15,11 +15,15 @@ pub(crate) use compressor::Compressor;
 pub(crate) use deflater::compress_alone;
 pub(crate) use inflater::{DeflateFault, Inflater, Step};
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::last_use::LastUse;
 use crate::state::Role;
 use crate::timestamp::Timestamp;
+
+/// The codecs of a connection, if permessage-deflate was negotiated.
+pub(crate) type MaybeCodec = Option<Box<Codec>>;
 
 /// The codecs of one connection, one for each direction.
 pub(crate) struct Codec {

@@ -5,6 +5,9 @@ use core::time::Duration;
 
 use crate::timestamp::Timestamp;
 
+/// The codec of a connection: none, which takes no space.
+pub(crate) type MaybeCodec = Option<Codec>;
+
 pub(crate) enum Codec {}
 pub(crate) enum Compressor {}
 

@@ -20,7 +20,7 @@ use core::time::Duration;
 use crate::at_most_a_buffer;
 use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
-use crate::deflate::Codec;
+use crate::deflate::MaybeCodec;
 use crate::error::ProtocolError;
 use crate::frame::{
     self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
@@ -223,7 +223,7 @@ impl Receiver {
         &mut self,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
-        codec: &mut Option<Box<Codec>>,
+        codec: &mut MaybeCodec,
     ) -> Reception<'a> {
         loop {
             #[cfg(feature = "deflate")]
@@ -333,7 +333,7 @@ impl Receiver {
         frame: DataFrame,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
-        codec: &mut Option<Box<Codec>>,
+        codec: &mut MaybeCodec,
     ) -> Reception<'a> {
         #[cfg(feature = "deflate")]
         if self.message.is_compressed() {

@@ -208,7 +208,7 @@ impl Connection {
 #[cfg(feature = "deflate")]
 #[inline]
 fn compressor_for(
-    codec: &mut Option<alloc::boxed::Box<crate::deflate::Codec>>,
+    codec: &mut crate::deflate::MaybeCodec,
     len: usize,
 ) -> Option<&mut crate::deflate::Compressor> {
     compressor(codec).filter(|compressor| compressor.compresses(len))

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::message::Coding;
 use super::{DataFrame, Fault, Received, Receiver, Reception, Result, Terms};
 use crate::config::Delivery;
-use crate::deflate::{Codec, Inflater, Step};
+use crate::deflate::{Inflater, MaybeCodec, Step};
 use crate::error::ProtocolError;
 use crate::input::take_front;
 use crate::mask;
@@ -29,7 +29,7 @@ impl Receiver {
         frame: DataFrame,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
-        codec: &mut Option<Box<Codec>>,
+        codec: &mut MaybeCodec,
     ) -> Reception<'a> {
         let inflater = negotiated(codec);
         let n = frame.available(input.len());
@@ -65,7 +65,7 @@ impl Receiver {
     pub(super) fn drain_inflater(
         &mut self,
         terms: Terms<'_>,
-        codec: &mut Option<Box<Codec>>,
+        codec: &mut MaybeCodec,
     ) -> Result<Option<Chunk<'static>>, Box<Fault<'static>>> {
         loop {
             let coding = self.message.coding();
@@ -197,7 +197,7 @@ impl Receiver {
     }
 }
 
-fn negotiated(codec: &mut Option<Box<Codec>>) -> &mut Inflater {
+fn negotiated(codec: &mut MaybeCodec) -> &mut Inflater {
     let codec = codec.as_mut();
     codec.expect("RSV1 is refused unless permessage-deflate was negotiated").inflater()
 }

@@ -29,7 +29,7 @@ use crate::timestamp::Timestamp;
 /// - `None` from [`receive`](Connection::receive) means that the input is used up; from
 ///   [`receive_from`](Connection::receive_from) it means that there is room to read more;
 /// - [`is_event_ready`](Connection::is_event_ready) says what `receive_from` then returns; a second call changes
-/// nothing, and after `false`, `receive_from` changes nothing ([`Step::AskFirst`]);
+///   nothing, and after `false`, `receive_from` changes nothing ([`Step::AskFirst`]);
 /// - all output is well-formed: the head of the opening handshake if there is one, then frames that are valid for the
 ///   role, with at most one Close and no data frame after it;
 /// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes;
