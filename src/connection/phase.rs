@@ -12,9 +12,10 @@ use crate::state::State;
 /// ```
 ///
 /// These lead to `Finished` at once: `abort`, the end of the transport before the peer's Close, the close timeout, and
-/// a failed handshake of a client. `Response` leads to `WriteClosed` if nothing can be written any more, and `Closing`
-/// does if our Close cannot be written. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase: `is_finished`
-/// tells when the transport can be dropped.
+/// a failed handshake of a client. These arrows are not drawn: `Open` leads to `Flushing` or `AwaitingEnd` if the peer
+/// closes first. `Response` leads to `WriteClosed` if the write side has ended when the response arrives. `Closing`
+/// leads to `WriteClosed` if the write side ends before our Close is written. `Flushing`, `AwaitingEnd` and `Draining`
+/// may be the last phase: `is_finished` tells when the transport can be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.
@@ -34,8 +35,8 @@ pub(super) enum Phase {
     /// Closed: the client waits for the server to end the transport (RFC 6455 7.1.1).
     AwaitingEnd,
     /// Closed by a failure or refusal. The server shuts its side down once the queue is written. Both roles drop the
-    /// bytes that arrive until the transport ends. They read them because a transport that is closed with unread bytes
-    /// also loses bytes that it has sent.
+    /// bytes that arrive until the transport ends. These bytes must be read: a transport that is closed with unread
+    /// bytes also loses bytes that we have sent.
     Draining,
     /// The transport can be dropped.
     Finished,

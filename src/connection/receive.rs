@@ -103,8 +103,8 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// This call takes all bytes except those that the event will borrow. No byte is unmasked, checked or copied twice.
-    /// A request or response of the opening handshake is copied once.
+    /// This call takes all bytes except those that the event will borrow. It unmasks, checks and copies nothing a
+    /// second time. A request or response of the opening handshake is copied once.
     ///
     /// After `true`, the event waits: other calls do not overtake it. If the connection ends before the event is taken,
     /// by [`abort`](Connection::abort), a timeout or [`receive_eof`](Connection::receive_eof), a message that lies
@@ -327,8 +327,8 @@ impl Connection {
         let left = input.len();
         if self.life.phase().receives_frames() {
             if event.is_some() {
-                // They are put back even if none are left: the inflater may have more output, and the end of the
-                // transport comes after that.
+                // The bytes are put back even if all of them are received. So this function is called again: first for
+                // more output of the inflater, then for the end of the transport.
                 let start = bytes.len() - left;
                 self.life.put_early_bytes_back(bytes, start);
                 self.recv.close_quick_way();

@@ -123,8 +123,8 @@ impl Inflater {
     }
 
     /// Continues behind a final block. This copies the window, and a final block may be as short as two bytes, so the
-    /// number is limited. The first of each message does not count: RFC 7692 7.2.3.4 ends a message with a final block
-    /// and an empty one.
+    /// number is limited. The first of each message does not count: in RFC 7692 7.2.3.4 a message ends with a final
+    /// block and then an empty block, so even a normal message continues once.
     fn restart(&mut self) -> Result<(), DeflateFault> {
         if !self.history.is_empty() && core::mem::replace(&mut self.restarted, true) {
             self.final_blocks += 1;
@@ -152,8 +152,8 @@ impl Inflater {
             if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
                 return Err(DeflateFault::Invalid);
             }
-            // A Huffman block may end inside the fourth byte. The empty block below is then not aligned, and the codec
-            // does not read it whole: that is an error.
+            // A Huffman block may end inside the fourth byte: then the message was cut in the middle of a block. To
+            // detect this, `EMPTY` is fed next. It is then not at a byte border, so it is not read as one empty block.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
                 // The block that ends with the four bytes is final.
@@ -164,8 +164,8 @@ impl Inflater {
         if self.direction.no_context_takeover {
             self.history.clear();
         }
-        // The codec's own window may be larger than the agreed one. Older bytes in it must not make a distance valid
-        // that the agreed window does not allow.
+        // The codec's own window may be larger than the agreed one. So it may still have bytes of earlier messages that
+        // are outside the agreed window. The next message must not refer to them.
         self.stale = core::mem::take(&mut self.ended)
             || self.direction.no_context_takeover
             || self.direction.window_bits < 15;

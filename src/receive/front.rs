@@ -50,8 +50,8 @@ impl Receiver {
         matches!(self.place, Place::Front)
     }
 
-    /// Takes a message that fits into a buffer of `capacity` bytes off the front of `input`. If only a part has
-    /// arrived, it stays in `input`, and `waiting` stores its header and length.
+    /// Removes the next message from the front of `input`, if it fits into a buffer of `capacity` bytes. If only a part
+    /// has arrived, it stays in `input`, and `waiting` stores its header and length.
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],

@@ -116,8 +116,9 @@ impl Receiver {
         step
     }
 
-    /// Checks the output of a step. Checks the text, then the size, then the compressed data. So the error is that of
-    /// the earliest wrong byte.
+    /// Checks the output of a step. Wrong text lies before the limit, and a fault in the compressed data comes after
+    /// all output of the step. So the text is checked first, then the size, then the data: the error is that of the
+    /// earliest wrong byte.
     fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
         let message = &mut self.message;
         let limit = terms.max_message_bytes();

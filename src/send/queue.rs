@@ -66,8 +66,8 @@ pub(crate) struct Queue {
     parts_len: u64,
     /// The parts of the queue that a short queue without control frames does not need.
     parts: Option<Box<Parts>>,
-    /// Bytes of the opening handshake at the front, which are not frames. If `parts` exists, its cursors count these
-    /// bytes instead.
+    /// The length of the queued HTTP head, until the queue is empty. If `parts` exists, its cursors know how much of
+    /// the head is left.
     head: u32,
     /// The queue has been longer than its high-water mark, and has not become as short as its low-water mark since
     /// then.
@@ -131,7 +131,7 @@ impl Queue {
         self.push_moved(&header[..size], payload);
     }
 
-    /// Queues the rest of a header, then the payload without a copy.
+    /// Queues the rest of a header, then the payload. Only the first bytes of the payload are copied.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
         let has_room = self.tail.capacity() - self.tail.len() >= need;
@@ -499,7 +499,8 @@ impl Queue {
         let segment = if from_control {
             parts.take_control()
         } else {
-            // The whole piece becomes shared, so that the bytes behind a border can stay in the queue.
+            // If control frames come at a border within this piece, only the bytes before the border are taken. The
+            // whole piece becomes shared, so that the rest can stay in the queue without a copy.
             let mut whole = match pop_front(&mut parts.pieces) {
                 Some(piece) => piece.into_segment(),
                 None => {
