@@ -224,14 +224,24 @@ fn an_end_that_no_bytes_have_brought_is_ready() {
 fn bytes_that_a_connection_has_left_in_a_buffer_are_no_event_of_the_next() {
     for role in ROLES {
         let message = to(role, 0x82, &to(role, 0x81, b"smuggled"));
-        let mut buffer = ReadBuffer::with_capacity(100);
-        let cut = message.len() - 1;
-        buffer.spare()[..cut].copy_from_slice(&message[..cut]);
-        buffer.filled(cut);
-        assert!(!open(role).is_event_ready(&mut buffer));
-        let mut next = open(role);
-        assert!(!next.is_event_ready(&mut buffer), "{role:?}");
-        assert!(next.receive_from(&mut buffer).is_none(), "{role:?}");
+        let left = || {
+            let mut buffer = ReadBuffer::with_capacity(100);
+            let cut = message.len() - 1;
+            buffer.spare()[..cut].copy_from_slice(&message[..cut]);
+            buffer.filled(cut);
+            assert!(!open(role).is_event_ready(&mut buffer));
+            buffer
+        };
+        let own = to(role, 0x81, b"own");
+        for cut in 0..=own.len() {
+            let mut buffer = left();
+            let mut next = open(role);
+            buffer.spare()[..cut].copy_from_slice(&own[..cut]);
+            buffer.filled(cut);
+            let is_whole = cut == own.len();
+            assert_eq!(next.is_event_ready(&mut buffer), is_whole, "{role:?}, {cut} bytes");
+            assert_eq!(next.receive_from(&mut buffer).is_some(), is_whole, "{role:?}, {cut} bytes");
+        }
     }
 }
 
