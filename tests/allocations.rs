@@ -10,8 +10,8 @@ use std::time::Duration;
 use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::{
-    Accept, ClientRequest, Connection, Event, Message, MessageKind, PreparedMessage, ReadBuffer,
-    Role, Shared, Timestamp,
+    Accept, ClientRequest, Connection, Delivery, Event, Message, MessageKind, PreparedMessage,
+    ReadBuffer, Role, Shared, Timestamp,
 };
 
 #[global_allocator]
@@ -475,4 +475,61 @@ fn a_server_to_which_nothing_was_said_owns_no_heap() {
     });
     assert_eq!((heap.allocations, heap.kept), (0, 0));
     drop(conn);
+}
+
+/// Receives pieces by way of a buffer, and returns what that has allocated.
+fn receiving(conn: &mut Connection, pieces: &[&[u8]], asks: bool) -> u64 {
+    let mut buffer = ReadBuffer::with_capacity(1000);
+    let mut allocations = 0;
+    for piece in pieces {
+        buffer.spare()[..piece.len()].copy_from_slice(piece);
+        buffer.filled(piece.len());
+        let ((), heap) = measure(|| {
+            while !asks || conn.is_event_ready(&mut buffer) {
+                if conn.receive_from(&mut buffer).is_none() {
+                    assert!(!asks, "an event was ready");
+                    break;
+                }
+            }
+        });
+        allocations += heap.allocations;
+        while conn.wants_write() {
+            conn.advance(conn.outgoing().len());
+        }
+    }
+    allocations
+}
+
+#[test]
+fn to_ask_whether_an_event_is_ready_allocates_nothing() {
+    // Messages, chunks and control frames are borrowed from the buffer, or put together once, whoever asks before.
+    let text = "aé€😀 bc".as_bytes();
+    let streams: [&[(u8, &[u8])]; 6] = [
+        &[(0x81, text), (0x82, &[7; 30]), (0x81, b"")],
+        &[(0x82, &[7; 200]), (0x81, text)],
+        &[(0x01, &text[..6]), (0x00, &text[6..]), (0x80, b"more")],
+        &[(0x02, b"ab"), (0x00, b""), (0x80, b"c")],
+        &[(0x89, &[7; 20]), (0x8a, b""), (0x8a, b"pong")],
+        &[(0x01, text), (0x8a, b"pong"), (0x80, text)],
+    ];
+    for role in ROLES {
+        for config in [config(), chunks()] {
+            let config = Shared::new(config);
+            for stream in streams {
+                let frames = stream.iter().flat_map(|(first, payload)| to(role, *first, payload));
+                let bytes: Vec<u8> = frames.collect();
+                // Of text, a piece of up to three bytes may hold no whole character: its chunk is copied.
+                let has_text = stream.iter().any(|(first, _)| first & 0x0f == 1);
+                let is_small = config.delivery == Delivery::Chunks && has_text;
+                for pieces in cuts(&bytes).into_iter().take(if is_small { 1 } else { usize::MAX }) {
+                    let mut plain = open_with(role, config.clone());
+                    let mut asking = open_with(role, config.clone());
+                    let expected = receiving(&mut plain, &pieces, false);
+                    let found = receiving(&mut asking, &pieces, true);
+                    let sizes: Vec<_> = pieces.iter().map(|piece| piece.len()).take(20).collect();
+                    assert!(found <= expected, "{role:?}, {sizes:?}: {found} for {expected}");
+                }
+            }
+        }
+    }
 }

@@ -307,3 +307,20 @@ fn final_blocks_over_their_limit_fail_with_1008() {
         }
     }
 }
+
+#[test]
+fn what_does_not_compress_is_refused_before_it_exceeds_the_queue() {
+    // rfc6455-10.4-01: there must be room for the most that compressing can make of a message, here some bytes more for each
+    // 16 KiB of noise.
+    for (len, step) in [(1000, 3), (300_000, 7)] {
+        let payload = noise(len);
+        for more in (0..130).step_by(step).chain([len / 8 + 100]) {
+            let mut config = config_of(Delivery::Messages);
+            config.max_outgoing_bytes = (len + more) as u64;
+            let mut conn = open_deflate(Role::Server, config);
+            let sent = conn.send(&payload[..]);
+            assert!(conn.outgoing_len() <= (len + more) as u64, "{len} + {more}: {sent:?}");
+            assert_eq!(sent.is_ok(), conn.outgoing_len() > 0);
+        }
+    }
+}

@@ -714,3 +714,28 @@ fn codecs_that_are_used_between_ticks_stay_whichever_direction_uses_them() {
         }
     }
 }
+
+#[test]
+fn a_compressed_message_in_the_queue_has_memory_of_its_size() {
+    let config = Shared::new(deflate_config());
+    for role in ROLES {
+        let queued = |payload: Vec<u8>| {
+            let mut conn = open_deflate(role, params(false, 9), config.clone());
+            // The codec is made.
+            conn.send("short").unwrap();
+            write_all(&mut conn);
+            let (sent, heap) = measure(|| conn.send(&payload[..]));
+            sent.unwrap();
+            assert!(conn.outgoing_len() > 4096);
+            heap
+        };
+        // 8 MiB of zeros come to some 8 KiB, in a buffer that was made for much more.
+        let heap = queued(vec![0; 8 * MIB]);
+        assert!(heap.kept <= 64 * 1024, "{role:?}: {heap:?}");
+        // What does not compress is moved.
+        let noise =
+            (0..MIB as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i >> 8) as u8);
+        let heap = queued(noise.collect());
+        assert!(heap.peak <= 2 * MIB as i64, "{role:?}: {heap:?}");
+    }
+}

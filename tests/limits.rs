@@ -567,3 +567,24 @@ mod on_32_bits {
         }
     }
 }
+
+#[test]
+fn the_smaller_limit_of_frames_and_messages_holds_for_every_length() {
+    // rfc6455-10.4-01
+    for role in ROLES {
+        for (max_frame, max_message) in [(10_000, 1000), (1000, 10_000), (1000, 1000), (200, 126)] {
+            let mut config = config();
+            config.max_frame_bytes = max_frame;
+            config.max_message_bytes = max_message;
+            let config = websocket_proto::Shared::new(config);
+            let limit = max_frame.min(max_message);
+            for len in [1, 125, 126, limit - 1, limit, limit + 1, 2 * limit, 9_999, 60_000] {
+                let mut bytes = to(role, 0x82, &vec![7; len as usize]);
+                let mut conn = open_with(role, config.clone());
+                let event = conn.receive(&mut &mut bytes[..]);
+                let is_message = matches!(event, Some(websocket_proto::Event::Message(_)));
+                assert_eq!(is_message, len <= limit, "{role:?}, {len}: {max_frame}, {max_message}");
+            }
+        }
+    }
+}

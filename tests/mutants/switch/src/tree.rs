@@ -72,13 +72,16 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
             write(&tree.join(file), (text + more).as_bytes());
         }
         eprintln!("{} changes, {} do not compile", viable.len(), not.changes.len());
-        // The library alone shows most errors in less time.
-        let messages = cargo(tree, &["check", "--lib", "--features", "testing,arbitrary,proptest"]);
-        if leave_out(&messages, &maps, &mut not) {
-            continue;
-        }
-        let messages = cargo(tree, &["test", "--no-run", "--lib", "--tests"]);
-        if leave_out(&messages, &maps, &mut not) {
+        // The library alone, then with its unit tests, shows the errors in less time than the build.
+        let library = ["check", "--lib", "--features", "testing,arbitrary,proptest"];
+        let unit_tests = ["check", "--lib", "--profile", "test"];
+        let build = ["test", "--no-run", "--lib", "--tests"];
+        let mut messages = Vec::new();
+        let has_errors = [&library[..], &unit_tests, &build].into_iter().any(|step| {
+            messages = cargo(tree, step);
+            leave_out(&messages, &maps, &mut not)
+        });
+        if has_errors {
             continue;
         }
         let programs = messages.iter().filter_map(program).collect();
