@@ -88,6 +88,11 @@ struct DataFrame {
 }
 
 impl DataFrame {
+    #[inline]
+    fn new(header: &Header) -> DataFrame {
+        DataFrame { first: header.first, key: header.key, left: header.len }
+    }
+
     /// How many of the next `available` bytes belong to the payload.
     fn available(self, available: usize) -> usize {
         usize::try_from(self.left).map_or(available, |left| left.min(available))
@@ -266,7 +271,7 @@ impl Receiver {
     #[inline]
     fn begin_frame(&mut self, header: &Header) -> DataFrame {
         self.message.begin_frame(header.first, header.len);
-        DataFrame { first: header.first, key: header.key, left: header.len }
+        DataFrame::new(header)
     }
 
     /// Takes a header off the front of `input`; `None` if `input` ends before the header does.
@@ -346,10 +351,7 @@ impl Receiver {
             Delivery::Messages => {
                 let piece = take_front(input, n);
                 let Some(message) = self.message.assemble(piece, frame)? else {
-                    self.place = match frame.left == n as u64 {
-                        true => Place::BETWEEN_FRAMES,
-                        false => Place::Payload(frame.behind(n)),
-                    };
+                    self.move_place(frame, n, Place::BETWEEN_FRAMES);
                     return Ok(None);
                 };
                 self.place = terms.between_messages();
@@ -362,7 +364,7 @@ impl Receiver {
                 let (chunk, verdict) = self.message.chunk(piece, frame.ends_with(n));
                 match verdict {
                     Ok(()) => {
-                        self.move_place(frame, n, terms);
+                        self.move_place(frame, n, self.place_behind_frame(terms));
                         Ok(chunk.map(Received::Chunk))
                     }
                     Err(InvalidUtf8) => {
@@ -373,11 +375,11 @@ impl Receiver {
         }
     }
 
-    /// Moves the position over the next `n` bytes of the frame.
+    /// Moves the position over the next `n` bytes of the frame; `behind` is the position behind the whole frame.
     #[inline]
-    fn move_place(&mut self, frame: DataFrame, n: usize, terms: Terms<'_>) {
+    fn move_place(&mut self, frame: DataFrame, n: usize, behind: Place) {
         self.place = match frame.left == n as u64 {
-            true => self.place_behind_frame(terms),
+            true => behind,
             false => Place::Payload(frame.behind(n)),
         };
     }

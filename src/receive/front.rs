@@ -82,8 +82,7 @@ impl Receiver {
                 self.place = Place::Payload(self.begin_frame(&header));
                 return Ok(Reading::Frames);
             }
-            let frame = DataFrame { first: header.first, key: header.key, left: header.len };
-            *waiting = Some(Front { frame, len: 0, checked: 0 });
+            *waiting = Some(Front { frame: DataFrame::new(&header), len: 0, checked: 0 });
             self.place = Place::Front;
         }
         Ok(match self.receive_behind_front(input, waiting, terms)? {

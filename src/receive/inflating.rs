@@ -38,7 +38,7 @@ impl Receiver {
                 let piece = take_front(input, n);
                 mask::apply_mask(piece, frame.key);
                 let message = self.inflate_message(piece, frame.ends_with(n), terms, inflater)?;
-                self.move_place(frame, n, terms);
+                self.move_place(frame, n, self.place_behind_frame(terms));
                 Ok(message.map(Received::Message))
             }
             Delivery::Chunks => {
@@ -54,7 +54,7 @@ impl Receiver {
                     (false, true) => Coding::Inflating,
                     (false, false) => Coding::Compressed,
                 });
-                self.move_place(frame, step.used, terms);
+                self.move_place(frame, step.used, self.place_behind_frame(terms));
                 Ok(self.take_chunk(&step, false, terms)?.map(Received::Chunk))
             }
         }
