@@ -74,7 +74,7 @@ impl Connection {
         &self.config
     }
 
-    /// Returns the first contiguous piece of the outgoing bytes; it is empty if there are none. A frame's header is
+    /// Returns the first contiguous piece of the outgoing bytes, or an empty slice. A frame's header is
     /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one. After a write, call
     /// [`advance`](Connection::advance) with the number of written bytes first, and no other `&mut self` method before
     /// it. Otherwise a ping or pong may be queued in front of the written bytes.

@@ -184,7 +184,7 @@ impl FirstByte {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) first: FirstByte,
-    /// The masking key. If there is none, it is 0, which leaves a payload unchanged.
+    /// The masking key; 0 for an unmasked frame, since masking with 0 changes nothing.
     pub(crate) key: [u8; 4],
     /// Payload length in bytes.
     pub(crate) len: u64,

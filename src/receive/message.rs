@@ -322,8 +322,7 @@ impl OpenMessage {
         Ok(message)
     }
 
-    /// Takes the inflated and checked bytes as a chunk. Returns `None` if there are none and the message is not at its
-    /// end.
+    /// Takes the inflated and checked bytes as a chunk. An empty chunk is returned only at the end of the message.
     pub(super) fn take_chunk(&mut self, last: bool) -> Option<Chunk<'static>> {
         let marks = Marks { first: self.has_no_chunks(), last };
         let chunk = match self.kind() {

@@ -324,7 +324,7 @@ impl Queue {
         self.parts.as_ref().is_some_and(|parts| parts.pings > 0)
     }
 
-    /// The first contiguous piece of the bytes that are not taken. It is empty only if there are none.
+    /// The first contiguous piece of the bytes that are not taken, or an empty slice.
     #[inline]
     pub(crate) fn first(&self) -> &[u8] {
         match &self.parts {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A way to cut any bytes into pieces, some of which may be empty.
+/// A way to cut bytes into pieces. A piece may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunking {
     /// The sizes of the first pieces, in bytes.

@@ -374,7 +374,7 @@ impl Fragments {
         })
     }
 
-    /// A frame that mostly continues the unfinished message, or begins one if there is none.
+    /// A frame that mostly fits: it continues an unfinished message, and otherwise begins one.
     fn frame(&mut self, u: &mut Unstructured<'_>) -> Result<RawFrame> {
         let mut frame = RawFrame::arbitrary(u)?;
         if frame.opcode() == 8 && !u.ratio(1, 8)? {
