@@ -51,12 +51,28 @@ pub struct Observer {
     /// Whether output is written after every event. Otherwise only `drain` writes it.
     pub drains: bool,
     state: State,
+    has_write_end: bool,
 }
 
 impl Observer {
     pub fn new(conn: Connection, drains: bool) -> Observer {
         let state = conn.state();
-        Observer { conn, seen: Vec::new(), partial: None, output: Vec::new(), drains, state }
+        Observer {
+            conn,
+            seen: Vec::new(),
+            partial: None,
+            output: Vec::new(),
+            drains,
+            state,
+            has_write_end: false,
+        }
+    }
+
+    /// Ends the write side of the transport.
+    pub fn write_closed(&mut self) {
+        self.conn.write_closed();
+        self.has_write_end = true;
+        assert!(!self.conn.wants_write() && !self.conn.wants_shutdown());
     }
 
     pub fn is_closed(&self) -> bool {
@@ -76,7 +92,9 @@ impl Observer {
                 Seen::Plain(request.as_bytes().to_vec())
             }
             Event::Open(response) => {
-                assert!(self.seen.is_empty() && self.conn.state() == State::Open);
+                // A client that cannot write any more still receives its response, but it cannot send.
+                let state = if self.has_write_end { State::Closing } else { State::Open };
+                assert!(self.seen.is_empty() && self.conn.state() == state);
                 Seen::Open(response.as_bytes().to_vec())
             }
             Event::Message(message) => {

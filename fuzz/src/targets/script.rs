@@ -379,8 +379,7 @@ impl Pair {
                 self.sound = false;
             }
             25 if source.byte() == 0xbb => {
-                end.conn().write_closed();
-                assert!(!end.watch.conn.wants_write() && !end.watch.conn.wants_shutdown());
+                end.watch.write_closed();
                 self.sound = false;
             }
             26 => {
