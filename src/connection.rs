@@ -1,5 +1,6 @@
-//! The connection owns a receiver, a sender and a life, and decides what they do. This file has the type, its
-//! questions, and the bytes for the transport. The files in `connection/` have the other methods, grouped by purpose.
+//! The connection owns a receiver, a sender and a [`Life`]: its phase, the ended directions of the transport, and its
+//! timer. It decides what they do. This file has the type, the methods that report its state, and the outgoing bytes.
+//! The files in `connection/` have the other methods, grouped by purpose.
 
 mod end;
 mod life;
@@ -76,8 +77,8 @@ impl Connection {
 
     /// Returns the first contiguous piece of the outgoing bytes, or an empty slice. A frame's header is
     /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one. After a write, call
-    /// [`advance`](Connection::advance) with the number of written bytes first, and no other `&mut self` method before
-    /// it. Otherwise a ping or pong may be queued in front of the written bytes.
+    /// [`advance`](Connection::advance) with the number of written bytes before you call any other `&mut self` method.
+    /// Otherwise a ping or pong may be queued in front of the written bytes.
     #[inline]
     pub fn outgoing(&self) -> &[u8] {
         self.send.first()
@@ -148,10 +149,10 @@ impl Connection {
         self.send.len()
     }
 
-    /// Returns the number of payload bytes that were sent and not written: the W3C's `bufferedAmount`. Headers and
-    /// control frames do not count. The number is exact after every partial write, except for compressed messages. A
-    /// compressed message counts with its size before compression, until its last byte is written. When a connection
-    /// ends with bytes unwritten, the number stays as it is.
+    /// Returns the number of payload bytes that were passed to `send` and are not yet written to the transport: the
+    /// W3C's `bufferedAmount`. Headers and control frames do not count. The number is exact after every partial write,
+    /// except for compressed messages. A compressed message counts with its size before compression, until its last
+    /// byte is written. When a connection ends with bytes unwritten, the number stays as it is.
     #[inline]
     pub fn buffered_amount(&self) -> u64 {
         let compressor = self.codec.as_ref().map(|codec| codec.compressor());
@@ -218,7 +219,7 @@ impl Connection {
     }
 
     /// Returns whether the transport can be dropped. [`Event::Closed`] was returned before, or
-    /// [`poll_event`](Connection::poll_event) returns it next.
+    /// [`poll_event`](Connection::poll_event) still returns it.
     pub fn is_finished(&self) -> bool {
         match self.life.phase() {
             Phase::Finished => true,
@@ -236,8 +237,8 @@ impl Connection {
         }
     }
 
-    /// Starts the receiver if frames are received in this phase. The quick way stays closed while an event or early
-    /// bytes are buffered: they come before the input.
+    /// Starts the receiver if frames are received in this phase. While an event or early bytes are buffered, the quick
+    /// way stays closed: they must be delivered before new input.
     fn start_receiver(&mut self) {
         if self.life.phase().receives_frames() {
             let terms = Terms { role: self.send.role(), config: &self.config };
@@ -248,8 +249,8 @@ impl Connection {
         }
     }
 
-    /// Enters a phase. Starts the receiver, or stops it and cuts a message that is being sent. The phase changes
-    /// nowhere else.
+    /// Enters a phase. If the connection is open then, the receiver starts. If it is closed then, the receiver stops,
+    /// and a message that is sent in fragments stays incomplete. The phase changes nowhere else.
     fn enter_phase(&mut self, to: Phase) {
         self.life.enter(to);
         self.start_receiver();

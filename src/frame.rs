@@ -107,7 +107,7 @@ impl FrameHeader {
     ///
     /// If `rsv` is over 7, or if `payload_len` is 2^63 or more.
     pub fn encode(&self, out: &mut [u8; MAX_HEADER_BYTES]) -> usize {
-        assert!(self.rsv <= 7, "{} is no three bits", self.rsv);
+        assert!(self.rsv <= 7, "`rsv` is {}, but it has three bits", self.rsv);
         assert!(self.payload_len < 1 << 63, "{} bytes are too many", self.payload_len);
         let first = FirstByte(u8::from(self.fin) << 7 | self.rsv << 4 | self.opcode as u8);
         let (header, size) = encode(first, self.payload_len, self.mask);
@@ -121,9 +121,9 @@ impl FrameHeader {
 pub(crate) struct FirstByte(u8);
 
 impl FirstByte {
-    /// The last or only frame of a text message.
+    /// The only frame of a text message.
     pub(crate) const FINAL_TEXT: FirstByte = FirstByte(FIN | Opcode::Text as u8);
-    /// The last or only frame of a binary message.
+    /// The only frame of a binary message.
     pub(crate) const FINAL_BINARY: FirstByte = FirstByte(FIN | Opcode::Binary as u8);
 
     #[inline]
@@ -254,7 +254,7 @@ impl Rules {
         max_message_bytes: u64::MAX,
     };
 
-    /// The rules that the first byte decides.
+    /// Checks the rules for which the first byte is enough.
     #[inline]
     fn check_first(&self, first: u8) -> Result<(), ProtocolError> {
         // RFC 6455 5.2, RFC 7692 6: only the first frame of a message may have RSV1.
@@ -291,7 +291,7 @@ impl Rules {
         }
     }
 
-    /// The rules that the second byte decides, except those for the length of data frames.
+    /// Checks the rules for which the second byte is enough, except those for the length of data frames.
     #[inline]
     fn check_second(&self, first: u8, second: u8) -> Result<(), ProtocolError> {
         match (self.masking, second & MASK != 0) {
@@ -313,7 +313,7 @@ impl Rules {
         Ok(())
     }
 
-    /// The limits, for a payload of at least `len` bytes.
+    /// Checks the limits. While the header is incomplete, `len` is the smallest length that it can have.
     #[inline]
     fn check_len(&self, first: u8, len: u64) -> Result<(), ProtocolError> {
         if first & CONTROL != 0 {
@@ -355,7 +355,7 @@ fn max_compressed_bytes(max_frame_bytes: u64) -> u64 {
 }
 
 /// Reads the header at the front of `bytes`; `None` if more bytes are needed. Fails as soon as every frame that begins
-/// with `bytes` would break a rule. The error is that of the earliest byte that decides it. So the result does not
+/// with `bytes` would break a rule. The error is the one that the earliest wrong byte causes. So the result does not
 /// depend on how the bytes were split.
 #[inline]
 pub(crate) fn parse(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, ProtocolError> {
@@ -400,7 +400,7 @@ fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Protocol
     Ok(None)
 }
 
-/// The rules that the last byte of `bytes` decides. `bytes` is the beginning of a header.
+/// Checks the rules whose result follows from the last byte of `bytes`. `bytes` is the beginning of a header.
 fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     let first = bytes[0];
     let [_, second, extended @ ..] = bytes else { return rules.check_first(first) };
@@ -408,7 +408,7 @@ fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
         rules.check_second(first, *second)?;
     }
     // `low` and `high` are the smallest and the largest length that the known bytes allow. `least` is the smallest
-    // length that needs this many bytes.
+    // length that needs a length field of `width` bytes.
     let (width, least) = match second & !MASK {
         126 => (2, 126),
         127 => (8, 0x1_0000),
@@ -474,7 +474,7 @@ fn encode_short(first: FirstByte, len: u16, key: Option<[u8; 4]>) -> (u64, usize
     }
 }
 
-/// Appends the header that [`encode`] returns to `out`.
+/// Appends to `out` the header that [`encode`] returns.
 #[inline]
 pub(crate) fn append_header(out: &mut Vec<u8>, first: FirstByte, len: u64, key: Option<[u8; 4]>) {
     if let Ok(len) = u16::try_from(len) {

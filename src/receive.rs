@@ -189,7 +189,7 @@ impl Receiver {
         }
     }
 
-    /// Closes the quick way, until [`start`](Receiver::start) is called again.
+    /// Closes the quick way. [`start`](Receiver::start) and the end of the next message open it again.
     pub(crate) fn close_quick_way(&mut self) {
         if matches!(self.place, Place::QuickMasked | Place::QuickUnmasked) {
             self.place = Place::BETWEEN_FRAMES;
@@ -211,7 +211,8 @@ impl Receiver {
         self.message.free_memory();
     }
 
-    /// Frees the memory for messages if nothing was received for the time `after`. Otherwise returns the moment for it.
+    /// Frees the memory for messages if nothing was received for the time `after`. Otherwise returns the moment at
+    /// which it must be freed; `None` if there is nothing to free.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -331,7 +332,7 @@ impl Receiver {
         }
     }
 
-    /// Takes the payload of a data frame, or as much of it as `input` has.
+    /// Takes the payload of a data frame, at most as much of it as `input` has.
     #[inline(always)]
     fn receive_data<'a>(
         &mut self,

@@ -118,7 +118,7 @@ impl Sender {
         self.check_message_behind(self.queue.charged_bytes(), len, config)
     }
 
-    /// The same check, with a queue that counts `queued` bytes.
+    /// The same check, if `queued` bytes already count against the limit.
     #[inline]
     fn check_message_behind(
         &self,
@@ -209,7 +209,7 @@ impl Sender {
 
     // Control frames.
 
-    /// Queues a ping or pong ahead of all data frames except one that is partly written.
+    /// Queues a ping or pong ahead of all data frames that are neither taken nor partly written.
     pub(crate) fn send_control(
         &mut self,
         opcode: Opcode,
@@ -362,7 +362,8 @@ impl Sender {
         self.queue.free_memory();
     }
 
-    /// Frees the queue's memory if it was empty for the time `after`. Otherwise returns when it will be due.
+    /// Frees the queue's memory if it was empty for the time `after`. Otherwise returns the moment at which it must be
+    /// freed; `None` if there is nothing to free.
     pub(crate) fn free_unused(&mut self, now: Timestamp, after: Duration) -> Option<Timestamp> {
         self.queue.free_unused(now, after, &mut self.last_use)
     }
@@ -380,7 +381,8 @@ impl Sender {
     }
 }
 
-/// Checks that there is room for a frame with at most `len` payload bytes, in a queue that counts `queued` bytes.
+/// Checks that there is room for a frame with at most `len` payload bytes, if `queued` bytes already count against the
+/// limit.
 #[inline]
 fn check_room_behind(queued: u64, len: usize, config: &Config) -> Result<(), UsageError> {
     let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);

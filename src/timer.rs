@@ -14,12 +14,12 @@ pub(crate) enum Span {
     Handshake,
     /// The connection is open: the time since the last sign of life of the peer.
     Silence,
-    /// The connection is open and congested: the time since the transport last took bytes of the backlog.
+    /// The connection is open and congested: the time since the transport last took bytes of the queue.
     Congestion,
     /// Our Close frame or last HTTP response is in the queue: the time since the transport last took bytes of the
-    /// backlog.
+    /// queue.
     Flush,
-    /// The closing handshake, after our Close was written: the wait for the peer's Close.
+    /// The closing handshake, after our Close was written or cannot be written any more: the wait for the peer's Close.
     Closing,
     /// The connection is closed, and our last bytes are written: the wait for the end of the transport.
     Linger,
@@ -45,8 +45,8 @@ pub(crate) struct Timer {
     /// The moment when the span began, or when a `tick` found its last sign of life; in milliseconds, rounded up,
     /// modulo 2^64. If `LATE` is set, the moment when a `tick` first found that the deadline had passed.
     since: u64,
-    /// The number of the keepalive interval in which the last ping was due. If `LATE` is set, the milliseconds from
-    /// `since` to the last `tick` that found received bytes.
+    /// The index of the keepalive interval, counted from `since`, in which the last ping was due. If `LATE` is set, the
+    /// milliseconds from `since` to the last `tick` that found received bytes.
     mark: u32,
     span: Span,
     /// The bits below.
@@ -110,15 +110,16 @@ impl Timer {
     /// Tells the time and the current `span`, which may last for `limit`.
     ///
     /// The first call at or after the deadline only sets `LATE`, since a process that was stopped must first read the
-    /// bytes that have arrived. A later call returns [`Deadline::Passed`], unless bytes were received in between. Then
-    /// it returns a new deadline, a millisecond later. Received bytes can defer the end for at most `limit`.
+    /// bytes that have arrived. If no bytes were received until a later call, that call returns [`Deadline::Passed`].
+    /// Otherwise it returns a deadline one millisecond after `now`. In every span but silence, received bytes defer the
+    /// end for at most `limit`.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,
         span: Span,
         limit: Option<Duration>,
     ) -> Deadline {
-        // If a second write still leaves bytes in the queue, its bytes came from a backlog.
+        // If a second write also leaves bytes in the queue, the bytes of this write came from a backlog.
         if self.signs & MORE != 0 {
             self.signs |= PROGRESS;
         }
@@ -193,7 +194,7 @@ impl Timer {
     /// `interval`, which is rounded up to a millisecond. A call that comes after several intervals makes only one ping
     /// due.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
-        debug_assert!(!self.is_late(), "the mark counts intervals");
+        debug_assert!(!self.is_late(), "`mark` counts no intervals while `LATE` is set");
         let rest = u64::from(interval.subsec_nanos().div_ceil(1_000_000));
         let interval = interval.as_secs().saturating_mul(1000).saturating_add(rest).max(1);
         let passed = self.elapsed(now) / interval;
@@ -259,7 +260,7 @@ mod tests {
             ("nothing", |_| {}, false, false),
             ("bytes received", Timer::note_received, true, false),
             ("all taken at once", Timer::note_emptied, false, true),
-            ("the first taken of many", |timer| timer.note_written(true), false, true),
+            ("a first part of many bytes was taken", |timer| timer.note_written(true), false, true),
             ("pings taken", |timer| timer.note_written(false), false, false),
             (
                 "all taken at once in two writes",

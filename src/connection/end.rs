@@ -14,8 +14,9 @@ use crate::state::State;
 impl Connection {
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
     /// not sent a Close, the connection ends with code 1006 (RFC 6455 7.1.5), and
-    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. If the closing handshake is done, the queued
-    /// bytes must still be written. A second call does nothing.
+    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. A server that has not answered its request
+    /// ends after the answer, and after the messages that the client sent with its request. If the closing handshake is
+    /// done, the queued bytes must still be written. A second call does nothing.
     pub fn receive_eof(&mut self) {
         if self.life.has_read_end() {
             return;
@@ -46,7 +47,7 @@ impl Connection {
     ///
     /// A client that waits for the response to its request still receives it. A server that has not answered its
     /// request is finished at once, with [`CloseCause::Aborted`]. A connection that has failed or was rejected is
-    /// finished at once if its Close or response was not written. Its [`Event::Closed`] was reported before.
+    /// finished at once if its Close or response was not written.
     pub fn write_closed(&mut self) {
         if self.life.has_write_end() {
             return;
@@ -58,7 +59,7 @@ impl Connection {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.enter_phase(Phase::WriteClosed),
             Phase::Closing if is_end_unwritten => self.enter_phase(Phase::WriteClosed),
-            // Draining serves only to bring our Close or response to the peer, and it cannot be written any more.
+            // Draining serves only to deliver our Close or response, which cannot be written any more.
             Phase::Draining if is_end_unwritten => self.enter_phase(Phase::Finished),
             Phase::Response
             | Phase::Closing
@@ -72,8 +73,8 @@ impl Connection {
 
     /// Finishes the connection at once, because the transport cannot be read any more, or because the caller gives it
     /// up. Nothing more is written or read. If a write fails, call [`write_closed`](Connection::write_closed) instead.
-    /// If [`Event::Closed`] was not reported before, [`poll_event`](Connection::poll_event) returns it with code 1006.
-    /// A second call does nothing.
+    /// If [`Event::Closed`] was not reported before and no Close was received, [`poll_event`](Connection::poll_event)
+    /// returns it with code 1006. A second call does nothing.
     pub fn abort(&mut self) {
         match self.life.phase().state() {
             State::Connecting | State::Open | State::Closing => {
@@ -97,15 +98,16 @@ impl Connection {
         self.end(Phase::Finished, cause);
     }
 
-    /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns the end.
+    /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns
+    /// [`Event::Closed`].
     pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
         self.enter_phase(to);
         self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// Fails the connection (RFC 6455 7.1.7), and queues a Close frame if it was open. Only this function fails a
-    /// connection. A `chunk` that was received before the fault is returned first;
-    /// [`poll_event`](Connection::poll_event) then returns the end.
+    /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open and the cause has a close code, a Close
+    /// frame is queued. A `chunk` that was received before the fault is returned first;
+    /// [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
     #[cold]
     pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
         if let (Phase::Open, Some(code)) = (self.life.phase(), failure_code(&cause)) {
@@ -131,8 +133,8 @@ impl Connection {
 
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
     /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
-    /// with [`CloseCause::Aborted`] instead. If the caller of a server has not decided about a request, the request is
-    /// answered with 503. If the connection is closing or closed, nothing happens.
+    /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
+    /// connection is closing or closed, nothing happens.
     ///
     /// # Errors
     ///

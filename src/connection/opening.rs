@@ -1,5 +1,5 @@
-//! The opening handshake of a connection (RFC 6455 4): which bytes go where, who decides, and what is buffered until
-//! then. [`crate::handshake`] reads and writes the heads.
+//! The opening handshake of a connection (RFC 6455 4): which bytes go where, who decides about a request, and what is
+//! buffered until the decision. [`crate::handshake`] reads and writes the heads.
 
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
@@ -28,7 +28,7 @@ pub(super) enum Opening {
     /// The handshake is over, or was done elsewhere.
     #[default]
     Done,
-    /// A part of a request has arrived. Before its first byte there is no state.
+    /// A part of a request has arrived. Until its first byte arrives, no `Opening` is stored.
     Request(ServerHandshake),
     /// A request for a WebSocket waits for the caller.
     Upgrade(PendingUpgrade, Extensions),
@@ -61,7 +61,7 @@ impl Extensions {
         }
     }
 
-    /// The value of the response's header.
+    /// The value of the response's `Sec-WebSocket-Extensions`.
     fn response(&self) -> Option<&str> {
         #[cfg(feature = "deflate")]
         return self.deflate.as_ref().map(|(_, response)| &response[..]);
@@ -72,7 +72,7 @@ impl Extensions {
 
 impl Connection {
     /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
-    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). Frames are masked there too.
+    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). A client's frames are masked over these too.
     ///
     /// # Errors
     ///
@@ -223,8 +223,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns the
-    /// end.
+    /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns
+    /// [`Event::Closed`].
     pub(super) fn answer_with_status(&mut self, status: u16, cause: CloseCause) {
         let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
         let queued = self.queue_response(&Response::new(status), head_only);
@@ -281,7 +281,7 @@ impl Connection {
         }
     }
 
-    /// Reports a request that was read whole. The caller decides about a valid request; an invalid one is refused.
+    /// Reports a valid request, about which the caller decides. Refuses an invalid one.
     fn decide<'a>(&mut self, step: Result<ServerStep<'a>, HandshakeError>) -> Event<'a> {
         match step {
             Ok(ServerStep::Upgrade(request, pending)) => {

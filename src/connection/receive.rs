@@ -70,11 +70,12 @@ impl Connection {
         })
     }
 
-    /// Returns whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that more
-    /// must be read, or that the connection [`is_finished`](Connection::is_finished).
+    /// Returns whether [`receive_from`](Connection::receive_from) would return an event now. `false` means that the
+    /// loop must go on: answer a request, write, read, or stop if the connection
+    /// [`is_finished`](Connection::is_finished).
     ///
     /// A function that reads in a loop cannot return an event that borrows from its buffer, since the borrow would last
-    /// for the whole loop. With this question it can:
+    /// for the whole loop. With `is_event_ready` it can:
     ///
     /// ```
     /// # use std::io::Read;
@@ -103,12 +104,13 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// This call takes all bytes except those that the event will borrow. It unmasks, checks and copies nothing a
-    /// second time. A request or response of the opening handshake is copied once.
+    /// This call takes all bytes except those that the event will borrow, and unmasks none of them a second time. A
+    /// request or response of the opening handshake is copied once.
     ///
-    /// After `true`, the event waits: other calls do not overtake it. If the connection ends before the event is taken,
-    /// by [`abort`](Connection::abort), a timeout or [`receive_eof`](Connection::receive_eof), a message that lies
-    /// whole in the buffer is dropped with the other bytes there.
+    /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
+    /// connection ends before the event is taken, by [`abort`](Connection::abort), a timeout or
+    /// [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the other
+    /// bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
@@ -159,8 +161,9 @@ impl Connection {
         }
     }
 
-    /// Returns the next event caused by time, by the end of the transport, or by bytes that arrived during the opening
-    /// handshake. Call it until it returns `None`.
+    /// Returns the next event that needs no input. Such events are caused by time, by the end of the transport, by
+    /// other calls such as [`abort`](Connection::abort), or by bytes that were received before. Call it until it
+    /// returns `None`.
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         if !self.life.has_extra() {
             return None;
@@ -192,7 +195,7 @@ impl Connection {
         }
     }
 
-    /// Receives frames that do not take the quick way.
+    /// Receives frames that the quick way (`receive/quick.rs`) cannot take.
     #[inline(never)]
     fn receive_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if !self.receives_frames_next() {
@@ -209,13 +212,14 @@ impl Connection {
         }
     }
 
-    /// Whether the next input is frames, and nothing comes before it.
+    /// Whether new input is frames, and no event, early bytes or front of a message must be handled before it.
     #[inline]
     fn receives_frames_next(&self) -> bool {
         self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
     }
 
-    /// Returns waiting events first. Then it receives the bytes of the opening handshake, or drops bytes after the end.
+    /// Receives input that comes after a buffered event, or that is not frames. It returns buffered events first. Bytes
+    /// of the opening handshake are received, and bytes after the end are dropped.
     #[inline(never)]
     fn receive_outside_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if let Some(event) = self.poll_event() {
@@ -239,7 +243,7 @@ impl Connection {
         }
     }
 
-    /// Receives input out of a [`ReadBuffer`] that is not a short message on the quick way.
+    /// Receives input from a [`ReadBuffer`] if the quick way for short messages cannot take it.
     #[inline(never)]
     fn receive_any_from<'a>(
         &mut self,
@@ -253,7 +257,7 @@ impl Connection {
             }
         }
         if let Some(stale) = front.take_if(|_| !self.recv.has_front()) {
-            // The buffered message belongs to a connection that has ended.
+            // The buffered message does not belong to this connection, or this connection has ended.
             take_front(input, stale.len());
         }
         let is_front_here = front.is_some() || !self.recv.has_front();
@@ -327,8 +331,8 @@ impl Connection {
         let left = input.len();
         if self.life.phase().receives_frames() {
             if event.is_some() {
-                // The bytes are put back even if all of them are received. So this function is called again: first for
-                // more output of the inflater, then for the end of the transport.
+                // The bytes are put back even if all of them are received, so that this function is called again. The
+                // inflater may have more output. After that, the end of the transport may have to be reported.
                 let start = bytes.len() - left;
                 self.life.put_early_bytes_back(bytes, start);
                 self.recv.close_quick_way();

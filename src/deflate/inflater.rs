@@ -22,7 +22,7 @@ pub(crate) struct Inflater {
     stale: bool,
     /// The window. Without context takeover it is emptied after each message.
     history: History,
-    /// It was used since [`take_used`](Inflater::take_used) was called.
+    /// Whether the inflater was used since the last call of [`take_used`](Inflater::take_used).
     is_used: bool,
     /// The last block was marked as final: the next byte begins a new stream with the same window.
     ended: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Step {
     pub(crate) produced: usize,
     /// Whether the room was used up, so that more output may come without more input.
     pub(crate) full: bool,
-    /// Whether the input behind these bytes is invalid.
+    /// The error, if the input behind the `used` bytes is refused.
     pub(crate) verdict: Result<(), DeflateFault>,
 }
 
@@ -123,8 +123,8 @@ impl Inflater {
     }
 
     /// Continues behind a final block. This copies the window, and a final block may be as short as two bytes, so the
-    /// number is limited. The first of each message does not count: in RFC 7692 7.2.3.4 a message ends with a final
-    /// block and then an empty block, so even a normal message continues once.
+    /// number of copies is limited. The first copy in each message does not count: in RFC 7692 7.2.3.4 a message ends
+    /// with a final block and then an empty block, so even a normal message continues once.
     fn restart(&mut self) -> Result<(), DeflateFault> {
         if !self.history.is_empty() && core::mem::replace(&mut self.restarted, true) {
             self.final_blocks += 1;
@@ -153,7 +153,8 @@ impl Inflater {
                 return Err(DeflateFault::Invalid);
             }
             // A Huffman block may end inside the fourth byte: then the message was cut in the middle of a block. To
-            // detect this, `EMPTY` is fed next. It is then not at a byte border, so it is not read as one empty block.
+            // detect this, `EMPTY` is fed next. The codec is not at a byte border then, so it does not read `EMPTY` as
+            // one empty block.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
                 // The block that ends with the four bytes is final.
@@ -184,7 +185,7 @@ impl Inflater {
                 || (self.direction.no_context_takeover && self.history.owns_memory()))
     }
 
-    /// Frees the codec, between messages; the window stays.
+    /// Frees the codec, between messages. With context takeover, the window stays.
     pub(super) fn free_memory(&mut self) {
         if self.open {
             return;
@@ -214,7 +215,9 @@ fn ready<'a>(
         stream.reset(false);
         for part in history.parts() {
             if !part.is_empty() {
-                stream.set_dictionary(part).expect("raw DEFLATE takes a window at any border");
+                stream
+                    .set_dictionary(part)
+                    .expect("raw DEFLATE accepts a window between any two blocks");
             }
         }
         *stale = false;

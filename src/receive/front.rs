@@ -1,7 +1,7 @@
 //! Messages that are assembled in a [`ReadBuffer`](super::ReadBuffer). If a read ends within a message, the front of
 //! the message stays in the buffer, unmasked and checked, until the rest has arrived. The message is then borrowed from
-//! the buffer. So a connection with a read buffer of its own neither copies nor allocates for the messages that fit
-//! into it.
+//! the buffer. So for unfragmented, uncompressed messages that fit into its read buffer, a connection allocates
+//! nothing.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -51,7 +51,8 @@ impl Receiver {
     }
 
     /// Removes the next message from the front of `input`, if it fits into a buffer of `capacity` bytes. If only a part
-    /// has arrived, it stays in `input`, and `waiting` stores its header and length.
+    /// of its payload has arrived, this part stays in `input`. `waiting` then stores the header, and how many payload
+    /// bytes have arrived.
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -98,7 +99,7 @@ impl Receiver {
         waiting: &mut Option<Front>,
         terms: Terms<'_>,
     ) -> Result<Option<Message<'a>>, InvalidUtf8> {
-        let front = waiting.as_mut().expect("the connection has looked for it");
+        let front = waiting.as_mut().expect("the connection passes the buffer that has the front");
         let begin = front.len;
         let n = front.frame.available(input.len() - begin);
         if n == 0 {
@@ -128,8 +129,9 @@ impl Receiver {
     }
 }
 
-/// Whether the front of a message may stay in a buffer of `capacity` bytes: the frame is a whole message, it fits into
-/// the buffer, and `available` bytes are not all of it.
+/// Whether the front of a message may stay in a buffer of `capacity` bytes. The message must have one frame, must not
+/// be compressed, and must be delivered whole. It must fit into the buffer, and `available` bytes must not be all of
+/// its payload.
 fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
     header.first.is_final()
         && header.first.begins_message()

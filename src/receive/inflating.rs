@@ -16,9 +16,9 @@ use crate::utf8::InvalidUtf8;
 const CHUNK_INPUT: usize = 4 * 1024;
 /// The largest number of bytes that are inflated at a time.
 const CHUNK_OUTPUT: usize = 16 * 1024;
-/// The fewest bytes of room for each step of the inflater.
+/// The fewest bytes of room for a step of the inflater, unless the limit allows less.
 const MIN_OUTPUT: usize = 256;
-/// In chunk delivery, a larger buffer is freed after each message.
+/// In chunk delivery, a buffer with more capacity than this is freed after each message.
 const SPARE_BYTES: usize = 64 * 1024;
 
 impl Receiver {
@@ -116,9 +116,9 @@ impl Receiver {
         step
     }
 
-    /// Checks the output of a step. Wrong text lies before the limit, and a fault in the compressed data comes after
-    /// all output of the step. So the text is checked first, then the size, then the data: the error is that of the
-    /// earliest wrong byte.
+    /// Checks the output of a step. The output is cut at the limit, so invalid text that is found lies before the
+    /// limit. A fault in the compressed data lies behind all output of the step. So the text is checked first, then the
+    /// size, then the data: the error is that of the earliest wrong byte.
     fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
         let message = &mut self.message;
         let limit = terms.max_message_bytes();
@@ -161,8 +161,8 @@ impl Receiver {
         self.message.take_inflated().map(Some).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)
     }
 
-    /// Returns the chunk that a step has made, if it has output. On an error, the bytes before it are the chunk of the
-    /// fault.
+    /// Returns the chunk that a step has made, if it completes a character or the message. If there is an error, the
+    /// bytes before it are returned in [`Fault::chunk`].
     fn take_chunk(
         &mut self,
         step: &Step,
@@ -186,8 +186,8 @@ impl Receiver {
         }
     }
 
-    /// How many bytes to inflate at a time from `input` bytes. The room is zeroed first, which costs time, so it is not
-    /// much larger than the usual output for text.
+    /// The room for the output of one step, if `input` compressed bytes are left. The room is zeroed first, which costs
+    /// time, so it is not much larger than the usual output for text.
     fn room_to_inflate(&self, input: usize) -> usize {
         let spare = self.message.buf.capacity() - self.message.buf.len();
         let guess = input.saturating_mul(8).clamp(MIN_OUTPUT, CHUNK_OUTPUT);

@@ -172,7 +172,8 @@ impl OpenMessage {
         }
     }
 
-    /// Frees the memory if nothing was received for the time `after`. Otherwise returns the moment for it.
+    /// Frees the memory if nothing was received for the time `after`. Otherwise returns the moment at which it must be
+    /// freed; `None` if there is nothing to free.
     pub(super) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -213,8 +214,8 @@ impl OpenMessage {
         }
     }
 
-    /// How many of the next `n` bytes of payload go into one chunk. If the last piece ended inside a character, the
-    /// next chunk is only the end of that character.
+    /// How many of the next `n` bytes of payload go into one chunk. If the previous piece ended inside a character,
+    /// only the rest of that character is taken next.
     pub(super) fn chunk_len(&self, n: usize) -> usize {
         match self.carry.missing() {
             0 => n,
@@ -222,8 +223,9 @@ impl OpenMessage {
         }
     }
 
-    /// Takes an unmasked piece of the payload, of at most [`chunk_len`](OpenMessage::chunk_len) bytes. Returns it as a
-    /// chunk, unless it completes no character. If the text is not UTF-8, the chunk is the text before the fault.
+    /// Takes an unmasked piece of the payload, of at most [`chunk_len`](OpenMessage::chunk_len) bytes. Returns its
+    /// complete characters as a chunk, or nothing if it completes none. If the text is not UTF-8, the chunk is the text
+    /// before the fault.
     pub(super) fn chunk<'a>(
         &mut self,
         piece: &'a [u8],

@@ -15,8 +15,8 @@ use crate::utf8::{self, InvalidUtf8};
 const LENGTH_IN_16_BITS: u8 = 126;
 const MASK: u8 = 0x80;
 
-/// The result of the quick way. `None` means that the frame must take the general way, because the quick way does not
-/// read this kind of frame or because it breaks a rule. The input is then unchanged.
+/// The result of the quick way. `None` means that the frame must take the general way, because it breaks a rule, is not
+/// whole in the input, or is of a kind that the quick way does not read. The input is then unchanged.
 type Quick<'a> = Option<Result<Message<'a>, InvalidUtf8>>;
 
 impl Receiver {

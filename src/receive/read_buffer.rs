@@ -9,10 +9,10 @@ use super::Front;
 
 /// Bytes read from the peer, on their way into [`receive_from`](crate::Connection::receive_from).
 ///
-/// Read into [`spare`](ReadBuffer::spare), tell how many bytes were read with [`filled`](ReadBuffer::filled), then call
-/// `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the buffer stores the front
-/// of a message until the rest arrives. 16 KiB is a good size. A message that does not fit into the buffer is assembled
-/// on the heap.
+/// Read into [`spare`](ReadBuffer::spare). Call [`filled`](ReadBuffer::filled) with the number of bytes that were read.
+/// Then call `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the buffer stores
+/// the front of a message until the rest arrives. 16 KiB is a good size. A message that does not fit into the buffer is
+/// assembled on the heap.
 ///
 /// ```
 /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
@@ -54,8 +54,8 @@ impl ReadBuffer {
     /// Returns the part to read into. It is not empty after a `receive_from` that returned `None`. Before that, it is
     /// empty if the buffer is full of bytes that are not received.
     pub fn spare(&mut self) -> &mut [u8] {
-        // The filled bytes are moved when at most a quarter of the buffer is spare, if they are not more than the bytes
-        // received since the last move. They are always moved when nothing is spare.
+        // The filled bytes are moved to the front of the buffer if at most a quarter of it is spare, and if at least as
+        // many bytes were received since the last move. They are always moved when nothing is spare.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
         let waiting = self.end - self.start;
         if self.start > 0 && (self.end == self.bytes.len() || (little && waiting <= self.start)) {

@@ -1,12 +1,12 @@
-//! Tells whether the next bytes of an input complete an event, without taking them. `is_event_ready` uses it to wait
-//! for an event without borrowing it.
+//! Tells whether the next bytes of an input complete an event, without taking them. With this answer, the caller of
+//! `is_event_ready` waits for an event before it borrows one.
 
 use super::{Front, Place, Receiver, Terms};
 use crate::config::Delivery;
 use crate::frame::{self, Header, MAX_HEADER_BYTES};
 use crate::message::MessageKind;
 
-/// A piece of text of this length always ends a character, or has a fault.
+/// A piece of text of at least this length always completes a character, or has a fault.
 const MAX_CHAR_BYTES: usize = 4;
 
 /// What `is_event_ready` must do next.
@@ -22,7 +22,7 @@ pub(crate) enum LookAhead {
 }
 
 impl Receiver {
-    /// Looks at `input`. It begins with the front of a message if `waiting` describes one.
+    /// Looks at `input`. If `waiting` describes the front of a message, `input` begins with that front.
     pub(crate) fn look_ahead(
         &self,
         input: &[u8],

@@ -11,7 +11,7 @@ use crate::utf8::Utf8Carry;
 #[derive(Clone, Copy)]
 pub(super) struct Fragment {
     kind: MessageKind,
-    /// For text, the first bytes of a character that the next fragment must complete.
+    /// For text, the first bytes of a character that the next fragments must complete.
     carry: Utf8Carry,
 }
 

@@ -1,5 +1,5 @@
 //! The queue of bytes for the peer. It has frames in wire order, which the caller writes in portions of any size, and
-//! it counts the unwritten payload bytes. It puts control frames ahead of data frames. It does not know why a frame is
+//! it counts the unwritten payload bytes. It puts pings and pongs ahead of data frames. It does not know why a frame is
 //! sent.
 //!
 //! A byte leaves the queue when it is *written*, which the caller tells by `advance`. Before that, bytes can be *taken*
@@ -30,16 +30,17 @@ use segment::Piece;
 pub use chunks::OutgoingChunks;
 pub use segment::Segment;
 
-/// When the queue becomes empty, a tail buffer of more capacity is freed.
+/// When the queue becomes empty, a tail buffer with more capacity than this is freed.
 const KEEP_BYTES: usize = 80 * 1024;
-/// A tail buffer grows by doubling up to this size. A new one is begun behind it.
+/// A tail buffer grows by doubling up to this size. When a buffer of this size is full, a new tail begins behind it.
 const RETIRE_BYTES: usize = 64 * 1024;
 /// An owned payload of at least this size is moved into the queue. A smaller one is cheaper to copy.
 const MOVE_BYTES: usize = 4 * 1024;
 /// This many bytes of a moved payload are copied behind its header. A header alone would be a packet of its own. With
 /// Nagle's algorithm, the payload would then wait until the peer acknowledges this packet.
 const LEAD_BYTES: usize = 1400;
-/// A compressor's buffer of more capacity is moved into the queue, since the compressor would free it.
+/// A compressor's buffer with more capacity than this is moved into the queue, since the compressor does not keep such
+/// a buffer.
 #[cfg(feature = "deflate")]
 const MOVE_COMPRESSED_BYTES: usize = 32 * 1024;
 /// A taken piece counts this many bytes more than its length, until it is written. It costs two allocations and a slot
@@ -52,8 +53,8 @@ pub(crate) const MAX_HEAD_BYTES: u64 = i32::MAX as u64;
 const _: () = assert!(LEAD_BYTES < MOVE_BYTES && LEAD_BYTES % 4 == 0);
 const _: () = assert!(MOVE_BYTES <= RETIRE_BYTES && RETIRE_BYTES <= KEEP_BYTES);
 
-/// The queue. Its order is: the taken pieces, the other pieces, the tail. Control frames go behind the taken pieces, at
-/// the next border between frames.
+/// The queue. Its order is: the taken pieces, the other pieces, the tail. Pings and pongs go behind the taken pieces,
+/// at the next border between frames.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The end of the queue, where small frames coalesce; `..start` is written.
@@ -131,7 +132,8 @@ impl Queue {
         self.push_moved(&header[..size], payload);
     }
 
-    /// Queues the rest of a header, then the payload. Only the first bytes of the payload are copied.
+    /// Queues the part of the header that is not written, and then the payload. Only the first bytes of the payload are
+    /// copied.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
         let has_room = self.tail.capacity() - self.tail.len() >= need;
@@ -214,8 +216,8 @@ impl Queue {
         parts.compressed_sizes.extend(message);
     }
 
-    /// Ends the count for an unfinished compressed message, which gets no last frame. Its `bytes` count as buffered
-    /// until the queue is empty.
+    /// Takes over the count of an unfinished compressed message from the compressor, since the message gets no last
+    /// frame. Its `bytes` count as buffered until the queue is empty.
     #[cfg(feature = "deflate")]
     pub(crate) fn cut_compressed(&mut self, bytes: u64) {
         self.buffered += bytes;
@@ -251,7 +253,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues a control frame ahead of all data frames except one that is partly written or taken.
+    /// Queues a ping or pong ahead of all data frames that are neither taken nor partly written.
     pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
         let parts = self.parts();
         parts.make_control_room(MAX_HEADER_BYTES + payload.len());
@@ -309,12 +311,12 @@ impl Queue {
     }
 
     /// Marks the frame or response that was queued last as the end: a Close frame, or an HTTP response that ends the
-    /// connection. Only pings and pongs are queued after it.
+    /// connection. Later calls queue only pings and pongs.
     pub(crate) fn mark_end(&mut self) {
         self.has_end = true;
     }
 
-    /// Whether the end is queued and not wholly written. Pings and pongs that are queued after the end do not count.
+    /// Whether the end is queued and not wholly written. Pings and pongs that go out behind it do not count.
     pub(crate) fn has_unwritten_end(&self) -> bool {
         self.has_end
     }
@@ -447,10 +449,8 @@ impl Queue {
 
     /// Removes `n` bytes from the front of the bytes that are not taken. `exposed` is the cursor after these `n` bytes.
     fn remove_front(&mut self, n: usize, exposed: &FrameCursor) {
-        let parts = self
-            .parts
-            .as_mut()
-            .expect("a part of the queue is only removed with the cursors in place");
+        let parts =
+            self.parts.as_mut().expect("`parts` is made before a part of the queue is removed");
         let from_control = parts.is_control_next();
         parts.untaken = *exposed;
         if from_control {
@@ -533,7 +533,8 @@ impl Queue {
         }
     }
 
-    /// Frees memory if the queue was empty for the time `after`. Otherwise returns the moment for it.
+    /// Frees memory if the queue was empty for the time `after`. Otherwise returns the moment at which it must be
+    /// freed; `None` if there is nothing to free.
     pub(crate) fn free_unused(
         &mut self,
         now: Timestamp,
@@ -604,7 +605,7 @@ impl Queue {
             self.retire_tail();
             self.tail.reserve_exact(RETIRE_BYTES.max(need + MAX_HEADER_BYTES));
         } else {
-            // The tail grows by doubling. A large payload gets exactly its size.
+            // The tail grows by doubling. For a large payload, the buffer has exactly the capacity that is needed.
             let doubled = (2 * self.tail.capacity()).min(RETIRE_BYTES);
             count_moved(live);
             self.tail.drain(..self.start);
