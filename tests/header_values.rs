@@ -71,7 +71,7 @@ fn values_set_by_the_caller_are_sent_unchanged_or_refused() {
         check("200", accepted.map(|accepted| last(accepted.headers)));
         let response = Response::new(403).header("X", &value);
         let mut conn = deciding(REQUEST);
-        check("refusal", conn.reject(response.clone()).map(|()| written(conn.outgoing())));
+        check("refusal", conn.respond(response.clone()).map(|()| written(conn.outgoing())));
         let mut conn = deciding(b"GET / HTTP/1.0\r\n\r\n");
         check("answer", conn.respond(response).map(|()| written(conn.outgoing())));
         let tunnel = ProxyTunnel::new(request().uri()).header("X", &value);
@@ -119,7 +119,7 @@ fn names_set_by_the_caller_are_tokens() {
         let accept = Accept::new().header(&name, "v");
         assert_eq!(deciding(REQUEST).accept(&accept), expected, "{name:?}");
         let response = Response::new(403).header(&name, "v");
-        assert_eq!(deciding(REQUEST).reject(response), expected, "{name:?}");
+        assert_eq!(deciding(REQUEST).respond(response), expected, "{name:?}");
         let tunnel = ProxyTunnel::new(request().uri()).header(&name, "v");
         assert_eq!(tunnel.map(drop), expected, "{name:?}");
     }
