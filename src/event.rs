@@ -17,7 +17,7 @@ use crate::message::{Chunk, Message};
 #[must_use = "an event is reported once"]
 pub enum Event<'a> {
     /// Server: a valid request for a WebSocket. Call [`accept`](crate::Connection::accept) or
-    /// [`reject`](crate::Connection::reject) (RFC 6455 4.2.2). Until then, further input is only buffered.
+    /// [`respond`](crate::Connection::respond) (RFC 6455 4.2.2). Until then, further input is only buffered.
     UpgradeRequest(UpgradeRequest<'a>),
     /// Server: an HTTP request that does not ask for a WebSocket. Answer it with
     /// [`respond`](crate::Connection::respond), or hand [its bytes](PlainRequest::as_bytes) and the rest of the input

@@ -156,10 +156,15 @@ pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
 pub use event::{CloseCause, Closed, Event, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
-pub use handshake::{
-    Accept, ClientRequest, HandshakeError, HttpVersion, OriginError, OriginPolicy, PlainRequest,
-    Refusal, Response, UpgradeRequest, UpgradeResponse, Uri, UriError, accept_key,
-};
+pub use handshake::accept::Accept;
+pub use handshake::client_request::ClientRequest;
+pub use handshake::error::HandshakeError;
+pub use handshake::origin::{OriginError, OriginPolicy};
+pub use handshake::refusal::Refusal;
+pub use handshake::request::{PlainRequest, UpgradeRequest};
+pub use handshake::response::Response;
+pub use handshake::upgrade_response::UpgradeResponse;
+pub use handshake::uri::{Uri, UriError};
 pub use mask::apply_mask;
 pub use message::{Chunk, Message, MessageKind};
 pub use receive::ReadBuffer;

@@ -701,8 +701,7 @@ fn at(role: Role, steps: &str) -> Connection {
             }
             "bad request" => feed(&mut conn, b"BAD\r\n\r\n", &mut Log::default()),
             "accept" => conn.accept(&Accept::new()).unwrap(),
-            "reject" => conn.reject(403).unwrap(),
-            "respond" => conn.respond(404).unwrap(),
+            "reject" | "respond" => conn.respond(403).unwrap(),
             "refusal" => {
                 feed(
                     &mut conn,
@@ -853,7 +852,6 @@ enum Op {
     Frame(u8, Vec<u8>),
     Request,
     Accept,
-    Reject,
     Respond,
     Send(usize),
     Fragment(bool),
@@ -876,8 +874,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(first, payload)| Op::Frame(first, payload.to_vec())),
         2 => Just(Op::Request),
         2 => Just(Op::Accept),
-        1 => Just(Op::Reject),
-        1 => Just(Op::Respond),
+        2 => Just(Op::Respond),
         3 => prop::sample::select(vec![0, 5, 126, 5000]).prop_map(Op::Send),
         1 => any::<bool>().prop_map(Op::Fragment),
         1 => Just(Op::Ping),
@@ -926,7 +923,6 @@ proptest! {
                     feed(&mut conn, &bytes, &mut log);
                 }
                 Op::Accept => drop(conn.accept(&Accept::new())),
-                Op::Reject => drop(conn.reject(403)),
                 Op::Respond => drop(conn.respond(404)),
                 Op::Send(n) => {
                     let result = conn.send(vec![b'a'; n]);

@@ -6,7 +6,7 @@ mod util;
 use std::fmt::Debug;
 
 use util::*;
-use websocket_proto::handshake::{ExtendedConnect, ProxyTunnel};
+use websocket_proto::handshake::{ExtendedConnect, HeaderValue, ProxyRequest, ProxyTunnel};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, CloseCode, Config, Connection, Entropy, Event,
     HandshakeError, Message, PreparedMessage, ProtocolError, ReadBuffer, Response, Role, Uri,
@@ -70,12 +70,15 @@ fn requests_and_responses_are_told_without_queries_and_values() {
     check(&request, "ClientRequest");
     check(&Accept::new().header("Set-Cookie", SECRET), "Accept");
     check(&Response::new(403).header("X", SECRET).body(SECRET), "403");
-    let tunnel = ProxyTunnel::new(request.uri());
-    let tunnel = tunnel.header("Proxy-Authorization", SECRET).expect("a good header");
-    check(&tunnel, "ProxyTunnel");
-    let headers = request.extended_connect(&Config::default()).expect("a good request");
-    let headers = headers.iter().map(|(name, value)| (&**name, &value[..]));
-    check(&ExtendedConnect::parse(headers).expect("a good CONNECT"), "ExtendedConnect");
+    check(&HeaderValue::from(SECRET), "7 bytes");
+    let asked = ProxyRequest::new(request.uri()).header("Proxy-Authorization", SECRET);
+    check(&asked, "ProxyRequest");
+    check(&ProxyTunnel::new(&asked, config()).expect("a good header"), "ProxyTunnel");
+    let list = request.extended_connect(&Config::default()).expect("a good request");
+    let path = list.headers().get(":path").expect("it is there");
+    assert!(path.ends_with(SECRET.as_bytes()));
+    check(&list, ":path");
+    check(&ExtendedConnect::parse(&list).expect("a good CONNECT"), "ExtendedConnect");
 
     let head = |path: &str, upgrade: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: h\r\nCookie: {SECRET}\r\n{upgrade}\r\n").into_bytes()

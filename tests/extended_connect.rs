@@ -4,7 +4,7 @@
 mod util;
 
 use util::*;
-use websocket_proto::handshake::{ExtendedConnect, ExtendedHeader};
+use websocket_proto::handshake::{ExtendedConnect, HeaderList};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, HandshakeError, OriginPolicy,
     ProtocolError, Role, State, UsageError,
@@ -16,19 +16,19 @@ fn request() -> ClientRequest {
 }
 
 /// The headers in the form in which an HTTP stack passes them.
-fn received<'h>(headers: &'h [ExtendedHeader<'_>]) -> Vec<(&'h str, &'h [u8])> {
-    headers.iter().map(|(name, value)| (&**name, &value[..])).collect()
+fn received<'h>(list: &'h HeaderList<'_>) -> Vec<(&'h str, &'h [u8])> {
+    list.headers().map(|header| (header.name, header.value)).collect()
 }
 
 /// Passes the server's response to the client, and returns the agreed subprotocol or the error.
 fn judge(
     request: &ClientRequest,
-    response: &[(String, Vec<u8>)],
+    response: &HeaderList<'_>,
 ) -> Result<Option<String>, HandshakeError> {
-    let (status, headers) = response.split_first().expect("the status comes first");
-    assert_eq!(status.0, ":status");
-    let status = std::str::from_utf8(&status.1).unwrap().parse().expect("a status");
-    let headers = headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+    let mut headers = response.headers();
+    let status = headers.next().expect("the status comes first");
+    assert_eq!(status.name, ":status");
+    let status = status.value_str().unwrap().parse().expect("a status");
     request
         .extended_response(status, headers, &Config::default())
         .map(|response| response.subprotocol.map(str::to_string))
@@ -49,14 +49,14 @@ fn client_and_server_agree_without_key_and_accept() {
             .subprotocol("chat")
             .header("Authorization", "Bearer x");
         let headers = request.extended_connect(&Config::default()).expect("a valid request");
-        for (name, _) in &headers {
-            assert_eq!(**name, name.to_ascii_lowercase());
-            let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&&**name);
+        for name in headers.headers().map(|header| header.name) {
+            assert_eq!(name, name.to_ascii_lowercase());
+            let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&name);
             assert!(!is_old, "{name} belongs to HTTP/1.1");
         }
         let connect = ExtendedConnect::parse(received(&headers)).expect("a valid CONNECT");
         assert_eq!(
-            (connect.scheme(), connect.authority(), connect.resource()),
+            (connect.scheme(), connect.host(), connect.resource()),
             (scheme, authority, resource)
         );
         assert!(connect.subprotocols().eq(["chat"]));
@@ -71,8 +71,8 @@ fn client_and_server_agree_without_key_and_accept() {
                 .accept(&accept, &Config::default())
                 .map(|accepted| accepted.headers)
                 .expect("chat was offered");
-            assert_eq!(response[0], (":status".to_string(), b"200".to_vec()));
-            assert!(response.iter().all(|(name, _)| name != "sec-websocket-accept"));
+            assert_eq!(received(&response)[0], (":status", &b"200"[..]));
+            assert_eq!(response.headers().get("sec-websocket-accept"), None);
             assert_eq!(judge(&request, &response), Ok(chosen.map(str::to_string)));
         }
         let other = connect.accept(&Accept::new().subprotocol("Chat"), &Config::default());
@@ -94,14 +94,18 @@ fn server_refuses_with_a_status_that_the_client_reports() {
         ("upgrade", "websocket", 400, &[]),
         ("connection", "Upgrade", 400, &[]),
     ] {
-        let mut sent = request.extended_connect(&Config::default()).expect("a valid request");
-        match sent.iter_mut().find(|(other, _)| other == name) {
-            Some(header) => header.1 = value.as_bytes().into(),
-            None => sent.push((name.into(), value.as_bytes().into())),
+        let list = request.extended_connect(&Config::default()).expect("a valid request");
+        let mut sent = received(&list);
+        match sent.iter_mut().find(|(other, _)| *other == name) {
+            Some(header) => header.1 = value.as_bytes(),
+            None => sent.push((name, value.as_bytes())),
         }
-        let refusal = ExtendedConnect::parse(received(&sent)).expect_err("a bad CONNECT");
-        assert_eq!((refusal.status(), refusal.headers()), (status, headers), "{name}: {value}");
-        let verdict = request.extended_response(refusal.status(), [], &Config::default());
+        let response = ExtendedConnect::parse(sent).expect_err("a bad CONNECT").response();
+        let text = response.headers().map(|header| (header.name, header.value_str().unwrap()));
+        assert_eq!(response.status(), status, "{name}: {value}");
+        assert!(text.eq(headers.iter().copied()), "{name}: {value}");
+        let verdict =
+            request.extended_response(response.status(), response.headers(), &Config::default());
         assert_eq!(verdict, Err(HandshakeError::Status { status }));
     }
 }
@@ -234,15 +238,11 @@ fn compression_is_agreed_on_as_over_http_1() {
     let mut config = config();
     config.deflate = Some(websocket_proto::Deflate::default());
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
-    let headers = request.extended_connect(&config).expect("a valid request");
-    let headers: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
-    let connect = ExtendedConnect::parse(headers.iter().copied()).expect("a valid request");
+    let list = request.extended_connect(&config).expect("a valid request");
+    let connect = ExtendedConnect::parse(&list).expect("a valid request");
     let accepted = connect.accept(&Accept::new(), &config).expect("nothing was chosen");
-    let response: Vec<(&str, &[u8])> =
-        accepted.headers[1..].iter().map(|(name, value)| (&name[..], &value[..])).collect();
-    let opened =
-        request.extended_response(200, response.clone(), &config).expect("a valid response");
+    let response = &accepted.headers;
+    let opened = request.extended_response(200, response, &config).expect("a valid response");
     assert_eq!(opened.deflate, accepted.deflate);
     let params = accepted.deflate.expect("both ends are configured for it");
     let mut client =
@@ -258,7 +258,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let verdict = request.extended_response(200, response, &Config::default());
     assert_eq!(verdict.map(|_| ()), Err(HandshakeError::ExtensionNotOffered));
     let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
-    assert_eq!((plain.headers.len(), plain.deflate), (1, None));
+    assert_eq!((plain.headers.headers().count(), plain.deflate), (1, None));
 }
 
 #[cfg(feature = "deflate")]

@@ -3,8 +3,11 @@
 
 mod util;
 
+use std::borrow::Cow;
+use std::fmt::Debug;
+
 use util::*;
-use websocket_proto::handshake::{ExtendedConnect, ProxyTunnel};
+use websocket_proto::handshake::{ExtendedConnect, HeaderList, ProxyRequest, ProxyTunnel};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError,
     Response, Role, UsageError,
@@ -55,52 +58,63 @@ fn values_set_by_the_caller_are_sent_unchanged_or_refused() {
         let asked = request().header("X", &value);
         let conn = Connection::client(&asked, config());
         check("request", conn.map(|conn| written(conn.outgoing())));
-        let last = |headers: Vec<(String, Vec<u8>)>| {
-            headers.last().expect("X is the last header").1.clone()
+        let last = |list: HeaderList<'_>| {
+            list.headers().last().expect("X is the last header").value.to_vec()
         };
         let extended = asked.extended_connect(&config());
-        check("extended CONNECT", extended.map(|headers| headers.last().expect("one").1.to_vec()));
+        check("extended CONNECT", extended.map(last));
         let accept = Accept::new().header("X", &value);
         let mut conn = deciding(REQUEST);
         check("101", conn.accept(&accept).map(|()| written(conn.outgoing())));
         let plain = request();
-        let headers = plain.extended_connect(&config()).expect("a valid request");
-        let connect = headers.iter().map(|(name, value)| (&**name, &value[..]));
-        let connect = ExtendedConnect::parse(connect).expect("a valid CONNECT");
+        let list = plain.extended_connect(&config()).expect("a valid request");
+        let connect = ExtendedConnect::parse(&list).expect("a valid CONNECT");
         let accepted = connect.accept(&accept, &config());
         check("200", accepted.map(|accepted| last(accepted.headers)));
         let response = Response::new(403).header("X", &value);
         let mut conn = deciding(REQUEST);
-        check("refusal", conn.reject(response.clone()).map(|()| written(conn.outgoing())));
+        check("refusal", conn.respond(response.clone()).map(|()| written(conn.outgoing())));
         let mut conn = deciding(b"GET / HTTP/1.0\r\n\r\n");
         check("answer", conn.respond(response).map(|()| written(conn.outgoing())));
-        let tunnel = ProxyTunnel::new(request().uri()).header("X", &value);
+        let asked = ProxyRequest::new(request().uri()).header("X", &value);
+        let tunnel = ProxyTunnel::new(&asked, config());
         check("tunnel", tunnel.map(|tunnel| written(tunnel.outgoing())));
     }
 }
 
 #[test]
-fn caller_sets_values_as_text_or_as_bytes() {
-    let text = String::from("a\u{e9}");
+fn caller_sets_names_and_values_as_text_or_as_bytes_everywhere() {
+    let (name, text) = (String::from("X"), String::from("a\u{e9}"));
     let bytes = text.clone().into_bytes();
-    let wanted = Connection::client(&request().header("X", "a\u{e9}"), config()).unwrap();
-    for request in [
-        request().header("X", &text),
-        request().header("X", text.clone()),
-        request().header("X", &bytes),
-        request().header("X", bytes.clone()),
-        request().header("X", b"a\xc3\xa9"),
-    ] {
-        let conn = Connection::client(&request, config()).unwrap();
-        assert_eq!(conn.outgoing(), wanted.outgoing());
+    macro_rules! forms {
+        ($new:expr) => {
+            [
+                $new.header("X", "a\u{e9}"),
+                $new.header("X", &text),
+                $new.header("X", text.clone()),
+                $new.header("X", Cow::Borrowed("a\u{e9}")),
+                $new.header("X", Cow::<str>::Owned(text.clone())),
+                $new.header("X", &bytes),
+                $new.header("X", &bytes[..]),
+                $new.header("X", bytes.clone()),
+                $new.header("X", Cow::Borrowed(&bytes[..])),
+                $new.header("X", b"a\xc3\xa9"),
+                $new.header(&name, "a\u{e9}"),
+                $new.header(name.clone(), "a\u{e9}"),
+                $new.header(Cow::Borrowed("X"), "a\u{e9}"),
+            ]
+        };
     }
-    let accepts = [
-        Accept::new().header("X", "a\u{e9}"),
-        Accept::new().header("X", &text),
-        Accept::new().header("X", &bytes),
-        Accept::new().header("X", b"a\xc3\xa9"),
-    ];
-    assert!(accepts.iter().all(|accept| *accept == accepts[0]));
+    fn assert_same<T: PartialEq + Debug>(forms: &[T]) {
+        assert!(forms.iter().all(|form| *form == forms[0]), "{forms:?}");
+    }
+    let requests = forms!(request());
+    assert_same(&requests);
+    let conn = Connection::client(&requests[0], config()).unwrap();
+    assert_eq!(written(conn.outgoing()), bytes);
+    assert_same(&forms!(Accept::new()));
+    assert_same(&forms!(Response::new(403)));
+    assert_same(&forms!(ProxyRequest::new(request().uri())));
 }
 
 #[test]
@@ -119,9 +133,9 @@ fn names_set_by_the_caller_are_tokens() {
         let accept = Accept::new().header(&name, "v");
         assert_eq!(deciding(REQUEST).accept(&accept), expected, "{name:?}");
         let response = Response::new(403).header(&name, "v");
-        assert_eq!(deciding(REQUEST).reject(response), expected, "{name:?}");
-        let tunnel = ProxyTunnel::new(request().uri()).header(&name, "v");
-        assert_eq!(tunnel.map(drop), expected, "{name:?}");
+        assert_eq!(deciding(REQUEST).respond(response), expected, "{name:?}");
+        let asked = ProxyRequest::new(request().uri()).header(&name, "v");
+        assert_eq!(ProxyTunnel::new(&asked, config()).map(drop), expected, "{name:?}");
     }
 }
 
@@ -190,10 +204,10 @@ fn received_values_arrive_as_they_were_sent() {
 fn values_of_an_extended_connect_arrive_as_they_were_sent() {
     // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02
     let request = request();
-    let headers = request.extended_connect(&Config::default()).expect("a valid request");
+    let list = request.extended_connect(&Config::default()).expect("a valid request");
     for (value, passes, _) in values() {
-        let sent = headers.iter().map(|(name, value)| (&**name, &value[..]));
-        match ExtendedConnect::parse(sent.chain([("x", &value[..])])) {
+        let sent = list.headers().chain([("x", &value[..]).into()]);
+        match ExtendedConnect::parse(sent) {
             Ok(connect) => assert!(passes && connect.header("x") == Some(&value), "{value:x?}"),
             Err(refusal) => {
                 let error = HandshakeError::InvalidExtendedConnect;

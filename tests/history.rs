@@ -377,7 +377,7 @@ fn a_line_break_cannot_be_injected() {
             (Response::new(403).header(&value[..], "x"), UsageError::InvalidHeaderName),
         ];
         for (response, error) in rows {
-            assert_eq!(conn.reject(response), Err(error), "{evil:?}");
+            assert_eq!(conn.respond(response), Err(error), "{evil:?}");
         }
         assert_eq!(conn.outgoing_len(), 0, "the refused call has queued bytes");
         // In a frame a line break is text like any other, because the header gives the length.
@@ -504,7 +504,7 @@ fn pages_of_other_origins_are_refused() {
         };
         assert_eq!(verdict.is_ok(), is_allowed, "{origin:?}");
         if let Err(response) = verdict {
-            conn.reject(response).unwrap();
+            conn.respond(response).unwrap();
             assert!(drain(&mut conn).starts_with(b"HTTP/1.1 403 "), "{origin:?}");
         }
     }

@@ -12,11 +12,10 @@ use alloc::{Counting, measure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use util::*;
-use websocket_proto::handshake::Refusal;
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     ClientRequest, CloseCause, Config, Connection, Entropy, EntropyError, Event, HandshakeError,
-    MessageKind, PreparedMessage, ProtocolError, Role, State, Uri, UriError, UsageError,
-    accept_key,
+    MessageKind, PreparedMessage, ProtocolError, Refusal, Role, State, Uri, UriError, UsageError,
 };
 
 #[global_allocator]

@@ -7,9 +7,10 @@ mod util;
 
 use alloc::{Counting, measure};
 use util::*;
+use websocket_proto::handshake::HttpVersion;
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, HttpVersion,
-    MessageKind, OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
+    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
 };
 
 #[global_allocator]
@@ -161,11 +162,10 @@ fn assert_drains(conn: &mut Connection) {
     assert!(conn.is_finished() && conn.wants_shutdown() && !conn.wants_read());
 }
 
-/// Asserts that no request is pending: the three answers are errors and change nothing.
+/// Asserts that no request is pending: both answers are errors and change nothing.
 fn assert_all_calls_fail(conn: &mut Connection) {
     let (len, state) = (conn.outgoing_len(), conn.state());
     assert_eq!(conn.accept(&Accept::default()), Err(UsageError::NoRequestPending));
-    assert_eq!(conn.reject(403), Err(UsageError::NoRequestPending));
     assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
     assert_eq!((conn.outgoing_len(), conn.state()), (len, state));
 }
@@ -392,7 +392,7 @@ fn rejected_request_ends_with_its_response_and_later_bytes_are_dropped() {
                 for pieces in cuts(&bytes) {
                     let mut conn = Connection::server(config());
                     let seen = serve(&mut conn, &pieces, when, |conn| {
-                        conn.reject(response.clone()).expect("the request is pending");
+                        conn.respond(response.clone()).expect("the request is pending");
                     });
                     assert_eq!(seen, [upgrade(), Seen::lost(CloseCause::Rejected)], "{when:?}");
                     assert!(
@@ -423,7 +423,7 @@ fn answers_without_a_request_are_refused_and_queue_nothing() {
         Connection::server(config()),
         after(&HEAD[..HEAD.len() - 1], |_| ()),
         after(HEAD, accept),
-        after(HEAD, |conn| conn.reject(403).expect("the request is pending")),
+        after(HEAD, |conn| conn.respond(403).expect("the request is pending")),
         after("GET / HTTP/1.1\r\n\r\n", |conn| conn.respond(404).expect("the request is pending")),
         after(&bad, |_| ()),
         after(HEAD, |conn| conn.close(1000, "").expect("1000 can be sent")),
@@ -435,13 +435,9 @@ fn answers_without_a_request_are_refused_and_queue_nothing() {
         drain(&mut conn);
         assert_all_calls_fail(&mut conn);
     }
-    // An upgrade request cannot be answered by `respond`, nor a plain one by `accept` or `reject`.
-    let mut conn = after(HEAD, |_| ());
-    assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
-    assert_undecided(&mut conn);
+    // A plain request cannot be answered by `accept`.
     let mut conn = after("GET / HTTP/1.1\r\n\r\n", |_| ());
     assert_eq!(conn.accept(&Accept::default()), Err(UsageError::NoRequestPending));
-    assert_eq!(conn.reject(403), Err(UsageError::NoRequestPending));
     assert_undecided(&mut conn);
 }
 
@@ -466,11 +462,11 @@ fn answer_that_cannot_be_sent_leaves_the_request_pending() {
         ("Sec-WebSocket-Accept", "x", E::ReservedHeader),
     ] {
         assert_eq!(conn.accept(&Accept::new().header(name, value)), Err(error), "{name:?}");
-        assert_eq!(conn.reject(Response::new(403).header(name, value)), Err(error), "{name:?}");
+        assert_eq!(conn.respond(Response::new(403).header(name, value)), Err(error), "{name:?}");
         assert_undecided(&mut conn);
     }
     for status in [0, 100, 101, 199, 600] {
-        assert_eq!(conn.reject(status), Err(E::InvalidStatus(status)));
+        assert_eq!(conn.respond(status), Err(E::InvalidStatus(status)));
         assert_undecided(&mut conn);
     }
     conn.accept(&Accept::new().subprotocol("superchat").header("Set-Cookie", "a=b"))
@@ -722,7 +718,7 @@ fn pages_of_other_origins_are_rejected() {
                     if let Event::UpgradeRequest(request) = event {
                         match policy.check(&request) {
                             Ok(()) => conn.accept(&Accept::default()),
-                            Err(response) => conn.reject(response),
+                            Err(response) => conn.respond(response),
                         }
                         .expect("the request is pending");
                     }

@@ -991,10 +991,10 @@ fn hard_cap_holds_for_requests_and_responses() {
         conn
     };
     let openers: [Opener; 5] = [
-        ("accept", |conn, n| conn.accept(&Accept::new().header("X", &"x".repeat(n)))),
-        ("reject", |conn, n| conn.reject(Response::new(403).body(vec![b'x'; n]))),
+        ("accept", |conn, n| conn.accept(&Accept::new().header("X", "x".repeat(n)))),
+        ("reject", |conn, n| conn.respond(Response::new(403).body(vec![b'x'; n]))),
         ("reject with a header", |conn, n| {
-            conn.reject(Response::new(403).header("X", "x".repeat(n)))
+            conn.respond(Response::new(403).header("X", "x".repeat(n)))
         }),
         ("respond", |conn, n| conn.respond(Response::new(200).body(vec![b'x'; n]))),
         ("respond with a header", |conn, n| {

@@ -255,7 +255,7 @@ fn end_while_the_caller_decides_leaves_the_decision_to_the_caller() {
         (conn, log)
     };
     let (mut rejected, mut log) = deciding(b"");
-    rejected.reject(403).unwrap();
+    rejected.respond(403).unwrap();
     poll(&mut rejected, &mut log);
     assert_eq!(log.seen[1..], [Seen::lost(CloseCause::Rejected)]);
     assert!(!rejected.is_finished());
@@ -662,7 +662,7 @@ fn failed_write_of_the_last_bytes_finishes_the_connection() {
         }),
         (Role::Server, |conn| {
             feed(conn, REQUEST, &mut Log::default());
-            conn.reject(403).unwrap();
+            conn.respond(403).unwrap();
         }),
         (Role::Server, |conn| {
             feed(conn, REQUEST, &mut Log::default());

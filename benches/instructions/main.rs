@@ -4,9 +4,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Event, FrameHeader, MAX_HEADER_BYTES, Opcode,
-    PreparedMessage, ReadBuffer, Role, Shared, Timestamp, UsageError, accept_key, apply_mask,
+    PreparedMessage, ReadBuffer, Role, Shared, Timestamp, UsageError, apply_mask,
 };
 
 const KEY: [u8; 4] = [1, 2, 3, 4];

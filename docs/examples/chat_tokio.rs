@@ -211,7 +211,7 @@ fn react(
         // A real server could look up a cookie in another task and decide later: the connection waits.
         Event::UpgradeRequest(request) => match room.origins.check(&request) {
             Ok(()) => conn.accept(&Accept::default()),
-            Err(refusal) => conn.reject(refusal),
+            Err(refusal) => conn.respond(refusal),
         },
         Event::PlainRequest(_) => conn.respond(404),
         Event::Message(message) => {

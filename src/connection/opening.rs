@@ -186,8 +186,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Rejects the request that [`Event::UpgradeRequest`] reported, with a status such as 403, or with a whole response
-    /// (RFC 6455 4.2.2). The connection then ends with [`CloseCause::Rejected`].
+    /// Answers the request that [`Event::PlainRequest`] or [`Event::UpgradeRequest`] reported, with a status such as
+    /// 403, or with a whole response. An upgrade is thereby rejected (RFC 6455 4.2.2). The connection then ends with
+    /// [`CloseCause::Rejected`]. If the transport takes no bytes of the response for [`Config::close_timeout`], the
+    /// connection is finished.
     ///
     /// # Errors
     ///
@@ -195,30 +197,14 @@ impl Connection {
     /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers and a
     /// body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing is queued, and the
     /// request is still undecided.
-    pub fn reject(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
-        match self.life.opening() {
-            Some(Opening::Upgrade(..)) => self.answer(&response.into(), false),
-            _ => Err(UsageError::NoRequestPending),
-        }
-    }
-
-    /// Answers the request that [`Event::PlainRequest`] reported. The connection then ends with
-    /// [`CloseCause::Rejected`]. If the transport takes no bytes of the response for [`Config::close_timeout`], the
-    /// connection is finished.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`reject`](Connection::reject).
+    #[doc(alias = "reject")]
     pub fn respond(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
-        match self.life.opening() {
-            Some(&Opening::Plain { head_only }) => self.answer(&response.into(), head_only),
-            _ => Err(UsageError::NoRequestPending),
+        if !matches!(self.life.opening(), Some(Opening::Upgrade(..) | Opening::Plain { .. })) {
+            return Err(UsageError::NoRequestPending);
         }
-    }
-
-    fn answer(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
+        let response = response.into();
         Sender::check_head(response.own_len(), &self.config)?;
-        self.queue_response(response, head_only)?;
+        self.queue_response(&response)?;
         self.end(Phase::Draining, CloseCause::Rejected);
         Ok(())
     }
@@ -226,14 +212,14 @@ impl Connection {
     /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns
     /// [`Event::Closed`].
     pub(super) fn answer_with_status(&mut self, status: u16, cause: CloseCause) {
-        let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
-        let queued = self.queue_response(&Response::new(status), head_only);
+        let queued = self.queue_response(&Response::new(status));
         debug_assert!(queued.is_ok(), "the response is well-formed");
         self.end(Phase::Draining, cause);
     }
 
-    /// Queues a response that ends the connection.
-    fn queue_response(&mut self, response: &Response, head_only: bool) -> Result<(), UsageError> {
+    /// Queues a response that ends the connection. In answer to HEAD it has no body.
+    fn queue_response(&mut self, response: &Response) -> Result<(), UsageError> {
+        let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
         self.send.send_last_head(|out| response.write(head_only, out))
     }
 
@@ -347,8 +333,8 @@ impl Connection {
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
         if let Some(response) = error.response() {
-            let queued = self.queue_response(&response, false);
-            debug_assert!(queued.is_ok(), "the refusals of the handshake are well-formed");
+            let queued = self.queue_response(&response);
+            debug_assert!(queued.is_ok(), "the response is well-formed");
         }
         self.fail_opening(error)
     }

@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 /// The key is hashed as text, not decoded. The caller trims the white space around it. It is not checked here.
 ///
 /// ```
-/// assert_eq!(&websocket_proto::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(&websocket_proto::handshake::accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 /// ```
 #[must_use]
 pub fn accept_key(key: &[u8]) -> [u8; 28] {

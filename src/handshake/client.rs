@@ -1,10 +1,8 @@
 //! The client's side of the opening handshake over HTTP/1.1: it writes the request and checks the response (RFC 6455
 //! 4.1). Redirects, authentication and retries are left to the application.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,65 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use super::accept_key::accept_key;
 use super::client_request::ClientRequest;
 use super::error::HandshakeError;
-use super::extensions;
 use super::fields::{Fields, Single, check_chosen_subprotocol};
 use super::headers::Headers;
 use super::response_reader::ResponseReader;
 use super::syntax::{self, is_in_any_case};
+use super::upgrade_response::UpgradeResponse;
 use crate::config::Config;
 use crate::error::UsageError;
-
-/// A valid response that accepts a client's request (RFC 6455 4.1).
-///
-/// It borrows the head from the input if the head lies whole there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UpgradeResponse<'a> {
-    /// [`ClientHandshake`] has checked it; every getter relies on that.
-    head: Cow<'a, [u8]>,
-}
-
-const _: () = assert!(size_of::<UpgradeResponse<'_>>() == 24 || size_of::<usize>() != 8);
-
-impl UpgradeResponse<'_> {
-    /// The subprotocol that the server chose among the offered ones; `None` if it chose none (RFC 6455 4.1).
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.header("Sec-WebSocket-Protocol").and_then(syntax::token)
-    }
-
-    /// The values of the `Sec-WebSocket-Extensions` headers; their grammar has been checked (RFC 6455 9.1).
-    pub fn extensions(&self) -> impl Iterator<Item = &[u8]> {
-        self.headers().named(extensions::HEADER)
-    }
-
-    /// All headers in the order they were sent, `Set-Cookie` for example.
-    pub fn headers(&self) -> Headers<'_> {
-        Headers::of(&self.head)
-    }
-
-    /// The value of the first header of this name, in any case.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers().get(name)
-    }
-
-    /// The whole head, blank line included.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.head
-    }
-
-    /// Detaches the response from the input; it copies the head unless it is owned already.
-    pub fn into_owned(self) -> UpgradeResponse<'static> {
-        UpgradeResponse { head: Cow::Owned(self.head.into_owned()) }
-    }
-}
-
-impl fmt::Debug for UpgradeResponse<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpgradeResponse")
-            .field("subprotocol", &self.subprotocol())
-            .field("headers", &self.headers().count())
-            .finish()
-    }
-}
 
 /// Sends one request and reads its response.
 #[derive(Debug)]
@@ -124,7 +70,7 @@ impl ClientHandshake {
             (status == 101).then(|| expected.judge(head, fields, config))
         };
         let result = self.reader.receive(input, config, judge)?;
-        Some(result.map(|head| UpgradeResponse { head }))
+        Some(result.map(UpgradeResponse::new))
     }
 
     /// Stops reading. Returns the refusal if its body was being read. `at_eof` tells that the transport ended, which
@@ -180,7 +126,7 @@ impl Expected {
             let is_offered = |chosen: &str| {
                 syntax::list(self.offered.as_bytes()).any(|offered| offered == chosen.as_bytes())
             };
-            let lines = Headers::of(head).named("Sec-WebSocket-Protocol");
+            let lines = Headers::of_head(head).get_all("Sec-WebSocket-Protocol");
             check_chosen_subprotocol(lines, is_offered, is_required)?;
         }
         Ok(())

@@ -1,13 +1,15 @@
 //! The request of a client: its URI, origin, subprotocols and headers, how they are checked, and how they are written
 //! over HTTP/1.1 (RFC 6455 4.1). `extended.rs` writes it for HTTP/2 and HTTP/3; `client.rs` reads the response.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::header_list::{HeaderList, HeaderValue, RESERVED_IN_UPGRADE};
 use super::uri::{Uri, UriError};
 use super::version::VERSION;
-use super::write_lines::{RESERVED_IN_UPGRADE, check_header, headers_len, put_header, write_parts};
+use super::write_lines::{put_header, write_parts};
 use super::{extensions, fields, syntax};
 use crate::error::UsageError;
 
@@ -26,18 +28,19 @@ use crate::error::UsageError;
 /// assert_eq!(request.uri().port(), 443);
 /// # Ok::<(), websocket_proto::UriError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ClientRequest {
     pub(super) uri: Uri,
     pub(super) origin: Option<String>,
     pub(super) subprotocols: Vec<String>,
-    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) headers: HeaderList<'static>,
 }
 
 impl ClientRequest {
     /// A request for the resource of a `ws` or `wss` URI.
     ///
     /// # Errors
+    ///
     /// What is wrong with the URI; see [`Uri`].
     pub fn new(uri: &str) -> Result<Self, UriError> {
         Uri::parse(uri).map(ClientRequest::from)
@@ -59,10 +62,14 @@ impl ClientRequest {
     }
 
     /// Adds a header, such as `Cookie` or `Authorization`. The headers of the handshake itself are reserved. The value
-    /// is text or bytes: bytes from 0x80 are allowed, control characters other than the tab are not (RFC 9110 5.5).
+    /// is text or bytes; see [`HeaderValue`](crate::handshake::HeaderValue).
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
-        self.headers.push((name.into(), value.as_ref().to_vec()));
+    pub fn header<'v>(
+        mut self,
+        name: impl Into<Cow<'v, str>>,
+        value: impl Into<HeaderValue<'v>>,
+    ) -> Self {
+        self.headers.push_owned(name, value);
         self
     }
 
@@ -88,23 +95,18 @@ impl ClientRequest {
         {
             return Err(UsageError::InvalidHeaderValue);
         }
-        let mut has_origin = self.origin.is_some();
-        for (name, value) in &self.headers {
-            check_header(name, value, RESERVED_IN_UPGRADE)?;
-            let is_origin = name.eq_ignore_ascii_case("Origin");
-            if is_origin && has_origin {
-                return Err(UsageError::ReservedHeader);
-            }
-            has_origin |= is_origin;
+        self.headers.check(RESERVED_IN_UPGRADE)?;
+        let added = self.headers.headers().get_all("Origin").count();
+        if added + usize::from(self.origin.is_some()) > 1 {
+            return Err(UsageError::ReservedHeader);
         }
         Ok(())
     }
 
     /// Bytes of the application's headers and subprotocols.
     pub(crate) fn own_len(&self) -> u64 {
-        let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
         let subprotocols = self.subprotocols.iter().map(|name| name.len() as u64);
-        headers_len(headers) + subprotocols.sum::<u64>()
+        self.headers.byte_len() + subprotocols.sum::<u64>()
     }
 
     /// Writes a request that [`check`](ClientRequest::check) has passed. `key` is base64, `offered` is the comma list
@@ -137,9 +139,7 @@ impl ClientRequest {
             if let Some(extensions) = extensions {
                 put_header(put, extensions::HEADER, extensions.as_bytes());
             }
-            for (name, value) in &self.headers {
-                put_header(put, name, value);
-            }
+            self.headers.put(put);
             put(b"\r\n");
         });
     }
@@ -147,7 +147,12 @@ impl ClientRequest {
 
 impl From<Uri> for ClientRequest {
     fn from(uri: Uri) -> Self {
-        ClientRequest { uri, origin: None, subprotocols: Vec::new(), headers: Vec::new() }
+        ClientRequest {
+            uri,
+            origin: None,
+            subprotocols: Vec::new(),
+            headers: HeaderList::default(),
+        }
     }
 }
 
@@ -157,7 +162,7 @@ impl fmt::Debug for ClientRequest {
             .field("uri", &self.uri)
             .field("origin", &self.origin)
             .field("subprotocols", &self.subprotocols)
-            .field("headers", &self.headers.len())
+            .field("headers", &self.headers.headers().count())
             .finish()
     }
 }

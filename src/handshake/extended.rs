@@ -2,18 +2,18 @@
 //! headers. Streams, SETTINGS and HTTP frames are left to the HTTP stack. WebSocket frames, masking included, are as in
 //! RFC 6455.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
 use core::fmt;
 
+use super::accept::Accept;
 use super::client_request::ClientRequest;
 use super::error::HandshakeError;
 use super::fields::{
     Fields, Single, check_chosen_subprotocol, check_extensions, offered_subprotocols,
 };
-use super::response::Accept;
+use super::header_list::HeaderList;
+use super::headers::{Header, Headers};
+use super::response::Response;
 use super::version::VERSION;
 use super::{extensions, syntax};
 use crate::config::Config;
@@ -22,57 +22,54 @@ use crate::error::UsageError;
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// Name and value of a header for HTTP/2 or HTTP/3. The value is bytes, mostly ASCII (RFC 9110 5.5).
-pub type ExtendedHeader<'a> = (Cow<'a, str>, Cow<'a, [u8]>);
-
 impl ClientRequest {
     /// The headers of an extended CONNECT for this request, pseudo-headers first, names in lower case (RFC 8441 5).
     ///
     /// Send them only after the peer has sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` (RFC 8441 3, RFC 9220 3).
     ///
     /// # Errors
+    ///
     /// The error of the request's origin, subprotocols or headers.
-    pub fn extended_connect(&self, config: &Config) -> Result<Vec<ExtendedHeader<'_>>, UsageError> {
+    pub fn extended_connect(&self, config: &Config) -> Result<HeaderList<'_>, UsageError> {
         self.check()?;
-        self.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
+        check_stream_headers(&self.headers)?;
         let uri = &self.uri;
+        let mut list = HeaderList::default();
         // RFC 8441 5: no Host, Connection, Upgrade or Sec-WebSocket-Key.
-        let mut headers: Vec<ExtendedHeader<'_>> = [
+        for (name, value) in [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
             (":scheme", if uri.is_secure() { "https" } else { "http" }),
             (":path", uri.resource()),
             (":authority", uri.authority()),
             ("sec-websocket-version", VERSION),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.as_bytes().into()))
-        .collect();
+        ] {
+            list.push(name, value);
+        }
         if let Some(origin) = &self.origin {
-            headers.push(("origin".into(), origin.as_bytes().into()));
+            list.push("origin", origin);
         }
         if !self.subprotocols.is_empty() {
-            headers.push((SUBPROTOCOL.into(), self.subprotocols.join(", ").into_bytes().into()));
+            list.push(SUBPROTOCOL, self.subprotocols.join(", "));
         }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = &config.deflate {
-            headers.push((EXTENSIONS.into(), deflate.offer().into_bytes().into()));
+            list.push(EXTENSIONS, deflate.offer());
         }
         #[cfg(not(feature = "deflate"))]
         let _ = config;
-        // RFC 9113 8.2.1: names are in lower case.
-        headers.extend(
-            self.headers
-                .iter()
-                .map(|(name, value)| (name.to_ascii_lowercase().into(), (&value[..]).into())),
-        );
-        Ok(headers)
+        for header in &self.headers {
+            // RFC 9113 8.2.1: names are in lower case.
+            list.push(header.name.to_ascii_lowercase(), header.value);
+        }
+        Ok(list)
     }
 
     /// Judges the response to [`extended_connect`](ClientRequest::extended_connect): 2xx opens the connection (RFC 8441
-    /// 5), if its subprotocol and extensions are among those that were offered.
+    /// 5), if its subprotocol and extensions are among those that were offered. Pseudo-headers may be among the headers.
     ///
     /// # Errors
+    ///
     /// [`HandshakeError::Status`] for any other status, 101 included. [`HandshakeError::ExtensionMissing`] if the
     /// server did not accept an extension that `config` requires; only then the stream is open, and can be closed with
     /// code 1010 (RFC 6455 7.4.1) or reset. Otherwise the error of the headers.
@@ -81,14 +78,14 @@ impl ClientRequest {
         status: u16,
         headers: I,
         config: &Config,
-    ) -> Result<ExtendedResponse<'h>, HandshakeError>
+    ) -> Result<Agreed<'h>, HandshakeError>
     where
-        I: IntoIterator<Item = (&'h str, &'h [u8]), IntoIter: Clone>,
+        I: IntoIterator<Item: Into<Header<'h>>, IntoIter: Clone>,
     {
         if !(200..300).contains(&status) {
             return Err(HandshakeError::Status { status });
         }
-        let headers = headers.into_iter();
+        let headers = headers.into_iter().map(Into::into);
         let extensions = named(headers.clone(), EXTENSIONS);
         let is_there = extensions.clone().next().is_some();
         // RFC 6455 4.2.2: a server that chose no extension omits the header.
@@ -114,7 +111,7 @@ impl ClientRequest {
             |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
             config.require_subprotocol && !self.subprotocols.is_empty(),
         )?;
-        Ok(ExtendedResponse {
+        Ok(Agreed {
             subprotocol,
             #[cfg(feature = "deflate")]
             deflate,
@@ -122,10 +119,10 @@ impl ClientRequest {
     }
 }
 
-/// A response that opens a connection over HTTP/2 or HTTP/3 (RFC 8441 5).
+/// What client and server have agreed on, as the server's response says (RFC 8441 5, RFC 6455 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ExtendedResponse<'h> {
+pub struct Agreed<'h> {
     /// The subprotocol that the server chose among the offered ones; `None` if it chose none.
     pub subprotocol: Option<&'h str>,
     /// The agreed parameters of permessage-deflate, for
@@ -134,12 +131,12 @@ pub struct ExtendedResponse<'h> {
     pub deflate: Option<crate::deflate::DeflateParams>,
 }
 
-/// How a server accepts an extended CONNECT.
+/// A request that the server has accepted: the response to send, and what was agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ExtendedAccept {
+pub struct Accepted {
     /// The response's headers, `:status` first.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: HeaderList<'static>,
     /// The agreed parameters of permessage-deflate, for
     /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
     #[cfg(feature = "deflate")]
@@ -147,12 +144,30 @@ pub struct ExtendedAccept {
 }
 
 /// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
-#[derive(Clone, PartialEq, Eq)]
+///
+/// ```
+/// use websocket_proto::handshake::ExtendedConnect;
+/// use websocket_proto::{Accept, ClientRequest, Config};
+///
+/// // The client's HTTP stack sends this list of headers, and the server's HTTP stack receives it.
+/// let (request, config) = (ClientRequest::new("wss://example.com/chat")?, Config::default());
+/// let sent = request.extended_connect(&config)?;
+///
+/// let connect = match ExtendedConnect::parse(&sent) {
+///     Ok(connect) => connect,
+///     Err(error) => panic!("send {:?}", error.response()),
+/// };
+/// assert_eq!((connect.host(), connect.resource()), ("example.com", "/chat"));
+/// let accepted = connect.accept(&Accept::new(), &config)?;
+/// assert_eq!(accepted.headers.headers().get(":status"), Some(&b"200"[..]));
+/// # Ok::<(), websocket_proto::UsageError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ExtendedConnect<'h> {
     scheme: &'h str,
     authority: &'h str,
     path: &'h str,
-    headers: Vec<(&'h str, &'h [u8])>,
+    headers: HeaderList<'h>,
     /// The offered subprotocols as a comma list.
     offered: Option<Box<str>>,
 }
@@ -161,12 +176,13 @@ impl<'h> ExtendedConnect<'h> {
     /// Reads the headers of a CONNECT request, pseudo-headers included, in their order.
     ///
     /// # Errors
-    /// An [`ExtendedRefusal`], with the status and headers of the answer.
-    pub fn parse<I>(headers: I) -> Result<Self, ExtendedRefusal>
+    ///
+    /// A [`RequestError`], which has the response to send.
+    pub fn parse<I>(headers: I) -> Result<Self, RequestError>
     where
-        I: IntoIterator<Item = (&'h str, &'h [u8])>,
+        I: IntoIterator<Item: Into<Header<'h>>>,
     {
-        parse(headers.into_iter()).map_err(|error| ExtendedRefusal { error })
+        parse(headers.into_iter().map(Into::into)).map_err(|error| RequestError { error })
     }
 
     /// The scheme: `https`, or `http` if the connection is not secure (RFC 8441 5).
@@ -174,8 +190,10 @@ impl<'h> ExtendedConnect<'h> {
         self.scheme
     }
 
-    /// The host, with its port if one was sent. It names the server; no tunnel is made to it (RFC 8441 4).
-    pub fn authority(&self) -> &'h str {
+    /// The host, with its port if one was sent: the value of `:authority`. It names the server; no tunnel is made to it
+    /// (RFC 8441 4).
+    #[doc(alias = "authority")]
+    pub fn host(&self) -> &'h str {
         self.authority
     }
 
@@ -186,7 +204,7 @@ impl<'h> ExtendedConnect<'h> {
 
     /// The origin of the page that connects, as browsers send it (RFC 6455 10.2). There is at most one, and it is
     /// ASCII. [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
-    pub fn origin(&self) -> Option<&'h str> {
+    pub fn origin(&self) -> Option<&str> {
         self.header("origin").and_then(|origin| core::str::from_utf8(origin).ok())
     }
 
@@ -196,33 +214,27 @@ impl<'h> ExtendedConnect<'h> {
     }
 
     /// The values of the `sec-websocket-extensions` headers; their grammar has been checked (RFC 6455 9.1).
-    pub fn extensions(&self) -> impl Iterator<Item = &'h [u8]> {
-        named(self.headers.iter().copied(), EXTENSIONS)
+    pub fn extensions(&self) -> impl Iterator<Item = &[u8]> {
+        named(self.headers(), EXTENSIONS)
     }
 
     /// All headers but the pseudo-headers, in the order in which they were sent.
-    pub fn headers(&self) -> impl Iterator<Item = (&'h str, &'h [u8])> {
-        self.headers.iter().copied()
+    pub fn headers(&self) -> Headers<'_> {
+        self.headers.headers()
     }
 
     /// The value of the first header of this name, in any case.
-    pub fn header(&self, name: &str) -> Option<&'h [u8]> {
-        self.headers
-            .iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|&(_, value)| value)
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().get(name)
     }
 
-    /// The headers of the response that accepts the request; its status is 200, and it has no `Sec-WebSocket-Accept`
+    /// Returns the response that accepts the request; its status is 200, and it has no `Sec-WebSocket-Accept`
     /// (RFC 8441 5).
     ///
     /// # Errors
+    ///
     /// [`UsageError::SubprotocolNotOffered`], or the error of a header of `accept`.
-    pub fn accept(
-        &self,
-        accept: &Accept<'_>,
-        config: &Config,
-    ) -> Result<ExtendedAccept, UsageError> {
+    pub fn accept(&self, accept: &Accept<'_>, config: &Config) -> Result<Accepted, UsageError> {
         if accept
             .subprotocol
             .is_some_and(|chosen| !self.subprotocols().any(|offered| offered == chosen))
@@ -230,29 +242,26 @@ impl<'h> ExtendedConnect<'h> {
             return Err(UsageError::SubprotocolNotOffered);
         }
         accept.check_headers()?;
-        accept.headers.iter().try_for_each(|(name, value)| check_stream_header(name, value))?;
-        let subprotocol =
-            accept.subprotocol.map(|name| (SUBPROTOCOL.to_string(), name.as_bytes().to_vec()));
+        check_stream_headers(&accept.headers)?;
+        let mut headers = HeaderList::default();
+        headers.push(":status", "200");
+        if let Some(name) = accept.subprotocol {
+            headers.push_owned(SUBPROTOCOL, name);
+        }
         #[cfg(feature = "deflate")]
-        let (deflate, extensions) =
-            match config.deflate.as_ref().and_then(|deflate| deflate.accept(self.extensions())) {
-                Some((params, response)) => {
-                    (Some(params), Some((EXTENSIONS.to_string(), response.into_bytes())))
-                }
-                None => (None, None),
-            };
+        let deflate = config.deflate.as_ref().and_then(|deflate| {
+            let (params, response) = deflate.accept(self.extensions())?;
+            headers.push(EXTENSIONS, response);
+            Some(params)
+        });
         #[cfg(not(feature = "deflate"))]
-        let (_, extensions) = (config, None);
-        let others =
-            accept.headers.iter().map(|&(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
-        let status = (":status".to_string(), b"200".to_vec());
-        Ok(ExtendedAccept {
-            headers: [status]
-                .into_iter()
-                .chain(subprotocol)
-                .chain(extensions)
-                .chain(others)
-                .collect(),
+        let _ = config;
+        for header in &accept.headers {
+            // RFC 9113 8.2.1: names are in lower case.
+            headers.push_owned(header.name.to_ascii_lowercase(), header.value);
+        }
+        Ok(Accepted {
+            headers,
             #[cfg(feature = "deflate")]
             deflate,
         })
@@ -260,15 +269,13 @@ impl<'h> ExtendedConnect<'h> {
 }
 
 /// Refuses headers that are about a connection, which a stream must not have (RFC 9113 8.2.2).
-fn check_stream_header(name: &str, value: &[u8]) -> Result<(), UsageError> {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    if is("keep-alive")
-        || is("proxy-connection")
-        || (is("te") && !value.eq_ignore_ascii_case(b"trailers"))
-    {
-        return Err(UsageError::ReservedHeader);
-    }
-    Ok(())
+fn check_stream_headers(list: &HeaderList<'_>) -> Result<(), UsageError> {
+    let is_reserved = |header: Header<'_>| {
+        header.is("keep-alive")
+            || header.is("proxy-connection")
+            || (header.is("te") && !header.value.eq_ignore_ascii_case(b"trailers"))
+    };
+    if list.headers().any(is_reserved) { Err(UsageError::ReservedHeader) } else { Ok(()) }
 }
 
 impl fmt::Debug for ExtendedConnect<'_> {
@@ -276,59 +283,52 @@ impl fmt::Debug for ExtendedConnect<'_> {
         f.debug_struct("ExtendedConnect")
             .field("authority", &self.authority)
             .field("resource_bytes", &self.path.len())
-            .field("headers", &self.headers.len())
+            .field("headers", &self.headers().count())
             .finish()
     }
 }
 
-/// Why an extended CONNECT is refused, and how to answer it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtendedRefusal {
+/// What is wrong with a request, and the response to send.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestError {
     error: HandshakeError,
 }
 
-impl ExtendedRefusal {
+impl RequestError {
     /// What is wrong.
-    #[must_use]
     pub fn error(&self) -> &HandshakeError {
         &self.error
     }
 
-    /// The status of the answer: 501 for another protocol (RFC 9220 3), else 400.
+    /// The response to send. Its status is 501 for another protocol (RFC 9220 3), else 400. It names the supported
+    /// version if the client asked for another (RFC 6455 4.4).
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub fn response(&self) -> Response {
         match self.error {
-            HandshakeError::OtherProtocol => 501,
+            HandshakeError::OtherProtocol => Response::new(501),
             // A 426 needs Upgrade, which HTTP/2 and HTTP/3 do not have.
-            _ => 400,
-        }
-    }
-
-    /// The headers of the answer: the supported version, if the client asked for another (RFC 6455 4.4).
-    #[must_use]
-    pub fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        match self.error {
-            HandshakeError::Version { .. } => &[("sec-websocket-version", VERSION)],
-            _ => &[],
+            HandshakeError::Version { .. } => {
+                Response::new(400).header("sec-websocket-version", VERSION)
+            }
+            _ => Response::new(400),
         }
     }
 }
 
-impl fmt::Display for ExtendedRefusal {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl core::error::Error for ExtendedRefusal {}
+impl core::error::Error for RequestError {}
 
+/// The values of all headers of this name, without the white space around them.
 fn named<'h>(
-    headers: impl Iterator<Item = (&'h str, &'h [u8])> + Clone,
+    headers: impl Iterator<Item = Header<'h>> + Clone,
     name: &'static str,
 ) -> impl Iterator<Item = &'h [u8]> + Clone {
-    headers
-        .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-        .map(|(_, value)| syntax::trim(value))
+    headers.filter(move |header| header.is(name)).map(|header| syntax::trim(header.value))
 }
 
 const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
@@ -339,13 +339,13 @@ struct Parts<'h> {
     scheme: &'h str,
     path: &'h str,
     authority: &'h str,
-    headers: Vec<(&'h str, &'h [u8])>,
+    headers: HeaderList<'h>,
 }
 
-fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h>, HandshakeError> {
+fn divide<'h>(all: impl Iterator<Item = Header<'h>>) -> Result<Parts<'h>, HandshakeError> {
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
-    let mut headers = Vec::new();
-    for (name, value) in all {
+    let mut headers = HeaderList::default();
+    for Header { name, value } in all {
         // RFC 9113 8.2.1: names are lower-case tokens. RFC 9110 5.5: values have no control character but the tab.
         let bare = name.strip_prefix(':').unwrap_or(name);
         let is_name = syntax::is_token(bare.as_bytes())
@@ -368,12 +368,12 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
             // RFC 9113 8.3: a request has no other pseudo-headers.
             _ if name.starts_with(':') => return Err(MALFORMED),
             _ => {
-                headers.push((name, value));
+                headers.push(name, value);
                 continue;
             }
         };
         // RFC 9113 8.3: pseudo-headers come first, each once.
-        if place.is_some() || !headers.is_empty() {
+        if place.is_some() || headers.headers().next().is_some() {
             return Err(MALFORMED);
         }
         *place = Some(core::str::from_utf8(value).map_err(|_| MALFORMED)?);
@@ -387,9 +387,7 @@ fn divide<'h>(all: impl Iterator<Item = (&'h str, &'h [u8])>) -> Result<Parts<'h
     Ok(Parts { protocol, scheme, path, authority, headers })
 }
 
-fn parse<'h>(
-    all: impl Iterator<Item = (&'h str, &'h [u8])>,
-) -> Result<ExtendedConnect<'h>, HandshakeError> {
+fn parse<'h>(all: impl Iterator<Item = Header<'h>>) -> Result<ExtendedConnect<'h>, HandshakeError> {
     let Parts { protocol, scheme, path, authority, headers } = divide(all)?;
     if protocol != "websocket" {
         return Err(HandshakeError::OtherProtocol);
@@ -404,13 +402,13 @@ fn parse<'h>(
         return Err(MALFORMED);
     }
     // RFC 8441 5: the key is ignored.
-    let fields = Fields::gather(headers.iter().copied());
+    let fields = Fields::gather(headers.headers().map(|header| (header.name, header.value)));
     fields.check_version()?;
     fields.check_version_once()?;
     if fields.has_body {
         return Err(HandshakeError::Body);
     }
-    let lines = |name| named(headers.iter().copied(), name);
+    let lines = |name| named(headers.headers(), name);
     // RFC 9113 8.3.1: a Host that differs from :authority is malformed.
     let default_port = if scheme == "https" { 443 } else { 80 };
     let is_ours = |host| syntax::is_same_authority(host, authority.as_bytes(), default_port);

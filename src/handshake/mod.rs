@@ -1,51 +1,66 @@
-//! The opening handshake (RFC 6455 section 4) as values, for both roles: it reads heads, judges them, and writes heads.
-//! When that happens, and what it means for the connection, is decided by the connection.
+//! The parts of the opening handshake (RFC 6455 section 4) that most programs do not need.
+//!
+//! - [`Headers`] and [`Header`] are what was received, or what another HTTP stack is to send; [`HeaderValue`] is what
+//!   every method that adds a header takes.
+//! - [`ProxyRequest`] and [`ProxyTunnel`] open a tunnel through an HTTP proxy, before the handshake.
+//! - [`ExtendedConnect`] is the request over HTTP/2 and HTTP/3 (RFC 8441, RFC 9220). A server reads it from a list of
+//!   headers, and answers with [`Accepted`] or with the response of a [`RequestError`]. A client makes that list with
+//!   [`ClientRequest::extended_connect`], and [`ClientRequest::extended_response`] gives what was [`Agreed`].
+//! - [`accept_key`] computes `Sec-WebSocket-Accept`, for a handshake in another HTTP/1.1 stack.
+//!
+//! What a handshake over HTTP/1.1 needs is at the crate's root: [`ClientRequest`], [`UpgradeResponse`] and [`Refusal`]
+//! for a client; [`UpgradeRequest`], [`PlainRequest`], [`Accept`], [`Response`] and [`OriginPolicy`](crate::OriginPolicy)
+//! for a server. A [`Connection`](crate::Connection) reads and writes the heads.
 
+// These modules are private to the crate. Each public type has one path: here, or at the crate's root.
+pub(crate) mod accept;
 mod accept_key;
 mod client;
-mod client_request;
-mod error;
+pub(crate) mod client_request;
+pub(crate) mod error;
 mod extended;
 mod extensions;
 mod fields;
+mod head;
 mod head_buffer;
 mod head_reader;
+mod header_list;
 mod headers;
-mod origin;
+pub(crate) mod origin;
 #[cfg(feature = "deflate")]
 mod permessage_deflate;
 mod proxy;
 mod read_lines;
-mod refusal;
+pub(crate) mod refusal;
 mod refusal_body;
-mod request;
-mod response;
+pub(crate) mod request;
+pub(crate) mod response;
 mod response_reader;
 mod server;
 mod syntax;
-mod uri;
+pub(crate) mod upgrade_response;
+pub(crate) mod uri;
 mod version;
 mod whole_head;
 mod write_lines;
 
 pub use accept_key::accept_key;
-pub use client::UpgradeResponse;
-pub use client_request::ClientRequest;
-pub use error::HandshakeError;
-pub use extended::{
-    ExtendedAccept, ExtendedConnect, ExtendedHeader, ExtendedRefusal, ExtendedResponse,
-};
+pub use extended::{Accepted, Agreed, ExtendedConnect, RequestError};
+pub use header_list::{HeaderList, HeaderValue};
 pub use headers::{Header, Headers};
-pub use origin::{OriginError, OriginPolicy};
-pub use proxy::ProxyTunnel;
-pub use refusal::Refusal;
-pub use request::{PlainRequest, UpgradeRequest};
-pub use response::{Accept, Response};
-pub use uri::{Uri, UriError};
+pub use proxy::{ProxyRequest, ProxyTunnel};
 pub use version::HttpVersion;
 
+pub(crate) use accept::Accept;
 pub(crate) use client::ClientHandshake;
+pub(crate) use client_request::ClientRequest;
+pub(crate) use error::HandshakeError;
+pub(crate) use refusal::Refusal;
+pub(crate) use request::{PlainRequest, UpgradeRequest};
+pub(crate) use response::Response;
 pub(crate) use server::{PendingUpgrade, ServerHandshake, ServerStep};
+pub(crate) use upgrade_response::UpgradeResponse;
+pub(crate) use uri::UriError;
 
 #[cfg(test)]
 pub(crate) mod tests {

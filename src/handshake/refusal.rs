@@ -11,7 +11,7 @@ use super::version::parse_websocket_version;
 
 /// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a demand for
 /// authentication, an error. The connection cannot be used any more.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Refusal {
     pub(super) status: u16,
     pub(super) head: Box<[u8]>,
@@ -27,7 +27,7 @@ impl Refusal {
 
     /// All headers, in the order in which they were sent.
     pub fn headers(&self) -> Headers<'_> {
-        Headers::of(&self.head)
+        Headers::of_head(&self.head)
     }
 
     /// The value of the first header of this name, in any case, such as `Location` or `WWW-Authenticate`.
@@ -50,7 +50,7 @@ impl Refusal {
     /// (RFC 6455 4.4). Invalid ones are skipped.
     pub fn supported_versions(&self) -> impl Iterator<Item = u8> {
         self.headers()
-            .named("Sec-WebSocket-Version")
+            .get_all("Sec-WebSocket-Version")
             .flat_map(syntax::list)
             .filter_map(parse_websocket_version)
     }

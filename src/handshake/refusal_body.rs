@@ -137,12 +137,12 @@ fn framing(status: u16, head: &[u8]) -> Framing {
         return Framing::Length(0);
     }
     let mut codings =
-        Headers::of(head).named("Transfer-Encoding").flat_map(syntax::list).peekable();
+        Headers::of_head(head).get_all("Transfer-Encoding").flat_map(syntax::list).peekable();
     if codings.peek().is_some() {
         let is_chunked = codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
         return if is_chunked { Framing::Chunked(Chunked::START) } else { Framing::UntilEof };
     }
-    let mut lengths = Headers::of(head).named("Content-Length").map(syntax::number);
+    let mut lengths = Headers::of_head(head).get_all("Content-Length").map(syntax::number);
     match lengths.next() {
         // Contradicting lengths count as no length.
         Some(Some(length)) if lengths.all(|other| other == Some(length)) => Framing::Length(length),

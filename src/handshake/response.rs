@@ -1,78 +1,21 @@
-//! The answers of a server: the parts of a 101 that the application chooses, and any other final response. The
-//! connection decides when to answer; `server.rs` checks that the client offered what was chosen.
+//! A response that the application sends instead of a 101, and the response to each error of a request. The connection
+//! decides when to send it.
 
-use alloc::string::{String, ToString as _};
+use alloc::borrow::Cow;
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::HandshakeError;
+use super::header_list::{HeaderList, HeaderValue, RESERVED_IN_RESPONSE};
+use super::headers::Headers;
 use super::version::VERSION;
-use super::write_lines::{
-    RESERVED_IN_RESPONSE, RESERVED_IN_UPGRADE, check_header, headers_len, write_header,
-};
+use super::write_lines::write_header;
 use crate::error::UsageError;
-
-/// The parts of a 101 that the application chooses: the subprotocol and further headers (RFC 6455 4.2.2).
-///
-/// It allocates only for headers.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Accept<'a> {
-    pub(super) subprotocol: Option<&'a str>,
-    pub(super) headers: Vec<(&'a str, &'a [u8])>,
-}
-
-impl<'a> Accept<'a> {
-    /// Accepts without a subprotocol and without headers.
-    #[must_use]
-    pub fn new() -> Self {
-        Accept::default()
-    }
-
-    /// Chooses one of the subprotocols that the client offered; case matters (RFC 6455 4.2.2).
-    ///
-    /// For any other, accepting the request returns [`UsageError::SubprotocolNotOffered`].
-    #[must_use]
-    pub fn subprotocol(mut self, subprotocol: &'a str) -> Self {
-        self.subprotocol = Some(subprotocol);
-        self
-    }
-
-    /// Adds a header to the response, `Set-Cookie` for example. The value is text or bytes: bytes from 0x80 are
-    /// allowed, control characters other than the tab are not (RFC 9110 5.5).
-    ///
-    /// Accepting the request returns a [`UsageError`] for headers of the handshake itself, for names that are not
-    /// tokens, and for values that are not allowed.
-    #[must_use]
-    pub fn header(mut self, name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        self.headers.push((name, value.as_ref()));
-        self
-    }
-
-    /// Bytes of the application's headers.
-    pub(crate) fn own_len(&self) -> u64 {
-        headers_len(self.headers.iter().copied())
-    }
-
-    /// Checks the headers.
-    pub(super) fn check_headers(&self) -> Result<(), UsageError> {
-        self.headers
-            .iter()
-            .try_for_each(|&(name, value)| check_header(name, value, RESERVED_IN_UPGRADE))
-    }
-}
-
-impl fmt::Debug for Accept<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accept")
-            .field("subprotocol", &self.subprotocol)
-            .field("headers", &self.headers.len())
-            .finish()
-    }
-}
 
 /// A final HTTP response other than 101, after which the connection is closed (RFC 6455 4.2.2).
 ///
-/// `Connection: close` and `Content-Length` are added to it. `Upgrade: websocket` is added to a 426, and
+/// Over HTTP/1.1, `Connection: close` and `Content-Length` are added to it. `Upgrade: websocket` is added to a 426, and
 /// `Sec-WebSocket-Version: 13` unless it has this header (RFC 6455 4.4).
 ///
 /// ```
@@ -81,10 +24,10 @@ impl fmt::Debug for Accept<'_> {
 /// let response = Response::new(401).header("WWW-Authenticate", "Basic realm=\"chat\"").body("log in first");
 /// # let _ = (response, Response::from(403));
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Response {
     status: u16,
-    headers: Vec<(String, Vec<u8>)>,
+    headers: HeaderList<'static>,
     body: Vec<u8>,
 }
 
@@ -92,14 +35,18 @@ impl Response {
     /// A response without a body. The status must be 200 to 599, which is checked when it is sent.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Response { status, headers: Vec::new(), body: Vec::new() }
+        Response { status, headers: HeaderList::default(), body: Vec::new() }
     }
 
-    /// Adds a header; it is checked when the response is sent. The value is text or bytes: bytes from 0x80 are allowed,
-    /// control characters other than the tab are not (RFC 9110 5.5).
+    /// Adds a header; it is checked when the response is sent. The value is text or bytes; see
+    /// [`HeaderValue`](crate::handshake::HeaderValue).
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> Self {
-        self.headers.push((name.into(), value.as_ref().to_vec()));
+    pub fn header<'v>(
+        mut self,
+        name: impl Into<Cow<'v, str>>,
+        value: impl Into<HeaderValue<'v>>,
+    ) -> Self {
+        self.headers.push_owned(name, value);
         self
     }
 
@@ -111,15 +58,18 @@ impl Response {
     }
 
     /// The status.
-    #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
+    /// The headers that were added, without those of the connection.
+    pub fn headers(&self) -> Headers<'_> {
+        self.headers.headers()
+    }
+
     /// Bytes of the application's headers and of the body.
     pub(crate) fn own_len(&self) -> u64 {
-        let headers = self.headers.iter().map(|(name, value)| (&name[..], &value[..]));
-        headers_len(headers).saturating_add(self.body.len() as u64)
+        self.headers.byte_len().saturating_add(self.body.len() as u64)
     }
 
     /// Writes the response, without its body if `head_only`. Writes nothing if there is an error.
@@ -127,9 +77,7 @@ impl Response {
         if !(200..=599).contains(&self.status) {
             return Err(UsageError::InvalidStatus(self.status));
         }
-        for (name, value) in &self.headers {
-            check_header(name, value, RESERVED_IN_RESPONSE)?;
-        }
+        self.headers.check(RESERVED_IN_RESPONSE)?;
         // RFC 9110 15.3.6: a 205 has no content either, but it has a Content-Length of 0.
         let body = if matches!(self.status, 204 | 205 | 304) { &[][..] } else { &self.body };
         let line = alloc::format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
@@ -139,9 +87,7 @@ impl Response {
         if !matches!(self.status, 204 | 304) {
             write_header(out, "Content-Length", body.len().to_string().as_bytes());
         }
-        for (name, value) in &self.headers {
-            write_header(out, name, value);
-        }
+        self.headers.put(&mut |part| out.extend_from_slice(part));
         out.extend_from_slice(b"\r\n");
         if !head_only {
             out.extend_from_slice(body);
@@ -157,8 +103,7 @@ impl Response {
         // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
         write_header(out, "Connection", b"close, Upgrade");
         write_header(out, "Upgrade", b"websocket");
-        let is_version = |name: &str| name.eq_ignore_ascii_case("Sec-WebSocket-Version");
-        if !self.headers.iter().any(|(name, _)| is_version(name)) {
+        if self.headers().get("Sec-WebSocket-Version").is_none() {
             write_header(out, "Sec-WebSocket-Version", VERSION.as_bytes());
         }
     }
@@ -174,7 +119,7 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.status)
-            .field("headers", &self.headers.len())
+            .field("headers", &self.headers().count())
             .field("body_bytes", &self.body.len())
             .finish()
     }
@@ -238,6 +183,7 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     fn written(response: &Response, head_only: bool) -> Result<String, UsageError> {
         let mut out = Vec::new();

@@ -12,6 +12,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::accept::Accept;
 use super::accept_key::accept_key;
 use super::error::HandshakeError;
 use super::extensions;
@@ -21,7 +22,6 @@ use super::head_reader::{HeadKind, HeadReader};
 use super::headers::Headers;
 use super::read_lines::{RequestLine, read_request_line};
 use super::request::{PlainRequest, UpgradeRequest, has_resource};
-use super::response::Accept;
 use super::version::HttpVersion;
 use super::write_lines::{put_header, write_parts};
 use super::{syntax, whole_head};
@@ -159,7 +159,7 @@ fn judge(
         return Err(HandshakeError::Body);
     }
     let offered = if fields.has_subprotocols {
-        offered_subprotocols(Headers::of(head).named("Sec-WebSocket-Protocol"))?
+        offered_subprotocols(Headers::of_head(head).get_all("Sec-WebSocket-Protocol"))?
     } else {
         None
     };
@@ -220,9 +220,7 @@ impl PendingUpgrade {
             if let Some(extensions) = extensions {
                 put_header(put, extensions::HEADER, extensions.as_bytes());
             }
-            for (name, value) in &accept.headers {
-                put_header(put, name, value);
-            }
+            accept.headers.put(put);
             put(b"\r\n");
         });
         Ok(())

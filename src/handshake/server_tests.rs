@@ -438,6 +438,40 @@ fn getters_of_a_plain_request() {
 }
 
 #[test]
+fn resource_and_host_of_a_plain_request_are_found_or_missing() {
+    // rfc9112-3.2.2-01, rfc9112-3.2.2-02, rfc9110-4.2.3-01
+    for (line, lines, target, resource, host) in [
+        ("GET /p?q", "Host: h:8\r\n", "/p?q", "/p?q", Some("h:8")),
+        ("GET /p", "", "/p", "/p", None),
+        ("GET /p", "Host: a\r\nHost: a\r\n", "/p", "/p", None),
+        ("GET /p", "Host:\r\n", "/p", "/p", None),
+        ("GET /p", "Host: u@h\r\n", "/p", "/p", None),
+        ("GET /p", "Host: a\u{e9}\r\n", "/p", "/p", None),
+        ("POST http://h:8/p?q", "Host: x\r\n", "http://h:8/p?q", "/p?q", Some("h:8")),
+        ("POST http://h:8?q", "Host: x\r\n", "http://h:8/?q", "/?q", Some("h:8")),
+        ("GET http://h", "", "http://h", "/", Some("h")),
+        ("GET /\u{e9}", "Host: h\r\n", "/\u{e9}", "/\u{e9}", Some("h")),
+        ("OPTIONS *", "Host: h\r\n", "*", "*", Some("h")),
+        ("CONNECT a:80", "Host: h\r\n", "a:80", "a:80", Some("h")),
+    ] {
+        let mut bytes = format!("{line} HTTP/1.1\r\n{lines}\r\n").into_bytes();
+        let Some(Ok(ServerStep::Plain(request))) =
+            ServerHandshake::new().receive(&mut &mut bytes[..], &Config::default())
+        else {
+            panic!("{line}: a plain request");
+        };
+        assert_eq!(
+            (request.target(), request.resource(), request.host()),
+            (target, resource, host),
+            "{line}"
+        );
+        let method = line.split(' ').next().expect("a method");
+        let shown = format!("{method} {target} HTTP/1.1\r\n{lines}\r\n");
+        assert_eq!(request.as_bytes(), shown.as_bytes());
+    }
+}
+
+#[test]
 fn whole_heads_are_borrowed_and_cut_ones_owned() {
     let mut bytes = SAMPLE.as_bytes().to_vec();
     let range = bytes.as_ptr_range();

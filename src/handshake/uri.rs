@@ -39,6 +39,7 @@ impl Uri {
     /// Reads a URI.
     ///
     /// # Errors
+    ///
     /// The first error that was found; see [`UriError`].
     pub fn parse(text: &str) -> Result<Self, UriError> {
         check_bytes(text)?;
@@ -261,7 +262,7 @@ fn push_encoded(out: &mut String, part: &str) {
 }
 
 /// Why a text is not a usable `ws` or `wss` URI (RFC 6455 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UriError {
     /// The scheme is missing, or it is not `ws`, `wss`, `http` or `https`.

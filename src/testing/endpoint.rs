@@ -72,7 +72,7 @@ impl Endpoint {
     /// Sets the reaction to events from now on, in place of [`answer_request`].
     ///
     /// A request that the reaction does not answer stays pending until the test calls [`accept`](Connection::accept) or
-    /// [`reject`](Connection::reject).
+    /// [`respond`](Connection::respond).
     pub fn on_event(&mut self, reaction: impl FnMut(&mut Connection, &Event<'static>) + 'static) {
         self.reaction = Box::new(reaction);
     }

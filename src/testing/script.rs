@@ -212,7 +212,6 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 Ok(())
             }
             Step::Accept => conn.accept(&Accept::new()),
-            Step::Reject(status) => conn.reject(*status),
             Step::Respond(status) => conn.respond(*status),
             Step::Send(message) => {
                 let sent = conn.send(message);
@@ -419,8 +418,8 @@ fn stays_closed(conn: &mut Connection, inbox: &mut Inbox) -> Checked {
     holds(results == [refused; 4], || format!("after the end, sending gives {results:?}"))?;
     conn.close_without_code();
     conn.release_memory();
-    let waits = [conn.accept(&Accept::new()), conn.reject(404), conn.respond(404)];
-    holds(waits == [Err(UsageError::NoRequestPending); 3], || {
+    let waits = [conn.accept(&Accept::new()), conn.respond(404)];
+    holds(waits == [Err(UsageError::NoRequestPending); 2], || {
         format!("after the end, answers give {waits:?}")
     })?;
     holds(conn.poll_event().is_none(), || "an event follows the end".into())

@@ -25,8 +25,6 @@ pub enum Step {
     Eof,
     /// [`Connection::accept`].
     Accept,
-    /// [`Connection::reject`] with this status.
-    Reject(u16),
     /// [`Connection::respond`] with this status.
     Respond(u16),
     /// [`Connection::send`].
@@ -83,7 +81,6 @@ impl Step {
     pub fn is_call(&self) -> bool {
         match self {
             Step::Accept
-            | Step::Reject(_)
             | Step::Respond(_)
             | Step::Send(_)
             | Step::SendPrepared(_)
@@ -118,7 +115,6 @@ impl fmt::Debug for Step {
             Step::Frame(frame, most) => write!(f, "Frame({frame:?} in {most})"),
             Step::Eof => f.write_str("Eof"),
             Step::Accept => f.write_str("Accept"),
-            Step::Reject(status) => write!(f, "Reject({status})"),
             Step::Respond(status) => write!(f, "Respond({status})"),
             Step::Send(message) => write!(f, "Send({message:?})"),
             Step::SendPrepared(message) => write!(f, "SendPrepared({message:?})"),

@@ -140,7 +140,7 @@ fn begin(conn: &mut Connection, request: &UpgradeRequest<'_>) -> Result<Script> 
     let mut path = request.resource().split('/').skip(1);
     let what = path.next();
     if what == Some("reject") {
-        conn.reject(Response::new(403).body("not here\n"))?;
+        conn.respond(Response::new(403).body("not here\n"))?;
         return Ok(Script::Echo);
     }
     let mut accept = Accept::new();

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Deflate, DeflateParams, Delivery, Entropy, Event,
-    Role, accept_key,
+    Role,
 };
 
 type Case = (&'static str, fn(usize));

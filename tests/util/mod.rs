@@ -375,7 +375,8 @@ pub fn response_to(request: &[u8]) -> Vec<u8> {
     let request = std::str::from_utf8(request).expect("a request is ASCII");
     let key =
         request.split("Sec-WebSocket-Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-    let accept = websocket_proto::accept_key(key.expect("a request has a key").as_bytes());
+    let accept =
+        websocket_proto::handshake::accept_key(key.expect("a request has a key").as_bytes());
     let accept = std::str::from_utf8(&accept).expect("base64 is ASCII");
     let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
     format!("{head}{accept}\r\n\r\n").into_bytes()

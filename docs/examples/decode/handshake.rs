@@ -1,7 +1,8 @@
 //! The opening handshake of a capture: the heads as they were sent, and the extensions that were agreed on.
 
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
-    CloseCause, Config, Connection, Deflate, DeflateParams, Event, HandshakeError, accept_key,
+    CloseCause, Config, Connection, Deflate, DeflateParams, Event, HandshakeError,
 };
 
 use super::{Report, count, escaped};

@@ -4,9 +4,10 @@
 use super::http::{Head, is_token};
 use super::observer::{Observer, Outcome, Seen, read_frames};
 use super::source::{ByteSource, Flags, config, cuts};
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     Accept, CloseCause, Config, Connection, Delivery, HandshakeError, ProtocolError, Response,
-    Role, UsageError, accept_key,
+    Role, UsageError,
 };
 
 struct Setup {
@@ -73,8 +74,7 @@ impl Setup {
                 wrong(conn.accept(&unoffered), UsageError::SubprotocolNotOffered);
                 let unsound = Accept::new().header("A", "b\r\nc: d");
                 wrong(conn.accept(&unsound), UsageError::InvalidHeaderValue);
-                wrong(conn.respond(404), UsageError::NoRequestPending);
-                wrong(conn.reject(199), UsageError::InvalidStatus(199));
+                wrong(conn.respond(199), UsageError::InvalidStatus(199));
                 let wanted = match self.answer % 4 {
                     0 => conn.accept(&Accept::new()).map(|()| 101),
                     1 => {
@@ -84,8 +84,8 @@ impl Setup {
                         }
                         conn.accept(&accept).map(|()| 101)
                     }
-                    2 => conn.reject(self.status).map(|()| self.status),
-                    _ => conn.reject(Response::new(self.status).body("no")).map(|()| self.status),
+                    2 => conn.respond(self.status).map(|()| self.status),
+                    _ => conn.respond(Response::new(self.status).body("no")).map(|()| self.status),
                 };
                 wrong_again(observer);
                 (head, wanted)
@@ -93,7 +93,6 @@ impl Setup {
             Seen::Plain(head) => {
                 let conn = &mut observer.conn;
                 wrong(conn.accept(&Accept::new()), UsageError::NoRequestPending);
-                wrong(conn.reject(404), UsageError::NoRequestPending);
                 let response = Response::new(self.status).header("X", "y").body("hello");
                 let wanted = conn.respond(response).map(|()| self.status);
                 wrong_again(observer);
@@ -107,7 +106,7 @@ impl Setup {
                 assert_eq!(error, UsageError::InvalidStatus(self.status));
                 assert!(!(200..600).contains(&self.status));
                 assert_eq!(observer.conn.outgoing_len(), 0, "a failed call queues bytes");
-                observer.conn.respond(500).or_else(|_| observer.conn.reject(500)).expect("500");
+                observer.conn.respond(500).expect("the request is still pending");
                 500
             }
         };
@@ -137,7 +136,6 @@ fn wrong_again(observer: &mut Observer) {
     let conn = &mut observer.conn;
     if conn.state() != websocket_proto::State::Connecting {
         assert_eq!(conn.accept(&Accept::new()), Err(UsageError::NoRequestPending));
-        assert_eq!(conn.reject(403), Err(UsageError::NoRequestPending));
         assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
     }
 }

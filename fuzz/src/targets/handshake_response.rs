@@ -4,9 +4,10 @@
 use super::http::Head;
 use super::observer::{Observer, Outcome, Seen, read_frames};
 use super::source::{ByteSource, Flags, config, cuts};
+use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     ClientRequest, CloseCause, CloseCode, Config, Connection, Delivery, HandshakeError,
-    ProtocolError, Role, accept_key,
+    ProtocolError, Role,
 };
 
 struct Setup {

@@ -273,7 +273,6 @@ impl Observer {
         assert_eq!((conn.ping(b""), conn.pong(b"")), (refused, refused));
         assert_eq!(conn.close(1000, ""), Ok(()));
         assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
-        assert_eq!(conn.reject(404), Err(UsageError::NoRequestPending));
         conn.tick(Timestamp::from_millis(0));
         conn.release_memory();
         assert!(conn.poll_event().is_none() && !conn.is_writable());
