@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp, UsageError,
+    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
 };
 
 /// The token of the waker that a signal triggers.
@@ -230,7 +230,20 @@ impl Peer {
         loop {
             let mut input = &mut buf[..std::mem::take(&mut filled)];
             while let Some(event) = self.conn.receive(&mut input) {
-                if let Err(error) = react(&mut self.conn, event) {
+                let conn = &mut self.conn;
+                let result = match event {
+                    Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
+                    Event::PlainRequest(_) => conn.respond(404),
+                    Event::Message(message) if conn.state() == State::Open => conn.send(message),
+                    Event::Closed(closed)
+                        if !closed.clean && closed.cause != CloseCause::Rejected =>
+                    {
+                        eprintln!("not closed cleanly: {:?}", closed.cause);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                };
+                if let Err(error) = result {
                     eprintln!("connection dropped: {error}");
                     self.conn.abort();
                 }
@@ -283,18 +296,5 @@ impl Peer {
             Err(_) => self.conn.abort(),
         }
         0
-    }
-}
-
-fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), UsageError> {
-    match event {
-        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
-        Event::PlainRequest(_) => conn.respond(404),
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }
