@@ -4,18 +4,17 @@
 //!
 //! `cargo run --release --example chat_tokio [ADDR]`; the default is 127.0.0.1:9001.
 
-use std::collections::BTreeSet;
-use std::io::{ErrorKind, IoSlice, Result};
+use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use websocket_proto::{
     Accept, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
@@ -45,11 +44,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let listeners = listen(address).await;
-    if listeners.is_empty() {
-        return ExitCode::FAILURE;
-    }
-    match run(listeners).await {
+    match run(address).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -58,47 +53,43 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
-async fn listen(name: &str) -> Vec<TcpListener> {
-    let addresses: BTreeSet<SocketAddr> = match lookup_host(name).await {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            eprintln!("cannot listen on {name}: {error}");
-            return Vec::new();
-        }
-    };
-    let mut listeners = Vec::new();
-    for address in addresses {
-        match TcpListener::bind(address).await {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => eprintln!("cannot listen on {address}: {error}"),
-        }
-    }
-    listeners
-}
-
 /// Serves until a signal arrives and the connections are closed.
-async fn run(listeners: Vec<TcpListener>) -> Result<()> {
+async fn run(address: &str) -> Result<()> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })?;
+    let address = listener.local_addr()?;
+    println!("listening on ws://{address}");
     let mut config = Config::default();
     config.max_message_bytes = 64 * 1024;
     config.keepalive_interval = Some(Duration::from_secs(20));
     config.idle_timeout = Some(Duration::from_secs(60));
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>>>()?;
     let room = Arc::new(Room {
         said: broadcast::Sender::new(64),
         closes: watch::Sender::new(false),
         config: Shared::new(config),
-        origins: OriginPolicy::new(addresses.iter().flat_map(origins))
-            .map_err(std::io::Error::other)?
-            .allow_missing(true),
+        origins: OriginPolicy::new(origins(&address)).map_err(Error::other)?.allow_missing(true),
         epoch: Instant::now(),
     });
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept_all(listener, room.clone()));
+    let mut signal = pin!(signal());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            result = &mut signal => break result?,
+        };
+        // The client has gone, or no descriptor is free. Continue to serve the other clients.
+        let Ok((stream, _)) = accepted else {
+            sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (room, closes) = (room.clone(), room.closes.subscribe());
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, &room, closes).await {
+                eprintln!("connection dropped: {error}");
+            }
+        });
     }
-    signal().await?;
-    accepting.shutdown().await;
+    drop(listener);
     room.closes.send_replace(true);
     // Connections that are still open after this time are dropped.
     let _ = timeout(FAREWELL, room.closes.closed()).await;
@@ -124,25 +115,6 @@ async fn signal() -> Result<()> {
 fn origins(address: &SocketAddr) -> [String; 2] {
     [address.to_string(), format!("localhost:{}", address.port())]
         .map(|host| format!("http://{host}"))
-}
-
-async fn accept_all(listener: TcpListener, room: Arc<Room>) {
-    if let Ok(address) = listener.local_addr() {
-        println!("listening on ws://{address}");
-    }
-    loop {
-        // The client has gone, or no descriptor is free. Continue to serve the other clients.
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let (room, closes) = (room.clone(), room.closes.subscribe());
-        tokio::spawn(async move {
-            if let Err(error) = serve(stream, &room, closes).await {
-                eprintln!("connection dropped: {error}");
-            }
-        });
-    }
 }
 
 async fn serve(

@@ -111,7 +111,14 @@ impl Client<'_> {
             }
             bytes.clear();
             if self.conn.wants_write() {
-                self.write();
+                let mut slices = [IoSlice::new(&[]); 16];
+                let count = self.conn.outgoing_slices(&mut slices);
+                // It may block, since another thread reads.
+                match self.stream.write_vectored(&slices[..count]) {
+                    Ok(n @ 1..) => self.conn.advance(n),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => self.conn.write_closed(), // the server's Close can still arrive
+                }
                 continue;
             }
             if self.conn.wants_shutdown() {
@@ -149,17 +156,6 @@ impl Client<'_> {
                 Ok(Happening::Signal) => self.conn.close(CloseCode::GOING_AWAY, "")?,
                 Err(_) => {} // the wait is over: `tick` is next
             }
-        }
-    }
-
-    /// Writes once. It may block, since another thread reads.
-    fn write(&mut self) {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let count = self.conn.outgoing_slices(&mut slices);
-        match self.stream.write_vectored(&slices[..count]) {
-            Ok(n @ 1..) => self.conn.advance(n),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => self.conn.write_closed(), // the server's Close can still arrive
         }
     }
 

@@ -7,18 +7,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::Shutdown;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp, UsageError,
+    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
 };
 
 /// The token of the waker that a signal triggers.
 const SIGNAL: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
 /// The number of reads from one connection before the next connection is served.
 const READS_PER_TURN: usize = 4;
 /// The wait after a failed accept, usually because no descriptor is free. No event reports that accepting is possible
@@ -40,11 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let listeners = listen(address);
-    if listeners.is_empty() {
-        return ExitCode::FAILURE;
-    }
-    match run(listeners) {
+    match run(address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -53,34 +50,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
-fn listen(name: &str) -> Vec<TcpListener> {
-    let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            eprintln!("cannot listen on {name}: {error}");
-            return Vec::new();
-        }
-    };
-    let bind = |address: SocketAddr| {
-        TcpListener::bind(address)
-            .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
-            .ok()
-    };
-    addresses.into_iter().filter_map(bind).collect()
-}
-
 /// Serves until a signal arrives and the connections are closed.
-fn run(listeners: Vec<TcpListener>) -> Result<()> {
+fn run(address: &str) -> Result<()> {
+    let listener = std::net::TcpListener::bind(address).map_err(|error| {
+        Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })?;
+    listener.set_nonblocking(true)?;
+    println!("listening on ws://{}", listener.local_addr()?);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let waker = Waker::new(poll.registry(), SIGNAL)?;
     // Waking fails only if the poll has ended.
     ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
-    let mut server = Server::new(poll.registry().try_clone()?, listeners)?;
-    for listener in &server.listeners {
-        println!("listening on ws://{}", listener.local_addr()?);
-    }
+    let mut server = Server::new(poll.registry().try_clone()?, TcpListener::from_std(listener))?;
     let epoch = Instant::now();
     let mut last = None;
     loop {
@@ -109,8 +91,8 @@ fn run(listeners: Vec<TcpListener>) -> Result<()> {
 struct Server {
     registry: Registry,
     config: Shared<Config>,
-    /// The token of a listener is its index.
-    listeners: Vec<TcpListener>,
+    /// `None` after a signal.
+    listener: Option<TcpListener>,
     peers: HashMap<Token, Peer>,
     next_token: usize,
     /// The deadlines of connections, and the time of the next accept after a failed one.
@@ -133,18 +115,16 @@ struct Peer {
 }
 
 impl Server {
-    fn new(registry: Registry, mut listeners: Vec<TcpListener>) -> Result<Server> {
-        for (index, listener) in listeners.iter_mut().enumerate() {
-            registry.register(listener, Token(index), Interest::READABLE)?;
-        }
+    fn new(registry: Registry, mut listener: TcpListener) -> Result<Server> {
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         let mut config = Config::default();
         config.keepalive_interval = Some(Duration::from_secs(20));
         config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that does not read
         Ok(Server {
             registry,
             config: Shared::new(config),
-            next_token: listeners.len(),
-            listeners,
+            listener: Some(listener),
+            next_token: 0,
             peers: HashMap::new(),
             deadlines: BTreeSet::new(),
             unread: BTreeSet::new(),
@@ -179,8 +159,8 @@ impl Server {
     }
 
     fn turn(&mut self, token: Token, now: Timestamp) {
-        if token.0 < self.listeners.len() {
-            return self.accept_all(token, now);
+        if token == LISTENER {
+            return self.accept(now);
         }
         let Some(peer) = self.peers.get_mut(&token) else { return };
         let deadline = peer.serve(now, &mut self.buf);
@@ -197,13 +177,13 @@ impl Server {
         }
     }
 
-    fn accept_all(&mut self, listener: Token, now: Timestamp) {
-        loop {
-            match self.listeners[listener.0].accept() {
+    fn accept(&mut self, now: Timestamp) {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
                 Ok((stream, _)) => self.add(stream, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    self.deadlines.insert((now + ACCEPT_AGAIN, listener));
+                    self.deadlines.insert((now + ACCEPT_AGAIN, LISTENER));
                     return;
                 }
             }
@@ -228,7 +208,7 @@ impl Server {
 
     /// Stops accepting, and closes all connections.
     fn close_all(&mut self, now: Timestamp) {
-        self.listeners.clear();
+        self.listener = None;
         for token in self.peers.keys().copied().collect::<Vec<_>>() {
             if let Some(peer) = self.peers.get_mut(&token) {
                 peer.conn.close(CloseCode::GOING_AWAY, "").expect("1001 can be sent");
@@ -250,7 +230,20 @@ impl Peer {
         loop {
             let mut input = &mut buf[..std::mem::take(&mut filled)];
             while let Some(event) = self.conn.receive(&mut input) {
-                if let Err(error) = react(&mut self.conn, event) {
+                let conn = &mut self.conn;
+                let result = match event {
+                    Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
+                    Event::PlainRequest(_) => conn.respond(404),
+                    Event::Message(message) if conn.state() == State::Open => conn.send(message),
+                    Event::Closed(closed)
+                        if !closed.clean && closed.cause != CloseCause::Rejected =>
+                    {
+                        eprintln!("not closed cleanly: {:?}", closed.cause);
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                };
+                if let Err(error) = result {
                     eprintln!("connection dropped: {error}");
                     self.conn.abort();
                 }
@@ -303,18 +296,5 @@ impl Peer {
             Err(_) => self.conn.abort(),
         }
         0
-    }
-}
-
-fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), UsageError> {
-    match event {
-        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
-        Event::PlainRequest(_) => conn.respond(404),
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use websocket_proto::{
     Accept, CloseCause, Config, Connection, Deflate, Event, PlainRequest, ReadBuffer, Response,
-    Shared, State, Timestamp, Uri, UsageError,
+    Shared, State, Timestamp, Uri,
 };
 
 const PAGE: &str = include_str!("echo_page.html");
@@ -94,7 +94,15 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     let mut buffer = ReadBuffer::with_capacity(16 * 1024);
     loop {
         while let Some(event) = conn.receive_from(&mut buffer) {
-            react(&mut conn, event)?;
+            match event {
+                Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
+                Event::PlainRequest(request) => conn.respond(answer(&request))?,
+                Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
+                Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
+                    eprintln!("not closed cleanly: {:?}", closed.cause);
+                }
+                _ => {}
+            }
         }
         if conn.wants_write() {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -128,19 +136,6 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
                 _ => conn.abort(),
             },
         }
-    }
-}
-
-fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), UsageError> {
-    match event {
-        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
-        Event::PlainRequest(request) => conn.respond(answer(&request)),
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -4,9 +4,8 @@
 //!
 //! `cargo run --release --example echo_threads [ADDR]`; the default is 127.0.0.1:9001.
 
-use std::collections::BTreeSet;
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -39,42 +38,15 @@ fn main() -> ExitCode {
     // The echoes for a peer that does not read are buffered up to here. Above it, the peer is not read.
     config.high_water_bytes = 45 * 1024 * 1024;
     let config = Shared::new(config);
-    let accepting: Vec<_> = listen(address)
-        .into_iter()
-        .map(|listener| {
-            let config = config.clone();
-            thread::spawn(move || accept_all(&listener, &config))
-        })
-        .collect();
-    for thread in accepting {
-        let _ = thread.join();
+    let listener = TcpListener::bind(address)
+        .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"));
+    let Ok(listener) = listener else { return ExitCode::FAILURE };
+    if let Ok(address) = listener.local_addr() {
+        println!("listening on ws://{address}");
     }
-    ExitCode::FAILURE // only reached if it cannot listen on any address
-}
-
-/// Listens on every address of `name`: `localhost` has an IPv4 address and often an IPv6 address.
-fn listen(name: &str) -> Vec<TcpListener> {
-    let addresses: BTreeSet<SocketAddr> = match name.to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            eprintln!("cannot listen on {name}: {error}");
-            return Vec::new();
-        }
-    };
-    let bind = |address: SocketAddr| {
-        let listener = TcpListener::bind(address)
-            .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"))
-            .ok()?;
-        println!("listening on ws://{}", listener.local_addr().ok()?);
-        Some(listener)
-    };
-    addresses.into_iter().filter_map(bind).collect()
-}
-
-fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
-    for stream in listener.incoming() {
+    loop {
         // The client has gone, or no descriptor is free. Continue to serve the other clients.
-        let Ok(stream) = stream else {
+        let Ok((stream, _)) = listener.accept() else {
             thread::sleep(Duration::from_millis(10));
             continue;
         };
