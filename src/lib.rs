@@ -137,6 +137,7 @@ pub mod strategies;
 pub mod testing;
 mod timer;
 mod timestamp;
+mod upgrade;
 mod utf8;
 
 /// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
@@ -171,6 +172,7 @@ pub use receive::ReadBuffer;
 pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
 pub use timestamp::Timestamp;
+pub use upgrade::Upgrade;
 
 /// A limit for the bytes in one buffer. On 32-bit targets it is at most 1 GiB: a buffer doubles when it grows, and a
 /// `Vec` has at most `isize::MAX` bytes. On 64-bit targets memory ends long before.

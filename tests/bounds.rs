@@ -197,7 +197,11 @@ fn a_queue_of_compressed_messages_takes_no_more_than_the_limits_say() {
             config.deflate = Some(deflate);
             let codec = (32 + 372 + 64) * 1024;
             let bound = sending_bound(&config) + codec;
-            let mut conn = Connection::from_upgrade_with_deflate(role, params, config).unwrap();
+            let mut conn = Connection::from_upgrade(
+                websocket_proto::Upgrade::new(role).deflate(params),
+                config,
+            )
+            .unwrap();
             let (messages, heap) = measure(|| {
                 (0..).find(|_| match conn.send(payload) {
                     Ok(()) => false,
@@ -389,7 +393,11 @@ fn what_does_not_compress_takes_no_more_than_the_limits_say() {
                     let codec = (32 + 372 + 64) * 1024;
                     let bound = sending_bound(&config) + codec;
                     let open = |config: &Config| {
-                        Connection::from_upgrade_with_deflate(role, params, config.clone()).unwrap()
+                        Connection::from_upgrade(
+                            websocket_proto::Upgrade::new(role).deflate(params),
+                            config.clone(),
+                        )
+                        .unwrap()
                     };
                     let payload = &noise[..size];
                     // The memory of a prepared message is its own. The first send allocates it, and is not measured.
@@ -510,7 +518,11 @@ fn receiving_compressed_takes_no_more_than_the_limits_say() {
                     let bound = receiving_bound(&config) + (32 + 47) * 1024 + 512 + chunk;
                     let payload = block.repeat(40_000 / block.len());
                     let (mut conn, heap) = measure(|| {
-                        Connection::from_upgrade_with_deflate(role, params, config).unwrap()
+                        Connection::from_upgrade(
+                            websocket_proto::Upgrade::new(role).deflate(params),
+                            config,
+                        )
+                        .unwrap()
                     });
                     let mut kept = heap.kept.max(0) as usize;
                     let mut most = kept;

@@ -63,7 +63,8 @@ mod deflate {
     fn compressed(role: Role, mut config: Config) -> Connection {
         config.deflate = Some(Deflate::default());
         let params = DeflateParams::default();
-        Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+        Connection::from_upgrade(websocket_proto::Upgrade::new(role).deflate(params), config)
+            .expect("a seed cannot fail")
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod util;
 use util::*;
 use websocket_proto::{
     Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, ProtocolError, Role,
+    Upgrade,
 };
 
 const PLAIN: DeflateParams = DeflateParams {
@@ -25,7 +26,7 @@ fn deflate_config() -> Config {
 }
 
 fn deflate_with(role: Role, params: DeflateParams, config: Config) -> Connection {
-    Connection::from_upgrade_with_deflate(role, params, config).unwrap()
+    Connection::from_upgrade(Upgrade::new(role).deflate(params), config).unwrap()
 }
 
 fn deflate(role: Role) -> Connection {

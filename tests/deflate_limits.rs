@@ -7,6 +7,7 @@ mod util;
 use util::*;
 use websocket_proto::{
     Config, Connection, Deflate, DeflateParams, Delivery, MessageKind, ProtocolError, Role, State,
+    Upgrade,
 };
 
 const PLAIN: DeflateParams = DeflateParams {
@@ -26,7 +27,7 @@ fn config_of(delivery: Delivery) -> Config {
 }
 
 fn open_deflate(role: Role, config: Config) -> Connection {
-    Connection::from_upgrade_with_deflate(role, PLAIN, config).expect("a seed cannot fail")
+    Connection::from_upgrade(Upgrade::new(role).deflate(PLAIN), config).expect("a seed cannot fail")
 }
 
 fn binary(delivery: Delivery, bytes: &[u8]) -> Seen {

@@ -12,7 +12,7 @@ use alloc::{Counting, Heap, measure};
 use util::*;
 use websocket_proto::{
     CloseCause, Config, Connection, Deflate, DeflateParams, Delivery, Event, MessageKind,
-    PreparedMessage, ProtocolError, Role, Shared, Timestamp,
+    PreparedMessage, ProtocolError, Role, Shared, Timestamp, Upgrade,
 };
 
 #[global_allocator]
@@ -42,7 +42,8 @@ fn open_deflate(
     params: DeflateParams,
     config: impl Into<Shared<Config>>,
 ) -> Connection {
-    Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+    Connection::from_upgrade(Upgrade::new(role).deflate(params), config)
+        .expect("a seed cannot fail")
 }
 
 /// The heap memory that belongs to a connection.

@@ -7,7 +7,7 @@ mod util;
 use util::*;
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, Deflate, DeflateParams, Entropy, Event,
-    HandshakeError, MessageKind, ProtocolError, Role, State,
+    HandshakeError, MessageKind, ProtocolError, Role, State, Upgrade,
 };
 
 /// Server's and client's "no context takeover", server's and client's window bits.
@@ -988,8 +988,10 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
     let mut config = config();
     config.deflate = Some(plain());
     let mut server =
-        Connection::from_upgrade_with_deflate(Role::Server, agreed, config.clone()).unwrap();
-    let mut client = Connection::from_upgrade_with_deflate(Role::Client, agreed, config).unwrap();
+        Connection::from_upgrade(Upgrade::new(Role::Server).deflate(agreed), config.clone())
+            .unwrap();
+    let mut client =
+        Connection::from_upgrade(Upgrade::new(Role::Client).deflate(agreed), config).unwrap();
     assert_eq!(server.deflate_params(), Some(agreed));
     assert_eq!(client.deflate_params(), Some(agreed));
     let [first, second] = twice(&mut server, &mut client);
@@ -1009,7 +1011,8 @@ fn invalid_deflate_is_reported_once_whatever_follows() {
         let mut config = config();
         config.deflate = Some(plain());
         let mut conn =
-            Connection::from_upgrade_with_deflate(role, params(PLAIN.0, PLAIN.1), config).unwrap();
+            Connection::from_upgrade(Upgrade::new(role).deflate(params(PLAIN.0, PLAIN.1)), config)
+                .unwrap();
         let bytes = [to(role, 0xc1, &[0xff, 0xff, 0xff]), to(role, 0x88, &[3, 0xe8])].concat();
         let outcome = run(&mut conn, &[&bytes]);
         assert_eq!(outcome.seen, [Seen::failed(ProtocolError::InvalidDeflate)]);

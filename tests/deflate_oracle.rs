@@ -15,7 +15,7 @@ use proptest::test_runner::RngSeed;
 use util::*;
 use websocket_proto::{
     Config, Connection, Deflate, DeflateParams, Delivery, Message, MessageKind, PreparedMessage,
-    ProtocolError, Role, Timestamp,
+    ProtocolError, Role, Timestamp, Upgrade,
 };
 
 const PLAIN: DeflateParams = DeflateParams {
@@ -40,7 +40,8 @@ fn config_of(level: u8, delivery: Delivery) -> Config {
 }
 
 fn open_deflate(role: Role, params: DeflateParams, config: Config) -> Connection {
-    Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+    Connection::from_upgrade(Upgrade::new(role).deflate(params), config)
+        .expect("a seed cannot fail")
 }
 
 fn receiver(role: Role, delivery: Delivery) -> Connection {

@@ -6,7 +6,7 @@ mod util;
 
 use util::*;
 use websocket_proto::{
-    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, Role,
+    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, Role, Upgrade,
 };
 
 const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
@@ -23,7 +23,8 @@ fn open_deflate(role: Role, level: u8, bits: u8, no_takeover: bool) -> Connectio
     (options.level, options.min_bytes) = (level, 0);
     let mut config: Config = config();
     config.deflate = Some(options);
-    Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+    Connection::from_upgrade(Upgrade::new(role).deflate(params), config)
+        .expect("a seed cannot fail")
 }
 
 /// Random text of `letters` different letters. Few letters make many short matches.

@@ -271,7 +271,10 @@ fn make_open(role: Role, config: &Config, deflates: bool) -> Connection {
             server_max_window_bits: 15,
             client_max_window_bits: 15,
         };
-        let made = Connection::from_upgrade_with_deflate(role, params, config.clone());
+        let made = Connection::from_upgrade(
+            websocket_proto::Upgrade::new(role).deflate(params),
+            config.clone(),
+        );
         return made.expect("a seed cannot fail");
     }
     let _ = deflates;

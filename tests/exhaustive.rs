@@ -120,7 +120,11 @@ fn connection(place: Place, config: &Shared<Config>) -> Connection {
             server_max_window_bits: 15,
             client_max_window_bits: 15,
         };
-        Connection::from_upgrade_with_deflate(receiver, params, config.clone()).unwrap()
+        Connection::from_upgrade(
+            websocket_proto::Upgrade::new(receiver).deflate(params),
+            config.clone(),
+        )
+        .unwrap()
     } else {
         open_with(receiver, config.clone())
     };

@@ -243,12 +243,18 @@ fn compression_is_agreed_on_as_over_http_1() {
     let accepted = connect.accept(&Accept::new(), &config).expect("nothing was chosen");
     let response = &accepted.headers;
     let opened = request.extended_response(200, response, &config).expect("a valid response");
-    assert_eq!(opened.deflate, accepted.deflate);
-    let params = accepted.deflate.expect("both ends are configured for it");
-    let mut client =
-        Connection::from_upgrade_with_deflate(Role::Client, params, config.clone()).unwrap();
-    let mut server =
-        Connection::from_upgrade_with_deflate(Role::Server, params, config.clone()).unwrap();
+    assert_eq!(opened.upgrade.deflate_params(), accepted.upgrade.deflate_params());
+    let params = accepted.upgrade.deflate_params().expect("both ends are configured for it");
+    let mut client = Connection::from_upgrade(
+        websocket_proto::Upgrade::new(Role::Client).deflate(params),
+        config.clone(),
+    )
+    .unwrap();
+    let mut server = Connection::from_upgrade(
+        websocket_proto::Upgrade::new(Role::Server).deflate(params),
+        config.clone(),
+    )
+    .unwrap();
     let text = "compressed ".repeat(20);
     client.send(&text[..]).unwrap();
     let bytes = drain(&mut client);
@@ -258,7 +264,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let verdict = request.extended_response(200, response, &Config::default());
     assert_eq!(verdict.map(|_| ()), Err(HandshakeError::ExtensionNotOffered));
     let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
-    assert_eq!((plain.headers.headers().count(), plain.deflate), (1, None));
+    assert_eq!((plain.headers.headers().count(), plain.upgrade.deflate_params()), (1, None));
 }
 
 #[cfg(feature = "deflate")]
@@ -273,7 +279,7 @@ fn missing_required_extension_is_an_error_as_over_http_1() {
         deflate.required = required;
         config.deflate = Some(deflate);
         let response = request.extended_response(200, without, &config);
-        assert_eq!(response.map(|response| response.deflate), verdict);
+        assert_eq!(response.map(|response| response.upgrade.deflate_params()), verdict);
     }
 }
 

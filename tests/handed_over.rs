@@ -143,8 +143,11 @@ mod inflated {
             server_max_window_bits: 15,
             client_max_window_bits: 15,
         };
-        Connection::from_upgrade_with_deflate(role, params, config.clone())
-            .expect("a seed cannot fail")
+        Connection::from_upgrade(
+            websocket_proto::Upgrade::new(role).deflate(params),
+            config.clone(),
+        )
+        .expect("a seed cannot fail")
     }
 
     #[test]

@@ -223,7 +223,11 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
     };
     let mut sender = config();
     sender.deflate = Some(websocket_proto::Deflate::default());
-    let mut sender = Connection::from_upgrade_with_deflate(Role::Server, params, sender).unwrap();
+    let mut sender = Connection::from_upgrade(
+        websocket_proto::Upgrade::new(Role::Server).deflate(params),
+        sender,
+    )
+    .unwrap();
     sender.send(vec![0; 16 << 20]).unwrap();
     let bomb = plain_frames(&drain(&mut sender)).remove(0).1;
     assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
@@ -231,7 +235,11 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
         for pieces in [1, 2, 100] {
             let mut config = config();
             config.max_message_bytes = LIMIT;
-            let mut conn = Connection::from_upgrade_with_deflate(role, params, config).unwrap();
+            let mut conn = Connection::from_upgrade(
+                websocket_proto::Upgrade::new(role).deflate(params),
+                config,
+            )
+            .unwrap();
             // In small fragments.
             let mut bytes = Vec::new();
             let cut: Vec<_> = bomb.chunks(bomb.len().div_ceil(pieces)).collect();

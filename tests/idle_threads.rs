@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Barrier, Mutex};
 
 use util::*;
-use websocket_proto::{Config, Connection, Deflate, DeflateParams, Event, Role, Shared};
+use websocket_proto::{Config, Connection, Deflate, DeflateParams, Event, Role, Shared, Upgrade};
 
 /// Counts the bytes that all threads together have allocated.
 struct Counting;
@@ -61,7 +61,8 @@ fn message(len: usize) -> Vec<u8> {
 }
 
 fn open_deflate(role: Role, params: DeflateParams, config: &Shared<Config>) -> Connection {
-    Connection::from_upgrade_with_deflate(role, params, config.clone()).expect("a seed cannot fail")
+    Connection::from_upgrade(Upgrade::new(role).deflate(params), config.clone())
+        .expect("a seed cannot fail")
 }
 
 /// The bytes of the peer of `role`: messages of these lengths.

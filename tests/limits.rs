@@ -354,8 +354,13 @@ fn a_compressed_message_may_be_longer_on_the_wire_than_its_limit() {
             (9, vec![(0x42, a), (0x80, b)]),
         ] {
             let config = limited(100, limit, 10);
-            let make =
-                || Connection::from_upgrade_with_deflate(role, params, config.clone()).unwrap();
+            let make = || {
+                Connection::from_upgrade(
+                    websocket_proto::Upgrade::new(role).deflate(params),
+                    config.clone(),
+                )
+                .unwrap()
+            };
             let bytes: Vec<u8> =
                 frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
             match limit {

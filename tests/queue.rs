@@ -673,7 +673,10 @@ fn noise(len: usize) -> Vec<u8> {
 fn queue_with(role: Role, way: Way, before: Before) -> (Connection, Vec<u8>) {
     let mut conn = match way {
         #[cfg(feature = "deflate")]
-        Way::Compressed => Connection::from_upgrade_with_deflate(role, PARAMS, config()).unwrap(),
+        Way::Compressed => {
+            Connection::from_upgrade(websocket_proto::Upgrade::new(role).deflate(PARAMS), config())
+                .unwrap()
+        }
         _ => open(role),
     };
     let small = [1; 70];

@@ -1082,8 +1082,11 @@ fn check_send_tells_what_send_would_say_of_short_and_long_messages() {
     for role in ROLES {
         for queued in [0, 250, 300, 370] {
             for len in 0..500 {
-                let mut conn = Connection::from_upgrade_with_deflate(role, params, config.clone())
-                    .expect("a seed cannot fail");
+                let mut conn = Connection::from_upgrade(
+                    websocket_proto::Upgrade::new(role).deflate(params),
+                    config.clone(),
+                )
+                .expect("a seed cannot fail");
                 if queued > 0 {
                     conn.send_uncompressed(&vec![7; queued][..]).unwrap();
                 }

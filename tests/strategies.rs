@@ -347,7 +347,8 @@ mod deflate {
             server_max_window_bits: 15,
             client_max_window_bits: 15,
         };
-        Connection::from_upgrade_with_deflate(role, params, config).expect("a seed cannot fail")
+        Connection::from_upgrade(websocket_proto::Upgrade::new(role).deflate(params), config)
+            .expect("a seed cannot fail")
     }
 
     fn streams(role: Role) -> Streams {

@@ -345,7 +345,11 @@ fn deflate(times: usize) {
     let deflate = config.deflate.as_ref().expect("deflate is set above");
     let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is valid");
     let open = |role| {
-        Connection::from_upgrade_with_deflate(role, params, config.clone()).expect("entropy")
+        Connection::from_upgrade(
+            websocket_proto::Upgrade::new(role).deflate(params),
+            config.clone(),
+        )
+        .expect("entropy")
     };
     let (mut server, mut client) = (open(Role::Server), open(Role::Client));
     let text: String =

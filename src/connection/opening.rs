@@ -20,6 +20,7 @@ use crate::handshake::{
 };
 use crate::send::Sender;
 use crate::state::Role;
+use crate::upgrade::Upgrade;
 use crate::{Shared, at_most_a_buffer};
 
 /// What an opening handshake needs for its next step.
@@ -72,38 +73,24 @@ impl Extensions {
 
 impl Connection {
     /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
-    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). A client's frames are masked over these too.
+    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). A client's frames are masked over these too. The
+    /// argument is the [`Role`], or an [`Upgrade`] if extensions were negotiated.
     ///
     /// # Errors
     ///
     /// [`UsageError::Entropy`] for a client without a source of masking keys.
     pub fn from_upgrade(
-        role: Role,
+        upgrade: impl Into<Upgrade>,
         config: impl Into<Shared<Config>>,
     ) -> Result<Connection, UsageError> {
-        let mut connection = Connection::new(role, Phase::Open, config.into());
-        if role == Role::Client {
+        let upgrade = upgrade.into();
+        let mut connection = Connection::new(upgrade.role, Phase::Open, config.into());
+        if upgrade.role == Role::Client {
             connection.send.begin_masking(&connection.config)?;
         }
         connection.start_receiver();
-        Ok(connection)
-    }
-
-    /// Makes an open connection with permessage-deflate after an opening handshake that was done elsewhere: see
-    /// [`from_upgrade`](Connection::from_upgrade), [`Deflate::accept`](crate::Deflate::accept) and
-    /// [`Deflate::agree`](crate::Deflate::agree). The level and threshold are those of [`Config::deflate`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`from_upgrade`](Connection::from_upgrade).
-    #[cfg(feature = "deflate")]
-    pub fn from_upgrade_with_deflate(
-        role: Role,
-        params: DeflateParams,
-        config: impl Into<Shared<Config>>,
-    ) -> Result<Connection, UsageError> {
-        let mut connection = Connection::from_upgrade(role, config)?;
-        connection.use_deflate(Some(params));
+        #[cfg(feature = "deflate")]
+        connection.use_deflate(upgrade.deflate);
         Ok(connection)
     }
 

@@ -81,7 +81,7 @@ impl Default for Deflate {
 }
 
 /// The parameters that two ends have agreed on, or that a client offers (RFC 7692 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
 pub struct DeflateParams {
     /// The server begins each message with an empty window.

@@ -18,6 +18,8 @@ use super::version::VERSION;
 use super::{extensions, syntax};
 use crate::config::Config;
 use crate::error::UsageError;
+use crate::state::Role;
+use crate::upgrade::Upgrade;
 
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
@@ -111,11 +113,10 @@ impl ClientRequest {
             |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
             config.require_subprotocol && !self.subprotocols.is_empty(),
         )?;
-        Ok(Agreed {
-            subprotocol,
-            #[cfg(feature = "deflate")]
-            deflate,
-        })
+        let upgrade = Upgrade::new(Role::Client);
+        #[cfg(feature = "deflate")]
+        let upgrade = upgrade.deflate(deflate);
+        Ok(Agreed { subprotocol, upgrade })
     }
 }
 
@@ -125,10 +126,8 @@ impl ClientRequest {
 pub struct Agreed<'h> {
     /// The subprotocol that the server chose among the offered ones; `None` if it chose none.
     pub subprotocol: Option<&'h str>,
-    /// The agreed parameters of permessage-deflate, for
-    /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
-    #[cfg(feature = "deflate")]
-    pub deflate: Option<crate::deflate::DeflateParams>,
+    /// The result, for [`Connection::from_upgrade`](crate::Connection::from_upgrade).
+    pub upgrade: Upgrade,
 }
 
 /// A request that the server has accepted: the response to send, and what was agreed on.
@@ -137,10 +136,8 @@ pub struct Agreed<'h> {
 pub struct Accepted {
     /// The response's headers, `:status` first.
     pub headers: HeaderList<'static>,
-    /// The agreed parameters of permessage-deflate, for
-    /// [`Connection::from_upgrade_with_deflate`](crate::Connection::from_upgrade_with_deflate).
-    #[cfg(feature = "deflate")]
-    pub deflate: Option<crate::deflate::DeflateParams>,
+    /// The result, for [`Connection::from_upgrade`](crate::Connection::from_upgrade).
+    pub upgrade: Upgrade,
 }
 
 /// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
@@ -260,11 +257,10 @@ impl<'h> ExtendedConnect<'h> {
             // RFC 9113 8.2.1: names are in lower case.
             headers.push_owned(header.name.to_ascii_lowercase(), header.value);
         }
-        Ok(Accepted {
-            headers,
-            #[cfg(feature = "deflate")]
-            deflate,
-        })
+        let upgrade = Upgrade::new(Role::Server);
+        #[cfg(feature = "deflate")]
+        let upgrade = upgrade.deflate(deflate);
+        Ok(Accepted { headers, upgrade })
     }
 }
 

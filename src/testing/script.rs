@@ -119,7 +119,10 @@ impl Script {
     pub fn connection(&self, config: Config) -> Result<Connection, UsageError> {
         #[cfg(feature = "deflate")]
         if let (false, Some(params)) = (self.handshake, self.deflate) {
-            return Connection::from_upgrade_with_deflate(self.role, params, config);
+            return Connection::from_upgrade(
+                crate::Upgrade::new(self.role).deflate(params),
+                config,
+            );
         }
         match (self.handshake, self.role) {
             (false, role) => Connection::from_upgrade(role, config),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Deflate, DeflateParams, Delivery, Entropy, Event,
-    Role,
+    Role, Upgrade,
 };
 
 type Case = (&'static str, fn(usize));
@@ -172,7 +172,7 @@ const PARAMS: DeflateParams = DeflateParams {
 
 /// Lets a server receive these frames.
 fn frames(bytes: &[u8], size: usize) {
-    let conn = Connection::from_upgrade_with_deflate(Role::Server, PARAMS, config());
+    let conn = Connection::from_upgrade(Upgrade::new(Role::Server).deflate(PARAMS), config());
     let mut conn = conn.expect("a server needs no entropy");
     feed(&mut conn, bytes, size);
     assert_eq!(conn.state(), websocket_proto::State::Open);
@@ -182,7 +182,7 @@ fn frames(bytes: &[u8], size: usize) {
 fn bomb(len: usize) -> Vec<u8> {
     let mut config = config();
     config.delivery = Delivery::Chunks;
-    let conn = Connection::from_upgrade_with_deflate(Role::Server, PARAMS, config);
+    let conn = Connection::from_upgrade(Upgrade::new(Role::Server).deflate(PARAMS), config);
     let mut conn = conn.expect("a server needs no entropy");
     conn.send(vec![0; len]).expect("the queue is not limited");
     let header = match conn.outgoing()[1] {

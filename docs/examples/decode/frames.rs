@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use websocket_proto::{
     Chunk, CloseCause, Config, Connection, DeflateParams, Delivery, Entropy, Event, FrameHeader,
-    MessageKind, Opcode, ProtocolError, Role, apply_mask,
+    MessageKind, Opcode, ProtocolError, Role, Upgrade, apply_mask,
 };
 
 use super::{Report, count, escaped, named};
@@ -42,7 +42,7 @@ impl Frames {
             Role::Server => Role::Client,
         };
         let conn = match deflate {
-            Some(params) => Connection::from_upgrade_with_deflate(role, params, config),
+            Some(params) => Connection::from_upgrade(Upgrade::new(role).deflate(params), config),
             None => Connection::from_upgrade(role, config),
         };
         let conn = Some(conn.expect("a seed cannot fail"));

@@ -7,6 +7,7 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use websocket_proto::{
     CloseCause, Connection, Deflate, DeflateParams, Delivery, MessageKind, ProtocolError, Role,
+    Upgrade,
 };
 
 /// The options that a byte selects.
@@ -93,7 +94,7 @@ impl Setup {
         let mut options = Deflate::default();
         options.max_final_blocks = self.max_final_blocks;
         config.deflate = Some(options);
-        let conn = Connection::from_upgrade_with_deflate(self.role, self.params, config);
+        let conn = Connection::from_upgrade(Upgrade::new(self.role).deflate(self.params), config);
         let mut observer = Observer::new(conn.expect("a seed cannot fail"), true);
         for piece in pieces {
             observer.feed(piece);

@@ -85,9 +85,10 @@ impl Setup {
     fn open(&self) -> Connection {
         let config = self.config.clone();
         match self.deflate {
-            Some(byte) => {
-                Connection::from_upgrade_with_deflate(self.role, deflate_params(byte), config)
-            }
+            Some(byte) => Connection::from_upgrade(
+                websocket_proto::Upgrade::new(self.role).deflate(deflate_params(byte)),
+                config,
+            ),
             None => Connection::from_upgrade(self.role, config),
         }
         .expect("a seed cannot fail")

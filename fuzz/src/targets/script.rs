@@ -335,7 +335,10 @@ impl Pair {
                 #[cfg(feature = "deflate")]
                 if deflate {
                     let params = super::receive::deflate_params(params);
-                    return Connection::from_upgrade_with_deflate(role, params, config);
+                    return Connection::from_upgrade(
+                        websocket_proto::Upgrade::new(role).deflate(params),
+                        config,
+                    );
                 }
                 Connection::from_upgrade(role, config)
             };

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Deflate, Event, MessageKind, PreparedMessage,
-    ReadBuffer, Shared, UsageError,
+    ReadBuffer, Shared, Upgrade, UsageError,
 };
 
 use crate::peer::{Conn, Payload, Peer, Role, Sink, Unsupported};
@@ -37,7 +37,7 @@ fn open_deflate(role: Role) -> Connection {
     let offers = [&b"permessage-deflate"[..]];
     let deflate = config.deflate.as_ref().expect("it was set");
     let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is good");
-    Connection::from_upgrade_with_deflate(in_our_words(role), params, config)
+    Connection::from_upgrade(Upgrade::new(in_our_words(role)).deflate(params), config)
         .expect("the OS has entropy")
 }
 
