@@ -100,7 +100,7 @@ pub(crate) fn split_mix(mut z: u64) -> u64 {
 }
 
 /// The source of entropy failed. No key or nonce was drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct EntropyError;
 
 impl fmt::Display for EntropyError {

@@ -14,7 +14,7 @@ use crate::state::Role;
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
 /// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Deflate {
     /// Effort of compression, clamped to 1 to 9. Default: 6.
@@ -81,7 +81,7 @@ impl Default for Deflate {
 }
 
 /// The parameters that two ends have agreed on, or that a client offers (RFC 7692 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 7692 7.1 fixes the four parameters")]
 pub struct DeflateParams {
     /// The server begins each message with an empty window.

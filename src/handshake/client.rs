@@ -23,7 +23,7 @@ use crate::error::UsageError;
 /// A valid response that accepts a client's request (RFC 6455 4.1).
 ///
 /// It borrows the head from the input if the head lies whole there.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UpgradeResponse<'a> {
     /// [`ClientHandshake`] has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,

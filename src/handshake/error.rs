@@ -7,7 +7,7 @@ use core::fmt;
 use super::refusal::Refusal;
 
 /// Why an opening handshake failed: what the peer sent in violation of RFC 6455 4.1 or 4.2.1.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The first byte cannot begin a request or response. 0x16 is the first byte of a TLS client.

@@ -6,7 +6,7 @@ use core::iter::FusedIterator;
 use super::syntax::trim;
 
 /// One header line of a request or response (RFC 9110 5).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Header<'a> {
     /// The name as it was sent. Names are compared without regard to case.

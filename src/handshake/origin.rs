@@ -139,7 +139,7 @@ fn normalize_host(host: &str, is_web: bool) -> Option<String> {
 }
 
 /// Error: an entry of an [`OriginPolicy`] is not an origin (RFC 6454 6.2), so no request could match it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct OriginError {
     /// The index of the entry, counted from 0.

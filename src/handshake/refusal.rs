@@ -11,7 +11,7 @@ use super::version::parse_websocket_version;
 
 /// A server's final response other than 101, or a proxy's other than 2xx (RFC 6455 4.1): a redirect, a demand for
 /// authentication, an error. The connection cannot be used any more.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Refusal {
     pub(super) status: u16,
     pub(super) head: Box<[u8]>,

@@ -12,7 +12,7 @@ use super::{extensions, syntax};
 /// A valid request for WebSocket that waits to be accepted or rejected (RFC 6455 4.2.1).
 ///
 /// It borrows the head from the input if the head lies whole there. Each getter searches the head.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UpgradeRequest<'a> {
     /// `server.rs` has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,
@@ -105,7 +105,7 @@ impl fmt::Debug for UpgradeRequest<'_> {
 ///
 /// Its syntax has been checked, but not its `Host`. If it has a body, that follows in the input, unread. The answer has
 /// `Connection: close` in both versions (RFC 9112 9.3).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PlainRequest<'a> {
     /// `server.rs` has checked it; every getter relies on that.
     head: Cow<'a, [u8]>,

@@ -261,7 +261,7 @@ fn push_encoded(out: &mut String, part: &str) {
 }
 
 /// Why a text is not a usable `ws` or `wss` URI (RFC 6455 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UriError {
     /// The scheme is missing, or it is not `ws`, `wss`, `http` or `https`.
