@@ -23,6 +23,9 @@
 //!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
 //!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
 //!
+//! A client is open when it reports [`Event::Open`]. A server is open when its call of [`accept`](Connection::accept)
+//! returns `Ok`.
+//!
 //! Set `TCP_NODELAY`. The loop writes the whole queue at once, so Nagle's algorithm saves nothing, and it would delay
 //! each write after the first. A thread that blocks in step 2 does not read. If both ends block because the socket
 //! buffers are full, neither makes progress. To avoid this, read while writing: with two threads, a poll loop or an

@@ -107,7 +107,7 @@ fn answers_of_a_server_are_told_without_values_and_bodies() {
     let Event::Closed(closed) = first(&mut conn, &mut refused) else { panic!("it is refused") };
     check(&closed, "Refusal");
     let CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) =
-        closed.cause
+        closed.cause()
     else {
         panic!("it is refused")
     };

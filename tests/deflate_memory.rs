@@ -106,7 +106,7 @@ fn swallow(
             match event {
                 Event::Message(message) => delivered += message.len(),
                 Event::Chunk(chunk) => delivered += chunk.as_bytes().len(),
-                Event::Closed(closed) => match closed.cause {
+                Event::Closed(closed) => match closed.into_cause() {
                     CloseCause::Protocol(error) => return (delivered, Some(error)),
                     cause => panic!("{cause:?}"),
                 },

@@ -30,7 +30,7 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) -> Option<ProtocolError> {
     let mut error = None;
     while let Some(event) = conn.receive(&mut input) {
         if let Event::Closed(closed) = event {
-            match closed.cause {
+            match closed.into_cause() {
                 CloseCause::Protocol(cause) => error = Some(cause),
                 cause => panic!("{cause:?}"),
             }

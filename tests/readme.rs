@@ -43,7 +43,7 @@ fn with_server(config: Config, peer: impl FnOnce(TcpStream)) -> Closed {
     let (ours, theirs) = sockets();
     let server = std::thread::spawn(move || echo::serve(ours, config.into()));
     peer(theirs);
-    *server.join().unwrap().unwrap().expect("the end is reported")
+    server.join().unwrap().unwrap().expect("the end is reported")
 }
 
 /// Sends a request, and reads the 101.
@@ -64,11 +64,7 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// The README's loop for a client. It sends `messages` when it is open, and closes after them if `closes`.
-fn client(
-    mut stream: TcpStream,
-    messages: &[Vec<u8>],
-    closes: bool,
-) -> Result<Option<Box<Closed>>> {
+fn client(mut stream: TcpStream, messages: &[Vec<u8>], closes: bool) -> Result<Option<Closed>> {
     stream.set_nodelay(true)?;
     let request = websocket_proto::ClientRequest::new("ws://example.com/")?;
     let mut conn = Connection::client(&request, Config::default())?;
@@ -136,7 +132,7 @@ fn accept(stream: &mut TcpStream) {
 }
 
 fn assert_last_word(closed: &Closed, code: u16, reason: &str, name: &str) {
-    let seen = (closed.code, &closed.reason[..], closed.clean, &closed.cause);
+    let seen = (closed.code(), closed.reason(), closed.is_clean(), closed.cause());
     assert_eq!(seen, (CloseCode::from(code), reason, true, &CloseCause::Peer), "{name}");
 }
 
@@ -221,7 +217,7 @@ fn the_server_ends_cleanly_whichever_end_closes() {
     theirs.shutdown(Shutdown::Write).unwrap();
     assert_eq!(theirs.read(&mut [0; 10]).unwrap(), 0, "the client shuts down after the server");
     let closed = client.join().unwrap().unwrap().expect("the end is reported");
-    assert_eq!((closed.clean, closed.cause), (true, CloseCause::Local));
+    assert_eq!((closed.is_clean(), closed.cause()), (true, &CloseCause::Local));
 }
 
 #[test]
@@ -233,7 +229,7 @@ fn the_server_outlives_its_timeouts_and_reports_them() {
         let response = String::from_utf8(read_all(&mut stream)).unwrap();
         assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
     });
-    assert_eq!(closed.cause, CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
+    assert_eq!(*closed.cause(), CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
     // A read timeout is not an error: pings are sent, and the connection of a peer that answers stays open.
     let mut config = Config::default();
     config.keepalive_interval = Some(Duration::from_millis(20));
@@ -261,7 +257,10 @@ fn the_server_reports_an_end_without_a_close() {
             stream.shutdown(Shutdown::Write).unwrap();
             read_all(&mut stream);
         });
-        assert_eq!((closed.code, closed.cause), (CloseCode::ABNORMAL, CloseCause::TransportEnded));
+        assert_eq!(
+            (closed.code(), closed.cause()),
+            (CloseCode::ABNORMAL, &CloseCause::TransportEnded)
+        );
     }
 }
 

@@ -15,8 +15,8 @@ use websocket_proto::strategies::{
     sendable_code, text,
 };
 use websocket_proto::{
-    Accept, ClientRequest, CloseCause, Closed, Config, Connection, Message, ProtocolError, Role,
-    State, UsageError,
+    Accept, ClientRequest, CloseCause, Config, Connection, Message, ProtocolError, Role, State,
+    UsageError,
 };
 
 /// The proptest configuration of all properties.
@@ -76,9 +76,9 @@ fn answers(expected: &[Seen], code: Option<u16>) -> Vec<(u8, Vec<u8>)> {
     for seen in expected {
         match seen {
             Seen::Ping(payload) => answers.push((0x8a, payload.clone())),
-            Seen::Closed(Closed { code, clean: true, .. }) => {
-                let body = code.get().to_be_bytes();
-                answers.push((0x88, if *code == 1005 { vec![] } else { body.to_vec() }));
+            Seen::Closed(closed) if closed.is_clean() => {
+                let body = closed.code().get().to_be_bytes();
+                answers.push((0x88, if closed.code() == 1005 { vec![] } else { body.to_vec() }));
             }
             _ => {}
         }
@@ -303,7 +303,7 @@ proptest! {
 
 fn cause(seen: &[Seen]) -> Option<&CloseCause> {
     match seen {
-        [Seen::Closed(closed)] => Some(&closed.cause),
+        [Seen::Closed(closed)] => Some(closed.cause()),
         _ => None,
     }
 }

@@ -219,8 +219,8 @@ fn react(
             let _ = room.said.send(PreparedMessage::new(&message));
             Ok(())
         }
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
+        Event::Closed(closed) if !closed.is_clean() && *closed.cause() != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {}", closed.cause());
             Ok(())
         }
         _ => Ok(()),

@@ -44,8 +44,8 @@ fn main() -> ExitCode {
         }
     };
     match run(url, once) {
-        Ok(closed) if closed.clean => {
-            eprintln!("closed: {} {}", closed.code, closed.reason.escape_debug());
+        Ok(closed) if closed.is_clean() => {
+            eprintln!("closed: {} {}", closed.code(), closed.reason().escape_debug());
             ExitCode::SUCCESS
         }
         Ok(closed) => {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
                     let body = String::from_utf8_lossy(refusal.body());
                     eprintln!("refused with status {}\n{}", refusal.status(), body.escape_debug());
                 }
-                None => eprintln!("not closed cleanly: {:?}", closed.cause),
+                None => eprintln!("not closed cleanly: {}", closed.cause()),
             }
             ExitCode::FAILURE
         }
@@ -186,7 +186,7 @@ impl Client<'_> {
                     self.conn.close(CloseCode::NORMAL, "")?;
                 }
             }
-            Event::Closed(closed) => self.end = Some(*closed),
+            Event::Closed(closed) => self.end = Some(closed),
             _ => {}
         }
         Ok(())

@@ -20,7 +20,7 @@ fn main() -> Result<()> {
 }
 
 /// Serves one connection and returns how it ended.
-pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Box<Closed>>> {
+pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Closed>> {
     stream.set_nodelay(true)?; // Nagle's algorithm would delay a write that follows another
     stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
     let mut conn = Connection::server(config);

@@ -311,8 +311,8 @@ fn react(conn: &mut Connection, event: Event<'_>) -> std::result::Result<(), Usa
         Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
         Event::PlainRequest(_) => conn.respond(404),
         Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
+        Event::Closed(closed) if !closed.is_clean() && *closed.cause() != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {}", closed.cause());
             Ok(())
         }
         _ => Ok(()),

@@ -45,8 +45,8 @@ impl Life {
         match event {
             Event::Closed(closed) => {
                 self.is_closed = true;
-                let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
-                holds(closed.clean == by_close, || {
+                let by_close = matches!(closed.cause(), CloseCause::Peer | CloseCause::Local);
+                holds(closed.is_clean() == by_close, || {
                     format!("{closed:?}: clean does not agree with the cause")
                 })
             }
