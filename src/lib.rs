@@ -17,8 +17,8 @@
 //!    [`write_closed`](Connection::write_closed) and go on: the peer's Close can still be read.
 //! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
 //! 4. **Stop** if it [`is_finished`](Connection::is_finished).
-//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. If the call queued bytes
-//!    or ended the connection, go back to 1.
+//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. [`Clock`] reads the time
+//!    for you, if the standard library is there. If the call queued bytes or ended the connection, go back to 1.
 //! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while it
 //!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
 //!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
@@ -100,7 +100,7 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system
+//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the operating system
 //! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which [`Config::deflate`]
 //! turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
@@ -116,6 +116,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod clock;
 mod close;
 mod close_code;
 mod config;
@@ -149,6 +151,8 @@ pub use alloc::rc::Rc as Shared;
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
+#[cfg(feature = "std")]
+pub use clock::Clock;
 pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use close_code::CloseCode;
 pub use config::{Config, Delivery};

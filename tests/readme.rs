@@ -10,11 +10,11 @@ mod echo;
 
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use util::*;
 use websocket_proto::{
-    CloseCause, CloseCode, Closed, Config, Connection, Event, Role, State, Timestamp,
+    Clock, CloseCause, CloseCode, Closed, Config, Connection, Event, Role, State,
 };
 
 const MIB: usize = 1 << 20;
@@ -69,7 +69,7 @@ fn client(mut stream: TcpStream, messages: &[Vec<u8>], closes: bool) -> Result<O
     let request = websocket_proto::ClientRequest::new("ws://example.com/")?;
     let mut conn = Connection::client(&request, Config::default())?;
     let mut buf = [0; 16 * 1024];
-    let (mut filled, mut end, epoch) = (0, None, Instant::now());
+    let (mut filled, mut end, clock) = (0, None, Clock::new());
     loop {
         let mut input = &mut buf[..std::mem::take(&mut filled)];
         while let Some(event) = conn.receive(&mut input) {
@@ -103,13 +103,11 @@ fn client(mut stream: TcpStream, messages: &[Vec<u8>], closes: bool) -> Result<O
         if conn.is_finished() {
             return Ok(end);
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue;
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,

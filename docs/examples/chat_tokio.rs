@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
-    Shared, Timestamp, UsageError,
+    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
+    Shared, UsageError,
 };
 
 /// The time that the connections have to close after a signal.
@@ -31,7 +31,7 @@ struct Room {
     closes: watch::Sender<bool>,
     config: Shared<Config>,
     origins: OriginPolicy,
-    epoch: Instant,
+    clock: Clock,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -91,7 +91,7 @@ async fn run(listeners: Vec<TcpListener>) -> Result<()> {
         origins: OriginPolicy::new(addresses.iter().flat_map(origins))
             .map_err(std::io::Error::other)?
             .allow_missing(true),
-        epoch: Instant::now(),
+        clock: Clock::new(),
     });
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -171,11 +171,11 @@ async fn serve(
         if conn.is_finished() {
             return Ok(());
         }
-        let wake = conn.tick(Timestamp::new(room.epoch.elapsed()));
+        let wake = conn.tick(room.clock.now());
         if conn.is_finished() {
             continue;
         }
-        let wake = wake.map(|wake| room.epoch + wake.since_epoch());
+        let wake = wake.map(|wake| room.clock.instant(wake).into());
         let mut slices = [IoSlice::new(&[]); 16];
         let count = conn.outgoing_slices(&mut slices);
         tokio::select! {

@@ -13,10 +13,10 @@ use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
+    ClientRequest, Clock, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
 };
 
 /// The time to receive messages after the last line.
@@ -102,7 +102,7 @@ struct Client<'a> {
 impl Client<'_> {
     /// Runs the loop until the connection has ended.
     fn run(mut self) -> Result<Closed> {
-        let epoch = Instant::now();
+        let clock = Clock::new();
         let mut bytes = Vec::new();
         loop {
             let mut input = &mut bytes[..];
@@ -123,7 +123,7 @@ impl Client<'_> {
                     .end
                     .ok_or_else(|| Error::other("the connection ended without a Closed event"));
             }
-            let now = Timestamp::new(epoch.elapsed());
+            let now = clock.now();
             if self.close_at.take_if(|close_at| *close_at <= now).is_some() {
                 self.conn.close(CloseCode::NORMAL, "")?;
             }
@@ -132,7 +132,7 @@ impl Client<'_> {
                 continue;
             }
             let wake = wake.into_iter().chain(self.close_at).min();
-            let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.saturating_since(now));
+            let wait = wake.map_or(Duration::from_secs(3600), |wake| clock.until(wake));
             match self.inbox.recv_timeout(wait) {
                 Ok(Happening::Bytes(read)) => bytes = read,
                 Ok(Happening::TransportEnded) => self.conn.receive_eof(),

@@ -9,12 +9,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp, UsageError,
+    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
+    UsageError,
 };
 
 /// The token of the waker that a signal triggers.
@@ -81,16 +82,16 @@ fn run(listeners: Vec<TcpListener>) -> Result<()> {
     for listener in &server.listeners {
         println!("listening on ws://{}", listener.local_addr()?);
     }
-    let epoch = Instant::now();
+    let clock = Clock::new();
     let mut last = None;
     loop {
-        let now = Timestamp::new(epoch.elapsed());
+        let now = clock.now();
         let wake = server.wake(now).into_iter().chain(last).min();
         match poll.poll(&mut events, wake.map(|wake| wake.saturating_since(now))) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => result?,
         }
-        let now = Timestamp::new(epoch.elapsed());
+        let now = clock.now();
         server.continue_turns(now);
         for event in &events {
             if event.token() == SIGNAL {
