@@ -144,10 +144,10 @@ mod timer;
 mod timestamp;
 mod utf8;
 
-/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
 #[cfg(not(target_has_atomic = "ptr"))]
 pub use alloc::rc::Rc as Shared;
-/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 

@@ -835,7 +835,7 @@ fn dropping_a_connection_emits_nothing() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static DRAWN: AtomicU32 = AtomicU32::new(0);
     let mut config = config();
-    config.entropy = Entropy::Function(|out| {
+    config.entropy = Entropy::from_fn(|out| {
         DRAWN.fetch_add(1, Ordering::Relaxed);
         out.fill(7);
         Ok(())

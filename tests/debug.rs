@@ -120,7 +120,7 @@ fn sources_and_codes_are_told_by_their_names() {
         Ok(())
     }
     check(&Entropy::None, "None");
-    check(&Entropy::Function(source), "Function");
+    check(&Entropy::from_fn(source), "Function");
     check(&Entropy::Seed(0x6875_6e74), "Seed");
     assert!(!format!("{:?}", Entropy::Seed(123_456)).contains("123456"), "a seed is a secret");
     check(&CloseCode::NORMAL, "1000");

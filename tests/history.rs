@@ -572,7 +572,7 @@ fn every_frame_has_a_key_from_the_source() {
     let client = |fails_after| {
         KEYS.set((Vec::new(), fails_after));
         let mut config = config();
-        config.entropy = Entropy::Function(source);
+        config.entropy = Entropy::from_fn(source);
         Connection::from_upgrade(Role::Client, config)
     };
     let mut conn = client(usize::MAX).unwrap();

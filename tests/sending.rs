@@ -20,7 +20,7 @@ fn one_key(out: &mut [u8]) -> Result<(), EntropyError> {
 
 fn open_with_one_key(role: Role) -> Connection {
     let mut config = config();
-    config.entropy = Entropy::Function(one_key);
+    config.entropy = Entropy::from_fn(one_key);
     open_with(role, config)
 }
 
