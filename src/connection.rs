@@ -117,6 +117,32 @@ impl Connection {
         self.send.take(&self.config)
     }
 
+    /// Gives a [taken](Connection::take_outgoing) piece back. Its memory is used for further outgoing bytes, so a loop
+    /// that takes, writes and recycles allocates nothing after its first rounds. Call it after
+    /// [`advance`](Connection::advance): the memory is only used if nobody else owns the piece, and the connection owns
+    /// it until it is written. Memory of more than 80 KiB is freed.
+    ///
+    /// The piece may come from another connection; its bytes are never sent. If the memory is not used, it is freed when
+    /// nothing was sent for [`Config::release_after`], or by [`release_memory`](Connection::release_memory).
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use websocket_proto::{Config, Connection, Role};
+    /// # let mut transport = Vec::new();
+    /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// # conn.send("Hello")?;
+    /// while let Some(segment) = conn.take_outgoing() {
+    ///     transport.write_all(&segment)?; // or by another thread, or by the kernel
+    ///     conn.advance(segment.len());
+    ///     conn.recycle_segment(segment);
+    /// }
+    /// # assert_eq!(transport, b"\x81\x05Hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn recycle_segment(&mut self, segment: Segment) {
+        self.send.recycle(segment);
+    }
+
     /// Tells that the first `n` outgoing bytes were written. Bytes that were [taken](Connection::take_outgoing) come
     /// first, then those of [`outgoing`](Connection::outgoing).
     ///

@@ -2,9 +2,19 @@
 //! CSPRNG, read in batches per thread. A fixed seed makes a run reproducible to the byte.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// The source of a client's masking keys and handshake nonces (RFC 6455 5.3, 10.3).
-#[derive(Clone, Copy)]
+use crate::Shared;
+
+/// A function of the caller that fills a buffer. Where `Shared` can cross threads, the function can too.
+#[cfg(target_has_atomic = "ptr")]
+type Fill = dyn Fn(&mut [u8]) -> Result<(), EntropyError> + Send + Sync;
+/// A function of the caller that fills a buffer.
+#[cfg(not(target_has_atomic = "ptr"))]
+type Fill = dyn Fn(&mut [u8]) -> Result<(), EntropyError>;
+
+/// The source of a client's masking keys and handshake nonces (RFC 6455 5.3, 10.3). Clones share one source.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Entropy {
     /// No source: creating a client fails. The default without the feature `os-entropy`.
@@ -17,8 +27,9 @@ pub enum Entropy {
     /// send on such a connection, they may mask with the same keys, so use it in only one of the two processes.
     #[cfg(feature = "os-entropy")]
     Os,
-    /// A function that fills a buffer with unpredictable, cryptographically strong bytes.
-    Function(fn(&mut [u8]) -> Result<(), EntropyError>),
+    /// A function that fills a buffer with unpredictable, cryptographically strong bytes: see
+    /// [`from_fn`](Entropy::from_fn).
+    Function(Shared<Fill>),
     /// A reproducible sequence that starts anew for each connection. It is predictable: use it in tests and
     /// simulations only.
     Seed(u64),
@@ -37,6 +48,10 @@ impl Default for Entropy {
     }
 }
 
+// A panic of the caller's function leaves no key half drawn: the bytes that it has filled are dropped with the panic.
+impl UnwindSafe for Entropy {}
+impl RefUnwindSafe for Entropy {}
+
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -50,8 +65,55 @@ impl fmt::Debug for Entropy {
 }
 
 impl Entropy {
+    /// Makes a source of a function that fills a buffer with unpredictable, cryptographically strong bytes. It is
+    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client is
+    /// created, for the key of its Close. If it returns an error, the call that needed the bytes fails, and the next
+    /// call tries again.
+    ///
+    /// The function may have state behind a lock: a generator of the program, or the hardware of a board. It may be
+    /// called from each thread that has a connection (where there are no atomics, from one thread only).
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use websocket_proto::{Entropy, EntropyError};
+    ///
+    /// # struct Generator;
+    /// # impl Generator {
+    /// #     fn new() -> Generator { Generator }
+    /// #     fn try_fill(&mut self, _: &mut [u8]) -> Result<(), ()> { Ok(()) }
+    /// # }
+    /// let generator = Mutex::new(Generator::new()); // the board's driver
+    /// let entropy = Entropy::from_fn(move |out| {
+    ///     let mut generator = generator.lock().map_err(|_| EntropyError)?;
+    ///     generator.try_fill(out).map_err(|_| EntropyError)
+    /// });
+    /// ```
+    ///
+    /// Without the standard library, the lock is that of the board. With the crate `critical-section`, and a
+    /// `static GENERATOR: critical_section::Mutex<RefCell<Generator>>`, the function is:
+    ///
+    /// ```ignore
+    /// let entropy = Entropy::from_fn(|out| {
+    ///     critical_section::with(|cs| GENERATOR.borrow_ref_mut(cs).try_fill(out)).map_err(|_| EntropyError)
+    /// });
+    /// ```
+    #[cfg(target_has_atomic = "ptr")]
+    pub fn from_fn(
+        fill: impl Fn(&mut [u8]) -> Result<(), EntropyError> + Send + Sync + 'static,
+    ) -> Entropy {
+        Entropy::Function(Shared::new(fill))
+    }
+
+    /// Makes a source of a function that fills a buffer with unpredictable, cryptographically strong bytes. It is
+    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client is
+    /// created, for the key of its Close.
+    #[cfg(not(target_has_atomic = "ptr"))]
+    pub fn from_fn(fill: impl Fn(&mut [u8]) -> Result<(), EntropyError> + 'static) -> Entropy {
+        Entropy::Function(Shared::new(fill))
+    }
+
     /// Drops a batch that this process has inherited by a fork. Called when a client's connection is created.
-    pub(crate) fn drop_inherited_batch(self) {
+    pub(crate) fn drop_inherited_batch(&self) {
         #[cfg(all(feature = "os-entropy", unix))]
         if let Entropy::Os = self {
             os::drop_inherited_batch();
@@ -60,19 +122,19 @@ impl Entropy {
 
     /// Draws a masking key. RFC 6455 5.3: every frame has a new, unpredictable key.
     #[inline]
-    pub(crate) fn mask_key(self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
+    pub(crate) fn mask_key(&self, state: &mut u32) -> Result<[u8; 4], EntropyError> {
         self.draw(state)
     }
 
     /// Draws the nonce of an opening handshake. RFC 6455 4.1: it is random for each connection.
     #[inline]
-    pub(crate) fn nonce(self, state: &mut u32) -> Result<[u8; 16], EntropyError> {
+    pub(crate) fn nonce(&self, state: &mut u32) -> Result<[u8; 16], EntropyError> {
         self.draw(state)
     }
 
     /// Draws the next `N` bytes. `state` counts the words that this connection has drawn from [`Entropy::Seed`].
     #[inline]
-    fn draw<const N: usize>(self, state: &mut u32) -> Result<[u8; N], EntropyError> {
+    fn draw<const N: usize>(&self, state: &mut u32) -> Result<[u8; N], EntropyError> {
         let mut bytes = [0; N];
         match self {
             Entropy::None => return Err(EntropyError),
@@ -100,7 +162,7 @@ pub(crate) fn split_mix(mut z: u64) -> u64 {
 }
 
 /// The source of entropy failed. No key or nonce was drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct EntropyError;
 
 impl fmt::Display for EntropyError {

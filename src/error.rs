@@ -15,7 +15,7 @@ use crate::state::State;
 ///
 /// It is small, `Copy` and `'static`, so that `?` works while a message is borrowed. With the feature `std` it converts
 /// into [`std::io::Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UsageError {
     /// Messages and pings can be sent in the open state only (RFC 6455 6.1).
@@ -155,7 +155,7 @@ impl From<HandshakeError> for std::io::Error {
 }
 
 /// What the peer did wrong. It ends the connection, and is reported in [`Closed`](crate::Closed).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
     /// A reserved bit that no negotiated extension defines is set (RFC 6455 5.2).
@@ -435,7 +435,7 @@ mod tests {
         let mut conn = crate::Connection::client(&request, config).expect("a seed cannot fail");
         let mut response = *b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
         match conn.receive(&mut &mut response[..]) {
-            Some(crate::Event::Closed(closed)) => match closed.cause {
+            Some(crate::Event::Closed(closed)) => match closed.into_cause() {
                 crate::CloseCause::Protocol(error @ P::Handshake(H::Refused(_))) => {
                     assert_eq!(error.rfc_section(), "RFC 6455 4.1");
                 }

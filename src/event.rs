@@ -13,17 +13,20 @@ use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, Up
 use crate::message::{Chunk, Message};
 
 /// An event of a connection. [`Event::Closed`] is the last one.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[must_use = "an event is reported once"]
 pub enum Event<'a> {
     /// Server: a valid request for a WebSocket. Call [`accept`](crate::Connection::accept) or
     /// [`respond`](crate::Connection::respond) (RFC 6455 4.2.2). Until then, further input is only buffered.
+    /// A server has no event when it is open: it is open when `accept` returns `Ok`.
     UpgradeRequest(UpgradeRequest<'a>),
     /// Server: an HTTP request that does not ask for a WebSocket. Answer it with
     /// [`respond`](crate::Connection::respond), or hand [its bytes](PlainRequest::as_bytes) and the rest of the input
     /// to another HTTP server.
     PlainRequest(PlainRequest<'a>),
-    /// Client: the server has accepted, and the connection is open (RFC 6455 4.1).
+    /// Client: the server has accepted, and the connection is open (RFC 6455 4.1). A server is open when
+    /// [`accept`](crate::Connection::accept) returns `Ok`.
     Open(UpgradeResponse<'a>),
     /// A whole message, with [`Delivery::Messages`](crate::Delivery::Messages).
     Message(Message<'a>),
@@ -35,7 +38,7 @@ pub enum Event<'a> {
     Pong(Cow<'a, [u8]>),
     /// The end of the connection. It is reported exactly once. The transport can be dropped once
     /// [`is_finished`](crate::Connection::is_finished) returns `true`.
-    Closed(Box<Closed>),
+    Closed(Closed),
 }
 
 const _: () = assert!(size_of::<Option<Event<'_>>>() <= 32 || size_of::<usize>() != 8);
@@ -72,27 +75,67 @@ impl fmt::Debug for Event<'_> {
     }
 }
 
-/// How a connection ended (RFC 6455 7.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Closed {
-    /// The code of the first Close frame received (RFC 6455 7.1.5). It is 1005 if that frame had no code, and 1006 if
-    /// no Close frame was received. It is never the code that we have sent.
-    pub code: CloseCode,
-    /// The reason in the first Close frame received, at most 123 bytes. It is not meant for end users (RFC 6455 7.1.6).
-    pub reason: String,
-    /// Whether the peer's Close has arrived, before ours or after it (RFC 6455 7.1.4). Our Close may still be lost, if
-    /// the write side of the transport [has ended](crate::Connection::write_closed).
-    pub clean: bool,
-    /// Who ended the connection, and why.
-    pub cause: CloseCause,
+/// How a connection ended (RFC 6455 7.1). It is one pointer in size.
+///
+/// As text it tells the code and the reason. As an [error](core::error::Error) its source is the
+/// [cause](Closed::cause).
+///
+/// ```
+/// use websocket_proto::{CloseCause, CloseCode, Config, Connection, Event, Role};
+///
+/// let mut conn = Connection::from_upgrade(Role::Client, Config::default())?;
+/// let mut bytes = *b"\x88\x05\x03\xe9bye";
+/// let Some(Event::Closed(closed)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+/// assert_eq!((closed.code(), closed.reason()), (CloseCode::GOING_AWAY, "bye"));
+/// assert!(closed.is_clean() && *closed.cause() == CloseCause::Peer);
+/// assert_eq!(closed.to_string(), "connection was closed with code 1001, reason \"bye\"");
+/// # Ok::<(), websocket_proto::UsageError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Closed(Box<End>);
+
+/// The parts of [`Closed`]. They are boxed, so that an event stays small.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct End {
+    code: CloseCode,
+    reason: String,
+    clean: bool,
+    cause: CloseCause,
 }
 
 impl Closed {
+    /// Returns the code of the first Close frame received (RFC 6455 7.1.5). It is 1005 if that frame had no code, and
+    /// 1006 if no Close frame was received. It is never the code that we have sent.
+    pub fn code(&self) -> CloseCode {
+        self.0.code
+    }
+
+    /// Returns the reason in the first Close frame received, at most 123 bytes. It is not meant for end users (RFC 6455
+    /// 7.1.6).
+    pub fn reason(&self) -> &str {
+        &self.0.reason
+    }
+
+    /// Returns whether the peer's Close has arrived, before ours or after it (RFC 6455 7.1.4). Our Close may still be
+    /// lost, if the write side of the transport [has ended](crate::Connection::write_closed).
+    pub fn is_clean(&self) -> bool {
+        self.0.clean
+    }
+
+    /// Returns who ended the connection, and why.
+    pub fn cause(&self) -> &CloseCause {
+        &self.0.cause
+    }
+
+    /// Returns the cause, owned.
+    pub fn into_cause(self) -> CloseCause {
+        self.0.cause
+    }
+
     /// Returns the server's response if the server refused the opening handshake: a redirect, a request for
     /// authentication, an error.
     pub fn refusal(&self) -> Option<&Refusal> {
-        match &self.cause {
+        match self.cause() {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {
                 Some(refusal)
             }
@@ -100,14 +143,54 @@ impl Closed {
         }
     }
 
+    /// The end of a connection by the peer's Close frame.
+    pub(crate) fn clean(code: CloseCode, reason: String, cause: CloseCause) -> Closed {
+        Closed(Box::new(End { code, reason, clean: true, cause }))
+    }
+
     /// The end of a connection without a Close frame from the peer.
-    pub(crate) fn abnormal(cause: CloseCause) -> Box<Closed> {
-        Box::new(Closed { code: CloseCode::ABNORMAL, reason: String::new(), clean: false, cause })
+    pub(crate) fn abnormal(cause: CloseCause) -> Closed {
+        Closed(Box::new(End {
+            code: CloseCode::ABNORMAL,
+            reason: String::new(),
+            clean: false,
+            cause,
+        }))
     }
 }
 
-/// Who ended a connection, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed")
+            .field("code", &self.code())
+            .field("reason", &self.reason())
+            .field("clean", &self.is_clean())
+            .field("cause", &self.cause())
+            .finish()
+    }
+}
+
+/// The peer chooses the reason, so control characters in it are escaped.
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.is_clean(), self.reason()) {
+            (false, _) => f.write_str("connection ended without the peer's Close frame"),
+            (true, "") => write!(f, "connection was closed with code {}", self.code()),
+            (true, reason) => {
+                write!(f, "connection was closed with code {}, reason {reason:?}", self.code())
+            }
+        }
+    }
+}
+
+impl core::error::Error for Closed {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(self.cause())
+    }
+}
+
+/// Who ended a connection, and why. As text, a mistake of the peer is told by its [`ProtocolError`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseCause {
     /// The peer sent the first Close. It was answered, unless the write side of the transport had ended.
@@ -129,8 +212,26 @@ pub enum CloseCause {
     Entropy(EntropyError),
 }
 
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseCause::Peer => f.write_str("peer started the closing handshake"),
+            CloseCause::Local => f.write_str("we started the closing handshake"),
+            CloseCause::Protocol(error) => error.fmt(f),
+            CloseCause::Rejected => f.write_str("application rejected the request"),
+            CloseCause::TransportEnded => f.write_str("transport ended without a Close frame"),
+            CloseCause::Aborted => f.write_str("connection was aborted"),
+            CloseCause::TimedOut(timeout) => timeout.fmt(f),
+            CloseCause::Entropy(error) => error.fmt(f),
+        }
+    }
+}
+
+/// The text of an inner error is the text of the cause, so the inner error is not a source.
+impl core::error::Error for CloseCause {}
+
 /// Which of the configured timeouts has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
     /// [`Config::handshake_timeout`](crate::Config::handshake_timeout).
@@ -140,3 +241,15 @@ pub enum Timeout {
     /// [`Config::idle_timeout`](crate::Config::idle_timeout).
     Idle,
 }
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Timeout::Handshake => "handshake timeout has passed",
+            Timeout::Close => "close timeout has passed",
+            Timeout::Idle => "idle timeout has passed",
+        })
+    }
+}
+
+impl core::error::Error for Timeout {}

@@ -63,7 +63,7 @@ impl Opcode {
 /// assert_eq!((header.opcode, header.payload_len, size), (Opcode::Text, 5, 2));
 /// # Ok::<(), websocket_proto::ProtocolError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "RFC 6455 5.2 fixes the fields of a header")]
 pub struct FrameHeader {
     /// Whether this is the message's last or only frame.

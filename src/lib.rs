@@ -17,11 +17,14 @@
 //!    [`write_closed`](Connection::write_closed) and go on: the peer's Close can still be read.
 //! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
 //! 4. **Stop** if it [`is_finished`](Connection::is_finished).
-//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. If the call queued bytes
-//!    or ended the connection, go back to 1.
+//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. [`Clock`] reads the time
+//!    for you, if the standard library is there. If the call queued bytes or ended the connection, go back to 1.
 //! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while it
 //!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
 //!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
+//!
+//! A client is open when it reports [`Event::Open`]. A server is open when its call of [`accept`](Connection::accept)
+//! returns `Ok`.
 //!
 //! Set `TCP_NODELAY`. The loop writes the whole queue at once, so Nagle's algorithm saves nothing, and it would delay
 //! each write after the first. A thread that blocks in step 2 does not read. If both ends block because the socket
@@ -97,7 +100,7 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system
+//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the operating system
 //! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which [`Config::deflate`]
 //! turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
@@ -113,6 +116,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod clock;
 mod close;
 mod close_code;
 mod config;
@@ -140,13 +145,15 @@ mod timestamp;
 mod upgrade;
 mod utf8;
 
-/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
 #[cfg(not(target_has_atomic = "ptr"))]
 pub use alloc::rc::Rc as Shared;
-/// The shared pointer of configurations and prepared messages: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 
+#[cfg(feature = "std")]
+pub use clock::Clock;
 pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use close_code::CloseCode;
 pub use config::{Config, Delivery};

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use crate::utf8::InlineChar;
 
@@ -27,7 +28,7 @@ pub enum MessageKind {
 /// It converts from `&str`, `String`, `&[u8]`, `Vec<u8>`, and their `Cow`s. It also converts from a reference to a
 /// message, so that a received message can be sent while it borrows the read buffer. A large owned payload is moved
 /// into the queue, not copied.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[allow(
     clippy::exhaustive_enums,
     reason = "RFC 6455 5.2 has no third kind; opcodes 3 to 7 are refused"
@@ -67,6 +68,40 @@ impl<'a> Message<'a> {
     /// Returns the payload. A borrowed payload is copied.
     pub fn into_bytes(self) -> Vec<u8> {
         self.into_payload().into_owned()
+    }
+
+    /// Returns the text, without a check of its UTF-8: it was checked when the message was received or made. A borrowed
+    /// text is copied. To keep the borrow, match on [`Message::Text`].
+    ///
+    /// ```
+    /// use websocket_proto::Message;
+    ///
+    /// assert_eq!(Message::from("Hello").into_text(), Ok(String::from("Hello")));
+    /// let binary = Message::from(b"\x00\x01");
+    /// assert_eq!(binary.clone().into_text(), Err(binary));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A binary message is given back.
+    pub fn into_text(self) -> Result<String, Message<'a>> {
+        match self {
+            Message::Text(text) => Ok(text.into_owned()),
+            Message::Binary(_) => Err(self),
+        }
+    }
+
+    /// Returns the payload of a binary message. A borrowed payload is copied. [`into_bytes`](Message::into_bytes)
+    /// returns the payload of both kinds.
+    ///
+    /// # Errors
+    ///
+    /// A text message is given back.
+    pub fn into_binary(self) -> Result<Vec<u8>, Message<'a>> {
+        match self {
+            Message::Binary(bytes) => Ok(bytes.into_owned()),
+            Message::Text(_) => Err(self),
+        }
     }
 
     /// The payload, still owned or borrowed.
@@ -172,6 +207,9 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
 
 /// A piece of a message, as it arrived. The concatenation of the pieces is the message. Between the pieces of a
 /// message, only pings, pongs and the end of the connection are reported. A piece of text ends between two characters.
+///
+/// Two pieces are equal if their kind, their bytes and their place in the message are: whether one is borrowed does not
+/// matter.
 #[derive(Clone)]
 pub struct Chunk<'a>(Piece<'a>);
 
@@ -185,7 +223,7 @@ enum Piece<'a> {
 }
 
 /// Whether a chunk is the first or the last one of its message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Marks {
     pub(crate) first: bool,
     pub(crate) last: bool,
@@ -262,6 +300,22 @@ impl<'a> Chunk<'a> {
             | Piece::OwnedText(marks, _)
             | Piece::OwnedBinary(marks, _) => marks,
         }
+    }
+}
+
+impl PartialEq for Chunk<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+            && self.marks() == other.marks()
+            && self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Chunk<'_> {}
+
+impl Hash for Chunk<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.kind(), self.marks(), self.as_bytes()).hash(state);
     }
 }
 

@@ -296,6 +296,11 @@ impl Sender {
         self.queue.take(config.max_queued_pongs)
     }
 
+    /// Uses the memory of a taken segment for further ones.
+    pub(crate) fn recycle(&mut self, segment: Segment) {
+        self.queue.recycle(segment);
+    }
+
     /// Removes the first `n` bytes, which are written. It does this only if they are the whole queue and are quick to
     /// remove. Otherwise it returns `false` and does nothing; the caller then calls
     /// [`advance_partly`](Sender::advance_partly).

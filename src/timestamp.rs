@@ -4,15 +4,18 @@ use core::time::Duration;
 
 /// A moment of the caller's monotonic clock: the duration since an epoch. The caller chooses the epoch, and uses the
 /// same one for all calls on a connection. A test can use any number. [`saturating_since`](Timestamp::saturating_since)
-/// returns the time between two moments. Adding a [`Duration`] saturates.
+/// returns the time between two moments. Adding a [`Duration`] saturates. With the feature `std`, `Clock` makes the
+/// moments.
 ///
 /// ```
-/// # #[cfg(feature = "std")] {
+/// use core::time::Duration;
 /// use websocket_proto::Timestamp;
 ///
-/// let epoch = std::time::Instant::now();
-/// let now = Timestamp::new(epoch.elapsed());
-/// # let _ = now; }
+/// // A board that counts milliseconds since its start.
+/// let now = Timestamp::from_millis(1500);
+/// let wake = now + Duration::from_secs(1);
+/// assert_eq!(wake.saturating_since(now), Duration::from_secs(1));
+/// assert_eq!(now.saturating_since(wake), Duration::ZERO);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub(crate) Duration);

@@ -103,7 +103,7 @@ fn server_is_idle_without_heap_after_its_opening_handshake() {
 #[test]
 fn client_is_idle_without_heap_after_its_opening_handshake() {
     let mut config = config();
-    config.entropy = websocket_proto::Entropy::Function(|out| {
+    config.entropy = websocket_proto::Entropy::from_fn(|out| {
         out.copy_from_slice(&b"the sample nonce"[..out.len()]);
         Ok(())
     });

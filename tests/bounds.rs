@@ -63,7 +63,7 @@ fn swallow(conn: &mut Connection, piece: &[u8]) -> Option<CloseCause> {
         let mut input = &mut copy[..part.len()];
         while let Some(event) = conn.receive(&mut input) {
             if let Event::Closed(closed) = event {
-                end = Some(closed.cause);
+                end = Some(closed.into_cause());
             }
         }
     }

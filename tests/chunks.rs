@@ -284,7 +284,7 @@ fn between_the_last_chunk_and_the_end_nothing_else_happens() {
                 call(&mut conn);
                 let event = if is_polled { conn.poll_event() } else { conn.receive(&mut input) };
                 let Some(Event::Closed(closed)) = event else { panic!("{role:?}, {name}") };
-                assert_eq!(closed.cause, CloseCause::Protocol(ProtocolError::InvalidUtf8));
+                assert_eq!(*closed.cause(), CloseCause::Protocol(ProtocolError::InvalidUtf8));
                 assert!(conn.receive(&mut input).is_none());
                 assert!(input.is_empty() && conn.poll_event().is_none(), "{role:?}, {name}");
                 let output = plain_frames(&drain(&mut conn));

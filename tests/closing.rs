@@ -673,7 +673,7 @@ fn failure_is_described() {
     let mut bytes = to(Role::Server, 0x83, b"");
     let event = server.receive(&mut &mut bytes[..]);
     let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
-    let CloseCause::Protocol(error) = closed.cause else { panic!("{closed:?}") };
+    let CloseCause::Protocol(error) = closed.cause() else { panic!("{closed:?}") };
     assert_eq!(error.to_string(), "opcode 0x3 is reserved");
     assert_eq!(error.close_code(), Some(CloseCode::PROTOCOL_ERROR));
 }
@@ -834,7 +834,7 @@ fn dropping_a_connection_emits_nothing() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static DRAWN: AtomicU32 = AtomicU32::new(0);
     let mut config = config();
-    config.entropy = Entropy::Function(|out| {
+    config.entropy = Entropy::from_fn(|out| {
         DRAWN.fetch_add(1, Ordering::Relaxed);
         out.fill(7);
         Ok(())

@@ -110,7 +110,7 @@ fn answers_of_a_server_are_told_without_values_and_bodies() {
     let Event::Closed(closed) = first(&mut conn, &mut refused) else { panic!("it is refused") };
     check(&closed, "Refusal");
     let CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) =
-        closed.cause
+        closed.cause()
     else {
         panic!("it is refused")
     };
@@ -123,7 +123,7 @@ fn sources_and_codes_are_told_by_their_names() {
         Ok(())
     }
     check(&Entropy::None, "None");
-    check(&Entropy::Function(source), "Function");
+    check(&Entropy::from_fn(source), "Function");
     check(&Entropy::Seed(0x6875_6e74), "Seed");
     assert!(!format!("{:?}", Entropy::Seed(123_456)).contains("123456"), "a seed is a secret");
     check(&CloseCode::NORMAL, "1000");

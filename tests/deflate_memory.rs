@@ -107,7 +107,7 @@ fn swallow(
             match event {
                 Event::Message(message) => delivered += message.len(),
                 Event::Chunk(chunk) => delivered += chunk.as_bytes().len(),
-                Event::Closed(closed) => match closed.cause {
+                Event::Closed(closed) => match closed.into_cause() {
                     CloseCause::Protocol(error) => return (delivered, Some(error)),
                     cause => panic!("{cause:?}"),
                 },
@@ -738,5 +738,26 @@ fn a_compressed_message_in_the_queue_has_memory_of_its_size() {
             (0..MIB as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i >> 8) as u8);
         let heap = queued(noise.collect());
         assert!(heap.peak <= 2 * MIB as i64, "{role:?}: {heap:?}");
+    }
+}
+
+#[test]
+fn recycled_segments_are_freed_while_a_compressed_message_is_unfinished() {
+    for role in ROLES {
+        let twin = |recycles: bool| {
+            let mut conn = open_deflate(role, params(false, 15), deflate_config());
+            conn.send_fragment(MessageKind::Binary, b"begun", false).unwrap();
+            for _ in 0..4 {
+                conn.ping(&[7; 125]).unwrap();
+                let piece = conn.take_outgoing().expect("it is queued");
+                conn.advance(conn.outgoing_len() as usize);
+                if recycles {
+                    conn.recycle_segment(piece);
+                }
+            }
+            conn.release_memory();
+            owned(conn)
+        };
+        assert_eq!(twin(true), twin(false), "{role:?}");
     }
 }

@@ -639,7 +639,7 @@ const NONCE: &[u8; 16] = b"the sample nonce";
 fn client_config(options: Option<Deflate>) -> Config {
     let mut config = config();
     config.deflate = options;
-    config.entropy = Entropy::Function(|out| {
+    config.entropy = Entropy::from_fn(|out| {
         out.copy_from_slice(&NONCE[..out.len()]);
         Ok(())
     });

@@ -5,6 +5,7 @@ mod util;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use util::*;
@@ -40,7 +41,7 @@ fn failing_from(n: u32) -> Config {
     DRAWN.set(0);
     FAILS_FROM.set(n);
     let mut config = Config::default();
-    config.entropy = Entropy::Function(sequence);
+    config.entropy = Entropy::from_fn(sequence);
     config
 }
 
@@ -344,10 +345,49 @@ fn queued_bytes_of_a_frame_do_not_change() {
 }
 
 #[test]
+fn a_source_with_state_is_shared_by_its_clones_and_fails_only_the_call_that_needs_it() {
+    // rfc6455-5.3-02
+    /// A generator as a board has it: it counts, and has a fault now and then.
+    struct Generator(u32);
+    let generator = Arc::new(Mutex::new(Generator(0)));
+    let asked = generator.clone();
+    let entropy = Entropy::from_fn(move |out| {
+        let mut generator = asked.lock().map_err(|_| EntropyError)?;
+        generator.0 += 1;
+        if generator.0 % 5 == 0 {
+            return Err(EntropyError);
+        }
+        out.copy_from_slice(&key(generator.0));
+        Ok(())
+    });
+    let mut conns = [entropy.clone(), entropy].map(|entropy| {
+        let mut config = config();
+        config.entropy = entropy;
+        open_with(Role::Client, config)
+    });
+    let (mut sent, mut failed) = (0, 0);
+    for n in 0..100 {
+        match conns[n % 2].send("x") {
+            Ok(()) => sent += 1,
+            Err(error) => {
+                assert_eq!(error, UsageError::Entropy(EntropyError));
+                failed += 1;
+            }
+        }
+    }
+    // Two draws were for the keys of the Closes.
+    assert_eq!(generator.lock().unwrap().0, 102);
+    assert_eq!((sent, failed), (80, 20));
+    let frames = conns.iter_mut().flat_map(|conn| read_frames(&drain(conn)));
+    let keys: BTreeSet<_> = frames.map(|frame| frame.key.expect("a client masks")).collect();
+    assert_eq!(keys.len(), sent, "no key was used twice");
+}
+
+#[test]
 fn mask_is_that_of_the_rfc() {
     // rfc6455-5.3-05, rfc6455-5.3-06
     let mut config = config();
-    config.entropy = Entropy::Function(|out| {
+    config.entropy = Entropy::from_fn(|out| {
         out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
         Ok(())
     });

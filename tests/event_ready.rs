@@ -525,8 +525,8 @@ proptest! {
         let make = || connecting(Role::Client, given.config.clone());
         let request = drain(&mut make());
         let head = match (good, bad) {
-            (Some(good), _) => good.to(&request),
-            (_, Some(bad)) => bad.to(&request),
+            (Some(good), _) => good.to(&request).expect("it has a key"),
+            (_, Some(bad)) => bad.to(&request).expect("it has a key"),
             _ => unreachable!("one of them is made"),
         };
         given.check(&make, &[head, behind].concat());

@@ -512,7 +512,7 @@ fn payload_that_looks_like_frames_is_payload() {
 /// A connection for the examples of RFC 6455 5.7. A client masks with [`KEY`].
 fn keyed(role: Role) -> Connection {
     let mut config = config();
-    config.entropy = Entropy::Function(|key| {
+    config.entropy = Entropy::from_fn(|key| {
         key.copy_from_slice(&KEY);
         Ok(())
     });

@@ -150,7 +150,7 @@ fn taken(mut conn: Connection, pieces: &[&[u8]]) -> Result<Vec<u8>, HandshakeErr
             Some(Event::UpgradeRequest(request)) => request.header("x").map(<[u8]>::to_vec),
             Some(Event::PlainRequest(request)) => request.header("x").map(<[u8]>::to_vec),
             Some(Event::Open(response)) => response.header("x").map(<[u8]>::to_vec),
-            Some(Event::Closed(closed)) => match &closed.cause {
+            Some(Event::Closed(closed)) => match closed.cause() {
                 CloseCause::Protocol(ProtocolError::Handshake(error)) => match error {
                     HandshakeError::Refused(refusal) => refusal.header("x").map(<[u8]>::to_vec),
                     error => return Err(error.clone()),

@@ -30,7 +30,7 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) -> Option<ProtocolError> {
     let mut error = None;
     while let Some(event) = conn.receive(&mut input) {
         if let Event::Closed(closed) = event {
-            match closed.cause {
+            match closed.into_cause() {
                 CloseCause::Protocol(cause) => error = Some(cause),
                 cause => panic!("{cause:?}"),
             }
@@ -580,7 +580,7 @@ fn every_frame_has_a_key_from_the_source() {
     let client = |fails_after| {
         KEYS.set((Vec::new(), fails_after));
         let mut config = config();
-        config.entropy = Entropy::Function(source);
+        config.entropy = Entropy::from_fn(source);
         Connection::from_upgrade(Role::Client, config)
     };
     let mut conn = client(usize::MAX).unwrap();

@@ -544,7 +544,7 @@ mod on_32_bits {
                 bytes.extend([0; 100]);
                 match conn.receive(&mut &mut bytes[..]) {
                     Some(Event::Closed(closed)) => {
-                        let cause = &closed.cause;
+                        let cause = closed.cause();
                         let is_too_big = matches!(
                             cause,
                             CloseCause::Protocol(ProtocolError::MessageTooBig { limit: MOST, .. })

@@ -482,7 +482,7 @@ fn failing_source_of_entropy_makes_no_connection() {
         if out.len() == 16 { Ok(()) } else { Err(EntropyError) }
     }
     for entropy in
-        [Entropy::None, Entropy::Function(|_| Err(EntropyError)), Entropy::Function(after_16)]
+        [Entropy::None, Entropy::from_fn(|_| Err(EntropyError)), Entropy::from_fn(after_16)]
     {
         let mut config = config();
         config.entropy = entropy;
@@ -511,7 +511,7 @@ fn keys_are_16_bytes_of_the_source_and_do_not_repeat() {
         bytes.truncate(len);
         bytes
     };
-    let counted = nonce(Entropy::Function(count));
+    let counted = nonce(Entropy::from_fn(count));
     assert_eq!(
         counted,
         [1u64.to_be_bytes(), 2u64.to_be_bytes()].concat(),
@@ -519,10 +519,10 @@ fn keys_are_16_bytes_of_the_source_and_do_not_repeat() {
     );
     assert_eq!(nonce(Entropy::Seed(7)), nonce(Entropy::Seed(7)));
     let mut sources: Vec<Entropy> = (0..1000).map(Entropy::Seed).collect();
-    sources.extend([Entropy::Function(count); 1000]);
+    sources.extend(vec![Entropy::from_fn(count); 1000]);
     #[cfg(feature = "os-entropy")]
-    sources.extend([Entropy::Os; 1000]);
-    let nonces: BTreeSet<Vec<u8>> = sources.iter().map(|source| nonce(*source)).collect();
+    sources.extend(vec![Entropy::Os; 1000]);
+    let nonces: BTreeSet<Vec<u8>> = sources.iter().map(|source| nonce(source.clone())).collect();
     assert_eq!(nonces.len(), sources.len());
     assert!(nonces.iter().all(|nonce| nonce.len() == 16));
 }

@@ -125,14 +125,16 @@ impl End {
 
     /// Writes at least `n` bytes in whole pieces of `take_outgoing`, and reports them with two calls of `advance`.
     fn take(&mut self, n: usize) {
-        let mut taken = Vec::new();
+        let (mut taken, mut segments) = (Vec::new(), Vec::new());
         while taken.len() < n {
             let Some(segment) = self.conn.take_outgoing() else { break };
             taken.extend_from_slice(&segment);
+            segments.push(segment);
         }
         self.put(&taken);
         self.conn.advance(taken.len() / 2);
         self.conn.advance(taken.len() - taken.len() / 2);
+        segments.into_iter().for_each(|segment| self.conn.recycle_segment(segment));
     }
 
     fn receive(&mut self, bytes: &[u8]) {

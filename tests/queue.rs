@@ -182,7 +182,7 @@ struct Run {
 impl Run {
     fn new(role: Role) -> Run {
         let mut config = config();
-        config.entropy = Entropy::Function(fixed_key);
+        config.entropy = Entropy::from_fn(fixed_key);
         config.max_queued_pongs = 255;
         Run {
             conn: open_with(role, config),

@@ -5,9 +5,11 @@
 mod alloc;
 mod util;
 
+use std::collections::VecDeque;
+
 use alloc::{Counting, Heap, measure};
 use util::*;
-use websocket_proto::{Connection, Role, UsageError};
+use websocket_proto::{Connection, MessageKind, Role, Segment, Timestamp, UsageError};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -190,5 +192,200 @@ fn a_queue_takes_at_most_twice_its_bytes_and_a_large_message_its_own_size() {
                 assert!(heap.kept <= most, "{role:?}, {len} behind {before}: {heap:?}");
             }
         }
+    }
+}
+
+/// Sends `payload`, takes all that is outgoing, and writes the pieces of `depth` rounds before. Returns the bytes.
+struct Rounds {
+    conn: Connection,
+    depth: usize,
+    taken: VecDeque<Vec<Segment>>,
+}
+
+impl Rounds {
+    fn new(role: Role, depth: usize) -> Rounds {
+        // The list of pieces has room, so that it does not allocate while others are counted.
+        Rounds { conn: open(role), depth, taken: VecDeque::with_capacity(8) }
+    }
+
+    fn round(&mut self, payload: &[u8], recycles: bool) {
+        self.conn.send(payload).unwrap();
+        let mut pieces = match self.taken.len() > self.depth {
+            true => self.taken.pop_front().unwrap(),
+            false => Vec::with_capacity(8),
+        };
+        for piece in pieces.drain(..) {
+            self.conn.advance(piece.len());
+            if recycles {
+                self.conn.recycle_segment(piece);
+            }
+        }
+        pieces.extend(std::iter::from_fn(|| self.conn.take_outgoing()));
+        self.taken.push_back(pieces);
+    }
+}
+
+#[test]
+fn a_loop_that_takes_and_recycles_allocates_nothing_after_its_first_rounds() {
+    for role in ROLES {
+        for len in [0, 1, 125, 1000, 5000, 60_000] {
+            for depth in 0..=1 {
+                let payload = vec![7; len];
+                let counted = |recycles| {
+                    let mut rounds = Rounds::new(role, depth);
+                    (0..8).for_each(|_| rounds.round(&payload, recycles));
+                    measure(|| (0..50).for_each(|_| rounds.round(&payload, recycles))).1
+                };
+                let heap = counted(true);
+                assert_eq!(heap.allocations, 0, "{role:?}, {len} bytes, {depth}: {heap:?}");
+                assert!(counted(false).allocations >= 50, "the allocator counts");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_several_recycled_segments_the_largest_stay() {
+    for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+        let mut conn = open(Role::Server);
+        let pieces = [10, 10, 30_000].map(|len| {
+            conn.send(vec![7; len].as_slice()).unwrap();
+            conn.take_outgoing().unwrap()
+        });
+        conn.advance(conn.outgoing_len() as usize);
+        let mut pieces = pieces.map(Some);
+        for at in order {
+            conn.recycle_segment(pieces[at].take().unwrap());
+        }
+        let payload = [7; 30_000];
+        let sends = [(); 2].map(|()| {
+            let ((), heap) = measure(|| conn.send(&payload).unwrap());
+            drop(conn.take_outgoing());
+            heap.allocations
+        });
+        assert!(sends.iter().sum::<u64>() <= 1, "{order:?}: {sends:?}");
+    }
+}
+
+#[test]
+fn recycled_memory_is_freed_by_tick_and_by_release_memory() {
+    for role in ROLES {
+        for by_tick in [false, true] {
+            for unfinished in [false, true] {
+                let mut conn = open(role);
+                let ((), heap) = measure(|| {
+                    conn.send(&[7; 30_000]).unwrap();
+                    conn.send(&[7; 60_000]).unwrap();
+                    while let Some(piece) = conn.take_outgoing() {
+                        conn.advance(piece.len());
+                        conn.recycle_segment(piece);
+                    }
+                    if unfinished {
+                        conn.send_fragment(MessageKind::Binary, b"", false).unwrap();
+                        drain(&mut conn);
+                    }
+                });
+                assert!(heap.kept > 30 * KIB, "{role:?}: {heap:?}");
+                let ((), freed) = measure(|| match by_tick {
+                    true => {
+                        let mut now = Timestamp::from_millis(0);
+                        while let Some(due) = conn.tick(now) {
+                            now = due;
+                        }
+                    }
+                    false => conn.release_memory(),
+                });
+                assert_eq!(heap.kept + freed.kept, 0, "{role:?}, tick: {by_tick}");
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_that_somebody_else_owns_or_that_is_large_is_not_used() {
+    for role in ROLES {
+        // The caller has a clone: its bytes stay.
+        let mut conn = open(role);
+        conn.send(&[7; 1000]).unwrap();
+        let piece = conn.take_outgoing().unwrap();
+        let (clone, bytes) = (piece.clone(), piece.to_vec());
+        conn.advance(piece.len());
+        conn.recycle_segment(piece);
+        conn.send(&[8; 1000]).unwrap();
+        assert_eq!(clone[..], bytes);
+        drain(&mut conn);
+        // The connection owns it until it is written.
+        conn.send(&[7; 1000]).unwrap();
+        let piece = conn.take_outgoing().unwrap();
+        let bytes = piece.to_vec();
+        conn.recycle_segment(piece.clone());
+        conn.send(&[8; 1000]).unwrap();
+        assert_eq!(piece[..], bytes);
+        conn.advance(piece.len());
+        drain(&mut conn);
+        conn.release_memory();
+        // A large piece is freed, and so is each piece of a connection that has taken nothing.
+        let ((), heap) = measure(|| {
+            conn.send(&[7; 100_000]).unwrap();
+            let piece = conn.take_outgoing().unwrap();
+            conn.advance(piece.len());
+            conn.recycle_segment(piece);
+        });
+        assert!(heap.kept < 3 * KIB, "{role:?}: {heap:?}");
+        conn.send(&[7; 1000]).unwrap();
+        let piece = conn.take_outgoing().unwrap();
+        conn.advance(piece.len());
+        let mut idle = open(role);
+        let ((), heap) = measure(|| idle.recycle_segment(piece));
+        assert!(heap.kept < 0 && heap.allocations == 0, "{role:?}: {heap:?}");
+    }
+}
+
+#[test]
+fn pieces_of_another_connection_never_show_in_the_output() {
+    for role in ROLES {
+        let (mut secret, mut conn, mut twin) = (open(role), open(role), open(role));
+        let mut written = [Vec::new(), Vec::new()];
+        for round in 0..200_usize {
+            secret.send(vec![0xaa; 37 * (round % 20) + 1]).unwrap();
+            let stolen = secret.take_outgoing().unwrap();
+            secret.advance(stolen.len());
+            conn.recycle_segment(stolen);
+            for (conn, written) in [&mut conn, &mut twin].into_iter().zip(&mut written) {
+                conn.send(vec![round as u8; 61 * (round % 9)]).unwrap();
+                if round % 3 == 0 {
+                    conn.send(vec![round as u8; 5000]).unwrap();
+                }
+                if round % 4 == 0 {
+                    conn.ping(&[7; 10]).unwrap();
+                }
+                let most = if round % 5 == 0 { 1 } else { 9 };
+                for piece in
+                    std::iter::from_fn(|| conn.take_outgoing()).take(most).collect::<Vec<_>>()
+                {
+                    written.extend_from_slice(&piece);
+                    conn.advance(piece.len());
+                }
+            }
+        }
+        for (conn, written) in [&mut conn, &mut twin].into_iter().zip(&mut written) {
+            written.extend(drain(conn));
+        }
+        assert_eq!(written[0], written[1], "{role:?}");
+    }
+}
+
+#[test]
+fn a_segment_can_be_shortened_to_the_bytes_that_are_left() {
+    let mut conn = open(Role::Server);
+    conn.send(&[7; 100]).unwrap();
+    let whole = conn.take_outgoing().unwrap();
+    for n in [0, 1, 50, whole.len(), whole.len() + 1, usize::MAX] {
+        let mut rest = whole.clone();
+        rest.advance(n);
+        assert_eq!(rest[..], whole[n.min(whole.len())..]);
+        assert_eq!(rest.as_ref(), &rest[..]);
+        rest.advance(1);
+        assert_eq!(rest[..], whole[n.saturating_add(1).min(whole.len())..]);
     }
 }

@@ -4,7 +4,7 @@
 
 mod util;
 
-use util::{Log, ROLES, Seen, feed, open, run, to};
+use util::{Log, ROLES, Seen, cuts, feed, open, run, run_from, to};
 use websocket_proto::{CloseCause, CloseCode, Config, Connection, ReadBuffer, Role};
 
 fn fill(buffer: &mut ReadBuffer, bytes: &[u8]) {
@@ -255,5 +255,100 @@ fn a_buffer_that_was_cleared_is_as_new() {
         fill(&mut buffer, &to(role, 0x81, b"next"));
         let seen = receive_from(&mut open(role), &mut buffer);
         assert_eq!(seen, [Seen::Text("next".into())], "{role:?}");
+    }
+}
+
+/// Messages of each form, with control frames between them: some fit into a small buffer, and others do not.
+fn stream(role: Role) -> Vec<u8> {
+    let frames: [(u8, &[u8]); 9] = [
+        (0x81, b"Hello"),
+        (0x89, b"ping"),
+        (0x82, &[7; 40]),
+        (0x01, b"in "),
+        (0x8a, b""),
+        (0x00, b""),
+        (0x80, "pieces \u{20ac}".as_bytes()),
+        (0x81, b""),
+        (0x82, &[8; 130]),
+    ];
+    frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect()
+}
+
+#[test]
+fn bytes_that_are_put_in_are_received_as_bytes_that_are_read_in() {
+    for role in ROLES {
+        let bytes = stream(role);
+        for capacity in [1, 2, 10, 50, 1000] {
+            for pieces in cuts(&bytes) {
+                let read = run_from(&mut open(role), &pieces, capacity);
+                let mut conn = open(role);
+                let mut log = Log::default();
+                // The first piece comes in the vector, as behind a request that another stack has read.
+                let (first, others) = pieces.split_first().expect("there is a piece");
+                let mut vec = Vec::with_capacity(capacity.max(first.len()));
+                vec.extend_from_slice(first);
+                let capacity = vec.capacity();
+                let mut buffer = ReadBuffer::from(vec);
+                assert_eq!(buffer.unreceived(), *first);
+                for mut piece in std::iter::once(&b""[..]).chain(others.iter().copied()) {
+                    loop {
+                        let room = buffer.spare().len();
+                        let n = buffer.fill_from(piece);
+                        assert_eq!(n, room.min(piece.len()));
+                        piece = &piece[n..];
+                        while let Some(event) = conn.receive_from(&mut buffer) {
+                            log.push(event);
+                        }
+                        if piece.is_empty() {
+                            break;
+                        }
+                        assert!(n > 0, "there is room after None");
+                    }
+                }
+                assert_eq!(log.seen, read.seen, "{role:?}, {capacity}");
+                assert!(buffer.is_empty());
+                assert_eq!(buffer.spare().len(), capacity);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_vector_of_any_size_becomes_a_buffer_without_a_copy() {
+    for (len, capacity) in [(0, 0), (0, 1), (1, 1), (3, 100), (100, 100)] {
+        let mut vec = Vec::with_capacity(capacity);
+        vec.resize(len, 7);
+        let (place, capacity) = (vec.as_ptr(), vec.capacity());
+        let mut buffer = ReadBuffer::from(vec);
+        assert_eq!(buffer.unreceived(), vec![7; len]);
+        assert_eq!(buffer.spare().len(), capacity.max(1) - len);
+        assert_eq!(buffer.is_empty(), len == 0);
+        if capacity > 0 {
+            assert_eq!(buffer.unreceived().as_ptr(), place);
+        }
+    }
+}
+
+#[test]
+fn a_buffer_is_empty_between_messages_and_never_within_one_that_waits_in_it() {
+    for role in ROLES {
+        let message = to(role, 0x82, &[7; 30]);
+        let header = message.len() - 30;
+        let mut conn = open(role);
+        let mut buffer = ReadBuffer::with_capacity(100);
+        assert!(buffer.is_empty());
+        for (at, byte) in message.iter().enumerate() {
+            assert_eq!(buffer.fill_from(&[*byte]), 1);
+            assert!(!buffer.is_empty(), "{role:?}: it is not received");
+            let is_whole = at + 1 == message.len();
+            assert_eq!(receive_from(&mut conn, &mut buffer).len(), usize::from(is_whole));
+            // The connection has the bytes of a cut header. From its last byte on, the message waits in the buffer.
+            let waits = at + 1 >= header && !is_whole;
+            assert_eq!(buffer.is_empty(), !waits, "{role:?} at {at}");
+        }
+        let (_, mut buffer) = cut(role, 100);
+        assert!(!buffer.is_empty() && buffer.unreceived().is_empty());
+        buffer.clear();
+        assert!(buffer.is_empty());
     }
 }

@@ -10,11 +10,11 @@ mod echo;
 
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use util::*;
 use websocket_proto::{
-    CloseCause, CloseCode, Closed, Config, Connection, Event, Role, State, Timestamp,
+    Clock, CloseCause, CloseCode, Closed, Config, Connection, Event, Role, State,
 };
 
 const MIB: usize = 1 << 20;
@@ -43,7 +43,7 @@ fn with_server(config: Config, peer: impl FnOnce(TcpStream)) -> Closed {
     let (ours, theirs) = sockets();
     let server = std::thread::spawn(move || echo::serve(ours, config.into()));
     peer(theirs);
-    *server.join().unwrap().unwrap().expect("the end is reported")
+    server.join().unwrap().unwrap().expect("the end is reported")
 }
 
 /// Sends a request, and reads the 101.
@@ -64,16 +64,12 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// The README's loop for a client. It sends `messages` when it is open, and closes after them if `closes`.
-fn client(
-    mut stream: TcpStream,
-    messages: &[Vec<u8>],
-    closes: bool,
-) -> Result<Option<Box<Closed>>> {
+fn client(mut stream: TcpStream, messages: &[Vec<u8>], closes: bool) -> Result<Option<Closed>> {
     stream.set_nodelay(true)?;
     let request = websocket_proto::ClientRequest::new("ws://example.com/")?;
     let mut conn = Connection::client(&request, Config::default())?;
     let mut buf = [0; 16 * 1024];
-    let (mut filled, mut end, epoch) = (0, None, Instant::now());
+    let (mut filled, mut end, clock) = (0, None, Clock::new());
     loop {
         let mut input = &mut buf[..std::mem::take(&mut filled)];
         while let Some(event) = conn.receive(&mut input) {
@@ -107,13 +103,11 @@ fn client(
         if conn.is_finished() {
             return Ok(end);
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue;
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,
@@ -136,7 +130,7 @@ fn accept(stream: &mut TcpStream) {
 }
 
 fn assert_last_word(closed: &Closed, code: u16, reason: &str, name: &str) {
-    let seen = (closed.code, &closed.reason[..], closed.clean, &closed.cause);
+    let seen = (closed.code(), closed.reason(), closed.is_clean(), closed.cause());
     assert_eq!(seen, (CloseCode::from(code), reason, true, &CloseCause::Peer), "{name}");
 }
 
@@ -221,7 +215,7 @@ fn the_server_ends_cleanly_whichever_end_closes() {
     theirs.shutdown(Shutdown::Write).unwrap();
     assert_eq!(theirs.read(&mut [0; 10]).unwrap(), 0, "the client shuts down after the server");
     let closed = client.join().unwrap().unwrap().expect("the end is reported");
-    assert_eq!((closed.clean, closed.cause), (true, CloseCause::Local));
+    assert_eq!((closed.is_clean(), closed.cause()), (true, &CloseCause::Local));
 }
 
 #[test]
@@ -233,7 +227,7 @@ fn the_server_outlives_its_timeouts_and_reports_them() {
         let response = String::from_utf8(read_all(&mut stream)).unwrap();
         assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
     });
-    assert_eq!(closed.cause, CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
+    assert_eq!(*closed.cause(), CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
     // A read timeout is not an error: pings are sent, and the connection of a peer that answers stays open.
     let mut config = Config::default();
     config.keepalive_interval = Some(Duration::from_millis(20));
@@ -261,7 +255,10 @@ fn the_server_reports_an_end_without_a_close() {
             stream.shutdown(Shutdown::Write).unwrap();
             read_all(&mut stream);
         });
-        assert_eq!((closed.code, closed.cause), (CloseCode::ABNORMAL, CloseCause::TransportEnded));
+        assert_eq!(
+            (closed.code(), closed.cause()),
+            (CloseCode::ABNORMAL, &CloseCause::TransportEnded)
+        );
     }
 }
 

@@ -20,7 +20,7 @@ fn one_key(out: &mut [u8]) -> Result<(), EntropyError> {
 
 fn open_with_one_key(role: Role) -> Connection {
     let mut config = config();
-    config.entropy = Entropy::Function(one_key);
+    config.entropy = Entropy::from_fn(one_key);
     open_with(role, config)
 }
 
@@ -872,6 +872,35 @@ fn advance_beyond_the_outgoing_bytes_panics() {
             conn.advance(conn.outgoing_len() as usize + 1);
         });
         assert!(result.is_err(), "{role:?}");
+    }
+}
+
+#[test]
+fn a_transport_that_tells_too_much_has_written_all_that_it_was_given() {
+    for role in ROLES {
+        for len in [0, 5, 5000, 16 * 1024, 100_000] {
+            for owned in [false, true] {
+                for too_much in [1, 1000, usize::MAX / 2, usize::MAX] {
+                    let mut conn = open(role);
+                    let mut written = Vec::new();
+                    let payload = vec![7; len];
+                    let message =
+                        if owned { payload.clone().into() } else { Message::from(&payload) };
+                    let result = conn.send_through(message, |header, payload| {
+                        written.extend_from_slice(header);
+                        written.extend_from_slice(payload);
+                        Ok::<usize, UsageError>(
+                            (header.len() + payload.len()).saturating_add(too_much),
+                        )
+                    });
+                    assert_eq!(result, Ok(()), "{role:?}, {len}");
+                    assert_eq!((conn.outgoing_len(), conn.buffered_amount()), (0, 0));
+                    assert_eq!(plain_frames(&written), [(0x82, payload)]);
+                    conn.send("next").unwrap();
+                    assert_eq!(plain_frames(&drain(&mut conn)), [(0x81, b"next".to_vec())]);
+                }
+            }
+        }
     }
 }
 

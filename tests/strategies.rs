@@ -15,8 +15,8 @@ use websocket_proto::strategies::{
     sendable_code, text,
 };
 use websocket_proto::{
-    Accept, ClientRequest, CloseCause, Closed, Config, Connection, Message, ProtocolError, Role,
-    State, UsageError,
+    Accept, ClientRequest, CloseCause, Config, Connection, Message, ProtocolError, Role, State,
+    UsageError,
 };
 
 /// The proptest configuration of all properties.
@@ -76,9 +76,9 @@ fn answers(expected: &[Seen], code: Option<u16>) -> Vec<(u8, Vec<u8>)> {
     for seen in expected {
         match seen {
             Seen::Ping(payload) => answers.push((0x8a, payload.clone())),
-            Seen::Closed(Closed { code, clean: true, .. }) => {
-                let body = code.get().to_be_bytes();
-                answers.push((0x88, if *code == 1005 { vec![] } else { body.to_vec() }));
+            Seen::Closed(closed) if closed.is_clean() => {
+                let body = closed.code().get().to_be_bytes();
+                answers.push((0x88, if closed.code() == 1005 { vec![] } else { body.to_vec() }));
             }
             _ => {}
         }
@@ -161,17 +161,34 @@ proptest! {
         let streams = streams(role);
         prop_assume!(violation.applies_to(&streams));
         let mut runner = TestRunner::new_with_rng(cases(1), rng(seed));
-        let stream = streams.with(violation).new_tree(&mut runner).expect("nothing is filtered").current();
+        let stream = streams.with(violation).expect("it is possible");
+        let stream = stream.new_tree(&mut runner).expect("nothing is filtered").current();
         prop_assert_eq!(stream.violation, violation);
         prop_assert!(violation.matches(&stream.error));
         prop_assert!(violation.rfc_section().starts_with("RFC "));
     }
 
     #[test]
+    fn impossible_violation_and_request_without_a_key_give_nothing(
+        role in any_role(),
+        good in response(),
+        bad in bad_response(&config()),
+    ) {
+        for violation in Violation::ALL.iter().copied() {
+            let streams = Streams::to(role);
+            prop_assert_eq!(streams.with(violation).is_some(), violation.applies_to(&streams));
+        }
+        for request in [&b""[..], b"GET / HTTP/1.1\r\n\r\n", b"Sec-WebSocket-Key"] {
+            prop_assert_eq!((good.to(request), bad.to(request)), (None, None));
+        }
+    }
+
+    #[test]
     fn default_limits_are_exceeded_too(role in any_role(), seed in any::<u64>()) {
         let mut runner = TestRunner::new_with_rng(cases(1), rng(seed));
         for violation in [Violation::FrameTooBig, Violation::MessageTooBig] {
-            let tree = Streams::to(role).max_payload_bytes(300).with(violation).new_tree(&mut runner);
+            let streams = Streams::to(role).max_payload_bytes(300).with(violation);
+            let tree = streams.expect("it is possible").new_tree(&mut runner);
             let stream = tree.expect("nothing is filtered").current();
             let mut conn = open_with(role, config());
             prop_assert_eq!(bytes_to_verdict(&mut conn, &stream.bytes), Some(stream.decided_at));
@@ -270,7 +287,7 @@ proptest! {
     #[test]
     fn valid_responses_open_the_connection(response in response(), chunking in chunking()) {
         let (mut conn, request) = client(config());
-        let bytes = response.to(&request);
+        let bytes = response.to(&request).expect("it has a key");
         let (last, most) = bytes.split_last().expect("a response is not empty");
         prop_assert_eq!(feed(&mut conn, chunking.cut(most)), vec![]);
         prop_assert_eq!(feed(&mut conn, [&[*last][..]]), vec![Seen::Open]);
@@ -287,7 +304,7 @@ proptest! {
     ) {
         let BadResponse { decided_at, .. } = response;
         let (mut conn, request) = client(config.clone());
-        let bytes = response.to(&request);
+        let bytes = response.to(&request).expect("it has a key");
         let seen = feed(&mut conn, chunking.cut(&bytes));
         match cause(&seen) {
             Some(CloseCause::Protocol(ProtocolError::Handshake(error))) => {
@@ -303,7 +320,7 @@ proptest! {
 
 fn cause(seen: &[Seen]) -> Option<&CloseCause> {
     match seen {
-        [Seen::Closed(closed)] => Some(&closed.cause),
+        [Seen::Closed(closed)] => Some(closed.cause()),
         _ => None,
     }
 }

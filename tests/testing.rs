@@ -229,7 +229,7 @@ fn truncated_or_broken_wire_ends_without_a_close() {
             assert_eq!(pair.wire(writer).received().len(), 3);
             let events = pair.take_events(other(writer));
             assert_eq!(events.len(), 1);
-            assert_eq!((closed(&events).code.get(), &closed(&events).cause), (1006, &cause));
+            assert_eq!((closed(&events).code().get(), closed(&events).cause()), (1006, &cause));
         }
     }
 }
@@ -260,7 +260,7 @@ fn loop_ends_after_a_failed_write() {
                 Some(code) => (code, true, &CloseCause::Peer),
                 None => (1006, false, &CloseCause::TimedOut(Timeout::Close)),
             };
-            assert_eq!((end.code.get(), end.clean, &end.cause), expected, "{writer:?}");
+            assert_eq!((end.code().get(), end.is_clean(), end.cause()), expected, "{writer:?}");
             assert!(pair.endpoint(writer).is_done());
         }
     }
@@ -295,9 +295,9 @@ fn changed_bytes_fail_the_receiver() {
                 "the transcript has the changed byte, not the written one"
             );
             let events = pair.take_events(other(writer));
-            assert_eq!(closed(&events).cause, CloseCause::Protocol(error));
+            assert_eq!(*closed(&events).cause(), CloseCause::Protocol(error));
             let events = pair.take_events(writer);
-            assert_eq!((closed(&events).code.get(), closed(&events).clean), (1002, true));
+            assert_eq!((closed(&events).code().get(), closed(&events).is_clean()), (1002, true));
         }
     }
 }
@@ -330,7 +330,7 @@ fn advancing_time_causes_timeouts_and_pings() {
     pair.advance(ms(1));
     for role in ROLES {
         let events = pair.take_events(role);
-        assert_eq!(closed(&events).cause, CloseCause::TimedOut(Timeout::Handshake), "{role:?}");
+        assert_eq!(*closed(&events).cause(), CloseCause::TimedOut(Timeout::Handshake), "{role:?}");
     }
     // A ping in every silence.
     let mut config = Config::default();
@@ -345,7 +345,7 @@ fn advancing_time_causes_timeouts_and_pings() {
     pair.server().close(1000, "").unwrap();
     assert!(!pair.run(ms(4999)) && pair.run(ms(60_000)));
     let events = pair.take_events(Role::Server);
-    assert_eq!(closed(&events).cause, CloseCause::TimedOut(Timeout::Close));
+    assert_eq!(*closed(&events).cause(), CloseCause::TimedOut(Timeout::Close));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn request_is_answered_by_the_reaction_or_later() {
         }
     });
     assert!(pair.run(ms(10)));
-    assert_eq!(closed(pair.endpoint(Role::Server).events()).cause, CloseCause::Rejected);
+    assert_eq!(*closed(pair.endpoint(Role::Server).events()).cause(), CloseCause::Rejected);
 
     let mut pair = Pair::new(1);
     let seen = Rc::new(Cell::new(0));
@@ -513,7 +513,7 @@ fn scripted_frames_give_the_right_error() {
             }
             let events = peer.exchange(&mut conn);
             assert_eq!(
-                closed(&events).cause,
+                *closed(&events).cause(),
                 CloseCause::Protocol(error.clone()),
                 "{role:?} {last:?}"
             );
@@ -532,7 +532,7 @@ fn scripted_frames_give_the_right_error() {
         peer.send(&RawFrame::close(1000, "over")).end();
         let events = peer.exchange(&mut conn);
         assert_eq!(texts(&events), ["abc"]);
-        assert_eq!((closed(&events).clean, closed(&events).code.get()), (true, 1000));
+        assert_eq!((closed(&events).is_clean(), closed(&events).code().get()), (true, 1000));
         assert_eq!(peer.next_frame().unwrap().parts(), (0x8a, &b"?"[..]));
         assert_eq!(peer.next_frame().unwrap().parts(), (0x88, &b"\x03\xe8"[..]));
         assert!(conn.is_finished() && peer.has_heard_the_end());
@@ -602,7 +602,7 @@ fn scripted_responses_give_the_right_error() {
     };
     for (flaw, is_it) in rows {
         let events = talk(Some(flaw));
-        let CloseCause::Protocol(ProtocolError::Handshake(error)) = &closed(&events).cause else {
+        let CloseCause::Protocol(ProtocolError::Handshake(error)) = closed(&events).cause() else {
             panic!("{flaw:?}: {events:?}")
         };
         assert!(is_it(error), "{flaw:?}: {error:?}");
@@ -636,7 +636,7 @@ fn script_reports_the_result_and_the_events_of_each_step() {
     else {
         panic!("{:?}", run.events)
     };
-    assert_eq!((message.as_text(), end.code.get()), (Some("world!"), 1006));
+    assert_eq!((message.as_text(), end.code().get()), (Some("world!"), 1006));
     assert!(run.output.starts_with(b"GET /chat ") && run.conn.is_finished());
     let head = run.output.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     assert_eq!(read_frames(&run.output[head..])[0].payload, b"Hello");
@@ -706,7 +706,7 @@ fn script_receives_the_same_from_a_buffer_of_any_size() {
                     };
                     assert_eq!((first.as_text(), third.as_text()), (Some(&text[..]), Some("ab")));
                     assert_eq!(second.as_bytes(), binary);
-                    assert_eq!(end.cause, CloseCause::Protocol(ProtocolError::InvalidUtf8));
+                    assert_eq!(*end.cause(), CloseCause::Protocol(ProtocolError::InvalidUtf8));
                 }
             }
         }
@@ -729,7 +729,7 @@ fn receive_without_input_is_no_sign_of_life() {
         let [(10, Event::Closed(end))] = &run.events[..] else {
             panic!("{read_buffer:?}: {:?}", run.events)
         };
-        assert_eq!(end.cause, CloseCause::TimedOut(Timeout::Idle));
+        assert_eq!(*end.cause(), CloseCause::TimedOut(Timeout::Idle));
     }
 }
 

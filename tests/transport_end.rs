@@ -476,7 +476,7 @@ fn refusal_with_a_missing_body_is_reported() {
     let mut conn = connecting(Role::Client, config());
     conn.abort();
     let Some(Event::Closed(closed)) = conn.poll_event() else { panic!("no Closed event") };
-    assert_eq!((closed.refusal(), &closed.cause), (None, &CloseCause::Aborted));
+    assert_eq!((closed.refusal(), closed.cause()), (None, &CloseCause::Aborted));
 }
 
 #[test]

@@ -5,10 +5,10 @@
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    ClientRequest, Config, Connection, Deflate, Event, Message, Shared, State, Timestamp,
+    ClientRequest, Clock, Config, Connection, Deflate, Event, Message, Shared, State,
 };
 
 const AGENT: &str = "websocket-proto";
@@ -64,7 +64,7 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
     let mut conn = Connection::client(&request, config.clone())?;
     let mut buf = vec![0; 64 * 1024];
     let mut last = String::new();
-    let (mut filled, epoch) = (0, Instant::now());
+    let (mut filled, clock) = (0, Clock::new());
     loop {
         let mut input = &mut buf[..std::mem::take(&mut filled)];
         while let Some(event) = conn.receive(&mut input) {
@@ -93,13 +93,11 @@ fn run(url: &str, config: &Shared<Config>, echo: bool) -> Result<String> {
         if conn.is_finished() {
             return Ok(last);
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue;
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,

@@ -17,8 +17,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
-    Shared, Timestamp, UsageError,
+    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
+    Shared, UsageError,
 };
 
 /// The time that the connections have to close after a signal.
@@ -30,7 +30,7 @@ struct Room {
     closes: watch::Sender<bool>,
     config: Shared<Config>,
     origins: OriginPolicy,
-    epoch: Instant,
+    clock: Clock,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -69,7 +69,7 @@ async fn run(address: &str) -> Result<()> {
         closes: watch::Sender::new(false),
         config: Shared::new(config),
         origins: OriginPolicy::new(origins(&address)).map_err(Error::other)?.allow_missing(true),
-        epoch: Instant::now(),
+        clock: Clock::new(),
     });
     let mut signal = pin!(signal());
     loop {
@@ -143,11 +143,11 @@ async fn serve(
         if conn.is_finished() {
             return Ok(());
         }
-        let wake = conn.tick(Timestamp::new(room.epoch.elapsed()));
+        let wake = conn.tick(room.clock.now());
         if conn.is_finished() {
             continue;
         }
-        let wake = wake.map(|wake| room.epoch + wake.since_epoch());
+        let wake = wake.map(|wake| room.clock.instant(wake).into());
         let mut slices = [IoSlice::new(&[]); 16];
         let count = conn.outgoing_slices(&mut slices);
         tokio::select! {
@@ -191,8 +191,8 @@ fn react(
             let _ = room.said.send(PreparedMessage::new(&message));
             Ok(())
         }
-        Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {:?}", closed.cause);
+        Event::Closed(closed) if !closed.is_clean() && *closed.cause() != CloseCause::Rejected => {
+            eprintln!("not closed cleanly: {}", closed.cause());
             Ok(())
         }
         _ => Ok(()),

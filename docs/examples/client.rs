@@ -13,10 +13,10 @@ use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
+    ClientRequest, Clock, CloseCode, Closed, Config, Connection, Event, Message, Timestamp,
 };
 
 /// The time to receive messages after the last line.
@@ -44,8 +44,8 @@ fn main() -> ExitCode {
         }
     };
     match run(url, once) {
-        Ok(closed) if closed.clean => {
-            eprintln!("closed: {} {}", closed.code, closed.reason.escape_debug());
+        Ok(closed) if closed.is_clean() => {
+            eprintln!("closed: {} {}", closed.code(), closed.reason().escape_debug());
             ExitCode::SUCCESS
         }
         Ok(closed) => {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
                     let body = String::from_utf8_lossy(refusal.body());
                     eprintln!("refused with status {}\n{}", refusal.status(), body.escape_debug());
                 }
-                None => eprintln!("not closed cleanly: {:?}", closed.cause),
+                None => eprintln!("not closed cleanly: {}", closed.cause()),
             }
             ExitCode::FAILURE
         }
@@ -102,7 +102,7 @@ struct Client<'a> {
 impl Client<'_> {
     /// Runs the loop until the connection has ended.
     fn run(mut self) -> Result<Closed> {
-        let epoch = Instant::now();
+        let clock = Clock::new();
         let mut bytes = Vec::new();
         loop {
             let mut input = &mut bytes[..];
@@ -130,7 +130,7 @@ impl Client<'_> {
                     .end
                     .ok_or_else(|| Error::other("the connection ended without a Closed event"));
             }
-            let now = Timestamp::new(epoch.elapsed());
+            let now = clock.now();
             if self.close_at.take_if(|close_at| *close_at <= now).is_some() {
                 self.conn.close(CloseCode::NORMAL, "")?;
             }
@@ -139,7 +139,7 @@ impl Client<'_> {
                 continue;
             }
             let wake = wake.into_iter().chain(self.close_at).min();
-            let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.saturating_since(now));
+            let wait = wake.map_or(Duration::from_secs(3600), |wake| clock.until(wake));
             match self.inbox.recv_timeout(wait) {
                 Ok(Happening::Bytes(read)) => bytes = read,
                 Ok(Happening::TransportEnded) => self.conn.receive_eof(),
@@ -182,7 +182,7 @@ impl Client<'_> {
                     self.conn.close(CloseCode::NORMAL, "")?;
                 }
             }
-            Event::Closed(closed) => self.end = Some(*closed),
+            Event::Closed(closed) => self.end = Some(closed),
             _ => {}
         }
         Ok(())

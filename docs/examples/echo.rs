@@ -2,9 +2,9 @@
 
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use websocket_proto::{Accept, Closed, Config, Connection, Event, Shared, State, Timestamp};
+use websocket_proto::{Accept, Clock, Closed, Config, Connection, Event, Shared, State};
 
 fn main() -> Result<()> {
     let config = Shared::new(Config::default()); // limits and timeouts, shared by all connections
@@ -20,12 +20,12 @@ fn main() -> Result<()> {
 }
 
 /// Serves one connection and returns how it ended.
-pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Box<Closed>>> {
+pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Option<Closed>> {
     stream.set_nodelay(true)?; // Nagle's algorithm would delay a write that follows another
     stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
     let mut conn = Connection::server(config);
     let mut buf = [0; 16 * 1024]; // the read buffer; many connections can share one
-    let (mut filled, mut end, epoch) = (0, None, Instant::now());
+    let (mut filled, mut end, clock) = (0, None, Clock::new());
     loop {
         // Events caused by the bytes read, by time, and by the end of the transport.
         let mut input = &mut buf[..std::mem::take(&mut filled)];
@@ -56,12 +56,11 @@ pub(crate) fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<Opt
         if conn.is_finished() {
             return Ok(end);
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue; // `tick` queued bytes or ended the connection
         }
-        stream.set_read_timeout(wake.map(|wake| wake.saturating_since(now)))?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,

@@ -9,12 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::Shutdown;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
+    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
 };
 
 /// The token of the waker that a signal triggers.
@@ -63,16 +63,16 @@ fn run(address: &str) -> Result<()> {
     // Waking fails only if the poll has ended.
     ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
     let mut server = Server::new(poll.registry().try_clone()?, TcpListener::from_std(listener))?;
-    let epoch = Instant::now();
+    let clock = Clock::new();
     let mut last = None;
     loop {
-        let now = Timestamp::new(epoch.elapsed());
+        let now = clock.now();
         let wake = server.wake(now).into_iter().chain(last).min();
         match poll.poll(&mut events, wake.map(|wake| wake.saturating_since(now))) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => result?,
         }
-        let now = Timestamp::new(epoch.elapsed());
+        let now = clock.now();
         server.continue_turns(now);
         for event in &events {
             if event.token() == SIGNAL {
@@ -236,9 +236,9 @@ impl Peer {
                     Event::PlainRequest(_) => conn.respond(404),
                     Event::Message(message) if conn.state() == State::Open => conn.send(message),
                     Event::Closed(closed)
-                        if !closed.clean && closed.cause != CloseCause::Rejected =>
+                        if !closed.is_clean() && *closed.cause() != CloseCause::Rejected =>
                     {
-                        eprintln!("not closed cleanly: {:?}", closed.cause);
+                        eprintln!("not closed cleanly: {}", closed.cause());
                         Ok(())
                     }
                     _ => Ok(()),

@@ -9,11 +9,11 @@ use std::io::{ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Deflate, Event, PlainRequest, ReadBuffer, Response,
-    Shared, State, Timestamp, Uri,
+    Accept, Clock, CloseCause, Config, Connection, Deflate, Event, PlainRequest, ReadBuffer,
+    Response, Shared, State, Uri,
 };
 
 const PAGE: &str = include_str!("echo_page.html");
@@ -89,7 +89,7 @@ fn accept_all(listener: &TcpListener, config: &Shared<Config>) {
 fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?;
-    let epoch = Instant::now();
+    let clock = Clock::new();
     let mut conn = Connection::server(config);
     let mut buffer = ReadBuffer::with_capacity(16 * 1024);
     loop {
@@ -98,8 +98,10 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
                 Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
                 Event::PlainRequest(request) => conn.respond(answer(&request))?,
                 Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
-                Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-                    eprintln!("not closed cleanly: {:?}", closed.cause);
+                Event::Closed(closed)
+                    if !closed.is_clean() && *closed.cause() != CloseCause::Rejected =>
+                {
+                    eprintln!("not closed cleanly: {}", closed.cause());
                 }
                 _ => {}
             }
@@ -121,13 +123,11 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         if conn.is_finished() {
             return Ok(());
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue;
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(buffer.spare()) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => buffer.filled(n),

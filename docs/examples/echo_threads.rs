@@ -9,10 +9,10 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Event, Segment, Shared, State, Timestamp,
+    Accept, Clock, CloseCause, Config, Connection, Event, Segment, Shared, State,
 };
 
 /// The state that the two threads of a connection share.
@@ -21,7 +21,7 @@ struct Link {
     conn: Mutex<Connection>,
     /// Notified after each change of the connection: it may want to write, or to read again.
     changed: Condvar,
-    epoch: Instant,
+    clock: Clock,
 }
 
 fn main() -> ExitCode {
@@ -67,7 +67,7 @@ fn serve(stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
     let conn = Mutex::new(Connection::server(config));
-    let link = Link { stream, conn, changed: Condvar::new(), epoch: Instant::now() };
+    let link = Link { stream, conn, changed: Condvar::new(), clock: Clock::new() };
     thread::scope(|scope| {
         let reader = thread::Builder::new().spawn_scoped(scope, || link.read());
         if reader.is_ok() {
@@ -132,12 +132,11 @@ impl Link {
             if conn.is_finished() {
                 return;
             }
-            let now = Timestamp::new(self.epoch.elapsed());
-            let wake = conn.tick(now);
+            let wake = conn.tick(self.clock.now());
             if conn.wants_write() || conn.is_finished() {
                 continue;
             }
-            let wait = wake.map_or(Duration::MAX, |wake| wake.saturating_since(now));
+            let wait = wake.map_or(Duration::MAX, |wake| self.clock.until(wake));
             let waited = self.changed.wait_timeout(conn, wait);
             conn = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -166,8 +165,10 @@ fn react(conn: &mut Connection, mut input: &mut [u8]) {
             Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
             Event::PlainRequest(_) => conn.respond(404),
             Event::Message(message) if conn.state() == State::Open => conn.send(message),
-            Event::Closed(closed) if !closed.clean && closed.cause != CloseCause::Rejected => {
-                eprintln!("not closed cleanly: {:?}", closed.cause);
+            Event::Closed(closed)
+                if !closed.is_clean() && *closed.cause() != CloseCause::Rejected =>
+            {
+                eprintln!("not closed cleanly: {}", closed.cause());
                 Ok(())
             }
             _ => Ok(()),

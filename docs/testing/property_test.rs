@@ -56,7 +56,7 @@ impl Session {
                     self.conn.respond(404).expect("the request waits for a decision");
                 }
                 Event::Chunk(chunk) => self.on_chunk(&chunk),
-                Event::Closed(closed) => self.ended = Some(closed.cause),
+                Event::Closed(closed) => self.ended = Some(closed.into_cause()),
                 _ => {}
             }
         }

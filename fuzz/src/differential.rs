@@ -66,14 +66,14 @@ fn compare(
         events = &events[..events.len() - 1];
     }
     let same = theirs == events;
-    match (closed.map(|closed| &closed.cause), end) {
+    match (closed.map(|closed| closed.cause()), end) {
         (None, End::MoreWanted) if same => Ok(()),
         (Some(CloseCause::Peer), End::Closed(code, reason)) => {
             let closed = closed.expect("the cause comes from it");
-            if (closed.code.get(), *code) == (1014, 1002) {
+            if (closed.code().get(), *code) == (1014, 1002) {
                 return Err(same.then_some(Allowance::BadGateway));
             }
-            let same = same && (closed.code.get(), &closed.reason) == (*code, reason);
+            let same = same && (closed.code().get(), closed.reason()) == (*code, reason.as_str());
             if same { Ok(()) } else { Err(None) }
         }
         (Some(CloseCause::Protocol(_)), End::Failed(_)) if same => Ok(()),

@@ -72,7 +72,7 @@ fn we_read(data: &[u8]) -> (Ours, usize) {
         None => Ours::MoreWanted,
         Some(Event::PlainRequest(_)) => Ours::Plain,
         Some(Event::UpgradeRequest(request)) => Ours::Upgrade(request.as_bytes().to_vec(), vec![]),
-        Some(Event::Closed(closed)) => match closed.cause {
+        Some(Event::Closed(closed)) => match closed.into_cause() {
             CloseCause::Protocol(ProtocolError::Handshake(error)) => Ours::Refused(error),
             cause => panic!("{cause:?}"),
         },

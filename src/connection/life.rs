@@ -41,7 +41,7 @@ struct Extra {
     /// An event that `is_event_ready` received before the caller asked for it.
     ready: Option<Box<Event<'static>>>,
     /// The last event, if a call that returns no event has caused it.
-    closed: Option<Box<Closed>>,
+    closed: Option<Closed>,
 }
 
 impl Extra {
@@ -173,7 +173,7 @@ impl Life {
     }
 
     /// Buffers the last event.
-    pub(super) fn set_closed(&mut self, closed: Box<Closed>) {
+    pub(super) fn set_closed(&mut self, closed: Closed) {
         self.extra.get_or_insert_default().closed = Some(closed);
     }
 

@@ -144,8 +144,8 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Accepts the request that [`Event::UpgradeRequest`] reported (RFC 6455 4.2.2). The 101 response is queued, the
-    /// connection is open, and messages can be sent at once. [`poll_event`](Connection::poll_event) and
+    /// Accepts the request that [`Event::UpgradeRequest`] reported (RFC 6455 4.2.2). When it returns `Ok`, the server is
+    /// open: the 101 response is queued, and messages can be sent at once. [`poll_event`](Connection::poll_event) and
     /// [`receive`](Connection::receive) return the messages that the client sent behind its request. If the client's
     /// transport has ended before this call, these messages are received first, and then the connection ends.
     ///

@@ -1,7 +1,6 @@
 //! Turns bytes into events. The receiver tells what was received; this file decides what the connection does about it.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Connection, Phase};
@@ -317,7 +316,7 @@ impl Connection {
             Role::Server => Phase::Flushing,
             Role::Client => Phase::AwaitingEnd,
         });
-        Event::Closed(Box::new(Closed { code, reason, clean: true, cause }))
+        Event::Closed(Closed::clean(code, reason, cause))
     }
 
     /// Receives the bytes that arrived behind the request while the caller decided.

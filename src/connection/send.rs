@@ -75,7 +75,7 @@ impl Connection {
     /// returns 0.
     ///
     /// `write` gets two slices. It writes one after the other in one vectored write, and returns how many bytes of both
-    /// were written. On a server the slices are the header and your payload. On a client the payload must be masked:
+    /// were written. If it returns more than it was given, all of it counts as written. On a server the slices are the header and your payload. On a client the payload must be masked:
     /// `write` is called with one masked portion after the other, each in the first slice, as long as it writes all of
     /// them.
     ///
@@ -107,10 +107,8 @@ impl Connection {
     /// it the rest of the message is in the queue, so do not send the message again. If the transport cannot be written
     /// any more, call [`write_closed`](Connection::write_closed).
     ///
-    /// # Panics
-    ///
-    /// If `write` returns more than the bytes that it was given. After this panic, or a panic in `write`, the message
-    /// is not queued, and it is not known which bytes were written. Call [`abort`](Connection::abort) then.
+    /// If `write` panics and the panic is caught, the message is not queued, and it is not known which bytes were
+    /// written. Call [`abort`](Connection::abort) then.
     #[inline]
     pub fn send_through<'m, E: From<UsageError>>(
         &mut self,

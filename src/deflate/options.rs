@@ -14,7 +14,7 @@ use crate::state::Role;
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
 /// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Deflate {
     /// Effort of compression, clamped to 1 to 9. Default: 6.

@@ -121,7 +121,7 @@ impl ClientRequest {
 }
 
 /// What client and server have agreed on, as the server's response says (RFC 8441 5, RFC 6455 4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Agreed<'h> {
     /// The subprotocol that the server chose among the offered ones; `None` if it chose none.
@@ -131,7 +131,7 @@ pub struct Agreed<'h> {
 }
 
 /// A request that the server has accepted: the response to send, and what was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Accepted {
     /// The response's headers, `:status` first.

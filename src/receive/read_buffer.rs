@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::Front;
@@ -11,7 +12,8 @@ use super::Front;
 ///
 /// Read into [`spare`](ReadBuffer::spare). Call [`filled`](ReadBuffer::filled) with the number of bytes that were read.
 /// Then call `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the buffer stores
-/// the front of a message until the rest arrives. 16 KiB is a good size. A message that does not fit into the buffer is
+/// the front of a message until the rest arrives. 16 KiB is a good size. Bytes that other code has read
+/// come in by [`fill_from`](ReadBuffer::fill_from), or as a `Vec`. A message that does not fit into the buffer is
 /// assembled on the heap.
 ///
 /// ```
@@ -80,6 +82,43 @@ impl ReadBuffer {
         self.end += n;
     }
 
+    /// Copies as many of `bytes` as the buffer has room for, from their front, and returns how many it has copied: for
+    /// bytes that another stack has read. It does the same as a read into [`spare`](ReadBuffer::spare). Pass the other
+    /// bytes to the next call, after `receive_from` has returned `None`.
+    ///
+    /// ```
+    /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
+    /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// # let mut buffer = ReadBuffer::with_capacity(4);
+    /// # let mut messages = 0;
+    /// let mut bytes = &b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..]; // from a TLS stack
+    /// while !bytes.is_empty() {
+    ///     let n = buffer.fill_from(bytes);
+    ///     bytes = &bytes[n..];
+    ///     while let Some(event) = conn.receive_from(&mut buffer) {
+    ///         # messages += 1;
+    ///         assert!(matches!(event, Event::Message(message) if message.as_text() == Some("Hello")));
+    ///     }
+    /// }
+    /// # assert_eq!(messages, 1);
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use = "the bytes that did not fit are not in the buffer"]
+    pub fn fill_from(&mut self, bytes: &[u8]) -> usize {
+        let spare = self.spare();
+        let n = spare.len().min(bytes.len());
+        spare[..n].copy_from_slice(&bytes[..n]);
+        self.filled(n);
+        n
+    }
+
+    /// Returns whether the buffer has neither bytes that are not received nor the front of a message. Another
+    /// connection can then use it. The connection itself may still hold the beginning of a message: of one that is
+    /// fragmented or compressed, that does not fit into the buffer, or whose header is cut.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end && self.front.is_none()
+    }
+
     /// Returns the bytes that are filled and not received.
     pub fn unreceived(&self) -> &[u8] {
         &self.bytes[self.start + self.front.as_ref().map_or(0, Front::len)..self.end]
@@ -130,6 +169,17 @@ impl ReadBuffer {
     /// All filled bytes, and the front of a message at their beginning.
     pub(crate) fn filled_bytes(&self) -> (&[u8], Option<&Front>) {
         (&self.bytes[self.start..self.end], self.front.as_ref())
+    }
+}
+
+/// Uses the vector's memory. Its content is bytes that are read and not received, such as those that another stack has
+/// read behind an HTTP request. Its capacity is the capacity of the buffer, at least 1.
+impl From<Vec<u8>> for ReadBuffer {
+    fn from(mut bytes: Vec<u8>) -> ReadBuffer {
+        let end = bytes.len();
+        // The vector is filled up to its capacity, so it does not grow, unless it has none.
+        bytes.resize(bytes.capacity().max(1), 0);
+        ReadBuffer { bytes: bytes.into_boxed_slice(), start: 0, end, front: None }
     }
 }
 

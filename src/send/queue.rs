@@ -501,24 +501,58 @@ impl Queue {
         } else {
             // If control frames come at a border within this piece, only the bytes before the border are taken. The
             // whole piece becomes shared, so that the rest can stay in the queue without a copy.
-            let mut whole = match pop_front(&mut parts.pieces) {
-                Some(piece) => piece.into_segment(),
+            let whole = match pop_front(&mut parts.pieces) {
+                Some(Piece::Owned { bytes, start }) => self.share(bytes, start),
+                Some(Piece::Shared(segment)) => segment,
                 None => {
                     let bytes = core::mem::take(&mut self.tail);
-                    let tail = Segment::new(bytes, core::mem::take(&mut self.start));
-                    self.parts_len += tail.len() as u64;
-                    tail
+                    let start = core::mem::take(&mut self.start);
+                    self.parts_len += (bytes.len() - start) as u64;
+                    self.share(bytes, start)
                 }
             };
-            let segment = whole.split_to(n);
-            if !whole.is_empty() {
-                parts.pieces.push_front(Piece::Shared(whole));
+            let (segment, rest) = whole.split_at(n);
+            if let Some(rest) = rest {
+                self.parts().pieces.push_front(Piece::Shared(rest));
             }
             segment
         };
+        let parts = self.parts();
         parts.untaken.advance(&segment, n);
         parts.taken.push_back(segment.clone());
         Some(segment)
+    }
+
+    /// Makes a segment of bytes that leave the queue. The block of a recycled segment is used, and its memory becomes
+    /// the next tail.
+    fn share(&mut self, bytes: Vec<u8>, start: usize) -> Segment {
+        let has_no_tail = self.tail.capacity() == 0;
+        match self.parts().spare.take_if(|_| has_no_tail) {
+            None => Segment::new(bytes, start),
+            Some(block) => {
+                let (segment, old) = Segment::new_in(block, bytes, start);
+                self.tail = old;
+                segment
+            }
+        }
+    }
+
+    /// Uses the memory of a segment for further pieces, if nobody else owns it, and if it is not larger than a tail
+    /// buffer that an empty queue keeps. Of two spare segments the larger one stays.
+    pub(crate) fn recycle(&mut self, segment: Segment) {
+        // Without the parts, or with dropped bytes, nothing was taken from this queue that could go on.
+        let Some(parts) = self.parts.as_mut().filter(|parts| parts.dropped == 0) else { return };
+        let Some(mut block) = segment.into_block() else { return };
+        if block.capacity() > KEEP_BYTES {
+            return;
+        }
+        if self.tail.capacity() == 0 {
+            self.tail =
+                core::mem::take(Shared::get_mut(&mut block).expect("nobody else owns the block"));
+        }
+        if parts.spare.as_ref().is_none_or(|spare| spare.capacity() < block.capacity()) {
+            parts.spare = Some(block);
+        }
     }
 
     /// Drops all bytes. The unwritten payload bytes stay counted as buffered. The caller may still tell that taken
@@ -552,15 +586,18 @@ impl Queue {
     }
 
     fn owns_memory(&self) -> bool {
-        self.tail.capacity() > 0 || self.parts.as_ref().is_some_and(|parts| parts.can_be_freed())
+        let parts = self.parts.as_ref();
+        self.tail.capacity() > 0
+            || parts.is_some_and(|parts| parts.can_be_freed() || parts.spare.is_some())
     }
 
     /// Frees memory if the queue is empty.
     pub(crate) fn free_memory(&mut self) {
         if self.len() == 0 {
             self.tail = Vec::new();
-            if self.parts.as_ref().is_some_and(|parts| parts.can_be_freed()) {
-                self.parts = None;
+            match &mut self.parts {
+                Some(parts) if !parts.can_be_freed() => parts.spare = None,
+                parts => *parts = None,
             }
         }
     }

@@ -63,14 +63,9 @@ impl Streams {
         any_of(self, all.collect())
     }
 
-    /// Streams that break this one rule.
-    ///
-    /// # Panics
-    ///
-    /// If the violation is not possible [in these streams](Violation::applies_to).
-    pub fn with(&self, violation: Violation) -> BoxedStrategy<BadStream> {
-        assert!(violation.applies_to(self), "{violation:?} cannot be in {self:?}");
-        any_of(self, [violation].into())
+    /// Streams that break this one rule; `None` if that is not possible [in these streams](Violation::applies_to).
+    pub fn with(&self, violation: Violation) -> Option<BoxedStrategy<BadStream>> {
+        violation.applies_to(self).then(|| any_of(self, [violation].into()))
     }
 }
 
@@ -160,12 +155,7 @@ fn build(streams: &Streams, violation: Violation, draw: &Draw) -> BadStream {
     let (decided_at, error) = break_rule(streams, violation, draw, is_open, &mut writer);
     let mut expected = core::mem::take(&mut writer.expected);
     draw.behind.iter().for_each(|item| writer.item(item));
-    expected.push(Seen::Closed(Closed {
-        code: CloseCode::new(1006),
-        reason: String::new(),
-        clean: false,
-        cause: CloseCause::Protocol(error.clone()),
-    }));
+    expected.push(Seen::Closed(Closed::abnormal(CloseCause::Protocol(error.clone()))));
     let bytes = writer.wire.bytes;
     debug_assert!(decided_at <= bytes.len(), "{violation:?} is decided by what is there");
     BadStream { role: streams.role, bytes, violation, decided_at, error, expected }

@@ -30,12 +30,8 @@ pub struct GoodResponse {
 }
 
 impl GoodResponse {
-    /// The response to a client's request.
-    ///
-    /// # Panics
-    ///
-    /// If the request has no `Sec-WebSocket-Key`.
-    pub fn to(&self, request: &[u8]) -> Vec<u8> {
+    /// The response to a client's request; `None` if the request has no `Sec-WebSocket-Key`.
+    pub fn to(&self, request: &[u8]) -> Option<Vec<u8>> {
         fill_in(&self.template, request)
     }
 }
@@ -141,12 +137,8 @@ enum Verdict {
 }
 
 impl BadResponse {
-    /// The response to a client's request.
-    ///
-    /// # Panics
-    ///
-    /// If the request has no `Sec-WebSocket-Key`.
-    pub fn to(&self, request: &[u8]) -> Vec<u8> {
+    /// The response to a client's request; `None` if the request has no `Sec-WebSocket-Key`.
+    pub fn to(&self, request: &[u8]) -> Option<Vec<u8>> {
         fill_in(&self.template, request)
     }
 
@@ -173,12 +165,11 @@ impl fmt::Debug for BadResponse {
     }
 }
 
-fn fill_in(template: &[u8], request: &[u8]) -> Vec<u8> {
+fn fill_in(template: &[u8], request: &[u8]) -> Option<Vec<u8>> {
     const NAME: &[u8] = b"sec-websocket-key:";
     let key = request
         .split(|&byte| byte == b'\n')
-        .find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))
-        .expect("a client's request has a key");
+        .find(|line| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))?;
     let accept = accept_value(key[NAME.len()..].trim_ascii());
     let mut bytes = template.to_vec();
     for at in 0..bytes.len().saturating_sub(ACCEPT.len() - 1) {
@@ -186,7 +177,7 @@ fn fill_in(template: &[u8], request: &[u8]) -> Vec<u8> {
             bytes[at..at + ACCEPT.len()].copy_from_slice(&accept);
         }
     }
-    bytes
+    Some(bytes)
 }
 
 /// The value of `Sec-WebSocket-Accept` for a key (RFC 6455 4.2.2), by the textbook, without the library's own function.

@@ -84,7 +84,7 @@ impl Log {
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
-            Event::Closed(closed) => Seen::Closed(*closed),
+            Event::Closed(closed) => Seen::Closed(closed),
         });
     }
 }

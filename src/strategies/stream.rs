@@ -261,12 +261,8 @@ impl Writer {
             None => reason.clear(),
         }
         self.wire.frame(CLOSE, &body);
-        self.expected.push(Seen::Closed(Closed {
-            code: code.unwrap_or(CloseCode::new(1005)),
-            reason,
-            clean: true,
-            cause: CloseCause::Peer,
-        }));
+        let code = code.unwrap_or(CloseCode::new(1005));
+        self.expected.push(Seen::Closed(Closed::clean(code, reason, CloseCause::Peer)));
     }
 }
 

@@ -192,6 +192,10 @@ impl Endpoint {
 
 /// The default reaction of an [`Endpoint`]: accepts a request for a WebSocket, answers any other request with 404, and
 /// ignores other events.
+///
+/// # Panics
+///
+/// If the request was answered before.
 pub fn answer_request(conn: &mut Connection, event: &Event<'_>) {
     let answered = match event {
         Event::UpgradeRequest(_) => conn.accept(&Accept::new()),

@@ -45,8 +45,8 @@ impl Life {
         match event {
             Event::Closed(closed) => {
                 self.is_closed = true;
-                let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
-                holds(closed.clean == by_close, || {
+                let by_close = matches!(closed.cause(), CloseCause::Peer | CloseCause::Local);
+                holds(closed.is_clean() == by_close, || {
                     format!("{closed:?}: clean does not agree with the cause")
                 })
             }
@@ -130,10 +130,8 @@ pub(super) struct Output {
     pongs: u64,
     /// Whether `write_closed` was called, which drops the queue.
     is_dropped: bool,
-    /// The pieces that are taken out and not written whole.
+    /// The pieces that are taken out and not written whole, without the bytes that are written.
     taken: VecDeque<Segment>,
-    /// The number of written bytes of the first of these pieces.
-    taken_start: usize,
     released: Walk,
 }
 
@@ -145,7 +143,6 @@ impl Output {
             pongs: 0,
             is_dropped: false,
             taken: VecDeque::new(),
-            taken_start: 0,
             released: Walk::new(conn),
         }
     }
@@ -181,8 +178,7 @@ impl Output {
 
     /// The bytes that are taken out and not written.
     fn taken(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = core::iter::once(self.taken_start).chain(core::iter::repeat(0));
-        self.taken.iter().zip(starts).map(|(segment, start)| &segment[start..])
+        self.taken.iter().map(|segment| &segment[..])
     }
 
     /// All unwritten bytes: the taken ones, then the outgoing ones.
@@ -197,16 +193,17 @@ impl Output {
         let mut bytes = self.queued(conn);
         bytes.truncate(n);
         let mut left = bytes.len();
-        while let Some(front) = self.taken.front().filter(|_| left > 0) {
-            let part = left.min(front.len() - self.taken_start);
+        let mut written = Vec::new();
+        while let Some(front) = self.taken.front_mut().filter(|_| left > 0) {
+            let part = left.min(front.len());
             left -= part;
-            self.taken_start += part;
-            if self.taken_start == front.len() {
-                self.taken.pop_front();
-                self.taken_start = 0;
+            front.advance(part);
+            if front.is_empty() {
+                written.extend(self.taken.pop_front());
             }
         }
         conn.advance(bytes.len());
+        written.into_iter().for_each(|segment| conn.recycle_segment(segment));
         self.written(&bytes)?;
         Ok(bytes)
     }
@@ -221,7 +218,6 @@ impl Output {
         if (conn.is_finished() || self.is_dropped) && conn.outgoing_len() == 0 {
             // The connection no longer counts the taken pieces.
             self.taken.clear();
-            self.taken_start = 0;
         }
         let taken: usize = self.taken().map(<[u8]>::len).sum();
         let shown: usize = conn.outgoing_chunks().map(<[u8]>::len).sum();

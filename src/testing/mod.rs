@@ -7,6 +7,8 @@
 //! - [`ScriptedPeer`]: a peer that sends any bytes, valid or not, and decodes the answers as [`RawFrame`]s;
 //! - [`Script`]: a sequence of calls on one connection, with the promises of a connection checked after each.
 //!
+//! A test should fail where code breaks a rule, so some methods panic: the page of each says when.
+//!
 //! With the feature `arbitrary`, a fuzzer's bytes make scripts and all public values. The page `docs/testing.md` has
 //! examples.
 

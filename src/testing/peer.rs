@@ -83,7 +83,7 @@ pub enum ResponseFlaw {
 /// let events = peer.exchange(&mut conn);
 /// let Some(Event::Closed(closed)) = events.last() else { panic!("{events:?}") };
 /// let error = ProtocolError::ReservedBits { first_byte: 0xa1 };
-/// assert_eq!(closed.cause, CloseCause::Protocol(error));
+/// assert_eq!(*closed.cause(), CloseCause::Protocol(error));
 /// assert!(peer.is_accepted());
 /// assert_eq!(peer.next_frame(), Some(RawFrame::close(1002, "").mask(websocket_proto::testing::Mask::Unmasked)));
 /// ```

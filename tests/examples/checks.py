@@ -441,7 +441,7 @@ def last_word(name):
         # A peer that ends without a Close is reported.
         peer = Peer.open(server.address)
         peer.stream.close()
-        within(PATIENCE, lambda: "not closed cleanly: TransportEnded" in server.said(), "it says so")
+        within(PATIENCE, lambda: "not closed cleanly: transport ended" in server.said(), "it says so")
 
 
 @check("the end of the stream is seen when it arrives together with bytes", *SERVERS)

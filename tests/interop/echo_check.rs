@@ -165,7 +165,7 @@ impl Peer {
         match self.next()? {
             Event::Closed(closed) => {
                 while self.step()? {}
-                Ok(*closed)
+                Ok(closed)
             }
             event => Err(Error::other(format!("expected the end, got {event:?}"))),
         }
@@ -174,7 +174,7 @@ impl Peer {
     fn finish(mut self) -> Result<()> {
         self.conn.close(1000, "")?;
         let closed = self.closed()?;
-        expect((closed.code.get(), closed.clean), (1000, true))
+        expect((closed.code().get(), closed.is_clean()), (1000, true))
     }
 }
 
@@ -310,8 +310,8 @@ fn close(server: &Server<'_>) -> Result<()> {
             let closed = peer.closed()?;
             let answer = body.map_or(1005, |(code, _)| code);
             expect(
-                (closed.code.get(), closed.clean, closed.cause),
-                (answer, true, CloseCause::Local),
+                (closed.code().get(), closed.is_clean(), closed.cause()),
+                (answer, true, &CloseCause::Local),
             )
         });
     }
@@ -350,8 +350,8 @@ fn receive_close(server: &Server<'_>) -> Result<()> {
     ] {
         check(name, || {
             let closed = Peer::open(server, &path, &[])?.closed()?;
-            expect((closed.code.get(), &*closed.reason), (code, reason))?;
-            expect((closed.clean, closed.cause), (true, CloseCause::Peer))
+            expect((closed.code().get(), closed.reason()), (code, reason))?;
+            expect((closed.is_clean(), closed.cause()), (true, &CloseCause::Peer))
         });
     }
     Ok(())
@@ -376,7 +376,7 @@ fn subprotocol(server: &Server<'_>) -> Result<()> {
 
 fn reject(server: &Server<'_>) -> Result<()> {
     check("403", || match Peer::connect(server, "/reject", &[])?.next()? {
-        Event::Closed(closed) => match closed.cause {
+        Event::Closed(closed) => match closed.into_cause() {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {
                 expect(refusal.status(), 403)
             }

@@ -3,10 +3,10 @@
 use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use websocket_proto::{
-    Accept, Config, Connection, Deflate, Event, Message, Response, Shared, State, Timestamp,
+    Accept, Clock, Config, Connection, Deflate, Event, Message, Response, Shared, State,
     UpgradeRequest,
 };
 
@@ -63,7 +63,7 @@ enum Script {
 fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let epoch = Instant::now();
+    let clock = Clock::new();
     let mut conn = Connection::server(config);
     let mut script = Script::Echo;
     let mut buf = [0; 16 * 1024];
@@ -90,13 +90,11 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         if conn.is_finished() {
             return Ok(());
         }
-        let now = Timestamp::new(epoch.elapsed());
-        let wake = conn.tick(now);
+        let wake = conn.tick(clock.now());
         if conn.wants_write() || conn.is_finished() {
             continue;
         }
-        let wait = wake.map(|wake| wake.saturating_since(now).max(Duration::from_millis(1)));
-        stream.set_read_timeout(wait)?;
+        stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
         match stream.read(&mut buf) {
             Ok(0) => conn.receive_eof(),
             Ok(n) => filled = n,

@@ -201,10 +201,10 @@ impl Log {
                     self.seen.push(Seen::Unfinished(kind, bytes));
                 }
                 Seen::Closed {
-                    code: closed.code,
-                    reason: closed.reason,
-                    clean: closed.clean,
-                    cause: closed.cause,
+                    code: closed.code(),
+                    reason: closed.reason().to_string(),
+                    clean: closed.is_clean(),
+                    cause: closed.into_cause(),
                 }
             }
             other => panic!("unexpected event {other:?}"),

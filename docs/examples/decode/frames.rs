@@ -191,7 +191,7 @@ impl Frames {
             match event {
                 Event::Chunk(chunk) => self.collect(&chunk, report),
                 Event::Closed(closed) => {
-                    self.behind = Some(match closed.cause {
+                    self.behind = Some(match closed.into_cause() {
                         CloseCause::Protocol(error) => {
                             report.violation(&error, true);
                             "the connection has failed: what follows is taken apart frame by frame, no more"

@@ -75,7 +75,7 @@ impl Report {
                 return Some(len);
             }
             Some(Event::PlainRequest(_)) => self.note(format_args!("does not ask for a WebSocket")),
-            Some(Event::Closed(closed)) => match closed.cause {
+            Some(Event::Closed(closed)) => match closed.into_cause() {
                 CloseCause::Protocol(error) => {
                     self.violation(&error, false);
                     return head_len(bytes);

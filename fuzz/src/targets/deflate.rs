@@ -219,7 +219,7 @@ fn against_the_oracle(setup: &Setup, sent: &[Sent<'_>], outcome: &Outcome) {
                     ended => ended,
                 };
                 let Some(Seen::Closed(closed)) = ended else { panic!("{ended:?}") };
-                let CloseCause::Protocol(error) = &closed.cause else { panic!("{closed:?}") };
+                let CloseCause::Protocol(error) = closed.cause() else { panic!("{closed:?}") };
                 let limit = setup.limit as usize;
                 match (error, &wanted) {
                     (ProtocolError::MessageTooBig { .. }, Ok(all) | Err(all)) => {

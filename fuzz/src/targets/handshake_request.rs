@@ -191,7 +191,7 @@ fn judge(setup: &Setup, outcome: &Outcome) {
             assert!([" HTTP/1.0", " HTTP/1.1"].iter().any(|version| head.line.ends_with(version)));
             assert!(!head.has("upgrade", "websocket") && head.size <= setup.config.max_head_bytes);
         }
-        Some(Seen::Closed(closed)) => match &closed.cause {
+        Some(Seen::Closed(closed)) => match closed.cause() {
             CloseCause::Protocol(ProtocolError::Handshake(error)) => {
                 let head = Head::read(&outcome.output);
                 assert_eq!(Some(head.status()), error.status());
@@ -226,7 +226,7 @@ pub fn handshake_request(data: &[u8]) {
         let early =
             |error: &HandshakeError| matches!(error, HandshakeError::TooManyEarlyBytes { .. });
         outcome.closed().is_some_and(|closed| {
-            matches!(&closed.cause, CloseCause::Protocol(ProtocolError::Handshake(error)) if early(error))
+            matches!(closed.cause(), CloseCause::Protocol(ProtocolError::Handshake(error)) if early(error))
         })
     };
     if !too_early(&whole) && !too_early(&other) {

@@ -46,7 +46,7 @@ impl Setup {
         assert!(closes <= 1);
         match outcome.seen.first() {
             Some(Seen::Open(head)) => self.judge_response(head, request),
-            Some(Seen::Closed(closed)) => match &closed.cause {
+            Some(Seen::Closed(closed)) => match closed.cause() {
                 CloseCause::Protocol(ProtocolError::Handshake(error)) => {
                     if *error == HandshakeError::ExtensionMissing {
                         let code = CloseCode::EXTENSION_REQUIRED.get().to_be_bytes();

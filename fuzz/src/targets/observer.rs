@@ -123,19 +123,23 @@ impl Observer {
             Event::Pong(payload) => Seen::Pong(control(payload.into_owned())),
             Event::Closed(closed) => {
                 assert_eq!(self.conn.state(), State::Closed);
-                let has_code = closed.code != CloseCode::ABNORMAL;
-                assert_eq!(closed.clean, has_code, "`clean` does not agree with the close code");
-                let by_close = matches!(closed.cause, CloseCause::Peer | CloseCause::Local);
-                assert_eq!(closed.clean, by_close);
-                assert!(closed.reason.len() <= 123 && (has_code || closed.reason.is_empty()));
-                let code = closed.code;
+                let has_code = closed.code() != CloseCode::ABNORMAL;
+                assert_eq!(
+                    closed.is_clean(),
+                    has_code,
+                    "`clean` does not agree with the close code"
+                );
+                let by_close = matches!(closed.cause(), CloseCause::Peer | CloseCause::Local);
+                assert_eq!(closed.is_clean(), by_close);
+                assert!(closed.reason().len() <= 123 && (has_code || closed.reason().is_empty()));
+                let code = closed.code();
                 assert!(
                     !has_code || code == CloseCode::NO_STATUS || code.is_sendable_by(Role::Client)
                 );
                 if let Some((kind, bytes)) = self.partial.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));
                 }
-                Seen::Closed(*closed)
+                Seen::Closed(closed)
             }
             other => panic!("unexpected event {other:?}"),
         };

@@ -370,7 +370,7 @@ pub fn queue(data: &[u8]) {
     const OPS: usize = 60;
     let mut source = ByteSource::new(data);
     let mut config = config();
-    config.entropy = Entropy::Function(fixed_key);
+    config.entropy = Entropy::from_fn(fixed_key);
     let role = source.pick(&[Role::Server, Role::Client]);
     config.max_queued_pongs = source.pick(&[16, 0, 1, 2, 3, 255]);
     config.max_outgoing_bytes = source.pick(&[96 * 1024, 1000]);

@@ -122,9 +122,9 @@ impl Setup {
             }
         }
         let close = match seen.last() {
-            Some(Seen::Closed(closed)) => match &closed.cause {
-                CloseCause::Peer if closed.code == CloseCode::NO_STATUS => Some(frame(0x88, b"")),
-                CloseCause::Peer => Some(frame(0x88, &closed.code.get().to_be_bytes())),
+            Some(Seen::Closed(closed)) => match closed.cause() {
+                CloseCause::Peer if closed.code() == CloseCode::NO_STATUS => Some(frame(0x88, b"")),
+                CloseCause::Peer => Some(frame(0x88, &closed.code().get().to_be_bytes())),
                 CloseCause::Protocol(_) if self.closes_first => None,
                 CloseCause::Protocol(error) => {
                     let code = error.close_code().expect("the connection was open");

@@ -290,9 +290,9 @@ impl End {
             assert!(sent == kind && whole.starts_with(bytes));
         }
         let Some(Seen::Closed(closed)) = seen.last() else { panic!("no Closed event") };
-        assert!(closed.clean, "{closed:?}");
+        assert!(closed.is_clean(), "{closed:?}");
         let codes = [self.closed_with, other.closed_with];
-        assert!(codes.contains(&Some(closed.code.get())), "{closed:?}, but {codes:?}");
+        assert!(codes.contains(&Some(closed.code().get())), "{closed:?}, but {codes:?}");
         assert_eq!(self.watch.conn.buffered_amount(), 0);
     }
 }

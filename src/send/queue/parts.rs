@@ -8,6 +8,7 @@ use core::mem;
 use super::count_moved;
 use super::cursor::{Counts, FrameCursor};
 use super::segment::{Piece, Segment};
+use crate::Shared;
 
 /// The capacity for control frames may be this much larger than twice their size.
 const KEEP_CONTROL_BYTES: usize = 4 * 1024;
@@ -42,6 +43,8 @@ pub(super) struct Parts {
     /// Where in `control` the latest answer to a ping begins. It is below `control_start` if that answer is partly
     /// written.
     pub(super) last_pong: Option<usize>,
+    /// The block of a recycled segment, for the next piece that is taken. Nobody else owns it. Its vector is empty.
+    pub(super) spare: Option<Shared<Vec<u8>>>,
     /// The place of the first byte that is not written, in its frame.
     pub(super) written: FrameCursor,
     /// The place of the first byte that is not taken, in its frame; the same as `written` if nothing is taken.

@@ -27,17 +27,25 @@ impl Piece {
             Piece::Shared(segment) => segment.start += n,
         }
     }
-
-    pub(super) fn into_segment(self) -> Segment {
-        match self {
-            Piece::Owned { bytes, start } => Segment::new(bytes, start),
-            Piece::Shared(segment) => segment,
-        }
-    }
 }
 
 /// A piece of the outgoing bytes that was taken out of the queue. Its address is stable and it borrows nothing, so the
-/// kernel or another thread can write it while the connection goes on.
+/// kernel or another thread can write it while the connection goes on. Clones share the bytes.
+///
+/// After a partial write, [`advance`](Segment::advance) keeps the rest. After the last write,
+/// [`recycle_segment`](crate::Connection::recycle_segment) gives the memory back to the connection.
+///
+/// ```
+/// # use websocket_proto::{Config, Connection, Role};
+/// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+/// conn.send("Hello")?;
+/// let mut segment = conn.take_outgoing().expect("bytes are outgoing");
+/// assert_eq!(segment[..], *b"\x81\x05Hello");
+/// segment.advance(3); // the transport has written 3 bytes
+/// conn.advance(3);
+/// assert_eq!(segment[..], *b"ello");
+/// # Ok::<(), websocket_proto::UsageError>(())
+/// ```
 #[derive(Clone)]
 pub struct Segment {
     bytes: Shared<Vec<u8>>,
@@ -51,16 +59,43 @@ impl Segment {
         Segment { bytes: Shared::new(bytes), start, end }
     }
 
+    /// Makes a segment of `bytes` in a shared block that nobody else owns. Returns the vector that was in the block.
+    pub(super) fn new_in(
+        mut block: Shared<Vec<u8>>,
+        bytes: Vec<u8>,
+        start: usize,
+    ) -> (Segment, Vec<u8>) {
+        let end = bytes.len();
+        let place = Shared::get_mut(&mut block).expect("nobody else owns the block");
+        let old = core::mem::replace(place, bytes);
+        (Segment { bytes: block, start, end }, old)
+    }
+
+    /// Takes the block out, emptied; `None` if somebody else owns it too.
+    pub(super) fn into_block(self) -> Option<Shared<Vec<u8>>> {
+        let mut block = self.bytes;
+        Shared::get_mut(&mut block)?.clear();
+        Some(block)
+    }
+
+    /// Removes the first `n` bytes, which were written. If there are not more than `n`, the segment becomes empty.
+    pub fn advance(&mut self, n: usize) {
+        self.start += n.min(self.len());
+    }
+
     pub(super) fn shared(bytes: Shared<Vec<u8>>) -> Segment {
         let end = bytes.len();
         Segment { bytes, start: 0, end }
     }
 
-    /// Splits off the first `n` bytes.
-    pub(super) fn split_to(&mut self, n: usize) -> Segment {
+    /// Splits a segment behind its first `n` bytes. The second part is `None` if it would be empty.
+    pub(super) fn split_at(mut self, n: usize) -> (Segment, Option<Segment>) {
+        if n == self.len() {
+            return (self, None);
+        }
         let front = Segment { end: self.start + n, ..self.clone() };
         self.start += n;
-        front
+        (front, Some(self))
     }
 }
 

@@ -103,7 +103,7 @@ fn talk() -> Option<()> {
                 }
                 Event::Message(message) => server.send(message).ok()?,
                 Event::Closed(closed) => {
-                    ends += usize::from(closed.clean && closed.code == CloseCode::NORMAL)
+                    ends += usize::from(closed.is_clean() && closed.code() == CloseCode::NORMAL)
                 }
                 _ => {}
             }
@@ -122,7 +122,7 @@ fn talk() -> Option<()> {
                     echoes += usize::from(text == "Grüße aus dem Nichts")
                 }
                 Event::Pong(payload) => pongs += usize::from(*payload == *b"there?"),
-                Event::Closed(closed) => ends += usize::from(closed.clean),
+                Event::Closed(closed) => ends += usize::from(closed.is_clean()),
                 _ => {}
             }
         }
