@@ -148,7 +148,7 @@ pub use alloc::sync::Arc as Shared;
 
 pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use close_code::CloseCode;
-pub use config::{Config, Delivery};
+pub use config::{Config, ConfigBuilder, ConfigError, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
@@ -166,16 +166,6 @@ pub use receive::ReadBuffer;
 pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
 pub use timestamp::Timestamp;
-
-/// A limit for the bytes in one buffer. On 32-bit targets it is at most 1 GiB: a buffer doubles when it grows, and a
-/// `Vec` has at most `isize::MAX` bytes. On 64-bit targets memory ends long before.
-#[inline]
-fn at_most_a_buffer(limit: u64) -> u64 {
-    match usize::BITS {
-        64.. => limit,
-        _ => limit.min(isize::MAX as u64 / 2),
-    }
-}
 
 /// The page's examples are run with the tests.
 #[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]

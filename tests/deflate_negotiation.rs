@@ -93,8 +93,7 @@ fn serve(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
 
 /// A server's answer to these extension lines: the value in its response, and the parameters.
 fn answered(options: Option<Deflate>, offer: &[&str]) -> Option<(String, DeflateParams)> {
-    let mut config = config();
-    config.deflate = options;
+    let config = builder().deflate(options).build().unwrap();
     let request = with_extensions(REQUEST, offer);
     let mut both = [&request[..], &[]].map(|_| None);
     for (at, pieces) in [vec![&request[..]], request.chunks(1).collect()].iter().enumerate() {
@@ -416,8 +415,7 @@ fn server_refuses_a_header_that_breaks_the_grammar() {
         "permessage-deflate; server_max_window_bits=\"10",
     ] {
         for offer in [&[bad][..], &["permessage-deflate", bad], &[bad, "permessage-deflate"]] {
-            let mut config = config();
-            config.deflate = Some(plain());
+            let config = builder().deflate(plain()).build().unwrap();
             let mut conn = Connection::server(config);
             let request = with_extensions(REQUEST, offer);
             let error = ProtocolError::from(HandshakeError::InvalidExtensions);
@@ -531,11 +529,10 @@ fn client_offers_what_it_is_configured_to() {
     }
     assert_eq!(options(PLAIN.0, (16, 255)).offer(), plain().offer());
     // The request has the offer.
-    let mut config = config();
-    assert_eq!(extensions_of(&drain(&mut connecting(Role::Client, config.clone()))), [""; 0]);
+    assert_eq!(extensions_of(&drain(&mut connecting(Role::Client, config()))), [""; 0]);
     for options in [plain(), options((true, true), (10, 11))] {
-        config.deflate = Some(options.clone());
-        let request = drain(&mut connecting(Role::Client, config.clone()));
+        let config = builder().deflate(options.clone()).build().unwrap();
+        let request = drain(&mut connecting(Role::Client, config));
         assert_eq!(extensions_of(&request), [options.offer()]);
     }
 }
@@ -637,12 +634,14 @@ fn client_validates_every_response_against_its_offer() {
 const NONCE: &[u8; 16] = b"the sample nonce";
 
 fn client_config(options: Option<Deflate>) -> Config {
-    let mut config = config();
-    config.deflate = options;
-    config.entropy = Entropy::Function(|out| {
-        out.copy_from_slice(&NONCE[..out.len()]);
-        Ok(())
-    });
+    let config = builder()
+        .deflate(options)
+        .entropy(Entropy::Function(|out| {
+            out.copy_from_slice(&NONCE[..out.len()]);
+            Ok(())
+        }))
+        .build()
+        .unwrap();
     config
 }
 
@@ -838,8 +837,7 @@ fn client_that_needs_compression_ends_with_1010() {
 #[test]
 fn declined_compression_is_not_used_either_way() {
     // rfc7692-5-13, rfc7692-7-07, rfc6455-9.1-06
-    let mut server_config = config();
-    server_config.deflate = Some(plain());
+    let server_config = builder().deflate(plain()).build().unwrap();
     let request = with_extensions(REQUEST, &["permessage-deflate; foo"]);
     let server = || {
         let mut conn = Connection::server(server_config.clone());
@@ -873,8 +871,7 @@ fn declined_compression_is_not_used_either_way() {
 
 /// A client and a server after their opening handshake with each other.
 fn pair(client: Option<Deflate>, server: Option<Deflate>) -> (Connection, Connection) {
-    let mut server_config = config();
-    server_config.deflate = server;
+    let server_config = builder().deflate(server).build().unwrap();
     let (mut client, mut server) =
         (connecting(Role::Client, client_config(client)), Connection::server(server_config));
     let request = drain(&mut client);
@@ -955,8 +952,7 @@ fn client_limited_to_8_bits_sends_uncompressed() {
 fn compressed_frame_in_the_same_read_as_the_head_is_inflated() {
     // rfc7692-5-15
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-    let mut server_config = config();
-    server_config.deflate = Some(plain());
+    let server_config = builder().deflate(plain()).build().unwrap();
     let request = with_extensions(REQUEST, &["permessage-deflate"]);
     let all = [&request[..], &to(Role::Server, 0xc1, &hello)].concat();
     for pieces in [vec![&all[..]], all.chunks(1).collect(), all.chunks(100).collect()] {
@@ -985,8 +981,7 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
     let offered = options((true, false), (12, 10));
     let (agreed, response) = plain().accept(lines(&[&offered.offer()])).unwrap();
     assert_eq!(offered.agree(lines(&[&response])), Ok(Some(agreed)));
-    let mut config = config();
-    config.deflate = Some(plain());
+    let config = builder().deflate(plain()).build().unwrap();
     let mut server =
         Connection::from_upgrade_with_deflate(Role::Server, agreed, config.clone()).unwrap();
     let mut client = Connection::from_upgrade_with_deflate(Role::Client, agreed, config).unwrap();
@@ -1006,8 +1001,7 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
 fn invalid_deflate_is_reported_once_whatever_follows() {
     // A Close in the same read and the end of the transport follow.
     for role in ROLES {
-        let mut config = config();
-        config.deflate = Some(plain());
+        let config = builder().deflate(plain()).build().unwrap();
         let mut conn =
             Connection::from_upgrade_with_deflate(role, params(PLAIN.0, PLAIN.1), config).unwrap();
         let bytes = [to(role, 0xc1, &[0xff, 0xff, 0xff]), to(role, 0x88, &[3, 0xe8])].concat();

@@ -79,15 +79,15 @@ async fn listen(name: &str) -> Vec<TcpListener> {
 
 /// Serves until a signal arrives and the connections are closed.
 async fn run(listeners: Vec<TcpListener>) -> Result<()> {
-    let mut config = Config::default();
-    config.max_message_bytes = 64 * 1024;
-    config.keepalive_interval = Some(Duration::from_secs(20));
-    config.idle_timeout = Some(Duration::from_secs(60));
+    let config = Config::builder()
+        .max_message_bytes(64 * 1024)
+        .keepalive_interval(Duration::from_secs(20))
+        .idle_timeout(Duration::from_secs(60));
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>>>()?;
     let room = Arc::new(Room {
         said: broadcast::Sender::new(64),
         closes: watch::Sender::new(false),
-        config: Shared::new(config),
+        config: Shared::new(config.build()?),
         origins: OriginPolicy::new(addresses.iter().flat_map(origins))
             .map_err(std::io::Error::other)?
             .allow_missing(true),

@@ -137,12 +137,12 @@ impl Server {
         for (index, listener) in listeners.iter_mut().enumerate() {
             registry.register(listener, Token(index), Interest::READABLE)?;
         }
-        let mut config = Config::default();
-        config.keepalive_interval = Some(Duration::from_secs(20));
-        config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that does not read
+        let config = Config::builder()
+            .keepalive_interval(Duration::from_secs(20))
+            .idle_timeout(Duration::from_secs(60)); // also for a peer that does not read
         Ok(Server {
             registry,
-            config: Shared::new(config),
+            config: Shared::new(config.build()?),
             next_token: listeners.len(),
             listeners,
             peers: HashMap::new(),
