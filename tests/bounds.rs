@@ -20,12 +20,11 @@ static ALLOCATOR: Counting = Counting;
 const FIXED: usize = 2048;
 
 fn config_of(max_message: u64, max_outgoing: u64) -> Config {
-    let config = queue_of(max_outgoing)
+    queue_of(max_outgoing)
         .max_message_bytes(max_message)
         .max_frame_bytes(max_message)
         .build()
-        .unwrap();
-    config
+        .unwrap()
 }
 
 /// The bound during the opening handshake. The parser has 32 bytes for each header line. The shortest line that it
@@ -536,7 +535,7 @@ fn receiving_compressed_takes_no_more_than_the_limits_say() {
 #[test]
 fn heads_of_many_lines_take_no_more_than_the_limits_say() {
     // rfc6455-10.4-01: as many lines as a head can have, good ones and bad ones
-    for max_headers in [0, 64, 1000, usize::MAX] {
+    for max_headers in [1, 64, 1000, usize::MAX] {
         for line in ["a:\r\n", "a\r\n", "\r\n"] {
             for role in ROLES {
                 let config = builder()

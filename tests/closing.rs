@@ -586,8 +586,7 @@ fn violations() -> Vec<Violation> {
 }
 
 fn small() -> Config {
-    let config = builder().max_message_bytes(10).build().unwrap();
-    config
+    builder().max_message_bytes(10).build().unwrap()
 }
 
 #[test]

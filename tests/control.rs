@@ -374,7 +374,7 @@ fn numbered(i: u32) -> Vec<u8> {
 #[test]
 fn first_pings_up_to_the_limit_and_the_latest_are_answered() {
     for role in ROLES {
-        for limit in [0, 1, 2, 16, u8::MAX] {
+        for limit in [1, 2, 16, u8::MAX] {
             let config = builder().max_queued_pongs(limit).build().unwrap();
             let mut conn = open_with(role, config);
             conn.send("queued").unwrap();
@@ -737,9 +737,9 @@ proptest! {
 #[test]
 fn pongs_that_are_taken_out_count_until_they_are_written() {
     for role in ROLES {
-        for limit in [0, 1, 2, 16] {
+        for limit in [1, 2, 16] {
             let config = builder().max_queued_pongs(limit).build().unwrap();
-            let limit = u64::from(limit.max(1));
+            let limit = u64::from(limit);
             let mut conn = open_with(role, config);
             let mut out = Vec::new();
             for i in 0..500 {

@@ -32,8 +32,7 @@ fn params(no_takeover: bool, bits: u8) -> DeflateParams {
 fn deflate_config() -> Config {
     let mut options = Deflate::default();
     options.min_bytes = 0;
-    let config = builder().deflate(options).build().unwrap();
-    config
+    builder().deflate(options).build().unwrap()
 }
 
 fn open_deflate(
@@ -596,8 +595,8 @@ fn messages_of_some_tens_of_kilobytes_are_compressed_where_the_last_one_was() {
 
 #[test]
 fn a_chunk_that_was_inflated_is_one_allocation_and_large_memory_goes_with_its_message() {
-    let config = deflate_config().to_builder().delivery(Delivery::Chunks).build().unwrap();
-    let config = Shared::new(config);
+    let config =
+        Shared::new(deflate_config().to_builder().delivery(Delivery::Chunks).build().unwrap());
     for role in ROLES {
         let mut wires = wires(role, params(false, 11), MessageKind::Binary, 3000, 40);
         let mut conn = open_deflate(role, params(false, 11), config.clone());

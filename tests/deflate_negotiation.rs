@@ -240,18 +240,18 @@ fn server_asks_for_what_it_is_configured_to() {
         "; client_max_window_bits=8",
         (none, (15, 8)),
     );
-    // A window size out of range is replaced by the nearest possible one.
+    // Options that are in no configuration: a window size out of range is replaced by the nearest possible one.
+    let row = |bits, offer: &str, response: &str, agreed| {
+        let answer = options(none, bits).accept(lines(&[&format!("permessage-deflate{offer}")]));
+        let expected = (params(none, agreed), format!("permessage-deflate{response}"));
+        assert_eq!(answer, Some(expected), "{bits:?}");
+    };
     for low in [0, 1, 7, 8] {
-        row((none, (low, 15)), "", "; server_max_window_bits=9", (none, (9, 15)));
-        row(
-            (none, (15, low)),
-            "; client_max_window_bits",
-            "; client_max_window_bits=9",
-            (none, (15, 9)),
-        );
+        row((low, 15), "", "; server_max_window_bits=9", (9, 15));
+        row((15, low), "; client_max_window_bits", "; client_max_window_bits=9", (15, 9));
     }
     for high in [16, 31, 255] {
-        row((none, (high, high)), "; client_max_window_bits", "", (none, (15, 15)));
+        row((high, high), "; client_max_window_bits", "", (15, 15));
     }
 }
 
@@ -634,15 +634,14 @@ fn client_validates_every_response_against_its_offer() {
 const NONCE: &[u8; 16] = b"the sample nonce";
 
 fn client_config(options: Option<Deflate>) -> Config {
-    let config = builder()
+    builder()
         .deflate(options)
         .entropy(Entropy::Function(|out| {
             out.copy_from_slice(&NONCE[..out.len()]);
             Ok(())
         }))
         .build()
-        .unwrap();
-    config
+        .unwrap()
 }
 
 /// A client whose request is written, and a response to it with these extension lines.
@@ -1036,7 +1035,7 @@ fn client_offers_alternatives_in_order() {
     // rfc7692-5-02, rfc7692-5-04, rfc7692-7.1.2.1-01
     assert_eq!(DeflateParams::default(), NOTHING_ASKED);
     let small = params((false, false), (10, 15));
-    let anew = params((true, true), (7, 9));
+    let anew = params((true, true), (9, 9));
     let plain = "permessage-deflate; client_max_window_bits";
     let small_text = "permessage-deflate; server_max_window_bits=10; client_max_window_bits";
     let anew_text = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
@@ -1049,6 +1048,14 @@ fn client_offers_alternatives_in_order() {
     ] {
         let options = offering(offers);
         assert_eq!(options.offer(), expected);
+        // A window out of range is offered as the nearest possible one.
+        let mut nearest = options.clone();
+        for offer in &mut nearest.fallbacks {
+            if offer.client_max_window_bits == 9 {
+                offer.client_max_window_bits = 7;
+            }
+        }
+        assert_eq!(nearest.offer(), expected);
         let request = drain(&mut connecting(Role::Client, client_config(Some(options.clone()))));
         assert_eq!(extensions_of(&request), std::slice::from_ref(&expected));
         let config = client_config(Some(options));

@@ -39,8 +39,7 @@ fn key(n: u32) -> [u8; 4] {
 fn failing_from(n: u32) -> Config {
     DRAWN.set(0);
     FAILS_FROM.set(n);
-    let config = Config::builder().entropy(Entropy::Function(sequence)).build().unwrap();
-    config
+    Config::builder().entropy(Entropy::Function(sequence)).build().unwrap()
 }
 
 fn counted() -> Config {
@@ -142,10 +141,7 @@ fn refused_calls_draw_no_key() {
 #[test]
 fn a_server_needs_no_source() {
     // rfc6455-5.1-04
-    for config in [failing_from(1), {
-        let config = builder().entropy(Entropy::None).build().unwrap();
-        config
-    }] {
+    for config in [failing_from(1), builder().entropy(Entropy::None).build().unwrap()] {
         let mut conn = Connection::server(config.clone());
         feed(&mut conn, REQUEST, &mut Log::default());
         conn.accept(&Default::default()).unwrap();

@@ -271,7 +271,7 @@ fn every_extended_length_gets_its_verdict_at_the_earliest_byte() {
     let limits = [
         (16 << 20, 16 << 20),
         (u64::MAX, u64::MAX),
-        (0, u64::MAX),
+        (1, u64::MAX),
         (125, u64::MAX),
         (126, u64::MAX),
         (300, u64::MAX),

@@ -784,8 +784,8 @@ fn a_connection_that_is_not_open_is_not_congested() {
 #[test]
 fn what_is_left_of_a_message_past_the_queue_counts_for_congestion() {
     for role in ROLES {
-        let config = builder().high_water_bytes(100).low_water_bytes(50).build().unwrap();
-        let config = Shared::new(config);
+        let config =
+            Shared::new(builder().high_water_bytes(100).low_water_bytes(50).build().unwrap());
         let header = if role == Role::Client { 8 } else { 4 };
         for left in [0, 1, 99, 100, 101, 200] {
             let mut conn = open_with(role, config.clone());

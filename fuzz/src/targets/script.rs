@@ -314,7 +314,7 @@ impl Pair {
         let mut flags = Flags::new(source.byte());
         let (chunks, late) = ([flags.next(), flags.next()], flags.next());
         let (upgraded, deflate, keepalive) = (flags.next(), flags.next(), flags.next());
-        let [mut server, mut client] = chunks.map(|chunks| {
+        let [server, client] = chunks.map(|chunks| {
             config()
                 .delivery(if chunks { Delivery::Chunks } else { Delivery::Messages })
                 .max_outgoing_bytes(256 * 1024)
@@ -324,10 +324,13 @@ impl Pair {
         });
         let params = if deflate { source.byte() } else { 0 };
         #[cfg(feature = "deflate")]
-        if deflate {
-            server = server.deflate(super::deflate::options(params));
-            client = client.deflate(super::deflate::options(source.byte()));
-        }
+        let [server, client] = match deflate {
+            true => [
+                server.deflate(super::deflate::options(params)),
+                client.deflate(super::deflate::options(source.byte())),
+            ],
+            false => [server, client],
+        };
         let _ = params;
         let [server, client] =
             [server, client].map(|config| config.build().expect("each value is allowed"));
