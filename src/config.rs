@@ -183,7 +183,7 @@ settings! {
     ///
     /// A compressed message counts with its inflated size. If the frames of a message that is not compressed declare
     /// more, the connection fails at the header that exceeds the limit. With [`Delivery::Chunks`] the message is not
-    /// stored, so `u64::MAX` is possible. With [`Delivery::Messages`] the limit is at most 1 GiB on 32-bit targets.
+    /// stored, so `u64::MAX` is possible. With [`Delivery::Messages`] the limit is below 1 GiB on 32-bit targets.
     max_message_bytes: u64 = 16 * 1024 * 1024,
         "the most payload bytes of one received message", "Default: 16 MiB; at least 1.";
 
@@ -197,7 +197,7 @@ settings! {
     /// and body count. A message that is compressed needs room for an eighth and 64 bytes more than its length. A piece
     /// that was [taken](crate::Connection::take_outgoing) counts 128 bytes more than its length until it is written.
     /// Automatic pongs and the Close frame have limits of their own, so they are always queued. On 32-bit targets the
-    /// limit is at most 1 GiB.
+    /// limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
         "Default: 64 MiB; at least 1 and [`high_water_bytes`](Config::high_water_bytes).";

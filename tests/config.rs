@@ -375,7 +375,7 @@ fn useful_zeros_and_loose_limits_are_allowed() {
         new().release_after(Duration::ZERO),
         // A frame limit above the message limit is only loose, and so is a message limit above the queue's.
         new().max_frame_bytes(1 << 40).max_message_bytes(1),
-        new().max_message_bytes(1 << 30).max_outgoing_bytes(1 << 20),
+        new().max_message_bytes(1 << 29).max_outgoing_bytes(1 << 20),
         // What is not stored has no largest size.
         new().delivery(Delivery::Chunks).max_message_bytes(u64::MAX),
         new()

@@ -93,7 +93,7 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
                 let config = config_of(delivery)
                     .to_builder()
                     .max_frame_bytes(max)
-                    .max_message_bytes(if is_stored { MOST_BUFFER } else { u64::MAX })
+                    .max_message_bytes(if is_stored { in_one_buffer(u64::MAX) } else { u64::MAX })
                     .build()
                     .unwrap();
                 // A whole message; a first frame; a continuation of a compressed message, and of an uncompressed one.

@@ -5,7 +5,7 @@ mod util;
 
 use util::{
     KEY, Log, ROLES, Seen, both_roles, builder, config, cuts, drain, feed, frame, in_every_cut,
-    open, open_with, plain_frames, run, to, unlimited,
+    in_one_buffer, open, open_with, plain_frames, run, to, unlimited,
 };
 use websocket_proto::{
     CloseCause, Config, Connection, Entropy, FrameHeader, MAX_HEADER_BYTES, Message, MessageKind,
@@ -284,7 +284,7 @@ fn every_extended_length_gets_its_verdict_at_the_earliest_byte() {
         (300, 301),
     ];
     for (max_frame, max_message) in limits {
-        let config = unlimited().max_message_bytes(max_message);
+        let config = builder().max_message_bytes(in_one_buffer(max_message));
         let outside = Shared::new(config.clone().max_frame_bytes(max_frame).build().unwrap());
         // The limit must allow the two bytes that begin the message.
         let inside = Shared::new(config.max_frame_bytes(max_frame.max(2)).build().unwrap());

@@ -8,7 +8,7 @@ mod util;
 use alloc::measure;
 use util::{
     Log, ROLES, Seen, both_roles, builder, chunks, config, cuts, drain, feed, in_every_cut,
-    open_with, plain_frames, run, to, unlimited,
+    in_one_buffer, open_with, plain_frames, run, to, unlimited,
 };
 use websocket_proto::{
     CloseCause, Config, Connection, Delivery, MessageKind, ProtocolError, Role, State,
@@ -23,15 +23,10 @@ const BROKEN: &[u8] = &[0x03, 0xea];
 const POLICY: &[u8] = &[0x03, 0xf0];
 const TOO_BIG: &[u8] = &[0x03, 0xf1];
 
-/// These limits; on 32-bit targets the limit for messages is at most what a buffer can hold.
 fn limited(max_frame: u64, max_message: u64, max_fragments: u32) -> Config {
-    let max_message = match usize::BITS {
-        64.. => max_message,
-        _ => max_message.min(isize::MAX as u64 / 2),
-    };
     builder()
         .max_frame_bytes(max_frame)
-        .max_message_bytes(max_message)
+        .max_message_bytes(in_one_buffer(max_message))
         .max_fragments(max_fragments)
         .build()
         .unwrap()
@@ -509,7 +504,7 @@ fn memory_of_control_frames_is_bounded() {
     }
 }
 
-/// On 32-bit targets no buffer can have more than `isize::MAX` bytes, whatever the limits say.
+/// On 32-bit targets no buffer can have more than `isize::MAX` bytes, so this is the largest limit.
 #[cfg(target_pointer_width = "32")]
 mod on_32_bits {
     use util::{KEY, queue_of};

@@ -10,8 +10,8 @@ use crate::last_use;
 /// The least time of timeouts and of the keepalive interval: the timers count milliseconds.
 const LEAST_TIME: Duration = Duration::from_millis(1);
 
-/// The most bytes of one buffer. On 32-bit targets it is 1 GiB: a buffer doubles when it grows, and a `Vec` has at most
-/// `isize::MAX` bytes. On 64-bit targets memory ends long before.
+/// The most bytes of one buffer. On 32-bit targets it is 1 GiB less 1 byte: a buffer doubles when it grows, and a `Vec`
+/// has at most `isize::MAX` bytes. On 64-bit targets memory ends long before.
 const MOST_BUFFER_BYTES: u64 = match usize::BITS {
     64.. => u64::MAX,
     _ => isize::MAX as u64 / 2,

@@ -33,8 +33,13 @@ pub fn chunks() -> Config {
     builder().delivery(Delivery::Chunks).build().unwrap()
 }
 
-/// The largest limit of the queue and of whole messages: one buffer can hold no more.
-pub const MOST_BUFFER: u64 = if usize::BITS < 64 { isize::MAX as u64 / 2 } else { u64::MAX };
+/// This limit of the queue or of whole messages, or on 32-bit targets the largest one that is allowed.
+pub fn in_one_buffer(bytes: u64) -> u64 {
+    match usize::BITS {
+        64.. => bytes,
+        _ => bytes.min(isize::MAX as u64 / 2),
+    }
+}
 
 /// A configuration to be changed that has no limit for received frames and messages. Where no buffer can hold such
 /// messages, on 32-bit targets, it delivers chunks.
