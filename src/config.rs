@@ -134,8 +134,8 @@ macro_rules! setter {
     };
 }
 
-/// Changes settings of a [`Config`]. [`build`](ConfigBuilder::build) checks them. [`Config`] has a table of the settings
-/// with their defaults and allowed values.
+/// Changes settings of a [`Config`]. [`build`](ConfigBuilder::build) checks them. The page of [`Config`] has a table of
+/// the settings with their defaults and allowed values.
 ///
 /// Setters of optional values take the value or an `Option` of it.
 ///

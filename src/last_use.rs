@@ -23,8 +23,8 @@ fn in_eighths(after: Duration) -> i32 {
 
 impl LastUse {
     /// Tells the time, and whether the memory was `used` since the last call. Returns when the memory must be freed.
-    /// `None` means now: it was not used for `after`. This time is at most [`MOST_AFTER`], and is rounded up to an eighth
-    /// of a second.
+    /// `None` means now: it was not used for `after`. This time is at most [`MOST_AFTER`], and is rounded up to an
+    /// eighth of a second.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,

@@ -98,8 +98,8 @@
 //! # Features
 //!
 //! `std` (default): CPU detection at run time, conversions to [`std::io`]. `os-entropy` (default): the operating system
-//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which [`ConfigBuilder::deflate`]
-//! turns on. Without these three features the crate is `no_std` with `alloc`.
+//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
+//! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
 //! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
 //! streams and handshakes together with the expected result. `testing`: the module `testing`, with two ends on a

@@ -190,8 +190,8 @@ impl Timer {
     }
 
     /// Returns whether a ping is due, and when the next one will be due. During silence one ping is due in each
-    /// `interval`, which is not zero and is rounded up to milliseconds. A call that comes after several intervals makes only one ping
-    /// due.
+    /// `interval`, which is not zero and is rounded up to milliseconds. A call that comes after several intervals makes
+    /// only one ping due.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
         debug_assert!(!self.is_late(), "the mark counts intervals");
         let rest = u64::from(interval.subsec_nanos().div_ceil(1_000_000));
