@@ -8,7 +8,6 @@ mod history;
 mod inflater;
 mod options;
 
-pub(crate) use options::clamp_bits;
 pub use options::{Deflate, DeflateParams};
 
 pub(crate) use compressor::Compressor;

@@ -430,7 +430,7 @@ mod tests {
             assert_eq!(error.rfc_section(), section, "{error:?}");
         }
         // Only a handshake makes a refusal.
-        let config = crate::Config { entropy: crate::Entropy::Seed(1), ..crate::Config::default() };
+        let config = crate::Config::builder().entropy(crate::Entropy::Seed(1)).build().unwrap();
         let request = crate::ClientRequest::new("ws://example.com/").expect("a good URI");
         let mut conn = crate::Connection::client(&request, config).expect("a seed cannot fail");
         let mut response = *b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";

@@ -10,21 +10,21 @@ use crate::timestamp::Timestamp;
 pub(crate) struct LastUse(u16);
 
 const EIGHTH_NANOS: u32 = 125_000_000;
-/// The longest time after which unused memory is freed, in seconds.
-const MOST_SECONDS: u64 = 3600;
+/// The longest time after which unused memory is freed.
+pub(crate) const MOST_AFTER: Duration = Duration::from_secs(3600);
 
-const _: () = assert!(MOST_SECONDS * 8 < i16::MAX as u64);
+const _: () = assert!(MOST_AFTER.as_secs() * 8 < i16::MAX as u64);
 
-/// The duration in eighths of a second, rounded up, and at most an hour.
+/// The duration in eighths of a second, rounded up.
 fn in_eighths(after: Duration) -> i32 {
-    let after = after.min(Duration::from_secs(MOST_SECONDS));
+    debug_assert!(after <= MOST_AFTER, "`ConfigBuilder::build` refuses more");
     (after.as_secs() * 8) as i32 + after.subsec_nanos().div_ceil(EIGHTH_NANOS) as i32
 }
 
 impl LastUse {
     /// Tells the time, and whether the memory was `used` since the last call. Returns when the memory must be freed.
-    /// `None` means now: it was not used for `after`. This time is rounded up to an eighth of a second, and is at most
-    /// an hour.
+    /// `None` means now: it was not used for `after`. This time is at most [`MOST_AFTER`], and is rounded up to an
+    /// eighth of a second.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,
@@ -90,9 +90,7 @@ mod tests {
 
     #[test]
     fn memory_is_freed_in_the_end_whatever_the_clock_does() {
-        for after in
-            [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3600), Duration::MAX]
-        {
+        for after in [Duration::ZERO, Duration::from_secs(1), MOST_AFTER] {
             for jump in [0u64, 1, 3_600_000, 4_096_000, 8_191_000, 8_192_000, 1 << 44] {
                 let mut last = LastUse::default();
                 last.observe(ms(1 << 45), after, true);
@@ -110,6 +108,6 @@ mod tests {
         }
         // The largest timestamp does not overflow.
         let end = Timestamp(Duration::MAX);
-        assert!(LastUse::default().observe(end, Duration::MAX, true).is_some());
+        assert!(LastUse::default().observe(end, MOST_AFTER, true).is_some());
     }
 }

@@ -101,8 +101,8 @@
 //! # Features
 //!
 //! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the operating system
-//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which [`Config::deflate`]
-//! turns on. Without these three features the crate is `no_std` with `alloc`.
+//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
+//! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
 //! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
 //! streams and handshakes together with the expected result. `testing`: the module `testing`, with two ends on a
@@ -156,7 +156,7 @@ pub use alloc::sync::Arc as Shared;
 pub use clock::Clock;
 pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use close_code::CloseCode;
-pub use config::{Config, Delivery};
+pub use config::{Config, ConfigBuilder, ConfigError, Delivery};
 pub use connection::Connection;
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
@@ -180,16 +180,6 @@ pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};
 pub use timestamp::Timestamp;
 pub use upgrade::Upgrade;
-
-/// A limit for the bytes in one buffer. On 32-bit targets it is at most 1 GiB: a buffer doubles when it grows, and a
-/// `Vec` has at most `isize::MAX` bytes. On 64-bit targets memory ends long before.
-#[inline]
-fn at_most_a_buffer(limit: u64) -> u64 {
-    match usize::BITS {
-        64.. => limit,
-        _ => limit.min(isize::MAX as u64 / 2),
-    }
-}
 
 /// The page's examples are run with the tests.
 #[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]

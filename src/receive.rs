@@ -17,7 +17,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::at_most_a_buffer;
 use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 use crate::deflate::MaybeCodec;
@@ -118,23 +117,13 @@ pub(crate) struct Terms<'c> {
 }
 
 impl Terms<'_> {
-    /// [`Config::max_message_bytes`]. For whole messages it is also limited by the largest possible buffer.
-    #[inline]
-    fn max_message_bytes(self) -> u64 {
-        match self.config.delivery {
-            Delivery::Messages => at_most_a_buffer(self.config.max_message_bytes),
-            Delivery::Chunks => self.config.max_message_bytes,
-        }
-    }
-
     /// The position between messages. The quick way checks no limit for frames of up to 125 bytes and does not count
-    /// fragments, so it is closed if a limit is below 125 bytes, or `max_fragments` is 0.
+    /// fragments, so it is closed if a limit is below 125 bytes.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
-        let is_quick = self.config.delivery == Delivery::Messages
-            && self.config.max_fragments > 0
-            && limit >= MAX_CONTROL_BYTES as u64;
+        let is_quick =
+            self.config.delivery == Delivery::Messages && limit >= MAX_CONTROL_BYTES as u64;
         match (is_quick, self.role) {
             (false, _) => Place::BETWEEN_FRAMES,
             (true, Role::Server) => Place::QuickMasked,
@@ -328,7 +317,7 @@ impl Receiver {
             sequence: self.message.sequence(),
             exhausted_fragments: (self.message.fragments() >= limit).then_some(limit),
             max_frame_bytes: terms.config.max_frame_bytes,
-            max_message_bytes: terms.max_message_bytes(),
+            max_message_bytes: terms.config.max_message_bytes,
         }
     }
 

@@ -11,7 +11,6 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::at_most_a_buffer;
 use crate::close::CloseBody;
 use crate::config::Config;
 use crate::deflate::Compressor;
@@ -255,7 +254,7 @@ impl Sender {
     /// Checks that there is room for the `own` bytes that the application puts into a request or response. It is called
     /// before the head is written.
     pub(crate) fn check_head(own: u64, config: &Config) -> Result<(), UsageError> {
-        let limit = at_most_a_buffer(config.max_outgoing_bytes).min(MAX_HEAD_BYTES);
+        let limit = config.max_outgoing_bytes.min(MAX_HEAD_BYTES);
         match own <= limit {
             true => Ok(()),
             false => Err(UsageError::BufferFull { needed: own, limit }),
@@ -391,7 +390,7 @@ impl Sender {
 #[inline]
 fn check_room_behind(queued: u64, len: usize, config: &Config) -> Result<(), UsageError> {
     let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
-    let limit = at_most_a_buffer(config.max_outgoing_bytes);
+    let limit = config.max_outgoing_bytes;
     if needed > limit {
         return Err(UsageError::BufferFull { needed, limit });
     }

@@ -191,12 +191,12 @@ impl Timer {
     }
 
     /// Returns whether a ping is due, and when the next one will be due. During silence one ping is due in each
-    /// `interval`, which is rounded up to a millisecond. A call that comes after several intervals makes only one ping
-    /// due.
+    /// `interval`, which is not zero and is rounded up to milliseconds. A call that comes after several intervals makes
+    /// only one ping due.
     pub(crate) fn ping_due(&mut self, now: Timestamp, interval: Duration) -> (bool, Timestamp) {
         debug_assert!(!self.is_late(), "`mark` counts no intervals while `LATE` is set");
         let rest = u64::from(interval.subsec_nanos().div_ceil(1_000_000));
-        let interval = interval.as_secs().saturating_mul(1000).saturating_add(rest).max(1);
+        let interval = interval.as_secs().saturating_mul(1000).saturating_add(rest);
         let passed = self.elapsed(now) / interval;
         let due = passed > u64::from(self.mark);
         match u32::try_from(passed) {

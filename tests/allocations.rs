@@ -102,11 +102,13 @@ fn server_is_idle_without_heap_after_its_opening_handshake() {
 
 #[test]
 fn client_is_idle_without_heap_after_its_opening_handshake() {
-    let mut config = config();
-    config.entropy = websocket_proto::Entropy::from_fn(|out| {
-        out.copy_from_slice(&b"the sample nonce"[..out.len()]);
-        Ok(())
-    });
+    let config = builder()
+        .entropy(websocket_proto::Entropy::from_fn(|out| {
+            out.copy_from_slice(&b"the sample nonce"[..out.len()]);
+            Ok(())
+        }))
+        .build()
+        .unwrap();
     let config = Shared::new(config);
     let (request, heap) =
         measure(|| ClientRequest::new("WS://server.example.com:8080/caf\u{e9}?x").unwrap());
@@ -204,9 +206,11 @@ fn steady_state_allocates_nothing_per_chunk_and_ping() {
 fn nothing_is_allocated_by_a_declared_length() {
     // rfc6455-10.4-01
     for role in ROLES {
-        let mut limits = config();
-        limits.max_frame_bytes = u64::MAX;
-        limits.max_message_bytes = u64::MAX;
+        let limits = builder()
+            .max_frame_bytes(u64::MAX)
+            .max_message_bytes(in_one_buffer(u64::MAX))
+            .build()
+            .unwrap();
         let limits = Shared::new(limits);
         let mask_bit = if role == Role::Server { 0x80 } else { 0 };
         // On 32 bits: half of the largest size of a buffer.
@@ -365,9 +369,8 @@ fn memory_is_freed_after_a_second_without_use_whatever_the_number_of_ticks() {
 #[test]
 fn memory_is_freed_release_after_its_last_use() {
     for after in [0, 1, 125, 3000] {
-        let mut config = config();
-        config.release_after = Duration::from_millis(after);
-        let config = Shared::new(config);
+        let config =
+            Shared::new(builder().release_after(Duration::from_millis(after)).build().unwrap());
         for role in ROLES {
             let mut conn = open_with(role, config.clone());
             echo(&mut conn, &mut to(role, 0x82, &[1; 60_000]));
@@ -520,7 +523,7 @@ fn to_ask_whether_an_event_is_ready_allocates_nothing() {
                 let bytes: Vec<u8> = frames.collect();
                 // Of text, a piece of up to three bytes may hold no whole character: its chunk is copied.
                 let has_text = stream.iter().any(|(first, _)| first & 0x0f == 1);
-                let is_small = config.delivery == Delivery::Chunks && has_text;
+                let is_small = config.delivery() == Delivery::Chunks && has_text;
                 for pieces in cuts(&bytes).into_iter().take(if is_small { 1 } else { usize::MAX }) {
                     let mut plain = open_with(role, config.clone());
                     let mut asking = open_with(role, config.clone());

@@ -11,11 +11,11 @@ use websocket_proto::handshake::{
     ProxyRequest, ProxyTunnel, RequestError,
 };
 use websocket_proto::{
-    Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, Connection, Delivery,
-    Entropy, EntropyError, Event, FrameHeader, HandshakeError, Message, MessageKind, Opcode,
-    OriginError, OriginPolicy, OutgoingChunks, PlainRequest, PreparedMessage, ProtocolError,
-    ReadBuffer, Refusal, Response, Role, Segment, State, Timeout, Timestamp, Upgrade,
-    UpgradeRequest, UpgradeResponse, Uri, UriError, UsageError,
+    Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
+    ConfigError, Connection, Delivery, Entropy, EntropyError, Event, FrameHeader, HandshakeError,
+    Message, MessageKind, Opcode, OriginError, OriginPolicy, OutgoingChunks, PlainRequest,
+    PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response, Role, Segment, State, Timeout,
+    Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri, UriError, UsageError,
 };
 #[cfg(feature = "deflate")]
 use websocket_proto::{Deflate, DeflateParams};
@@ -48,7 +48,8 @@ have!(
     : Everything + 'static
 );
 have!(OutgoingChunks<'static>, Headers<'static>: Everything + Clone + UnwindSafe + RefUnwindSafe);
-have!(Config, Entropy, PreparedMessage, Segment: Clone);
+have!(ConfigBuilder: Everything + 'static);
+have!(Config, ConfigBuilder, Entropy, PreparedMessage, Segment: Clone);
 have!(
     Config, Entropy, ReadBuffer, ProxyTunnel, PreparedMessage, Segment
     : UnwindSafe + RefUnwindSafe
@@ -59,9 +60,10 @@ have!(Event<'static>, Message<'static>, Chunk<'static>, Closed: Value);
 have!(UpgradeRequest<'static>, PlainRequest<'static>, UpgradeResponse<'static>, Refusal: Value);
 
 // Errors, and what can be shown as one.
-have!(UsageError, ProtocolError, HandshakeError, UriError, OriginError, EntropyError: BoxableError);
+have!(UsageError, ProtocolError, HandshakeError, ConfigError: BoxableError);
+have!(UriError, OriginError, EntropyError: BoxableError);
 have!(Closed, CloseCause, Timeout: BoxableError);
-have!(UsageError, UriError, OriginError, EntropyError, Timeout: Copy);
+have!(UsageError, ConfigError, UriError, OriginError, EntropyError, Timeout: Copy);
 
 // Small values.
 have!(

@@ -60,8 +60,8 @@ mod deflate {
     use super::*;
     use websocket_proto::{Deflate, DeflateParams};
 
-    fn compressed(role: Role, mut config: Config) -> Connection {
-        config.deflate = Some(Deflate::default());
+    fn compressed(role: Role, config: Config) -> Connection {
+        let config = config.to_builder().deflate(Deflate::default()).build().unwrap();
         let params = DeflateParams::default();
         Connection::from_upgrade(websocket_proto::Upgrade::new(role).deflate(params), config)
             .expect("a seed cannot fail")

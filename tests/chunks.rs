@@ -6,12 +6,12 @@ mod util;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use util::{
-    Log, ROLES, Seen, both_roles, chunks, config, cuts, drain, feed, in_every_cut, open_with,
-    plain_frames, run, to,
+    Log, ROLES, Seen, both_roles, builder, chunks, config, cuts, drain, feed, in_every_cut,
+    open_with, plain_frames, run, to,
 };
 use websocket_proto::{
-    CloseCause, CloseCode, Connection, Event, MessageKind, ProtocolError, Role, State, Timestamp,
-    UsageError,
+    CloseCause, CloseCode, Connection, Delivery, Event, MessageKind, ProtocolError, Role, State,
+    Timestamp, UsageError,
 };
 
 type Frames<'a> = &'a [(u8, &'a [u8])];
@@ -190,9 +190,12 @@ fn control_frames_may_come_between_chunks() {
 #[test]
 fn the_valid_prefix_of_a_message_is_delivered_before_it_fails() {
     let utf8 = ProtocolError::InvalidUtf8;
-    let mut config = chunks();
-    config.max_message_bytes = 12;
-    config.max_fragments = 3;
+    let config = builder()
+        .delivery(Delivery::Chunks)
+        .max_message_bytes(12)
+        .max_fragments(3)
+        .build()
+        .unwrap();
     let rows: &[(Frames<'_>, &[u8], ProtocolError, &[u8])] = &[
         (&[(0x81, b"\xff")], b"", utf8.clone(), NOT_UTF8),
         (&[(0x81, b"ab\xff")], b"ab", utf8.clone(), NOT_UTF8),
@@ -300,9 +303,12 @@ fn between_the_last_chunk_and_the_end_nothing_else_happens() {
 // rfc6455-5.4-18, 10.4-01
 #[test]
 fn a_message_of_any_declared_length_can_be_begun() {
-    let mut config = chunks();
-    config.max_frame_bytes = u64::MAX;
-    config.max_message_bytes = u64::MAX;
+    let config = builder()
+        .delivery(Delivery::Chunks)
+        .max_frame_bytes(u64::MAX)
+        .max_message_bytes(u64::MAX)
+        .build()
+        .unwrap();
     for role in ROLES {
         let mask = if role == Role::Server { 0x80 } else { 0 };
         let mut bytes = vec![0x82, mask | 127, 0x7f, 255, 255, 255, 255, 255, 255, 255];

@@ -7,9 +7,9 @@ mod util;
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, CloseCode, Config, Connection, Entropy, Event, MAX_CLOSE_REASON_BYTES,
-    MessageKind, PreparedMessage, ProtocolError, Role, State, Timestamp, UsageError,
-    cut_close_reason,
+    Accept, CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event,
+    MAX_CLOSE_REASON_BYTES, MessageKind, PreparedMessage, ProtocolError, Role, State, Timestamp,
+    UsageError, cut_close_reason,
 };
 
 /// Whether a Close frame may have this code: RFC 6455 7.4 and IANA's registry.
@@ -586,9 +586,7 @@ fn violations() -> Vec<Violation> {
 }
 
 fn small() -> Config {
-    let mut config = config();
-    config.max_message_bytes = 10;
-    config
+    builder().max_message_bytes(10).build().unwrap()
 }
 
 #[test]
@@ -833,12 +831,14 @@ fn dropping_a_connection_emits_nothing() {
     // whatwg-gc-01: dropping draws no masking key, so it makes no frame
     use std::sync::atomic::{AtomicU32, Ordering};
     static DRAWN: AtomicU32 = AtomicU32::new(0);
-    let mut config = config();
-    config.entropy = Entropy::from_fn(|out| {
-        DRAWN.fetch_add(1, Ordering::Relaxed);
-        out.fill(7);
-        Ok(())
-    });
+    let config = builder()
+        .entropy(Entropy::from_fn(|out| {
+            DRAWN.fetch_add(1, Ordering::Relaxed);
+            out.fill(7);
+            Ok(())
+        }))
+        .build()
+        .unwrap();
     let conn = open_with(Role::Client, config);
     let before = DRAWN.load(Ordering::Relaxed);
     drop(conn);
@@ -899,9 +899,10 @@ proptest! {
     ) {
         // whatwg-states-01, whatwg-feedback-close-01, rfc6455-5.5.1-09, rfc6455-5.5.1-13
         let role = if client { Role::Client } else { Role::Server };
-        let mut config = if in_chunks { chunks() } else { config() };
-        config.idle_timeout = Some(std::time::Duration::from_secs(30));
-        config.keepalive_interval = Some(std::time::Duration::from_secs(10));
+        let delivery = if in_chunks { Delivery::Chunks } else { Delivery::Messages };
+        let seconds = std::time::Duration::from_secs;
+        let config = builder().delivery(delivery).idle_timeout(seconds(30)).keepalive_interval(seconds(10));
+        let config = config.build().unwrap();
         let mut conn = if from_upgrade { open_with(role, config) } else { connecting(role, config) };
         let mut log = Log::default();
         let mut wire = Vec::new();

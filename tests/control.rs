@@ -6,12 +6,12 @@ mod util;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use util::{
-    Log, ROLES, Seen, both_roles, chunks, config, cuts, drain, feed, in_every_cut, open, open_with,
-    plain_frames, run, to,
+    Log, ROLES, Seen, both_roles, builder, chunks, config, cuts, drain, feed, in_every_cut, open,
+    open_with, plain_frames, queue_of, run, to,
 };
 use websocket_proto::{
-    CloseCause, CloseCode, Config, Connection, FrameHeader, MessageKind, ProtocolError, Role,
-    Shared, State, Timestamp, UsageError,
+    CloseCause, CloseCode, Config, Connection, Delivery, FrameHeader, MessageKind, ProtocolError,
+    Role, Shared, State, Timestamp, UsageError,
 };
 
 const BROKEN: &[u8] = &[0x03, 0xea];
@@ -374,9 +374,8 @@ fn numbered(i: u32) -> Vec<u8> {
 #[test]
 fn first_pings_up_to_the_limit_and_the_latest_are_answered() {
     for role in ROLES {
-        for limit in [0, 1, 2, 16, u8::MAX] {
-            let mut config = config();
-            config.max_queued_pongs = limit;
+        for limit in [1, 2, 16, u8::MAX] {
+            let config = builder().max_queued_pongs(limit).build().unwrap();
             let mut conn = open_with(role, config);
             conn.send("queued").unwrap();
             let kept = u32::from(limit.max(1)) - 1;
@@ -417,8 +416,7 @@ fn a_flood_of_pings_never_spoils_a_frame_that_is_partly_written() {
     for role in ROLES {
         for limit in [1, 2, 16] {
             for at in 0..60 {
-                let mut config = config();
-                config.max_queued_pongs = limit;
+                let config = builder().max_queued_pongs(limit).build().unwrap();
                 let mut conn = open_with(role, config);
                 conn.send("queued message").unwrap();
                 for i in 0..4 {
@@ -510,8 +508,7 @@ fn ended_connections(role: Role, config: &Config) -> Vec<(String, Connection, Lo
 // rfc6455-5.5.1-08, -18, 6.1-02, -03, 10.7-02
 #[test]
 fn after_the_end_nothing_happens_whatever_is_called() {
-    let mut config = config();
-    config.idle_timeout = Some(std::time::Duration::from_secs(60));
+    let config = builder().idle_timeout(std::time::Duration::from_secs(60)).build().unwrap();
     for role in ROLES {
         for (name, mut conn, mut log) in ended_connections(role, &config) {
             assert_eq!(conn.state(), State::Closed, "{role:?}, {name}");
@@ -706,13 +703,15 @@ proptest! {
         is_chunked in any::<bool>(),
         calls in vec(any_call(), 0..60),
     ) {
-        let mut config = if is_chunked { chunks() } else { config() };
-        config.idle_timeout = Some(std::time::Duration::from_secs(9));
-        config.keepalive_interval = Some(std::time::Duration::from_secs(3));
-        config.max_message_bytes = 150;
-        config.max_fragments = 5;
-        config.max_queued_pongs = 2;
-        config.max_outgoing_bytes = 20_000;
+        let config = queue_of(20_000)
+            .delivery(if is_chunked { Delivery::Chunks } else { Delivery::Messages })
+            .idle_timeout(std::time::Duration::from_secs(9))
+            .keepalive_interval(std::time::Duration::from_secs(3))
+            .max_message_bytes(150)
+            .max_fragments(5)
+            .max_queued_pongs(2)
+            .build()
+            .unwrap();
         let conn = open_with(role, config);
         let mut watched = Watched { conn, log: Log::default(), wire: vec![], now: 0 };
         for call in &calls {
@@ -738,10 +737,9 @@ proptest! {
 #[test]
 fn pongs_that_are_taken_out_count_until_they_are_written() {
     for role in ROLES {
-        for limit in [0, 1, 2, 16] {
-            let mut config = config();
-            config.max_queued_pongs = limit;
-            let limit = u64::from(limit.max(1));
+        for limit in [1, 2, 16] {
+            let config = builder().max_queued_pongs(limit).build().unwrap();
+            let limit = u64::from(limit);
             let mut conn = open_with(role, config);
             let mut out = Vec::new();
             for i in 0..500 {

@@ -6,8 +6,8 @@ mod util;
 
 use util::*;
 use websocket_proto::{
-    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, ProtocolError, Role,
-    Upgrade,
+    Config, Connection, Deflate, DeflateParams, Delivery, MessageKind, PreparedMessage,
+    ProtocolError, Role, Upgrade,
 };
 
 const PLAIN: DeflateParams = DeflateParams {
@@ -18,11 +18,9 @@ const PLAIN: DeflateParams = DeflateParams {
 };
 
 fn deflate_config() -> Config {
-    let mut config = config();
     let mut deflate = Deflate::default();
     deflate.min_bytes = 0;
-    config.deflate = Some(deflate);
-    config
+    builder().deflate(deflate).build().unwrap()
 }
 
 fn deflate_with(role: Role, params: DeflateParams, config: Config) -> Connection {
@@ -67,10 +65,8 @@ fn both(
                 answered.push((0x88, &code));
             }
             let make = || {
-                let mut config = deflate_config();
-                if chunked {
-                    config.delivery = websocket_proto::Delivery::Chunks;
-                }
+                let delivery = if chunked { Delivery::Chunks } else { Delivery::Messages };
+                let config = deflate_config().to_builder().delivery(delivery).build().unwrap();
                 deflate_with(role, params, config)
             };
             in_every_cut(role, make, &bytes, &seen, &answered);
@@ -157,8 +153,7 @@ fn payload_that_is_not_deflate_fails_with_1007() {
             let failed = Seen::failed(ProtocolError::InvalidDeflate);
             let answered: &[(u8, &[u8])] = &[(0x88, &[3, 0xef])];
             in_every_cut(role, || deflate(role), &bytes, std::slice::from_ref(&failed), answered);
-            let mut config = deflate_config();
-            config.delivery = websocket_proto::Delivery::Chunks;
+            let config = deflate_config().to_builder().delivery(Delivery::Chunks).build().unwrap();
             let mut seen = vec![failed];
             if !right.is_empty() {
                 seen.insert(0, Seen::Unfinished(MessageKind::Text, right.into()));
@@ -220,8 +215,7 @@ fn text_is_checked_after_inflating() {
                 std::slice::from_ref(&error),
                 &[(0x88, &[3, 0xef])],
             );
-            let mut config = deflate_config();
-            config.delivery = websocket_proto::Delivery::Chunks;
+            let config = deflate_config().to_builder().delivery(Delivery::Chunks).build().unwrap();
             let mut seen = vec![error];
             if !prefix.is_empty() {
                 seen.insert(0, Seen::Unfinished(MessageKind::Text, prefix.into()));
@@ -304,8 +298,7 @@ fn without_context_takeover_every_message_starts_with_an_empty_window() {
 fn short_and_secret_messages_are_not_compressed() {
     // rfc7692-6.1-02, rfc7692-8-01
     for role in ROLES {
-        let mut config = config();
-        config.deflate = Some(Deflate::default());
+        let config = builder().deflate(Deflate::default()).build().unwrap();
         let mut conn = deflate_with(role, PLAIN, config);
         let text = "x".repeat(64);
         conn.send(&text[..63]).unwrap();
@@ -325,19 +318,20 @@ fn limit_holds_while_inflating() {
             (1000u64, 999usize, true),
             (1000, 1000, true),
             (1000, 1001, false),
-            (0, 0, true),
-            (0, 1, false),
+            (1, 1, true),
+            (1, 2, false),
         ] {
             let mut sender = deflate(other(role));
             let text = "a".repeat(len);
             sender.send(&text[..]).unwrap();
             let bytes = drain(&mut sender);
             for chunked in [false, true] {
-                let mut config = deflate_config();
-                config.max_message_bytes = limit;
-                if chunked {
-                    config.delivery = websocket_proto::Delivery::Chunks;
-                }
+                let config = deflate_config()
+                    .to_builder()
+                    .delivery(if chunked { Delivery::Chunks } else { Delivery::Messages })
+                    .max_message_bytes(limit)
+                    .build()
+                    .unwrap();
                 let whole = match chunked {
                     false => Seen::Text(text.clone()),
                     true => Seen::Chunked(MessageKind::Text, text.clone().into_bytes()),
@@ -470,8 +464,7 @@ fn hint_that_was_not_agreed_on_binds_neither_end() {
     assert_eq!(plain_frames(&bytes)[1], (0xc1, hex("f200110000")));
     assert_eq!(run(&mut server, &[&bytes]).seen, vec![Seen::Text("Hello".into()); 2]);
     // Our client keeps to its own hint, and the server understands it too.
-    let mut config = deflate_config();
-    config.deflate = Some(hinting);
+    let config = deflate_config().to_builder().deflate(hinting).build().unwrap();
     let mut client = deflate_with(Role::Client, PLAIN, config);
     for _ in 0..2 {
         client.send("Hello").unwrap();
@@ -591,8 +584,8 @@ fn poll_event_returns_an_early_compressed_message_whole() {
         }
         let text = &text[..len];
         for (delivery, is_over) in [(false, false), (false, true), (true, false), (true, true)] {
-            let mut config = if delivery { chunks() } else { config() };
-            config.deflate = Some(Deflate::default());
+            let config = if delivery { chunks() } else { config() };
+            let config = config.to_builder().deflate(Deflate::default()).build().unwrap();
             let mut peer = deflate(Role::Client);
             peer.send(text).unwrap();
             let request = String::from_utf8(REQUEST.to_vec())

@@ -20,10 +20,7 @@ const PLAIN: DeflateParams = DeflateParams {
 const DELIVERIES: [Delivery; 2] = [Delivery::Messages, Delivery::Chunks];
 
 fn config_of(delivery: Delivery) -> Config {
-    let mut config = config();
-    config.delivery = delivery;
-    config.deflate = Some(Deflate::default());
-    config
+    builder().delivery(delivery).deflate(Deflate::default()).build().unwrap()
 }
 
 fn open_deflate(role: Role, config: Config) -> Connection {
@@ -82,7 +79,7 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
     for role in ROLES {
         for delivery in DELIVERIES {
             for (max, limit) in [
-                (0, 1024),
+                (1, 1025),
                 (7, 1031),
                 (8, 1033),
                 (125, 1164),
@@ -93,8 +90,13 @@ fn compressed_frame_may_have_an_eighth_and_1_kib_more_than_its_limit() {
                 ((1 << 62) - 1, (1 << 62) + (1 << 59) + 1022),
                 (u64::MAX, u64::MAX >> 1),
             ] {
-                let mut config = config_of(delivery);
-                (config.max_frame_bytes, config.max_message_bytes) = (max, u64::MAX);
+                let is_stored = delivery == Delivery::Messages;
+                let config = config_of(delivery)
+                    .to_builder()
+                    .max_frame_bytes(max)
+                    .max_message_bytes(if is_stored { in_one_buffer(u64::MAX) } else { u64::MAX })
+                    .build()
+                    .unwrap();
                 // A whole message; a first frame; a continuation of a compressed message, and of an uncompressed one.
                 let before = [
                     (0xc2, None, true),
@@ -255,8 +257,9 @@ fn final_blocks_over_their_limit_fail_with_1008() {
         for role in ROLES {
             for delivery in DELIVERIES {
                 for fragment in [usize::MAX, 1, 100] {
-                    let mut config = config_of(delivery);
-                    config.deflate.as_mut().expect("it is set").max_final_blocks = max;
+                    let mut options = Deflate::default();
+                    options.max_final_blocks = max;
+                    let config = builder().delivery(delivery).deflate(options).build().unwrap();
                     let mut model = FinalBlocks {
                         max: max.into(),
                         taken: 0,
@@ -316,8 +319,7 @@ fn what_does_not_compress_is_refused_before_it_exceeds_the_queue() {
     for (len, step) in [(1000, 3), (300_000, 7)] {
         let payload = noise(len);
         for more in (0..130).step_by(step).chain([len / 8 + 100]) {
-            let mut config = config_of(Delivery::Messages);
-            config.max_outgoing_bytes = (len + more) as u64;
+            let config = queue_of((len + more) as u64).deflate(Deflate::default()).build().unwrap();
             let mut conn = open_deflate(Role::Server, config);
             let sent = conn.send(&payload[..]);
             assert!(conn.outgoing_len() <= (len + more) as u64, "{len} + {more}: {sent:?}");

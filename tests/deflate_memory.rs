@@ -30,11 +30,9 @@ fn params(no_takeover: bool, bits: u8) -> DeflateParams {
 }
 
 fn deflate_config() -> Config {
-    let mut config = config();
     let mut options = Deflate::default();
     options.min_bytes = 0;
-    config.deflate = Some(options);
-    config
+    builder().deflate(options).build().unwrap()
 }
 
 fn open_deflate(
@@ -63,8 +61,9 @@ fn write_all(conn: &mut Connection) {
 fn zeros(role: Role, len: usize) -> Vec<u8> {
     static PAYLOAD: OnceLock<Vec<u8>> = OnceLock::new();
     let compress = |len: usize| {
-        let mut config = deflate_config();
-        config.deflate.as_mut().expect("it is set").level = 9;
+        let mut options = deflate_config().deflate().expect("it is set").clone();
+        options.level = 9;
+        let config = builder().deflate(options).build().unwrap();
         let mut conn = open_deflate(Role::Server, params(false, 15), config);
         conn.send(vec![0; len]).unwrap();
         plain_frames(&drain(&mut conn)).remove(0).1
@@ -119,9 +118,12 @@ fn swallow(
 }
 
 fn limited(limit: usize, delivery: Delivery) -> Shared<Config> {
-    let mut config = deflate_config();
-    config.max_message_bytes = limit as u64;
-    config.delivery = delivery;
+    let config = deflate_config()
+        .to_builder()
+        .max_message_bytes(limit as u64)
+        .delivery(delivery)
+        .build()
+        .unwrap();
     Shared::new(config)
 }
 
@@ -594,9 +596,8 @@ fn messages_of_some_tens_of_kilobytes_are_compressed_where_the_last_one_was() {
 
 #[test]
 fn a_chunk_that_was_inflated_is_one_allocation_and_large_memory_goes_with_its_message() {
-    let mut config = deflate_config();
-    config.delivery = Delivery::Chunks;
-    let config = Shared::new(config);
+    let config =
+        Shared::new(deflate_config().to_builder().delivery(Delivery::Chunks).build().unwrap());
     for role in ROLES {
         let mut wires = wires(role, params(false, 11), MessageKind::Binary, 3000, 40);
         let mut conn = open_deflate(role, params(false, 11), config.clone());

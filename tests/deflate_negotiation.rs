@@ -93,8 +93,7 @@ fn serve(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
 
 /// A server's answer to these extension lines: the value in its response, and the parameters.
 fn answered(options: Option<Deflate>, offer: &[&str]) -> Option<(String, DeflateParams)> {
-    let mut config = config();
-    config.deflate = options;
+    let config = builder().deflate(options).build().unwrap();
     let request = with_extensions(REQUEST, offer);
     let mut both = [&request[..], &[]].map(|_| None);
     for (at, pieces) in [vec![&request[..]], request.chunks(1).collect()].iter().enumerate() {
@@ -241,18 +240,18 @@ fn server_asks_for_what_it_is_configured_to() {
         "; client_max_window_bits=8",
         (none, (15, 8)),
     );
-    // A window size out of range is replaced by the nearest possible one.
+    // Options that are in no configuration: a window size out of range is replaced by the nearest possible one.
+    let row = |bits, offer: &str, response: &str, agreed| {
+        let answer = options(none, bits).accept(lines(&[&format!("permessage-deflate{offer}")]));
+        let expected = (params(none, agreed), format!("permessage-deflate{response}"));
+        assert_eq!(answer, Some(expected), "{bits:?}");
+    };
     for low in [0, 1, 7, 8] {
-        row((none, (low, 15)), "", "; server_max_window_bits=9", (none, (9, 15)));
-        row(
-            (none, (15, low)),
-            "; client_max_window_bits",
-            "; client_max_window_bits=9",
-            (none, (15, 9)),
-        );
+        row((low, 15), "", "; server_max_window_bits=9", (9, 15));
+        row((15, low), "; client_max_window_bits", "; client_max_window_bits=9", (15, 9));
     }
     for high in [16, 31, 255] {
-        row((none, (high, high)), "; client_max_window_bits", "", (none, (15, 15)));
+        row((high, high), "; client_max_window_bits", "", (15, 15));
     }
 }
 
@@ -416,8 +415,7 @@ fn server_refuses_a_header_that_breaks_the_grammar() {
         "permessage-deflate; server_max_window_bits=\"10",
     ] {
         for offer in [&[bad][..], &["permessage-deflate", bad], &[bad, "permessage-deflate"]] {
-            let mut config = config();
-            config.deflate = Some(plain());
+            let config = builder().deflate(plain()).build().unwrap();
             let mut conn = Connection::server(config);
             let request = with_extensions(REQUEST, offer);
             let error = ProtocolError::from(HandshakeError::InvalidExtensions);
@@ -531,11 +529,10 @@ fn client_offers_what_it_is_configured_to() {
     }
     assert_eq!(options(PLAIN.0, (16, 255)).offer(), plain().offer());
     // The request has the offer.
-    let mut config = config();
-    assert_eq!(extensions_of(&drain(&mut connecting(Role::Client, config.clone()))), [""; 0]);
+    assert_eq!(extensions_of(&drain(&mut connecting(Role::Client, config()))), [""; 0]);
     for options in [plain(), options((true, true), (10, 11))] {
-        config.deflate = Some(options.clone());
-        let request = drain(&mut connecting(Role::Client, config.clone()));
+        let config = builder().deflate(options.clone()).build().unwrap();
+        let request = drain(&mut connecting(Role::Client, config));
         assert_eq!(extensions_of(&request), [options.offer()]);
     }
 }
@@ -637,13 +634,14 @@ fn client_validates_every_response_against_its_offer() {
 const NONCE: &[u8; 16] = b"the sample nonce";
 
 fn client_config(options: Option<Deflate>) -> Config {
-    let mut config = config();
-    config.deflate = options;
-    config.entropy = Entropy::from_fn(|out| {
-        out.copy_from_slice(&NONCE[..out.len()]);
-        Ok(())
-    });
-    config
+    builder()
+        .deflate(options)
+        .entropy(Entropy::from_fn(|out| {
+            out.copy_from_slice(&NONCE[..out.len()]);
+            Ok(())
+        }))
+        .build()
+        .unwrap()
 }
 
 /// A client whose request is written, and a response to it with these extension lines.
@@ -838,8 +836,7 @@ fn client_that_needs_compression_ends_with_1010() {
 #[test]
 fn declined_compression_is_not_used_either_way() {
     // rfc7692-5-13, rfc7692-7-07, rfc6455-9.1-06
-    let mut server_config = config();
-    server_config.deflate = Some(plain());
+    let server_config = builder().deflate(plain()).build().unwrap();
     let request = with_extensions(REQUEST, &["permessage-deflate; foo"]);
     let server = || {
         let mut conn = Connection::server(server_config.clone());
@@ -873,8 +870,7 @@ fn declined_compression_is_not_used_either_way() {
 
 /// A client and a server after their opening handshake with each other.
 fn pair(client: Option<Deflate>, server: Option<Deflate>) -> (Connection, Connection) {
-    let mut server_config = config();
-    server_config.deflate = server;
+    let server_config = builder().deflate(server).build().unwrap();
     let (mut client, mut server) =
         (connecting(Role::Client, client_config(client)), Connection::server(server_config));
     let request = drain(&mut client);
@@ -955,8 +951,7 @@ fn client_limited_to_8_bits_sends_uncompressed() {
 fn compressed_frame_in_the_same_read_as_the_head_is_inflated() {
     // rfc7692-5-15
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-    let mut server_config = config();
-    server_config.deflate = Some(plain());
+    let server_config = builder().deflate(plain()).build().unwrap();
     let request = with_extensions(REQUEST, &["permessage-deflate"]);
     let all = [&request[..], &to(Role::Server, 0xc1, &hello)].concat();
     for pieces in [vec![&all[..]], all.chunks(1).collect(), all.chunks(100).collect()] {
@@ -985,8 +980,7 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
     let offered = options((true, false), (12, 10));
     let (agreed, response) = plain().accept(lines(&[&offered.offer()])).unwrap();
     assert_eq!(offered.agree(lines(&[&response])), Ok(Some(agreed)));
-    let mut config = config();
-    config.deflate = Some(plain());
+    let config = builder().deflate(plain()).build().unwrap();
     let mut server =
         Connection::from_upgrade(Upgrade::new(Role::Server).deflate(agreed), config.clone())
             .unwrap();
@@ -1008,8 +1002,7 @@ fn handshake_done_elsewhere_has_the_same_parameters() {
 fn invalid_deflate_is_reported_once_whatever_follows() {
     // A Close in the same read and the end of the transport follow.
     for role in ROLES {
-        let mut config = config();
-        config.deflate = Some(plain());
+        let config = builder().deflate(plain()).build().unwrap();
         let mut conn =
             Connection::from_upgrade(Upgrade::new(role).deflate(params(PLAIN.0, PLAIN.1)), config)
                 .unwrap();
@@ -1045,7 +1038,7 @@ fn client_offers_alternatives_in_order() {
     // rfc7692-5-02, rfc7692-5-04, rfc7692-7.1.2.1-01
     assert_eq!(DeflateParams::default(), NOTHING_ASKED);
     let small = params((false, false), (10, 15));
-    let anew = params((true, true), (7, 9));
+    let anew = params((true, true), (9, 9));
     let plain = "permessage-deflate; client_max_window_bits";
     let small_text = "permessage-deflate; server_max_window_bits=10; client_max_window_bits";
     let anew_text = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
@@ -1058,6 +1051,14 @@ fn client_offers_alternatives_in_order() {
     ] {
         let options = offering(offers);
         assert_eq!(options.offer(), expected);
+        // A window out of range is offered as the nearest possible one.
+        let mut nearest = options.clone();
+        for offer in &mut nearest.fallbacks {
+            if offer.client_max_window_bits == 9 {
+                offer.client_max_window_bits = 7;
+            }
+        }
+        assert_eq!(nearest.offer(), expected);
         let request = drain(&mut connecting(Role::Client, client_config(Some(options.clone()))));
         assert_eq!(extensions_of(&request), std::slice::from_ref(&expected));
         let config = client_config(Some(options));

@@ -6,7 +6,7 @@ mod util;
 
 use util::*;
 use websocket_proto::{
-    Config, Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, Role, Upgrade,
+    Connection, Deflate, DeflateParams, MessageKind, PreparedMessage, Role, Upgrade,
 };
 
 const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
@@ -21,8 +21,7 @@ fn open_deflate(role: Role, level: u8, bits: u8, no_takeover: bool) -> Connectio
     };
     let mut options = Deflate::default();
     (options.level, options.min_bytes) = (level, 0);
-    let mut config: Config = config();
-    config.deflate = Some(options);
+    let config = builder().deflate(options).build().unwrap();
     Connection::from_upgrade(Upgrade::new(role).deflate(params), config)
         .expect("a seed cannot fail")
 }

@@ -40,9 +40,7 @@ fn key(n: u32) -> [u8; 4] {
 fn failing_from(n: u32) -> Config {
     DRAWN.set(0);
     FAILS_FROM.set(n);
-    let mut config = Config::default();
-    config.entropy = Entropy::from_fn(sequence);
-    config
+    Config::builder().entropy(Entropy::from_fn(sequence)).build().unwrap()
 }
 
 fn counted() -> Config {
@@ -144,11 +142,7 @@ fn refused_calls_draw_no_key() {
 #[test]
 fn a_server_needs_no_source() {
     // rfc6455-5.1-04
-    for config in [failing_from(1), {
-        let mut config = config();
-        config.entropy = Entropy::None;
-        config
-    }] {
+    for config in [failing_from(1), builder().entropy(Entropy::None).build().unwrap()] {
         let mut conn = Connection::server(config.clone());
         feed(&mut conn, REQUEST, &mut Log::default());
         conn.accept(&Default::default()).unwrap();
@@ -182,8 +176,7 @@ fn nonce_is_drawn_for_each_handshake() {
 fn client_cannot_be_made_without_entropy() {
     // rfc6455-5.3-03
     let error = UsageError::Entropy(EntropyError);
-    let mut none = config();
-    none.entropy = Entropy::None;
+    let none = builder().entropy(Entropy::None).build().unwrap();
     assert_eq!(Connection::client(&request(), none.clone()).err(), Some(error));
     assert_eq!(Connection::from_upgrade(Role::Client, none).err(), Some(error));
     assert_eq!(Connection::from_upgrade(Role::Client, failing_from(1)).err(), Some(error));
@@ -285,8 +278,7 @@ fn close_needs_no_source() {
         ),
     ];
     for (close, code) in closes {
-        let mut config = counted();
-        config.idle_timeout = Some(Duration::from_secs(60));
+        let config = counted().to_builder().idle_timeout(Duration::from_secs(60)).build().unwrap();
         let mut conn = open_with(Role::Client, config);
         FAILS_FROM.set(0);
         close(&mut conn);
@@ -302,9 +294,12 @@ fn close_needs_no_source() {
 
 #[test]
 fn keepalive_ping_without_a_key_is_not_sent() {
-    let mut config = counted();
-    config.keepalive_interval = Some(Duration::from_secs(1));
-    config.idle_timeout = Some(Duration::from_secs(10));
+    let config = counted()
+        .to_builder()
+        .keepalive_interval(Duration::from_secs(1))
+        .idle_timeout(Duration::from_secs(10))
+        .build()
+        .unwrap();
     let mut conn = open_with(Role::Client, config);
     let at = Timestamp::from_millis;
     conn.tick(at(0));
@@ -360,11 +355,8 @@ fn a_source_with_state_is_shared_by_its_clones_and_fails_only_the_call_that_need
         out.copy_from_slice(&key(generator.0));
         Ok(())
     });
-    let mut conns = [entropy.clone(), entropy].map(|entropy| {
-        let mut config = config();
-        config.entropy = entropy;
-        open_with(Role::Client, config)
-    });
+    let mut conns = [entropy.clone(), entropy]
+        .map(|entropy| open_with(Role::Client, builder().entropy(entropy).build().unwrap()));
     let (mut sent, mut failed) = (0, 0);
     for n in 0..100 {
         match conns[n % 2].send("x") {
@@ -386,11 +378,13 @@ fn a_source_with_state_is_shared_by_its_clones_and_fails_only_the_call_that_need
 #[test]
 fn mask_is_that_of_the_rfc() {
     // rfc6455-5.3-05, rfc6455-5.3-06
-    let mut config = config();
-    config.entropy = Entropy::from_fn(|out| {
-        out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
-        Ok(())
-    });
+    let config = builder()
+        .entropy(Entropy::from_fn(|out| {
+            out.iter_mut().zip(KEY.iter().cycle()).for_each(|(byte, key)| *byte = *key);
+            Ok(())
+        }))
+        .build()
+        .unwrap();
     let mut conn = open_with(Role::Client, config);
     conn.send("Hello").unwrap();
     assert_eq!(conn.outgoing(), b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
@@ -399,8 +393,7 @@ fn mask_is_that_of_the_rfc() {
 #[test]
 fn a_seed_makes_runs_equal_to_the_byte() {
     let wire = |seed| {
-        let mut config = Config::default();
-        config.entropy = Entropy::Seed(seed);
+        let config = Config::builder().entropy(Entropy::Seed(seed)).build().unwrap();
         let mut conn = Connection::client(&request(), config).unwrap();
         let mut wire = drain(&mut conn);
         let response = response_to(&wire);
@@ -485,8 +478,7 @@ fn a_seed_is_a_sequence_that_any_program_can_make() {
         }),
     ];
     for (seed, numbers) in rows {
-        let mut config = Config::default();
-        config.entropy = Entropy::Seed(seed);
+        let config = Config::builder().entropy(Entropy::Seed(seed)).build().unwrap();
         let mut conn = open_with(Role::Client, config);
         for _ in 0..4 {
             conn.send("text").unwrap();

@@ -246,14 +246,18 @@ fn same(
 
 /// Limits and times that a short test reaches.
 fn tight(mut config: Config) -> Config {
-    config.max_frame_bytes = 1 << 17;
-    config.max_message_bytes = (1 << 17) + 100;
-    config.max_fragments = 8;
-    config.max_early_bytes = 2000;
-    config.handshake_timeout = Some(Duration::from_millis(50));
-    config.close_timeout = Some(Duration::from_millis(50));
-    config.idle_timeout = Some(Duration::from_millis(100));
-    config.keepalive_interval = Some(Duration::from_millis(30));
+    config = config
+        .to_builder()
+        .max_frame_bytes(1 << 17)
+        .max_message_bytes((1 << 17) + 100)
+        .max_fragments(8)
+        .max_early_bytes(2000)
+        .handshake_timeout(Duration::from_millis(50))
+        .close_timeout(Duration::from_millis(50))
+        .idle_timeout(Duration::from_millis(100))
+        .keepalive_interval(Duration::from_millis(30))
+        .build()
+        .unwrap();
     config
 }
 
@@ -397,8 +401,7 @@ fn asked_loop_is_the_plain_loop_through_the_handshake() {
 #[test]
 fn asked_loop_is_the_plain_loop_while_a_message_inflates() {
     for role in ROLES {
-        let mut config = config();
-        config.deflate = Some(websocket_proto::Deflate::default());
+        let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
         let mut sender = make_open(other(role), &config, true);
         for message in ["aé€😀".repeat(10_000), "b".into(), "c".repeat(70_000)] {
             sender.send(message).unwrap();

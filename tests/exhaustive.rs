@@ -231,14 +231,7 @@ const BOUNDARIES: [u64; 31] = [
 // rfc6455-5.2-07, -08, -09, -10
 #[test]
 fn each_boundary_of_lengths_in_each_encoding() {
-    let mut config = config();
-    config.max_frame_bytes = u64::MAX;
-    config.max_message_bytes = u64::MAX;
-    if usize::BITS < 64 {
-        // On 32 bits no buffer can hold such messages.
-        config.delivery = websocket_proto::Delivery::Chunks;
-    }
-    let config = Shared::new(config);
+    let config = Shared::new(unlimited().build().unwrap());
     let mut shortest = [0; 3];
     for len in BOUNDARIES {
         let encodings = [

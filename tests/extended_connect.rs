@@ -235,8 +235,7 @@ fn reset_of_the_stream_is_the_loss_of_the_transport() {
 #[test]
 fn compression_is_agreed_on_as_over_http_1() {
     // rfc8441-5-07, rfc7692-5-15
-    let mut config = config();
-    config.deflate = Some(websocket_proto::Deflate::default());
+    let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
     let list = request.extended_connect(&config).expect("a valid request");
     let connect = ExtendedConnect::parse(&list).expect("a valid request");
@@ -274,10 +273,9 @@ fn missing_required_extension_is_an_error_as_over_http_1() {
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
     let without: [(&str, &[u8]); 0] = [];
     for (required, verdict) in [(false, Ok(None)), (true, Err(HandshakeError::ExtensionMissing))] {
-        let mut config = config();
         let mut deflate = websocket_proto::Deflate::default();
         deflate.required = required;
-        config.deflate = Some(deflate);
+        let config = builder().deflate(deflate).build().unwrap();
         let response = request.extended_response(200, without, &config);
         assert_eq!(response.map(|response| response.upgrade.deflate_params()), verdict);
     }

@@ -4,8 +4,8 @@
 mod util;
 
 use util::{
-    KEY, Log, ROLES, Seen, both_roles, config, cuts, drain, feed, frame, in_every_cut, open,
-    open_with, plain_frames, run, to,
+    KEY, Log, ROLES, Seen, both_roles, builder, config, cuts, drain, feed, frame, in_every_cut,
+    in_one_buffer, open, open_with, plain_frames, run, to, unlimited,
 };
 use websocket_proto::{
     CloseCause, Config, Connection, Entropy, FrameHeader, MAX_HEADER_BYTES, Message, MessageKind,
@@ -196,7 +196,7 @@ fn text_of(bytes: &[u8]) -> String {
 #[test]
 fn every_first_two_bytes_get_their_verdict_at_the_earliest_byte() {
     let config = Shared::new(config());
-    let limit = config.max_frame_bytes;
+    let limit = config.max_frame_bytes();
     let mut taken = 0;
     for (role, inside) in ROLES.into_iter().flat_map(|role| [(role, false), (role, true)]) {
         let open = inside.then_some(BEGUN.len() as u64);
@@ -271,7 +271,7 @@ fn every_extended_length_gets_its_verdict_at_the_earliest_byte() {
     let limits = [
         (16 << 20, 16 << 20),
         (u64::MAX, u64::MAX),
-        (0, u64::MAX),
+        (1, u64::MAX),
         (125, u64::MAX),
         (126, u64::MAX),
         (300, u64::MAX),
@@ -284,26 +284,17 @@ fn every_extended_length_gets_its_verdict_at_the_earliest_byte() {
         (300, 301),
     ];
     for (max_frame, max_message) in limits {
-        let mut config = config();
-        config.max_frame_bytes = u64::MAX;
-        config.max_message_bytes = max_message;
-        let outside = {
-            let mut config = config.clone();
-            config.max_frame_bytes = max_frame;
-            Shared::new(config)
-        };
+        let config = builder().max_message_bytes(in_one_buffer(max_message));
+        let outside = Shared::new(config.clone().max_frame_bytes(max_frame).build().unwrap());
         // The limit must allow the two bytes that begin the message.
-        let inside = Shared::new({
-            config.max_frame_bytes = max_frame.max(2);
-            config
-        });
+        let inside = Shared::new(config.max_frame_bytes(max_frame.max(2)).build().unwrap());
         for role in ROLES {
             let mask = if role == Role::Server { 0x80 } else { 0 };
             for (config, is_inside) in [(&outside, false), (&inside, true)] {
                 let place = Place {
                     role: Some(role),
                     open: is_inside.then_some(BEGUN.len() as u64),
-                    max_frame: config.max_frame_bytes,
+                    max_frame: config.max_frame_bytes(),
                     max_message,
                 };
                 for first in [0x00, 0x80, 0x01, 0x81, 0x02, 0x82, 0x89, 0xc2, 0x83] {
@@ -353,14 +344,7 @@ fn a_length_fails_at_the_byte_that_decides() {
         (1 << 24, &[127, 0x80, 0, 0, 0, 0, 0, 0, 0], Some((3, LengthOutOfRange))),
     ];
     for (limit, length, verdict) in rows {
-        let mut config = config();
-        config.max_frame_bytes = *limit;
-        config.max_message_bytes = u64::MAX;
-        if usize::BITS < 64 {
-            // On 32 bits no buffer can hold such messages.
-            config.delivery = websocket_proto::Delivery::Chunks;
-        }
-        let config = Shared::new(config);
+        let config = Shared::new(unlimited().max_frame_bytes(*limit).build().unwrap());
         for role in ROLES {
             let mut header = [&[0x82], *length].concat();
             if role == Role::Server {
@@ -511,11 +495,13 @@ fn payload_that_looks_like_frames_is_payload() {
 
 /// A connection for the examples of RFC 6455 5.7. A client masks with [`KEY`].
 fn keyed(role: Role) -> Connection {
-    let mut config = config();
-    config.entropy = Entropy::from_fn(|key| {
-        key.copy_from_slice(&KEY);
-        Ok(())
-    });
+    let config = builder()
+        .entropy(Entropy::from_fn(|key| {
+            key.copy_from_slice(&KEY);
+            Ok(())
+        }))
+        .build()
+        .unwrap();
     open_with(role, config)
 }
 

@@ -129,10 +129,9 @@ mod inflated {
     static ALLOCATOR: Counting = Counting;
 
     fn deflate_config() -> Shared<Config> {
-        let mut config = config();
         let mut options = Deflate::default();
         options.min_bytes = 0;
-        config.deflate = Some(options);
+        let config = builder().deflate(options).build().unwrap();
         Shared::new(config)
     }
 

@@ -34,8 +34,7 @@ fn head_for(role: Role) -> Vec<u8> {
 /// Heap and stack memory for reading the head in pieces, with this limit of headers.
 fn cost(role: Role, max_headers: usize) -> (Heap, usize) {
     let connection = || {
-        let mut config = config();
-        config.max_headers = max_headers;
+        let config = builder().max_headers(max_headers).build().unwrap();
         let mut conn = connecting(role, config);
         drain(&mut conn);
         conn

@@ -65,16 +65,8 @@ fn declared(role: Role, first: u8, len: u64) -> Vec<u8> {
 }
 
 /// A configuration without limits for received data.
-fn unlimited() -> Config {
-    let mut config = config();
-    config.max_frame_bytes = u64::MAX;
-    config.max_message_bytes = u64::MAX;
-    if usize::BITS < 64 {
-        // On 32 bits no buffer can hold such messages.
-        config.delivery = websocket_proto::Delivery::Chunks;
-    }
-    config.max_fragments = u32::MAX;
-    config
+fn endless() -> Config {
+    unlimited().max_fragments(u32::MAX).build().unwrap()
 }
 
 // ---- Lengths and limits ----
@@ -87,7 +79,7 @@ fn lengths_do_not_overflow() {
     for role in ROLES {
         for first in [0x01, 0x02, 0x81, 0x82] {
             for len in [1 << 63, (1 << 63) + 125, u64::MAX - 13, u64::MAX] {
-                let mut conn = open_with(role, unlimited());
+                let mut conn = open_with(role, endless());
                 let mut bytes = declared(role, first, len);
                 let (begin, rest) = bytes.split_at_mut(3);
                 let error = swallow(&mut conn, begin);
@@ -96,15 +88,14 @@ fn lengths_do_not_overflow() {
             }
             // The largest length, alone and after a fragment.
             let largest = i64::MAX as u64;
-            let mut conn = open_with(role, unlimited());
+            let mut conn = open_with(role, endless());
             assert_eq!(swallow(&mut conn, &mut declared(role, first, largest)), None);
             assert_eq!(conn.state(), State::Open);
-            let mut conn = open_with(role, unlimited());
+            let mut conn = open_with(role, endless());
             assert_eq!(swallow(&mut conn, &mut to(role, first & 0x0f, b"ab")), None);
             assert_eq!(swallow(&mut conn, &mut declared(role, 0x80, largest)), None);
             // The sum exceeds the limit; as a signed number it would be negative.
-            let mut config = unlimited();
-            config.max_message_bytes = largest;
+            let config = endless().to_builder().max_message_bytes(largest).build().unwrap();
             let mut conn = open_with(role, config);
             assert_eq!(swallow(&mut conn, &mut to(role, first & 0x0f, b"ab")), None);
             let error = ProtocolError::MessageTooBig { len: largest + 2, limit: largest };
@@ -119,8 +110,8 @@ fn lengths_do_not_overflow() {
 fn nothing_is_allocated_because_it_was_declared() {
     // rfc6455-10.4-01
     for role in ROLES {
-        for config in [unlimited(), config()] {
-            let len = config.max_message_bytes.min(i64::MAX as u64);
+        for config in [endless(), config()] {
+            let len = config.max_message_bytes().min(i64::MAX as u64);
             for first in [0x01, 0x02, 0x81, 0x82] {
                 let mut conn = open_with(role, config.clone());
                 let mut bytes = declared(role, first, len);
@@ -153,8 +144,7 @@ fn limits_hold_before_the_bytes_arrive() {
             assert_eq!(plain_frames(&drain(&mut conn)), [(0x88, vec![0x03, 0xf1])], "1009");
         }
         // The limit is for the message, not the frame. The header of the fragment that exceeds it is enough.
-        let mut config = config();
-        config.max_message_bytes = 1000;
+        let config = builder().max_message_bytes(1000).build().unwrap();
         let mut conn = open_with(role, config);
         let mut fragments: Vec<u8> = to(role, 0x02, &[7; 300]);
         fragments.extend(to(role, 0x00, &[7; 300]));
@@ -179,7 +169,7 @@ fn a_fragment_costs_its_bytes_and_is_counted() {
     for role in ROLES {
         for payload in [&b""[..], b"x"] {
             let mut conn = open(role);
-            let limit = conn.config().max_fragments;
+            let limit = conn.config().max_fragments();
             let mut fragment = to(role, 0x00, payload);
             assert_eq!(swallow(&mut conn, &mut to(role, 0x02, payload)), None);
             let (error, heap) = measure(|| {
@@ -193,7 +183,7 @@ fn a_fragment_costs_its_bytes_and_is_counted() {
         // Assembling a message from n pieces takes work in proportion to n.
         for first in [0x01, 0x02] {
             assert_linear("fragments of one byte", 4096, |n| {
-                let mut conn = open_with(role, unlimited());
+                let mut conn = open_with(role, endless());
                 let mut bytes = to(role, first, b"x");
                 bytes.extend((0..n).flat_map(|_| to(role, 0x00, b"x")));
                 measure(|| assert_eq!(swallow(&mut conn, &mut bytes), None)).1
@@ -221,11 +211,10 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
         server_max_window_bits: 15,
         client_max_window_bits: 15,
     };
-    let mut sender = config();
-    sender.deflate = Some(websocket_proto::Deflate::default());
+    let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
     let mut sender = Connection::from_upgrade(
         websocket_proto::Upgrade::new(Role::Server).deflate(params),
-        sender,
+        config,
     )
     .unwrap();
     sender.send(vec![0; 16 << 20]).unwrap();
@@ -233,8 +222,7 @@ fn a_compressed_message_meets_its_limit_while_it_inflates() {
     assert!(bomb.len() < 20_000, "{} bytes", bomb.len());
     for role in ROLES {
         for pieces in [1, 2, 100] {
-            let mut config = config();
-            config.max_message_bytes = LIMIT;
+            let config = builder().max_message_bytes(LIMIT).build().unwrap();
             let mut conn = Connection::from_upgrade(
                 websocket_proto::Upgrade::new(role).deflate(params),
                 config,
@@ -264,8 +252,7 @@ fn a_window_out_of_range_fails_the_handshake() {
     // rfc7692-7.1.2.1-02, -06
     for bits in ["", "0", "1", "7", "16", "08", "+9", "-9", "99999999999999999999", "1e1", "\"16\""]
     {
-        let mut config = config();
-        config.deflate = Some(websocket_proto::Deflate::default());
+        let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
         let mut conn = connecting(Role::Client, config);
         let response = response_to(&drain(&mut conn));
         let response = String::from_utf8(response).unwrap();
@@ -299,8 +286,7 @@ fn a_head_in_small_pieces_is_copied_once() {
                 let head = String::from_utf8(REQUEST.to_vec()).unwrap();
                 let head = head.strip_suffix("\r\n").unwrap();
                 let mut bytes = format!("{head}{name}: {}\r\n\r\n", value(n)).into_bytes();
-                let mut config = config();
-                config.max_head_bytes = 1 << 20;
+                let config = builder().max_head_bytes(1 << 20).build().unwrap();
                 let mut conn = Connection::server(config);
                 let mut read = |piece: &mut [u8]| drop(swallow(&mut conn, piece));
                 measure(|| bytes.chunks_mut(size).for_each(&mut read)).1
@@ -324,9 +310,7 @@ fn more_headers_than_there_is_room_for_are_refused() {
     // Any configured limit holds.
     for limit in [10, 64, 1000, usize::MAX] {
         for fillers in [5, 6, 59, 60, 995, 996, 2000, 100_000] {
-            let mut config = config();
-            config.max_headers = limit;
-            config.max_head_bytes = 1 << 22;
+            let config = builder().max_headers(limit).max_head_bytes(1 << 22).build().unwrap();
             let mut conn = Connection::server(config);
             let mut bytes = request(fillers).into_bytes();
             let error = swallow(&mut conn, &mut bytes);
@@ -471,7 +455,7 @@ fn early_bytes_are_frames_and_come_once() {
     // The bytes that wait for the decision are limited.
     let mut conn = connecting(Role::Server, config());
     run(&mut conn, &[REQUEST]);
-    let limit = conn.config().max_early_bytes;
+    let limit = conn.config().max_early_bytes();
     let mut flood = vec![0x81; limit + 1];
     let (error, heap) = measure(|| swallow(&mut conn, &mut flood));
     assert_eq!(error, Some(HandshakeError::TooManyEarlyBytes { limit }.into()));
@@ -527,7 +511,7 @@ fn pings_of_a_peer_that_does_not_read_are_answered_in_bounded_memory() {
     for role in ROLES {
         for len in [0, 1, 125] {
             let mut conn = open(role);
-            let most = usize::from(conn.config().max_queued_pongs);
+            let most = usize::from(conn.config().max_queued_pongs());
             let mut last = Vec::new();
             let (_, heap) = measure(|| {
                 for n in 0..10_000_u32 {
@@ -579,8 +563,7 @@ fn every_frame_has_a_key_from_the_source() {
     ];
     let client = |fails_after| {
         KEYS.set((Vec::new(), fails_after));
-        let mut config = config();
-        config.entropy = Entropy::from_fn(source);
+        let config = builder().entropy(Entropy::from_fn(source)).build().unwrap();
         Connection::from_upgrade(Role::Client, config)
     };
     let mut conn = client(usize::MAX).unwrap();

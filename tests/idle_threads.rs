@@ -137,9 +137,7 @@ fn kept(threads: usize, connections: usize, serve: &(impl Fn() -> Connection + S
 #[test]
 fn idle_connection_keeps_its_windows_in_every_threading_model() {
     // rfc7692-7.2.2-02, rfc7692-7.2.2-04: only the window is kept after a message
-    let mut config = config();
-    config.deflate = Some(Deflate::default());
-    let config = Shared::new(config);
+    let config = Shared::new(builder().deflate(Deflate::default()).build().unwrap());
     for role in ROLES {
         let own = kept(1, 1, &|| open_deflate(role, params(false), &config));
         assert!((1..=512).contains(&own), "the size of the codec's struct is {own}");

@@ -7,8 +7,8 @@ mod util;
 
 use alloc::measure;
 use util::{
-    Log, ROLES, Seen, both_roles, chunks, config, cuts, drain, feed, in_every_cut, open_with,
-    plain_frames, run, to,
+    Log, ROLES, Seen, both_roles, builder, chunks, config, cuts, drain, feed, in_every_cut,
+    in_one_buffer, open_with, plain_frames, run, to, unlimited,
 };
 use websocket_proto::{
     CloseCause, Config, Connection, Delivery, MessageKind, ProtocolError, Role, State,
@@ -24,24 +24,22 @@ const POLICY: &[u8] = &[0x03, 0xf0];
 const TOO_BIG: &[u8] = &[0x03, 0xf1];
 
 fn limited(max_frame: u64, max_message: u64, max_fragments: u32) -> Config {
-    let mut config = config();
-    config.max_frame_bytes = max_frame;
-    config.max_message_bytes = max_message;
-    config.max_fragments = max_fragments;
-    config
+    builder()
+        .max_frame_bytes(max_frame)
+        .max_message_bytes(in_one_buffer(max_message))
+        .max_fragments(max_fragments)
+        .build()
+        .unwrap()
 }
 
 /// `config` with each kind of delivery.
 fn deliveries(config: &Config) -> [Config; 2] {
-    [Delivery::Messages, Delivery::Chunks].map(|delivery| {
-        let mut config = config.clone();
-        config.delivery = delivery;
-        config
-    })
+    [Delivery::Messages, Delivery::Chunks]
+        .map(|delivery| config.to_builder().delivery(delivery).build().unwrap())
 }
 
 fn binary(config: &Config, bytes: &[u8]) -> Seen {
-    match config.delivery {
+    match config.delivery() {
         Delivery::Chunks => Seen::Chunked(MessageKind::Binary, bytes.to_vec()),
         _ => Seen::Binary(bytes.to_vec()),
     }
@@ -49,7 +47,7 @@ fn binary(config: &Config, bytes: &[u8]) -> Seen {
 
 /// The events of an unfinished message with this delivery.
 fn unfinished(config: &Config, bytes: &[u8]) -> Vec<Seen> {
-    match config.delivery {
+    match config.delivery() {
         Delivery::Chunks if !bytes.is_empty() => {
             vec![Seen::Unfinished(MessageKind::Binary, bytes.to_vec())]
         }
@@ -59,7 +57,7 @@ fn unfinished(config: &Config, bytes: &[u8]) -> Vec<Seen> {
 
 /// Like [`both_roles`], but works with limits below the six bytes of the message that `both_roles` adds.
 fn in_both_roles(config: &Config, frames: Frames<'_>, seen: &[Seen], answered: Frames<'_>) {
-    if config.max_frame_bytes.min(config.max_message_bytes) >= b"behind".len() as u64 {
+    if config.max_frame_bytes().min(config.max_message_bytes()) >= b"behind".len() as u64 {
         return both_roles(config, frames, seen, answered);
     }
     for role in ROLES {
@@ -78,7 +76,7 @@ fn in_both_roles(config: &Config, frames: Frames<'_>, seen: &[Seen], answered: F
 // rfc6455-10.4-01, -02
 #[test]
 fn a_frame_has_at_most_its_limit() {
-    for limit in [0, 1, 2, 100, 124, 125, 126, 127, 300, 65_535, 65_536] {
+    for limit in [1, 2, 100, 124, 125, 126, 127, 300, 65_535, 65_536] {
         for config in deliveries(&limited(limit, u64::MAX, 10)) {
             let error = ProtocolError::FrameTooBig { len: limit + 1, limit };
             for len in [limit.saturating_sub(1), limit, limit + 1] {
@@ -119,8 +117,8 @@ fn the_frame_limit_applies_to_each_frame_and_not_to_control_frames() {
         let seen = [unfinished(&config, &payload), vec![Seen::failed(error)]].concat();
         in_both_roles(&config, &frames, &seen, &[(0x88, TOO_BIG)]);
     }
-    // With a frame limit of 0, control frames and empty messages are still allowed.
-    for config in deliveries(&limited(0, 0, 10)) {
+    // With a limit of 1, control frames and empty messages are still allowed.
+    for config in deliveries(&limited(1, 1, 10)) {
         let frames: [(u8, &[u8]); 3] = [(0x89, b"ping"), (0x02, b""), (0x80, b"")];
         let seen = [Seen::Ping(b"ping".to_vec()), binary(&config, b"")];
         in_both_roles(&config, &frames, &seen, &[(0x8a, b"ping")]);
@@ -130,7 +128,7 @@ fn the_frame_limit_applies_to_each_frame_and_not_to_control_frames() {
 // rfc6455-10.4-01, -02
 #[test]
 fn a_message_has_at_most_its_limit() {
-    for limit in [0, 1, 2, 10, 124, 125, 126, 300] {
+    for limit in [1, 2, 10, 124, 125, 126, 300] {
         for config in deliveries(&limited(u64::MAX, limit, 10)) {
             for len in [limit.saturating_sub(1), limit, limit + 1] {
                 let payload = vec![b'x'; len as usize];
@@ -298,11 +296,11 @@ fn one_fragment_too_many_fails_at_its_first_byte() {
             assert_eq!(outcome.seen, [Seen::failed(error)], "{role:?}, {first:02x}");
             assert_eq!(plain_frames(&outcome.output), [(0x88, body.to_vec())]);
         }
-        // With a limit of 0 no message is allowed, but control frames are.
-        let bytes = [to(role, 0x89, b"a"), to(role, 0x82, b"")].concat();
-        let error = ProtocolError::TooManyFragments { limit: 0 };
+        // With a limit of 1 no message is fragmented, but control frames are allowed.
+        let bytes = [to(role, 0x89, b"a"), to(role, 0x02, b""), to(role, 0x80, b"")].concat();
+        let error = ProtocolError::TooManyFragments { limit: 1 };
         let seen = [Seen::Ping(b"a".to_vec()), Seen::failed(error)];
-        let make = || open_with(role, limited(1000, 1000, 0));
+        let make = || open_with(role, limited(1000, 1000, 1));
         in_every_cut(role, make, &bytes, &seen, &[(0x8a, b"a"), (0x88, POLICY)]);
     }
 }
@@ -311,8 +309,8 @@ fn one_fragment_too_many_fails_at_its_first_byte() {
 #[test]
 fn there_are_limits_by_default() {
     let default = Config::default();
-    assert_eq!((default.max_frame_bytes, default.max_message_bytes), (16 << 20, 16 << 20));
-    assert_eq!(default.max_fragments, 128 * 1024);
+    assert_eq!((default.max_frame_bytes(), default.max_message_bytes()), (16 << 20, 16 << 20));
+    assert_eq!(default.max_fragments(), 128 * 1024);
     for role in ROLES {
         for config in [config(), chunks()] {
             let mask = if role == Role::Server { 0x80 } else { 0 };
@@ -386,11 +384,9 @@ fn swallow(conn: &mut Connection, piece: &mut [u8]) {
 #[test]
 fn a_declared_length_costs_no_memory_until_bytes_arrive() {
     for role in ROLES {
-        for config in deliveries(&limited(u64::MAX, u64::MAX, 10)) {
-            // On 32 bits such a message is refused at once, because no buffer can hold it.
-            if usize::BITS < 64 && config.delivery == Delivery::Messages {
-                continue;
-            }
+        // On 32 bits no buffer can hold such a message.
+        for config in [unlimited(), unlimited().delivery(Delivery::Chunks)] {
+            let config = config.build().unwrap();
             for first in [0x01, 0x02, 0x81, 0x82] {
                 let mask = if role == Role::Server { 0x80 } else { 0 };
                 let mut header = vec![first, mask | 127, 0x7f, 255, 255, 255, 255, 255, 255, 255];
@@ -404,7 +400,7 @@ fn a_declared_length_costs_no_memory_until_bytes_arrive() {
                 let mut piece = vec![b'x'; 1000];
                 for n in 1..=20 {
                     let ((), heap) = measure(|| swallow(&mut conn, &mut piece));
-                    let bound = match config.delivery {
+                    let bound = match config.delivery() {
                         Delivery::Chunks => 0,
                         _ => 4 * 1000 * n,
                     };
@@ -419,8 +415,7 @@ fn a_declared_length_costs_no_memory_until_bytes_arrive() {
 #[test]
 fn memory_of_a_message_follows_its_bytes_and_not_its_fragments() {
     for role in ROLES {
-        let mut config = config();
-        config.max_fragments = u32::MAX;
+        let config = builder().max_fragments(u32::MAX).build().unwrap();
         let mut conn = open_with(role, config);
         let mut bytes = to(role, 0x02, b"");
         for _ in 0..20_000 {
@@ -460,8 +455,8 @@ fn a_message_in_chunks_takes_no_memory_whatever_its_length() {
     let text = "a\u{e9}\u{20ac}\u{1f600}".repeat(5000);
     for role in ROLES {
         for first in [0x01, 0x02] {
-            let mut config = chunks();
-            config.max_message_bytes = u64::MAX;
+            let config =
+                builder().delivery(Delivery::Chunks).max_message_bytes(u64::MAX).build().unwrap();
             let mut conn = open_with(role, config);
             let mut frame = to(role, first, text.as_bytes());
             let ((), heap) = measure(|| swallow(&mut conn, &mut frame));
@@ -514,22 +509,18 @@ fn memory_of_control_frames_is_bounded() {
     }
 }
 
-/// On 32-bit targets no buffer can have more than `isize::MAX` bytes, whatever the limits say.
+/// On 32-bit targets no buffer can have more than `isize::MAX` bytes, so this is the largest limit.
 #[cfg(target_pointer_width = "32")]
 mod on_32_bits {
-    use util::KEY;
+    use util::{KEY, queue_of};
     use websocket_proto::{Event, UsageError};
 
     use super::*;
 
     const MOST: u64 = isize::MAX as u64 / 2;
 
-    fn unlimited() -> Config {
-        let mut config = config();
-        config.max_frame_bytes = u64::MAX;
-        config.max_message_bytes = u64::MAX;
-        config.max_outgoing_bytes = u64::MAX;
-        config
+    fn largest() -> Config {
+        queue_of(MOST).max_frame_bytes(u64::MAX).max_message_bytes(MOST).build().unwrap()
     }
 
     #[test]
@@ -537,7 +528,7 @@ mod on_32_bits {
         // rfc6455-10.4-01
         for role in ROLES {
             for len in [MOST + 1, u64::from(u32::MAX), 1 << 40, (1 << 63) - 1] {
-                let mut conn = open_with(role, unlimited());
+                let mut conn = open_with(role, largest());
                 let mut bytes = vec![0x82, if role == Role::Server { 0xff } else { 127 }];
                 bytes.extend(len.to_be_bytes());
                 bytes.extend_from_slice(if role == Role::Server { &KEY } else { &[] });
@@ -560,7 +551,7 @@ mod on_32_bits {
     #[test]
     fn a_queue_that_no_buffer_holds_is_full() {
         for role in ROLES {
-            let conn = open_with(role, unlimited());
+            let conn = open_with(role, largest());
             for len in [MOST as usize, usize::MAX / 2, usize::MAX] {
                 let full = conn.check_send(len);
                 assert!(
@@ -578,9 +569,11 @@ fn the_smaller_limit_of_frames_and_messages_holds_for_every_length() {
     // rfc6455-10.4-01
     for role in ROLES {
         for (max_frame, max_message) in [(10_000, 1000), (1000, 10_000), (1000, 1000), (200, 126)] {
-            let mut config = config();
-            config.max_frame_bytes = max_frame;
-            config.max_message_bytes = max_message;
+            let config = builder()
+                .max_frame_bytes(max_frame)
+                .max_message_bytes(max_message)
+                .build()
+                .unwrap();
             let config = websocket_proto::Shared::new(config);
             let limit = max_frame.min(max_message);
             for len in [1, 125, 126, limit - 1, limit, limit + 1, 2 * limit, 9_999, 60_000] {

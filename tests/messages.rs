@@ -6,7 +6,7 @@ mod util;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use util::{
-    Log, ROLES, Seen, both_roles, chunks, config, drain, feed, frame, in_every_cut, open,
+    Log, ROLES, Seen, both_roles, builder, chunks, config, drain, feed, frame, in_every_cut, open,
     open_with, plain_frames, run, to,
 };
 use websocket_proto::{
@@ -532,8 +532,7 @@ proptest! {
         for message in &sent {
             message.frames(role, &mut bytes, &mut seen, &mut pongs);
         }
-        let mut config = config();
-        config.max_queued_pongs = u8::MAX;
+        let config = builder().max_queued_pongs(u8::MAX).build().unwrap();
         let whole = run(&mut open_with(role, config.clone()), &[&bytes]);
         prop_assert_eq!(&whole.seen, &seen);
         prop_assert_eq!(plain_frames(&whole.output), pongs);
@@ -541,7 +540,7 @@ proptest! {
         let cut = run(&mut open_with(role, config.clone()), &pieces(&bytes, &sizes));
         prop_assert_eq!(&cut, &whole);
         // The joined chunks are the same messages.
-        config.delivery = Delivery::Chunks;
+        let config = config.to_builder().delivery(Delivery::Chunks).build().unwrap();
         let cut = run(&mut open_with(role, config), &pieces(&bytes, &sizes));
         let joined: Vec<_> = seen.into_iter().map(|seen| match seen {
             Seen::Text(text) => {

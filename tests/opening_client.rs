@@ -259,8 +259,7 @@ fn missing_subprotocol_fails_only_if_it_is_required() {
         [(false, Seen::Open), (true, Seen::failed(HandshakeError::SubprotocolMissing.into()))]
     {
         for pieces in cuts(text.as_bytes()) {
-            let mut config = config();
-            config.require_subprotocol = is_required;
+            let config = builder().require_subprotocol(is_required).build().unwrap();
             let outcome = run(&mut waiting(config), &pieces);
             assert_eq!(outcome.seen, std::slice::from_ref(&expected));
         }
@@ -345,8 +344,7 @@ fn refusals_are_reported_whole_and_redirects_are_not_followed() {
     ] {
         let text = format!("HTTP/1.1 {status} Reason\r\n{head}\r\n\r\n{body}");
         for pieces in cuts(text.as_bytes()) {
-            let mut config = config();
-            config.max_refusal_body_bytes = 10;
+            let config = builder().max_refusal_body_bytes(10).build().unwrap();
             let mut conn = waiting(config);
             let outcome = run(&mut conn, &pieces);
             let refusal = refusal(&outcome);
@@ -484,8 +482,7 @@ fn failing_source_of_entropy_makes_no_connection() {
     for entropy in
         [Entropy::None, Entropy::from_fn(|_| Err(EntropyError)), Entropy::from_fn(after_16)]
     {
-        let mut config = config();
-        config.entropy = entropy;
+        let config = builder().entropy(entropy).build().unwrap();
         let error = Connection::client(&request(), config).err();
         assert_eq!(error, Some(UsageError::Entropy(EntropyError)));
     }
@@ -503,8 +500,7 @@ fn keys_are_16_bytes_of_the_source_and_do_not_repeat() {
         Ok(())
     }
     let nonce = |entropy| {
-        let mut config = config();
-        config.entropy = entropy;
+        let config = builder().entropy(entropy).build().unwrap();
         let key = header(&client_with(config), "Sec-WebSocket-Key");
         let mut bytes = vec![0; 18];
         let len = STANDARD.decode_slice(key, &mut bytes).expect("the key is base64");
@@ -546,9 +542,8 @@ fn floods_of_a_server_are_bounded() {
         ),
     ] {
         for (first, size) in [(0, 1), (0, 1460), (0, usize::MAX), (9, usize::MAX)] {
-            let mut config = config();
-            config.max_head_bytes = LIMIT;
-            config.max_refusal_body_bytes = LIMIT;
+            let config =
+                builder().max_head_bytes(LIMIT).max_refusal_body_bytes(LIMIT).build().unwrap();
             let mut conn = waiting(config);
             let mut bytes = flood.clone().into_bytes();
             let (begin, rest) = bytes.split_at_mut(first);

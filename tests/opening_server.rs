@@ -225,8 +225,7 @@ fn frames_after_the_request_are_delivered_once_after_it_is_accepted() {
                 expected.push(Seen::lost(CloseCause::TransportEnded));
             }
             for pieces in cuts(&bytes) {
-                let mut config = config();
-                config.delivery = delivery;
+                let config = builder().delivery(delivery).build().unwrap();
                 let mut conn = Connection::server(config);
                 let seen = serve(&mut conn, &pieces, when, accept);
                 assert_eq!(seen, expected, "{delivery:?} {when:?} {}", pieces[0].len());
@@ -320,8 +319,7 @@ fn bytes_after_an_undecided_request_are_bounded() {
     // rfc6455-10.4-01
     const LIMIT: usize = 200;
     let bounded = |limit| {
-        let mut config = config();
-        config.max_early_bytes = limit;
+        let config = builder().max_early_bytes(limit).build().unwrap();
         Connection::server(config)
     };
     for len in [LIMIT - 1, LIMIT, LIMIT + 1] {
@@ -350,8 +348,7 @@ fn bytes_after_an_undecided_request_are_bounded() {
 
 #[test]
 fn flood_after_an_undecided_request_is_not_stored() {
-    let mut config = config();
-    config.max_early_bytes = 1000;
+    let config = builder().max_early_bytes(1000).build().unwrap();
     let mut conn = Connection::server(config);
     feed(&mut conn, HEAD.as_bytes(), &mut Log::default());
     let mut flood = vec![0x55; 1 << 20];
@@ -601,21 +598,18 @@ fn heads_over_a_limit_are_refused_and_heads_at_it_are_not() {
     use HandshakeError as E;
     let too_large = answer("431 Request Header Fields Too Large");
     let limit = HEAD.len();
-    let mut config = config();
-    config.max_head_bytes = limit;
-    config.max_headers = 6;
+    let config = builder().max_head_bytes(limit).max_headers(6).build().unwrap();
     for pieces in cuts(HEAD.as_bytes()) {
         let mut conn = Connection::server(config.clone());
         assert_eq!(serve(&mut conn, &pieces, When::InTheLoop, accept), [upgrade()]);
     }
-    config.max_head_bytes = limit - 1;
+    let config = builder().max_head_bytes(limit - 1).build().unwrap();
     let error = E::HeadTooLong { limit: limit - 1 };
     assert_refused(&config, HEAD.as_bytes(), &error, &too_large);
-    config.max_head_bytes = 20;
+    let config = builder().max_head_bytes(20).build().unwrap();
     let error = E::FirstLineTooLong { limit: 20 };
     assert_refused(&config, HEAD.as_bytes(), &error, &answer("414 URI Too Long"));
-    config.max_head_bytes = limit;
-    config.max_headers = 5;
+    let config = builder().max_head_bytes(limit).max_headers(5).build().unwrap();
     assert_refused(&config, HEAD.as_bytes(), &E::TooManyHeaders { limit: 5 }, &too_large);
 }
 
@@ -787,8 +781,7 @@ fn head_in_single_bytes_costs_few_allocations_and_bounded_memory() {
         let filler = HEAD.len() + "X: \r\n".len();
         let mut bytes = plus(&format!("X: {}", "x".repeat(len - filler))).into_bytes();
         assert_eq!(bytes.len(), len);
-        let mut config = config();
-        config.max_head_bytes = len;
+        let config = builder().max_head_bytes(len).build().unwrap();
         let mut conn = Connection::server(config);
         let (shown, heap) = measure(|| {
             let mut shown = 0;
@@ -828,8 +821,7 @@ fn header_floods_are_refused_in_bounded_memory() {
         (&few_bytes, "431"),
     ] {
         for (first, size) in [(0, 1), (0, 1460), (0, usize::MAX), (9, usize::MAX)] {
-            let mut config = config();
-            config.max_head_bytes = LIMIT;
+            let config = builder().max_head_bytes(LIMIT).build().unwrap();
             let mut conn = Connection::server(config);
             let mut bytes = flood.clone().into_bytes();
             let (begin, rest) = bytes.split_at_mut(first);
@@ -1087,8 +1079,7 @@ fn escapes_of_a_host_have_two_hexadecimal_digits() {
 #[test]
 fn line_over_the_limit_of_headers_is_not_judged_and_those_before_it_are() {
     // rfc6455-10.4-01
-    let mut config = config();
-    config.max_headers = 4;
+    let config = builder().max_headers(4).build().unwrap();
     for bad in 0..7 {
         let lines: String = (0..7)
             .map(|n| if n == bad { "b\0d: x\r\n".into() } else { format!("n{n}: x\r\n") })

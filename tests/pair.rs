@@ -85,13 +85,15 @@ struct End {
 
 impl End {
     fn new(role: Role, delivery: Delivery, accepts_late: bool) -> End {
-        let mut config = Config::default();
-        config.delivery = delivery;
-        config.entropy = Entropy::Seed(7);
-        config.keepalive_interval = Some(Duration::from_millis(100));
-        config.idle_timeout = Some(Duration::from_secs(60));
-        config.close_timeout = Some(Duration::from_secs(60));
-        config.handshake_timeout = Some(Duration::from_secs(60));
+        let config = Config::builder()
+            .delivery(delivery)
+            .entropy(Entropy::Seed(7))
+            .keepalive_interval(Duration::from_millis(100))
+            .idle_timeout(Duration::from_secs(60))
+            .close_timeout(Duration::from_secs(60))
+            .handshake_timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
         End {
             conn: connecting(role, config),
             log: Log::default(),

@@ -181,9 +181,8 @@ struct Run {
 
 impl Run {
     fn new(role: Role) -> Run {
-        let mut config = config();
-        config.entropy = Entropy::from_fn(fixed_key);
-        config.max_queued_pongs = 255;
+        let config =
+            builder().entropy(Entropy::from_fn(fixed_key)).max_queued_pongs(255).build().unwrap();
         Run {
             conn: open_with(role, config),
             model: Model { role, frames: VecDeque::new(), released: 0, taken: 0 },
@@ -437,8 +436,7 @@ fn buffered_amount_does_not_drop_when_the_connection_ends() {
 fn hard_cap_refuses_and_queues_nothing() {
     // whatwg-send-04
     for role in ROLES {
-        let mut config = config();
-        config.max_outgoing_bytes = 1000;
+        let config = queue_of(1000).build().unwrap();
         let mut conn = open_with(role, config);
         conn.send(&[0; 500]).unwrap();
         let before = conn.outgoing_len();
@@ -466,9 +464,7 @@ fn hard_cap_refuses_and_queues_nothing() {
 #[test]
 fn is_writable_has_a_high_and_a_low_mark() {
     for role in ROLES {
-        let mut config = config();
-        config.high_water_bytes = 1000;
-        config.low_water_bytes = 100;
+        let config = builder().high_water_bytes(1000).low_water_bytes(100).build().unwrap();
         let mut conn = open_with(role, config);
         assert!(conn.is_writable());
         conn.send(&[0; 900]).unwrap();
@@ -496,10 +492,12 @@ fn a_pong_that_makes_the_queue_shorter_ends_congestion() {
             for new in 0..20 {
                 let mask = if role == Role::Client { 4 } else { 0 };
                 for low in 0..30 {
-                    let mut config = config();
-                    config.max_queued_pongs = 1;
-                    config.high_water_bytes = low;
-                    config.low_water_bytes = low;
+                    let config = builder()
+                        .max_queued_pongs(1)
+                        .high_water_bytes(low)
+                        .low_water_bytes(low)
+                        .build()
+                        .unwrap();
                     let mut conn = open_with(role, config);
                     for len in [old, new] {
                         let mut input = to(role, 0x89, &vec![0; len]);
@@ -518,8 +516,7 @@ fn a_pong_that_makes_the_queue_shorter_ends_congestion() {
 fn a_pong_that_was_written_makes_room_for_another() {
     // rfc6455-5.5.3-02, rfc6455-5.5.2-02
     for role in ROLES {
-        let mut config = config();
-        config.max_queued_pongs = 4;
+        let config = builder().max_queued_pongs(4).build().unwrap();
         let mut conn = open_with(role, config);
         let ping = |conn: &mut Connection, n: u8| {
             let mut input = to(role, 0x89, &[n]);
@@ -540,8 +537,7 @@ fn a_pong_that_was_written_makes_room_for_another() {
 fn pongs_of_the_caller_count_and_are_never_replaced() {
     // rfc6455-5.5.3-02, rfc6455-5.5.3-03
     for role in ROLES {
-        let mut config = config();
-        config.max_queued_pongs = 4;
+        let config = builder().max_queued_pongs(4).build().unwrap();
         let mut conn = open_with(role, config);
         let ping = |conn: &mut Connection, n: u8| {
             let mut input = to(role, 0x89, &[n]);
@@ -791,10 +787,8 @@ fn a_connection_that_is_not_open_is_not_congested() {
 #[test]
 fn what_is_left_of_a_message_past_the_queue_counts_for_congestion() {
     for role in ROLES {
-        let mut config = config();
-        config.high_water_bytes = 100;
-        config.low_water_bytes = 50;
-        let config = Shared::new(config);
+        let config =
+            Shared::new(builder().high_water_bytes(100).low_water_bytes(50).build().unwrap());
         let header = if role == Role::Client { 8 } else { 4 };
         for left in [0, 1, 99, 100, 101, 200] {
             let mut conn = open_with(role, config.clone());

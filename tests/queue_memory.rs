@@ -60,8 +60,7 @@ fn portions_of_a_masked_payload_need_little_more_than_one_of_them() {
 fn a_list_of_many_pieces_is_freed_in_few_steps_while_it_becomes_shorter() {
     for role in ROLES {
         for takes in [false, true] {
-            let mut config = config();
-            config.max_outgoing_bytes = 1 << 30;
+            let config = builder().max_outgoing_bytes(in_one_buffer(1 << 30)).build().unwrap();
             let mut conn = open_with(role, config);
             // Each is a piece of its own, with another for its front.
             for _ in 0..2000 {
@@ -86,8 +85,7 @@ fn a_list_of_many_pieces_is_freed_in_few_steps_while_it_becomes_shorter() {
 
 /// A connection with so many pings of 100 bytes in its queue, and the bytes of a frame.
 fn pings(role: Role, n: usize) -> (Connection, usize) {
-    let mut config = config();
-    config.max_outgoing_bytes = 1 << 30;
+    let config = builder().max_outgoing_bytes(in_one_buffer(1 << 30)).build().unwrap();
     let mut conn = open_with(role, config);
     for _ in 0..n {
         conn.ping(&[7; 100]).unwrap();

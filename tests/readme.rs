@@ -179,9 +179,8 @@ fn the_server_reports_the_close_of_a_client_that_does_not_read() {
 #[test]
 fn the_server_reports_a_close_that_arrives_while_it_writes() {
     // The echo of 24 MiB does not fit into the sockets, so the server is writing when the client resets the connection.
-    let mut config = Config::default();
-    config.max_frame_bytes = 64 << 20;
-    config.max_message_bytes = 64 << 20;
+    let config =
+        Config::builder().max_frame_bytes(64 << 20).max_message_bytes(64 << 20).build().unwrap();
     let closed = with_server(config, |mut stream| {
         upgrade(&mut stream);
         let bytes =
@@ -220,8 +219,7 @@ fn the_server_ends_cleanly_whichever_end_closes() {
 
 #[test]
 fn the_server_outlives_its_timeouts_and_reports_them() {
-    let mut config = Config::default();
-    config.handshake_timeout = Some(Duration::from_millis(100));
+    let config = Config::builder().handshake_timeout(Duration::from_millis(100)).build().unwrap();
     let closed = with_server(config, |mut stream| {
         stream.write_all(&REQUEST[..40]).unwrap();
         let response = String::from_utf8(read_all(&mut stream)).unwrap();
@@ -229,9 +227,11 @@ fn the_server_outlives_its_timeouts_and_reports_them() {
     });
     assert_eq!(*closed.cause(), CloseCause::TimedOut(websocket_proto::Timeout::Handshake));
     // A read timeout is not an error: pings are sent, and the connection of a peer that answers stays open.
-    let mut config = Config::default();
-    config.keepalive_interval = Some(Duration::from_millis(20));
-    config.idle_timeout = Some(Duration::from_secs(20));
+    let config = Config::builder()
+        .keepalive_interval(Duration::from_millis(20))
+        .idle_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
     let closed = with_server(config, |mut stream| {
         upgrade(&mut stream);
         for _ in 0..5 {

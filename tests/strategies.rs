@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config as ProptestConfig, TestRunner};
 use std::collections::BTreeMap;
-use util::{ROLES, chunks, config, drain, open_with, other, plain_frames};
+use util::{ROLES, builder, chunks, config, drain, open_with, other, plain_frames};
 use websocket_proto::strategies::{
     BadRequest, BadResponse, BadStream, Chunking, Payload, RequestFault, RequestVerdict,
     ResponseFault, Seen, Stream, Streams, Violation, ascii, bad_request, bad_response, binary,
@@ -29,11 +29,14 @@ fn any_role() -> impl Strategy<Value = Role> {
 }
 
 /// Limits that a short stream can exceed.
-fn tight(mut config: Config) -> Config {
-    config.max_frame_bytes = 1 << 17;
-    config.max_message_bytes = (1 << 17) + 100;
-    config.max_fragments = 8;
+fn tight(config: Config) -> Config {
     config
+        .to_builder()
+        .max_frame_bytes(1 << 17)
+        .max_message_bytes((1 << 17) + 100)
+        .max_fragments(8)
+        .build()
+        .unwrap()
 }
 
 /// Streams that keep the limits.
@@ -64,10 +67,8 @@ fn bad_for_both() -> impl Strategy<Value = BadStream> {
 
 /// A configuration for each kind of delivery.
 fn deliveries() -> [Config; 2] {
-    [config(), chunks()].map(|mut config| {
-        config.max_queued_pongs = u8::MAX;
-        tight(config)
-    })
+    [config(), chunks()]
+        .map(|config| tight(config.to_builder().max_queued_pongs(u8::MAX).build().unwrap()))
 }
 
 /// The frames that answer these events, and the Close with `code` that answers a violation.
@@ -336,13 +337,9 @@ fn client(config: Config) -> (Connection, Vec<u8>) {
 
 /// Configurations with the default limits for heads, or with small ones.
 fn small_or_default() -> impl Strategy<Value = Config> {
-    any::<bool>().prop_map(|is_small| {
-        let mut config = config();
-        if is_small {
-            config.max_head_bytes = 1024;
-            config.max_headers = 16;
-        }
-        config
+    any::<bool>().prop_map(|is_small| match is_small {
+        true => builder().max_head_bytes(1024).max_headers(16).build().unwrap(),
+        false => config(),
     })
 }
 
@@ -356,8 +353,8 @@ mod deflate {
     use super::*;
     use websocket_proto::{Deflate, DeflateParams};
 
-    fn make(role: Role, mut config: Config) -> Connection {
-        config.deflate = Some(Deflate::default());
+    fn make(role: Role, config: Config) -> Connection {
+        let config = config.to_builder().deflate(Deflate::default()).build().unwrap();
         let params = DeflateParams {
             server_no_context_takeover: false,
             client_no_context_takeover: false,

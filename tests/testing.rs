@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use util::{ROLES, config, other, read_frames};
+use util::{ROLES, builder, config, other, read_frames};
 use websocket_proto::testing::{
     Arrival, ChunkSize, Endpoint, Length, Link, Mask, Pair, RawFrame, RequestFlaw, ResponseFlaw,
     Script, ScriptedPeer, Step, Wire,
@@ -91,8 +91,7 @@ fn same_seed_gives_the_same_run() {
 #[test]
 fn seed_decides_keys_and_cuts() {
     let run = |seed| {
-        let mut config = Config::default();
-        config.delivery = Delivery::Chunks;
+        let config = Config::builder().delivery(Delivery::Chunks).build().unwrap();
         let mut pair = Pair::open(seed, config.clone(), config);
         for role in ROLES {
             pair.wire(role).chunk_reads(ChunkSize::Random(20));
@@ -120,8 +119,7 @@ fn bytes_to_an_aborted_end_are_not_waited_for() {
 
 #[test]
 fn deadlines_are_kept_while_bytes_are_in_flight() {
-    let mut config = Config::default();
-    config.keepalive_interval = Some(ms(100));
+    let config = Config::builder().keepalive_interval(ms(100)).build().unwrap();
     let mut pair = Pair::open(1, Config::default(), config);
     pair.wire(Role::Client).delay(ms(250));
     pair.client().send("slow").unwrap();
@@ -333,8 +331,7 @@ fn advancing_time_causes_timeouts_and_pings() {
         assert_eq!(*closed(&events).cause(), CloseCause::TimedOut(Timeout::Handshake), "{role:?}");
     }
     // A ping in every silence.
-    let mut config = Config::default();
-    config.keepalive_interval = Some(ms(100));
+    let config = Config::builder().keepalive_interval(ms(100)).build().unwrap();
     let mut pair = Pair::open(1, Config::default(), config);
     pair.advance(ms(1050));
     let events = pair.take_events(Role::Client);
@@ -390,8 +387,7 @@ fn endless_answers_panic_instead_of_hanging() {
 #[test]
 #[should_panic(expected = "still busy")]
 fn pings_more_often_than_the_latency_panic_instead_of_hanging() {
-    let mut config = Config::default();
-    config.keepalive_interval = Some(ms(100));
+    let config = Config::builder().keepalive_interval(ms(100)).build().unwrap();
     let mut pair = Pair::open(1, Config::default(), config);
     pair.limit_turns(1000);
     pair.wire(Role::Client).delay(ms(250));
@@ -723,8 +719,7 @@ fn receive_without_input_is_no_sign_of_life() {
         for _ in 0..6 {
             script.steps.extend([Step::Tick(ms(20)), Step::Receive(vec![])]);
         }
-        let mut config = config();
-        config.idle_timeout = Some(ms(50));
+        let config = builder().idle_timeout(ms(50)).build().unwrap();
         let run = script.run(config).unwrap();
         let [(10, Event::Closed(end))] = &run.events[..] else {
             panic!("{read_buffer:?}: {:?}", run.events)
@@ -743,8 +738,10 @@ fn script_names_the_step_that_broke_a_promise() {
             Step::Frame(RawFrame::text("x"), 1),
             Step::Frame(RawFrame::ping(""), 1),
         ];
-        let mut config = config();
-        config.delivery = if deflate { Delivery::Chunks } else { Delivery::Messages };
+        let config = builder()
+            .delivery(if deflate { Delivery::Chunks } else { Delivery::Messages })
+            .build()
+            .unwrap();
         let conn = script.connection(config).unwrap();
         let broken = script.run_with(conn, |conn, event| {
             if let Event::Ping(_) = event {
@@ -830,9 +827,11 @@ mod arbitrary_values {
         values::<CloseCode>(2, |code| usize::from(code.is_sendable_by(Role::Client)));
         values::<Message<'static>>(2, |message| usize::from(message.as_text().is_some()));
         values::<Config>(2, |config| {
-            assert!(matches!(config.entropy, websocket_proto::Entropy::Seed(_)));
-            assert!(config.max_message_bytes <= 1 << 20 && config.max_outgoing_bytes <= 1 << 20);
-            usize::from(config.delivery == Delivery::Chunks)
+            assert!(matches!(config.entropy(), websocket_proto::Entropy::Seed(_)));
+            assert!(
+                config.max_message_bytes() <= 1 << 20 && config.max_outgoing_bytes() <= 1 << 20
+            );
+            usize::from(config.delivery() == Delivery::Chunks)
         });
         values::<FrameHeader>(3, |header| {
             let mut bytes = [0; MAX_HEADER_BYTES];

@@ -22,12 +22,13 @@ fn ms(ms: u64) -> Option<Duration> {
 
 /// Different timeouts: handshake 1000 ms, close 300 ms, idle and keepalive as given.
 fn timed(idle: Option<u64>, keepalive: Option<u64>) -> Config {
-    let mut config = config();
-    config.handshake_timeout = ms(1000);
-    config.close_timeout = ms(300);
-    config.idle_timeout = idle.and_then(ms);
-    config.keepalive_interval = keepalive.and_then(ms);
-    config
+    builder()
+        .handshake_timeout(ms(1000))
+        .close_timeout(ms(300))
+        .idle_timeout(idle.and_then(ms))
+        .keepalive_interval(keepalive.and_then(ms))
+        .build()
+        .unwrap()
 }
 
 fn news(conn: &mut Connection) -> Vec<Seen> {
@@ -61,9 +62,9 @@ fn give(conn: &mut Connection, first: u8, payload: &[u8]) {
 #[test]
 fn handshake_and_close_have_a_timeout_by_default() {
     let config = Config::default();
-    assert_eq!(config.handshake_timeout, ms(10_000));
-    assert_eq!(config.close_timeout, ms(5_000));
-    assert_eq!((config.idle_timeout, config.keepalive_interval), (None, None));
+    assert_eq!(config.handshake_timeout(), ms(10_000));
+    assert_eq!(config.close_timeout(), ms(5_000));
+    assert_eq!((config.idle_timeout(), config.keepalive_interval()), (None, None));
 }
 
 #[test]
@@ -466,9 +467,9 @@ fn pings_go_between_the_fragments_of_a_message() {
 fn connection_without_ticks_has_no_timers() {
     // rfc6455-7.1.7-08, rfc6455-7.2.1-03: without a tick nothing ends
     for role in ROLES {
-        let mut config = timed(Some(1), Some(1));
-        config.handshake_timeout = Some(Duration::ZERO);
-        config.close_timeout = Some(Duration::ZERO);
+        let config =
+            timed(Some(2), Some(1)).to_builder().handshake_timeout(ms(1)).close_timeout(ms(1));
+        let config = config.build().unwrap();
         let mut conn = connecting(role, config);
         match role {
             Role::Server => {
@@ -499,8 +500,7 @@ fn connection_without_ticks_has_no_timers() {
 fn without_timeouts_tick_returns_none() {
     // rfc6455-7.1.7-08, rfc6455-7.2.1-03
     for role in ROLES {
-        let mut config = config();
-        (config.handshake_timeout, config.close_timeout) = (None, None);
+        let config = builder().handshake_timeout(None).close_timeout(None).build().unwrap();
         let year = 365 * 24 * 3600 * 1000;
         let mut opening = connecting(role, config.clone());
         let mut conn = open_with(role, config);
@@ -523,11 +523,11 @@ fn without_timeouts_tick_returns_none() {
 }
 
 #[test]
-fn timeout_of_zero_ends_at_the_first_tick_after_one_millisecond() {
+fn timeout_of_one_millisecond_ends_at_the_first_tick_after_another_one() {
     for role in ROLES {
-        let mut config = timed(Some(0), Some(0));
-        config.handshake_timeout = Some(Duration::ZERO);
-        config.close_timeout = Some(Duration::ZERO);
+        let config =
+            timed(Some(1), None).to_builder().handshake_timeout(ms(1)).close_timeout(ms(1));
+        let config = config.build().unwrap();
         let rows = [
             (connecting(role, config.clone()), Timeout::Handshake),
             (open_with(role, config.clone()), Timeout::Idle),
@@ -541,17 +541,17 @@ fn timeout_of_zero_ends_at_the_first_tick_after_one_millisecond() {
             ),
         ];
         for (mut conn, timeout) in rows {
-            let next = expire(&mut conn, 0);
+            assert_eq!(conn.tick(at(0)), Some(at(1)));
+            let next = expire(&mut conn, 1);
             assert_eq!(news(&mut conn), [timed_out(timeout)], "{role:?}");
-            // The Close or the response has the close timeout, which is zero too.
+            // The Close or the response has the close timeout, which is 1 ms too.
             if let Some(next) = next {
-                assert_eq!((next, conn.is_finished()), (at(2), false), "{role:?} {timeout:?}");
-                assert_eq!(conn.tick(next), None);
+                assert_eq!((next, conn.is_finished()), (at(3), false), "{role:?} {timeout:?}");
+                assert_eq!(expire(&mut conn, 3), None);
             }
             assert!(conn.is_finished());
         }
-        // A keepalive interval of zero is treated as 1 ms.
-        let mut conn = open_with(role, timed(None, Some(0)));
+        let mut conn = open_with(role, timed(None, Some(1)));
         assert_eq!(conn.tick(at(5)), Some(at(6)));
     }
 }
@@ -623,9 +623,9 @@ fn deadlines_do_not_depend_on_the_epoch() {
         conn.tick(Timestamp::new(Duration::MAX - Duration::from_secs(1)));
         assert_eq!(conn.state(), State::Open, "{role:?}");
         conn.tick(end);
-        let mut forever = config();
-        (forever.idle_timeout, forever.keepalive_interval) =
-            (Some(Duration::MAX), Some(Duration::MAX));
+        let almost = Duration::MAX - Duration::from_nanos(1);
+        let forever = builder().idle_timeout(Duration::MAX).keepalive_interval(almost);
+        let forever = forever.build().unwrap();
         let mut conn = open_with(role, forever);
         for now in [at(0), at(1 << 40), at(u64::MAX)] {
             let next = conn.tick(now).unwrap();
@@ -692,6 +692,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
     ) {
         let role = if client { Role::Client } else { Role::Server };
+        let keepalive = keepalive.filter(|&every| idle.is_none_or(|idle| every < idle));
         let mut conn = open_with(role, timed(idle, keepalive));
         let mut now = begin;
         let mut log = Log::default();
@@ -757,8 +758,11 @@ fn clock_that_jumps_forward_sends_one_ping_and_keeps_the_intervals() {
 
 #[test]
 fn interval_is_rounded_up_to_a_millisecond() {
-    let mut config = timed(None, Some(1));
-    config.keepalive_interval = Some(Duration::from_micros(1900));
+    let config = timed(None, Some(1))
+        .to_builder()
+        .keepalive_interval(Duration::from_micros(1900))
+        .build()
+        .unwrap();
     let mut conn = open_with(Role::Server, config);
     conn.tick(at(0));
     for turn in 1..50 {
@@ -876,8 +880,7 @@ fn close_timeout_runs_from_the_moment_our_close_is_written() {
         [|conn| conn.close(1000, "").unwrap(), |conn| give(conn, 0x88, b"\x03\xe8")];
     for role in ROLES {
         for (which, end) in ends.into_iter().enumerate() {
-            let mut config = timed(None, None);
-            config.close_timeout = ms(5000);
+            let config = timed(None, None).to_builder().close_timeout(ms(5000)).build().unwrap();
             let mut conn = open_with(role, config);
             let mut log = Log::default();
             conn.send(vec![1; 10 * MIB]).unwrap();
@@ -937,8 +940,7 @@ fn close_timeout_ends_a_backlog_that_makes_no_progress() {
 
 #[test]
 fn a_large_response_does_not_time_out_while_it_makes_progress() {
-    let mut config = timed(None, None);
-    config.close_timeout = ms(5000);
+    let config = timed(None, None).to_builder().close_timeout(ms(5000)).build().unwrap();
     for request in [REQUEST, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let mut conn = connecting(Role::Server, config.clone());
         feed(&mut conn, request, &mut Log::default());
@@ -1212,9 +1214,12 @@ fn a_write_of_nothing_is_no_sign_of_life() {
     // A transport that would block takes 0 bytes; a caller may tell that, too.
     for role in ROLES {
         for high_water in [1, 1000] {
-            let mut config = timed(Some(500), None);
-            config.high_water_bytes = high_water;
-            config.low_water_bytes = high_water;
+            let config = timed(Some(500), None)
+                .to_builder()
+                .high_water_bytes(high_water)
+                .low_water_bytes(high_water)
+                .build()
+                .unwrap();
             let mut conn = open_with(role, config);
             conn.send("some of it is left").unwrap();
             conn.tick(at(0));
@@ -1272,8 +1277,8 @@ fn bytes_written_of_pieces_that_were_taken_out_are_a_sign_of_life_where_others_a
     // The connection is congested, or closing; pieces are written by a thread or kernel, a part each 20 s.
     for role in ROLES {
         for closes in [false, true] {
-            let mut config = timed(Some(30_000), None);
-            config.close_timeout = ms(30_000);
+            let config =
+                timed(Some(30_000), None).to_builder().close_timeout(ms(30_000)).build().unwrap();
             let mut conn = open_with(role, config);
             for _ in 0..100 {
                 conn.send(vec![1; KIB]).unwrap();

@@ -390,8 +390,7 @@ fn drop_at_every_byte_is_safe() {
 #[test]
 fn pieces_taken_out_before_the_end_may_still_be_advanced() {
     // The connection ends during a write, which completes in part or in whole after the end.
-    let mut timed = config();
-    timed.close_timeout = Some(std::time::Duration::from_millis(1));
+    let timed = builder().close_timeout(std::time::Duration::from_millis(1)).build().unwrap();
     let ends: [fn(&mut Connection); 3] = [Connection::receive_eof, Connection::abort, |conn| {
         conn.close(1000, "").unwrap();
         for ms in [0, 5, 10] {
@@ -533,8 +532,8 @@ fn after_a_failed_write_the_end_of_the_stream_or_the_close_timeout_ends_it() {
         for closes in [false, true] {
             for frames in [vec![], to(role, 0x81, b"before"), to(role, 0x89, b"ping")] {
                 let prepare = || {
-                    let mut timed = config();
-                    timed.idle_timeout = Some(std::time::Duration::from_secs(1));
+                    let timed =
+                        builder().idle_timeout(std::time::Duration::from_secs(1)).build().unwrap();
                     let mut conn = open_with(role, timed);
                     conn.tick(websocket_proto::Timestamp::from_millis(0));
                     conn.send("lost").unwrap();
@@ -652,8 +651,7 @@ fn both_roles_shut_down_their_side_of_the_transport() {
 #[test]
 fn failed_write_of_the_last_bytes_finishes_the_connection() {
     // A response, or a Close after a failure, cannot be written. So there is no reason to drain the input.
-    let mut endless = config();
-    endless.close_timeout = None;
+    let endless = builder().close_timeout(None).build().unwrap();
     type Prepare = fn(&mut Connection);
     let rows: [(Role, Prepare); 4] = [
         (Role::Server, |conn| {

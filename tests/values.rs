@@ -49,8 +49,7 @@ fn event_equals_its_owned_copy_and_differs_from_all_others() {
             frames.iter().flat_map(|(first, payload)| to(Role::Client, *first, payload)).collect();
         let mut whole = 0;
         for at in 0..bytes.len() {
-            let mut config = config();
-            config.delivery = delivery;
+            let config = builder().delivery(delivery).build().unwrap();
             let events = events(&mut open_with(Role::Client, config), &bytes, at);
             whole = if at == 0 { events.len() } else { whole };
             if delivery == Delivery::Messages {

@@ -98,9 +98,9 @@ fn flush(conn: &mut Connection) -> usize {
 
 /// Ticks an open connection with timeouts, each time a little later.
 fn tick(times: usize) {
-    let mut config = Config::default();
-    config.idle_timeout = Some(Duration::from_secs(60));
-    config.keepalive_interval = Some(Duration::from_secs(20));
+    let config = Config::builder().idle_timeout(Duration::from_secs(60));
+    let config = config.keepalive_interval(Duration::from_secs(20)).build();
+    let config = config.expect("each value is allowed");
     let conn = Connection::from_upgrade(Role::Server, config);
     let mut conn = conn.expect("a server needs no entropy");
     for turn in 0..times {
@@ -338,11 +338,10 @@ fn handshake_client(times: usize) {
 
 #[cfg(feature = "deflate")]
 fn deflate(times: usize) {
-    let mut config = Config::default();
-    config.deflate = Some(websocket_proto::Deflate::default());
-    let config = Shared::new(config);
+    let config = Config::builder().deflate(websocket_proto::Deflate::default()).build();
+    let config = Shared::new(config.expect("the default options are allowed"));
     let offers = [&b"permessage-deflate"[..]];
-    let deflate = config.deflate.as_ref().expect("deflate is set above");
+    let deflate = config.deflate().expect("deflate is set above");
     let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is valid");
     let open = |role| {
         Connection::from_upgrade(

@@ -26,12 +26,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut config = Config::default();
-    config.handshake_timeout = Some(PATIENCE);
-    config.idle_timeout = Some(PATIENCE);
-    config.close_timeout = Some(PATIENCE);
-    config.deflate = deflate.then(Deflate::default);
-    match run_all(server, &Shared::new(config)) {
+    let config = Config::builder()
+        .handshake_timeout(PATIENCE)
+        .idle_timeout(PATIENCE)
+        .close_timeout(PATIENCE)
+        .deflate(deflate.then(Deflate::default));
+    match run_all(server, &Shared::new(config.build().expect("each value is allowed"))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

@@ -60,14 +60,14 @@ async fn run(address: &str) -> Result<()> {
     })?;
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
-    let mut config = Config::default();
-    config.max_message_bytes = 64 * 1024;
-    config.keepalive_interval = Some(Duration::from_secs(20));
-    config.idle_timeout = Some(Duration::from_secs(60));
+    let config = Config::builder()
+        .max_message_bytes(64 * 1024)
+        .keepalive_interval(Duration::from_secs(20))
+        .idle_timeout(Duration::from_secs(60));
     let room = Arc::new(Room {
         said: broadcast::Sender::new(64),
         closes: watch::Sender::new(false),
-        config: Shared::new(config),
+        config: Shared::new(config.build()?),
         origins: OriginPolicy::new(origins(&address)).map_err(Error::other)?.allow_missing(true),
         clock: Clock::new(),
     });

@@ -117,12 +117,12 @@ struct Peer {
 impl Server {
     fn new(registry: Registry, mut listener: TcpListener) -> Result<Server> {
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        let mut config = Config::default();
-        config.keepalive_interval = Some(Duration::from_secs(20));
-        config.idle_timeout = Some(Duration::from_secs(60)); // also for a peer that does not read
+        let config = Config::builder()
+            .keepalive_interval(Duration::from_secs(20))
+            .idle_timeout(Duration::from_secs(60)); // also for a peer that does not read
         Ok(Server {
             registry,
-            config: Shared::new(config),
+            config: Shared::new(config.build()?),
             listener: Some(listener),
             next_token: 0,
             peers: HashMap::new(),

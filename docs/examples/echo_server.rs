@@ -32,9 +32,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut config = Config::default();
-    config.deflate = deflate.then(Deflate::default);
-    let config = Shared::new(config);
+    let config = Config::builder().deflate(deflate.then(Deflate::default)).build();
+    let config = Shared::new(config.expect("the default options are allowed"));
     let accepting: Vec<_> = listen(address)
         .into_iter()
         .map(|listener| {

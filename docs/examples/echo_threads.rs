@@ -34,10 +34,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut config = Config::default();
     // The echoes for a peer that does not read are buffered up to here. Above it, the peer is not read.
-    config.high_water_bytes = 45 * 1024 * 1024;
-    let config = Shared::new(config);
+    let config = Config::builder().high_water_bytes(45 * 1024 * 1024).build();
+    let config = Shared::new(config.expect("it is below max_outgoing_bytes"));
     let listener = TcpListener::bind(address)
         .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"));
     let Ok(listener) = listener else { return ExitCode::FAILURE };

@@ -40,9 +40,7 @@ impl Session {
 
     /// The configuration of a session: chunks, so that the connection does not store messages as well.
     fn config() -> Config {
-        let mut config = Config::default();
-        config.delivery = Delivery::Chunks;
-        config
+        Config::builder().delivery(Delivery::Chunks).build().expect("chunks are always allowed")
     }
 
     /// Handles bytes that were read from the transport.

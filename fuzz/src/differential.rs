@@ -29,12 +29,12 @@ enum Allowance {
 pub fn differential(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let mut setup = Setup::read(&mut source);
-    setup.config.delivery = Delivery::Messages;
-    setup.config.max_fragments = u32::MAX;
+    let limit = setup.config.max_message_bytes();
+    let config = setup.config.to_builder().delivery(Delivery::Messages).max_fragments(u32::MAX);
     // tungstenite checks its frame limit in the header, and its message limit at the end of a frame.
-    setup.config.max_frame_bytes = setup.config.max_message_bytes;
+    setup.config = config.max_frame_bytes(limit).build().expect("each value is allowed");
     setup.deflate = None;
-    let (role, limit) = (setup.role, setup.config.max_message_bytes as usize);
+    let (role, limit) = (setup.role, limit as usize);
     let wire = source.rest();
     let ours = setup.passive().run(&[wire]);
     let (theirs, end) = tungstenite_reads(role, limit, wire);

@@ -65,7 +65,7 @@ pub fn differential_request(data: &[u8]) {
 }
 
 fn we_read(data: &[u8]) -> (Ours, usize) {
-    let mut conn = Connection::server(config());
+    let mut conn = Connection::server(config().build().expect("the defaults are allowed"));
     let mut bytes = data.to_vec();
     let mut input = &mut bytes[..];
     let ours = match conn.receive(&mut input) {

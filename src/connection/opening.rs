@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 
 use super::{Connection, Phase};
+use crate::Shared;
 #[cfg(feature = "deflate")]
 use crate::close::CloseBody;
 #[cfg(feature = "deflate")]
@@ -21,7 +22,6 @@ use crate::handshake::{
 use crate::send::Sender;
 use crate::state::Role;
 use crate::upgrade::Upgrade;
-use crate::{Shared, at_most_a_buffer};
 
 /// What an opening handshake needs for its next step.
 #[derive(Default)]
@@ -308,7 +308,7 @@ impl Connection {
 
     /// Buffers bytes that follow the request. They are frames if the caller accepts it (RFC 6455 4.2.2).
     fn buffer_early<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
-        let limit = at_most_a_buffer(self.config.max_early_bytes as u64) as usize;
+        let limit = self.config.max_early_bytes;
         if !self.life.buffer_early_bytes(input, limit) {
             return Some(self.refuse(HandshakeError::TooManyEarlyBytes { limit }));
         }

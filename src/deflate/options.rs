@@ -14,10 +14,14 @@ use crate::state::Role;
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
 /// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
+///
+/// [`ConfigBuilder::build`](crate::ConfigBuilder::build) refuses a level or a window that is out of range.
+/// [`offer`](Deflate::offer), [`accept`](Deflate::accept) and [`agree`](Deflate::agree) take such windows as 9 or 15
+/// bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// Effort of compression, clamped to 1 to 9. Default: 6.
+    /// Effort of compression, 1 to 9. Default: 6.
     pub level: u8,
     /// The least message length in bytes that is compressed. Default: 64.
     pub min_bytes: usize,
@@ -35,7 +39,7 @@ pub struct Deflate {
     /// Further offers of a client behind the first, in order of preference (RFC 7692 5). The server takes the first
     /// offer that it can keep. A server that cannot limit its window can take the plain offer,
     /// `DeflateParams::default()` (RFC 7692 7.1.2.1). The client's own window keeps the fields above in any case.
-    /// Windows are clamped to 9 to 15 bits. A server ignores this field. Default: none.
+    /// Their windows are 9 to 15 bits. A server ignores this field. Default: none.
     ///
     /// ```
     /// use websocket_proto::{Deflate, DeflateParams};
@@ -122,21 +126,11 @@ impl DeflateParams {
     }
 }
 
-/// Clamps our window bits to what zlib can write: it has no raw DEFLATE with 8 bits.
-pub(crate) fn clamp_bits(bits: u8) -> u8 {
-    bits.clamp(9, 15)
-}
-
 impl Deflate {
-    /// The level, clamped to 1 to 9.
-    pub(crate) fn allowed_level(&self) -> u8 {
-        self.level.clamp(1, 9)
-    }
-
     pub(super) fn own_bits(&self, role: Role) -> u8 {
         match role {
-            Role::Server => self.server_bits(),
-            Role::Client => self.client_bits(),
+            Role::Server => self.server_max_window_bits,
+            Role::Client => self.client_max_window_bits,
         }
     }
 
@@ -145,13 +139,5 @@ impl Deflate {
             Role::Server => self.server_no_context_takeover,
             Role::Client => self.client_no_context_takeover,
         }
-    }
-
-    pub(crate) fn server_bits(&self) -> u8 {
-        clamp_bits(self.server_max_window_bits)
-    }
-
-    pub(crate) fn client_bits(&self) -> u8 {
-        clamp_bits(self.client_max_window_bits)
     }
 }

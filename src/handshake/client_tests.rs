@@ -246,30 +246,28 @@ fn limits_of_a_response() {
     let run = |config: &Config, text: &str, expected: Verdict| {
         every_cut(text.as_bytes(), &expected, |pieces| read_with(config, &request, None, pieces));
     };
-    let mut config = Config { max_head_bytes: SAMPLE.len(), ..Config::default() };
+    let bytes = |most| Config::builder().max_head_bytes(most).build().unwrap();
+    let headers = |most| Config::builder().max_headers(most).build().unwrap();
+    let config = bytes(SAMPLE.len());
     run(&config, SAMPLE, Some(Ok(())));
     run(&config, &format!("HTTP/1.1 100\r\n\r\n{SAMPLE}"), Some(Ok(())));
     let limit = SAMPLE.len() - 1;
-    config.max_head_bytes = limit;
-    run(&config, SAMPLE, Some(Err(HandshakeError::HeadTooLong { limit })));
-    config.max_head_bytes = 10;
-    run(&config, SAMPLE, Some(Err(HandshakeError::FirstLineTooLong { limit: 10 })));
-    config = Config { max_headers: 3, ..Config::default() };
-    run(&config, SAMPLE, Some(Err(HandshakeError::TooManyHeaders { limit: 3 })));
-    config.max_headers = usize::MAX;
+    run(&bytes(limit), SAMPLE, Some(Err(HandshakeError::HeadTooLong { limit })));
+    run(&bytes(10), SAMPLE, Some(Err(HandshakeError::FirstLineTooLong { limit: 10 })));
+    run(&headers(3), SAMPLE, Some(Err(HandshakeError::TooManyHeaders { limit: 3 })));
     let many =
         SAMPLE.replace("Upgrade: websocket", &("a:\r\n".repeat(2000) + "Upgrade: websocket"));
-    assert_eq!(read_with(&config, &request, None, &[many.as_bytes()]).0, Some(Ok(())));
-    config.max_headers = 2003;
+    let all = headers(usize::MAX);
+    assert_eq!(read_with(&all, &request, None, &[many.as_bytes()]).0, Some(Ok(())));
     let limit = 2003;
     let error = Some(Err(HandshakeError::TooManyHeaders { limit }));
-    assert_eq!(read_with(&config, &request, None, &[many.as_bytes()]).0, error);
+    assert_eq!(read_with(&headers(limit), &request, None, &[many.as_bytes()]).0, error);
 }
 
 #[test]
 fn subprotocols_and_extensions_that_were_not_agreed_on() {
     // rfc6455-4.1-51, 4.1-52, 4.1-55, 4.1-56, 11.3.2-02, whatwg-establish-06
-    let mut config = Config::default();
+    let config = Config::default();
     let plain = request("ws://h");
     let with_chat = request("ws://h").subprotocol("chat");
     let none = with("Sec-WebSocket-Protocol", "");
@@ -281,7 +279,7 @@ fn subprotocols_and_extensions_that_were_not_agreed_on() {
         Some(Err(HandshakeError::SubprotocolNotOffered))
     );
     assert_eq!(verdict(&config, &with_chat, None, &none), Some(Ok(())));
-    config.require_subprotocol = true;
+    let config = Config::builder().require_subprotocol(true).build().unwrap();
     assert_eq!(
         verdict(&config, &with_chat, None, &none),
         Some(Err(HandshakeError::SubprotocolMissing))
@@ -324,7 +322,7 @@ fn seen(error: Option<HandshakeError>) -> Option<Seen> {
 
 /// Feeds a refusal and then the end of the transport.
 fn refused(pieces: &[&[u8]], limit: usize, is_eof: bool) -> Option<Seen> {
-    let config = Config { max_refusal_body_bytes: limit, ..Config::default() };
+    let config = Config::builder().max_refusal_body_bytes(limit).build().unwrap();
     let mut handshake = client(&request("ws://h"), None);
     for piece in pieces {
         let mut bytes = piece.to_vec();

@@ -69,7 +69,7 @@ fn response_to_a_client() {
     // rfc8441-5-06, 5-07, 5-08
     use HandshakeError as E;
     let request = ClientRequest::new("ws://h").expect("a valid URI").subprotocol("chat");
-    let mut config = Config::default();
+    let config = Config::default();
     let judge = |config: &Config, status, headers: &[(&'static str, &'static [u8])]| {
         let result = request.extended_response(status, headers.iter().copied(), config);
         result.map(|response| response.subprotocol)
@@ -90,7 +90,7 @@ fn response_to_a_client() {
     }
     let twice = [("sec-websocket-protocol", &b"chat"[..]); 2];
     assert_eq!(judge(&config, 200, &twice), Err(E::SeveralSubprotocols));
-    config.require_subprotocol = true;
+    let config = Config::builder().require_subprotocol(true).build().unwrap();
     assert_eq!(judge(&config, 200, &[]), Err(E::SubprotocolMissing));
 }
 

@@ -7,7 +7,7 @@ use core::iter;
 
 use super::error::HandshakeError;
 use super::extensions::{self, Extension, Param};
-use crate::deflate::{Deflate, DeflateParams, clamp_bits};
+use crate::deflate::{Deflate, DeflateParams};
 
 const NAME: &str = "permessage-deflate";
 
@@ -101,6 +101,11 @@ impl Sent {
     }
 }
 
+/// The window bits of options that no [`Config`](crate::Config) has checked. zlib has no raw DEFLATE with 8 bits.
+fn clamp_bits(bits: u8) -> u8 {
+    bits.clamp(9, 15)
+}
+
 /// Reads a window size: a decimal number from 8 to 15 without leading zeros (RFC 7692 7.1.2).
 fn window_bits(value: &[u8]) -> Option<u8> {
     match value {
@@ -151,7 +156,8 @@ impl Deflate {
     }
 
     fn accept_one(&self, offer: &Sent) -> Option<(DeflateParams, String)> {
-        let server_bits = offer.server_max_window_bits.unwrap_or(15).min(self.server_bits());
+        let server_bits =
+            offer.server_max_window_bits.unwrap_or(15).min(clamp_bits(self.server_max_window_bits));
         // RFC 7692 7.1.2.1: an offer that asks for 8 bits is declined, since the compressor cannot have them.
         if server_bits < 9 {
             return None;
@@ -165,7 +171,7 @@ impl Deflate {
             server_max_window_bits: server_bits,
             // RFC 7692 7.1.2.2: only a client that sent the parameter can be limited.
             client_max_window_bits: match offer.client_max_window_bits {
-                Some(bits) => bits.unwrap_or(15).min(self.client_bits()),
+                Some(bits) => bits.unwrap_or(15).min(clamp_bits(self.client_max_window_bits)),
                 None => 15,
             },
         };

@@ -322,18 +322,17 @@ fn header_lines_are_strict() {
 #[test]
 fn limits_are_exact_at_every_cut() {
     use HandshakeError as E;
-    let mut config = Config::default();
     let run = |config: &Config, bytes: &str, expected: Verdict| {
         every_cut(bytes.as_bytes(), &expected, |pieces| read_with(config, pieces));
     };
-    config.max_head_bytes = SAMPLE.len();
-    run(&config, SAMPLE, Some(Ok("upgrade")));
-    config.max_head_bytes = SAMPLE.len() - 1;
+    let bytes = |most| Config::builder().max_head_bytes(most).build().unwrap();
+    let headers = |most| Config::builder().max_headers(most).build().unwrap();
+    run(&bytes(SAMPLE.len()), SAMPLE, Some(Ok("upgrade")));
+    let config = bytes(SAMPLE.len() - 1);
     run(&config, SAMPLE, Some(Err(E::HeadTooLong { limit: SAMPLE.len() - 1 })));
     assert_eq!(read_with(&config, &[&SAMPLE.as_bytes()[..SAMPLE.len() - 1]]).0, None);
-    config.max_head_bytes = 19;
-    run(&config, SAMPLE, Some(Err(E::FirstLineTooLong { limit: 19 })));
-    config.max_head_bytes = 20;
+    run(&bytes(19), SAMPLE, Some(Err(E::FirstLineTooLong { limit: 19 })));
+    let config = bytes(20);
     run(&config, SAMPLE, Some(Err(E::HeadTooLong { limit: 20 })));
     // A fault within the limit is reported first.
     run(
@@ -341,18 +340,15 @@ fn limits_are_exact_at_every_cut() {
         &with("GET", "GET /chat HTTP/1.2"),
         Some(Err(E::HttpVersion { major: 1, minor: 2 })),
     );
-    config.max_head_bytes = Config::default().max_head_bytes;
-    config.max_headers = 7;
-    run(&config, SAMPLE, Some(Ok("upgrade")));
-    config.max_headers = 6;
-    run(&config, SAMPLE, Some(Err(E::TooManyHeaders { limit: 6 })));
-    config.max_headers = usize::MAX;
+    run(&headers(7), SAMPLE, Some(Ok("upgrade")));
+    run(&headers(6), SAMPLE, Some(Err(E::TooManyHeaders { limit: 6 })));
     let many = |count: usize| "GET / HTTP/1.1\r\n".to_string() + &"a:\r\n".repeat(count) + "\r\n";
     for count in [0, 128, 129, 4000] {
+        let config = headers(usize::MAX);
         assert_eq!(read_with(&config, &[many(count).as_bytes()]).0, Some(Ok("plain")));
     }
     // The first line over the limit is not read, so its faults do not matter.
-    config.max_headers = 200;
+    let config = headers(200);
     for (head, expected) in [
         (many(200), Ok("plain")),
         (many(201), Err(E::TooManyHeaders { limit: 200 })),

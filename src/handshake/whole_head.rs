@@ -146,7 +146,8 @@ mod tests {
     fn heads_of_the_usual_shape_are_taken_up_to_the_limits() {
         let len = REQUEST.len() - 2;
         let taken = |max_headers, max_head_bytes| {
-            let config = Config { max_headers, max_head_bytes, ..Config::default() };
+            let config = Config::builder().max_headers(max_headers).max_head_bytes(max_head_bytes);
+            let config = config.build().unwrap();
             read_request(REQUEST, &config, &mut Fields::default())
         };
         assert_eq!(taken(8, len), Some((&b"/a?b"[..], len)));

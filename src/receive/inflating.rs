@@ -99,7 +99,7 @@ impl Receiver {
         inflater: &mut Inflater,
     ) -> Step {
         let message = &mut self.message;
-        let limit = terms.max_message_bytes();
+        let limit = terms.config.max_message_bytes;
         let allowed = limit.saturating_sub(message.bytes).saturating_add(1);
         let room = usize::try_from(allowed).map_or(room, |allowed| allowed.min(room));
         let len = message.buf.len();
@@ -121,7 +121,7 @@ impl Receiver {
     /// size, then the data: the error is that of the earliest wrong byte.
     fn judge(&mut self, step: &Step, end: bool, terms: Terms<'_>) -> Result<(), ProtocolError> {
         let message = &mut self.message;
-        let limit = terms.max_message_bytes();
+        let limit = terms.config.max_message_bytes;
         let too_big = message.bytes > limit;
         if too_big {
             let over = (message.bytes - limit) as usize;

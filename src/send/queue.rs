@@ -275,7 +275,7 @@ impl Queue {
     /// taken, it replaces the latest answer, unless a part of that is written (RFC 6455 5.5.3).
     pub(crate) fn push_pong(&mut self, payload: &[u8], key: Option<[u8; 4]>, limit: u8) {
         let parts = self.parts();
-        let is_full = parts.pongs >= u32::from(limit.max(1));
+        let is_full = parts.pongs >= u32::from(limit);
         if let Some(at) = parts.last_pong.filter(|at| is_full && *at >= parts.control_start) {
             let header = frame::decode_own(&parts.control[at..]);
             let old = header.size + header.len as usize;
@@ -493,7 +493,7 @@ impl Queue {
         }
         let parts = self.parts.as_mut().expect("it was made above");
         let from_control = parts.is_control_next();
-        if from_control && parts.taken_pongs >= u32::from(limit.max(1)) {
+        if from_control && parts.taken_pongs >= u32::from(limit) {
             return None;
         }
         let segment = if from_control {

@@ -52,7 +52,7 @@ impl Streams {
     pub fn config(mut self, config: &Config) -> Streams {
         self.max_frame_bytes = config.max_frame_bytes;
         self.max_message_bytes = config.max_message_bytes;
-        self.max_fragments = config.max_fragments.max(1);
+        self.max_fragments = config.max_fragments;
         self
     }
 

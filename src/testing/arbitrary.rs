@@ -204,36 +204,45 @@ fn first_or<T: Copy>(choices: &[T], u: &mut Unstructured<'_>) -> Result<T> {
 /// megabytes.
 impl<'a> Arbitrary<'a> for Config {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        const BYTES: &[u64] = &[1024 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
-        const HEADS: &[usize] = &[16 * 1024, 0, 1, 64, 200, 64 * 1024];
+        const BYTES: &[u64] = &[1024 * 1024, 1, 2, 124, 125, 126, 127, 1000, 4096, 65_535];
+        const MARKS: &[u64] = &[1024 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
+        const HEADS: &[usize] = &[16 * 1024, 1, 2, 64, 200, 64 * 1024];
+        const EARLY: &[usize] = &[16 * 1024, 0, 1, 64, 200, 64 * 1024];
         const TIMES: &[Option<u64>] =
-            &[None, Some(0), Some(1), Some(50), Some(5000), Some(u64::MAX)];
+            &[None, Some(1), Some(2), Some(50), Some(5000), Some(u64::MAX)];
         let time = |u: &mut Unstructured<'a>| -> Result<Option<Duration>> {
             Ok(first_or(TIMES, u)?.map(Duration::from_millis))
         };
-        Ok(Config {
-            delivery: *u.choose(&[Delivery::Messages, Delivery::Chunks])?,
-            max_head_bytes: first_or(HEADS, u)?,
-            max_headers: first_or(&[64, 0, 1, 5, usize::MAX], u)?,
-            max_early_bytes: first_or(HEADS, u)?,
-            max_refusal_body_bytes: first_or(HEADS, u)?,
-            max_frame_bytes: first_or(BYTES, u)?,
-            max_message_bytes: first_or(BYTES, u)?,
-            max_fragments: first_or(&[u32::MAX, 0, 1, 2, 3, 100], u)?,
-            max_outgoing_bytes: first_or(BYTES, u)?,
-            high_water_bytes: first_or(BYTES, u)?,
-            low_water_bytes: first_or(BYTES, u)?,
-            max_queued_pongs: first_or(&[16, 0, 1, 2, u8::MAX], u)?,
-            handshake_timeout: time(u)?,
-            close_timeout: time(u)?,
-            idle_timeout: time(u)?,
-            keepalive_interval: time(u)?,
-            require_subprotocol: u.arbitrary()?,
-            #[cfg(feature = "deflate")]
-            deflate: u.arbitrary()?,
-            entropy: Entropy::Seed(u.arbitrary()?),
-            release_after: Duration::from_millis(first_or(&[1000, 0, 1, 50, u64::MAX], u)?),
-        })
+        let config = Config::builder()
+            .delivery(*u.choose(&[Delivery::Messages, Delivery::Chunks])?)
+            .max_head_bytes(first_or(HEADS, u)?)
+            .max_headers(first_or(&[64, 1, 2, 5, usize::MAX], u)?)
+            .max_early_bytes(first_or(EARLY, u)?)
+            .max_refusal_body_bytes(first_or(EARLY, u)?)
+            .max_frame_bytes(first_or(BYTES, u)?)
+            .max_message_bytes(first_or(BYTES, u)?)
+            .max_fragments(first_or(&[u32::MAX, 1, 2, 3, 4, 100], u)?);
+        let most: u64 = first_or(BYTES, u)?;
+        let high = most.min(first_or(MARKS, u)?);
+        let low = high.min(first_or(MARKS, u)?);
+        let config = config
+            .max_outgoing_bytes(most)
+            .high_water_bytes(high)
+            .low_water_bytes(low)
+            .max_queued_pongs(first_or(&[16, 1, 2, 3, u8::MAX], u)?)
+            .handshake_timeout(time(u)?)
+            .close_timeout(time(u)?);
+        let (idle, keepalive) = (time(u)?, time(u)?);
+        let config = config
+            .idle_timeout(idle)
+            .keepalive_interval(keepalive.filter(|&every| idle.is_none_or(|idle| every < idle)))
+            .require_subprotocol(u.arbitrary()?);
+        #[cfg(feature = "deflate")]
+        let config = config.deflate(u.arbitrary::<Option<Deflate>>()?);
+        let config = config
+            .entropy(Entropy::Seed(u.arbitrary()?))
+            .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?));
+        Ok(config.build().expect("each value is allowed, and none contradicts another"))
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
@@ -242,15 +251,15 @@ impl<'a> Arbitrary<'a> for Config {
     }
 }
 
-/// Any options, also out of range. The connection replaces such values.
+/// Any options in range.
 #[cfg(feature = "deflate")]
 impl<'a> Arbitrary<'a> for Deflate {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Deflate {
-            level: u.int_in_range(0..=10)?,
+            level: u.int_in_range(1..=9)?,
             min_bytes: *u.choose(&[64, 0, 1, 1000])?,
-            server_max_window_bits: u.int_in_range(7..=16)?,
-            client_max_window_bits: u.int_in_range(7..=16)?,
+            server_max_window_bits: u.int_in_range(9..=15)?,
+            client_max_window_bits: u.int_in_range(9..=15)?,
             server_no_context_takeover: u.arbitrary()?,
             client_no_context_takeover: u.arbitrary()?,
             fallbacks: alloc::vec::Vec::new(),

@@ -24,9 +24,9 @@ fn main() -> ExitCode {
         [url, scenario, "--deflate"] => (url, scenario, true),
         _ => return usage(),
     };
-    let mut config = Config::default();
-    config.deflate = deflate.then(Deflate::default);
-    let server = &Server { url, config: Shared::new(config) };
+    let config = Config::builder().deflate(deflate.then(Deflate::default)).build();
+    let config = Shared::new(config.expect("the default options are allowed"));
+    let server = &Server { url, config };
     let result = match scenario {
         "echo" => echo(server),
         "fragments" => fragments(server),
@@ -96,7 +96,7 @@ impl Peer {
                 // If compression was offered, the server must have accepted it.
                 expect(
                     response.extensions().count(),
-                    usize::from(server.config.deflate.is_some()),
+                    usize::from(server.config.deflate().is_some()),
                 )?;
                 peer.subprotocol = response.subprotocol().map(str::to_string);
             }

@@ -16,12 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut config = Config::default();
-    config.idle_timeout = Some(PATIENCE);
+    let mut config = Config::builder().idle_timeout(PATIENCE);
     let address = match &arguments[..] {
         [address] if !address.starts_with('-') => address,
         [address, option] if option == "--deflate" => {
-            config.deflate = Some(Deflate::default());
+            config = config.deflate(Deflate::default());
             address
         }
         _ => {
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match accept_all(address, config.into()) {
+    match accept_all(address, Shared::new(config.build().expect("each value is allowed"))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cannot listen on {address}: {error}");

@@ -71,17 +71,18 @@ fn main() {
 }
 
 fn config() -> Config {
-    let mut config = Config::default();
-    config.max_head_bytes = usize::MAX / 2;
-    config.max_headers = usize::MAX;
-    config.max_early_bytes = usize::MAX / 2;
-    config.max_message_bytes = u64::MAX;
-    config.max_frame_bytes = u64::MAX;
-    config.max_fragments = u32::MAX;
-    config.max_outgoing_bytes = u64::MAX;
-    config.deflate = Some(Deflate::default());
-    config.entropy = Entropy::Seed(1);
-    config
+    Config::builder()
+        .max_head_bytes(usize::MAX / 2)
+        .max_headers(usize::MAX)
+        .max_early_bytes(usize::MAX / 2)
+        .max_message_bytes(u64::MAX)
+        .max_frame_bytes(u64::MAX)
+        .max_fragments(u32::MAX)
+        .max_outgoing_bytes(u64::MAX)
+        .deflate(Deflate::default())
+        .entropy(Entropy::Seed(1))
+        .build()
+        .expect("each value is allowed on 64 bits")
 }
 
 /// Feeds `bytes` in pieces, and accepts an upgrade request.
@@ -180,8 +181,8 @@ fn frames(bytes: &[u8], size: usize) {
 
 /// The compressed payload of a message of zeros.
 fn bomb(len: usize) -> Vec<u8> {
-    let mut config = config();
-    config.delivery = Delivery::Chunks;
+    let config = config().to_builder().delivery(Delivery::Chunks).build();
+    let config = config.expect("the delivery is the only change");
     let conn = Connection::from_upgrade(Upgrade::new(Role::Server).deflate(PARAMS), config);
     let mut conn = conn.expect("a server needs no entropy");
     conn.send(vec![0; len]).expect("the queue is not limited");

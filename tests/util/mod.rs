@@ -8,8 +8,8 @@
 )]
 
 use websocket_proto::{
-    CloseCause, CloseCode, Config, Connection, Delivery, Entropy, Event, Message, MessageKind,
-    ProtocolError, ReadBuffer, Role, Shared, State,
+    CloseCause, CloseCode, Config, ConfigBuilder, Connection, Delivery, Entropy, Event, Message,
+    MessageKind, ProtocolError, ReadBuffer, Role, Shared, State,
 };
 
 /// Both roles.
@@ -18,18 +18,40 @@ pub const ROLES: [Role; 2] = [Role::Server, Role::Client];
 /// The masking key of all frames that the tests send to a server, from RFC 6455 5.7.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
+/// A default configuration with reproducible keys, to be changed.
+pub fn builder() -> ConfigBuilder {
+    Config::builder().entropy(Entropy::Seed(1))
+}
+
 /// A default configuration with reproducible keys.
 pub fn config() -> Config {
-    let mut config = Config::default();
-    config.entropy = Entropy::Seed(1);
-    config
+    builder().build().unwrap()
 }
 
 /// A configuration that delivers chunks.
 pub fn chunks() -> Config {
-    let mut config = config();
-    config.delivery = Delivery::Chunks;
-    config
+    builder().delivery(Delivery::Chunks).build().unwrap()
+}
+
+/// This limit of the queue or of whole messages, or on 32-bit targets the largest one that is allowed.
+pub fn in_one_buffer(bytes: u64) -> u64 {
+    match usize::BITS {
+        64.. => bytes,
+        _ => bytes.min(isize::MAX as u64 / 2),
+    }
+}
+
+/// A configuration to be changed that has no limit for received frames and messages. Where no buffer can hold such
+/// messages, on 32-bit targets, it delivers chunks.
+pub fn unlimited() -> ConfigBuilder {
+    let delivery = if usize::BITS < 64 { Delivery::Chunks } else { Delivery::Messages };
+    builder().delivery(delivery).max_frame_bytes(u64::MAX).max_message_bytes(u64::MAX)
+}
+
+/// A configuration to be changed whose queue holds at most `most` bytes. Its water marks are the defaults if they fit.
+pub fn queue_of(most: u64) -> ConfigBuilder {
+    let (high, low) = (most.min(64 * 1024), most.min(16 * 1024));
+    builder().max_outgoing_bytes(most).high_water_bytes(high).low_water_bytes(low)
 }
 
 /// An open connection.
@@ -308,7 +330,7 @@ pub fn in_every_cut(
     let ended = matches!(seen.last(), Some(Seen::Closed { .. }));
     let behind = to(role, 0x81, b"behind");
     let with_behind = [bytes, &behind].concat();
-    let chunked = make().config().delivery == Delivery::Chunks;
+    let chunked = make().config().delivery() == Delivery::Chunks;
     for (all, is_behind) in [(bytes, false), (&with_behind[..], true)] {
         let mut expected = seen.to_vec();
         if is_behind && !ended {

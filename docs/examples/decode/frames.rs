@@ -30,13 +30,10 @@ pub(super) struct Frames {
 
 impl Frames {
     pub(super) fn new(sender: Role, deflate: Option<DeflateParams>, width: usize) -> Frames {
-        let mut config = Config::default();
         // Messages of any size are read; in chunks they need no memory.
-        config.delivery = Delivery::Chunks;
-        config.max_frame_bytes = u64::MAX;
-        config.max_message_bytes = u64::MAX;
-        config.max_fragments = u32::MAX;
-        config.entropy = Entropy::Seed(0);
+        let config = Config::builder().delivery(Delivery::Chunks).entropy(Entropy::Seed(0));
+        let config = config.max_frame_bytes(u64::MAX).max_message_bytes(u64::MAX);
+        let config = config.max_fragments(u32::MAX).build().expect("chunks have no largest limit");
         let role = match sender {
             Role::Client => Role::Server,
             Role::Server => Role::Client,

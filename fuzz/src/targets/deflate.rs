@@ -18,8 +18,8 @@ pub fn options(byte: u8) -> Deflate {
     options.client_no_context_takeover = flags.next();
     options.min_bytes = if flags.next() { 64 } else { 0 };
     options.level = if flags.next() { 1 } else { 6 };
-    options.server_max_window_bits = [15, 9, 12, 8][usize::from(byte >> 4 & 3)];
-    options.client_max_window_bits = [15, 9, 12, 8][usize::from(byte >> 6)];
+    options.server_max_window_bits = [15, 9, 12, 10][usize::from(byte >> 4 & 3)];
+    options.client_max_window_bits = [15, 9, 12, 10][usize::from(byte >> 6)];
     options
 }
 
@@ -88,12 +88,10 @@ struct Sent<'a> {
 
 impl Setup {
     fn run(&self, pieces: &[&[u8]]) -> Outcome {
-        let mut config = config();
-        config.delivery = self.delivery;
-        config.max_message_bytes = self.limit;
         let mut options = Deflate::default();
         options.max_final_blocks = self.max_final_blocks;
-        config.deflate = Some(options);
+        let config = config().delivery(self.delivery).max_message_bytes(self.limit);
+        let config = config.deflate(options).build().expect("each value is allowed");
         let conn = Connection::from_upgrade(Upgrade::new(self.role).deflate(self.params), config);
         let mut observer = Observer::new(conn.expect("a seed cannot fail"), true);
         for piece in pieces {

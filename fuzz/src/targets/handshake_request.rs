@@ -23,17 +23,19 @@ struct Setup {
 impl Setup {
     fn read(source: &mut ByteSource<'_>) -> (Setup, [u8; 3]) {
         let mut flags = Flags::new(source.byte());
-        let mut config = config();
-        config.delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+        let delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+        let mut config = config().delivery(delivery);
         let (late, ends, deflate) = (flags.next(), flags.next(), flags.next());
         #[cfg(feature = "deflate")]
         if deflate {
-            config.deflate = Some(super::deflate::options(source.byte()));
+            config = config.deflate(super::deflate::options(source.byte()));
         }
         let _ = deflate;
-        config.max_head_bytes = source.pick(&[16 * 1024, 0, 1, 16, 200, 300, 1000]);
-        config.max_headers = source.pick(&[64, 0, 1, 5, 6, 128, 1000]);
-        config.max_early_bytes = source.pick(&[64 * 1024, 0, 1, 10, 100]);
+        config = config
+            .max_head_bytes(source.pick(&[16 * 1024, 2, 1, 16, 200, 300, 1000]))
+            .max_headers(source.pick(&[64, 2, 1, 5, 6, 128, 1000]))
+            .max_early_bytes(source.pick(&[64 * 1024, 0, 1, 10, 100]));
+        let config = config.build().expect("each value is allowed");
         let (answer, status) = (source.byte(), source.word() % 700);
         let cut = [source.byte(), source.byte(), source.byte()];
         (Setup { config, late, ends, answer, status }, cut)
@@ -161,8 +163,8 @@ fn judge_request(bytes: &[u8], config: &Config) {
     let head = Head::read(bytes);
     assert_eq!(head.size, bytes.len());
     // One byte more: `/` is inserted for the empty path of an absolute URI.
-    assert!(bytes.len() <= config.max_head_bytes + 1);
-    assert!(head.headers.len() <= config.max_headers);
+    assert!(bytes.len() <= config.max_head_bytes() + 1);
+    assert!(head.headers.len() <= config.max_headers());
     let target = head.line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
     let target = target.expect("GET and HTTP/1.1");
     let lower = target.to_ascii_lowercase();
@@ -189,7 +191,9 @@ fn judge(setup: &Setup, outcome: &Outcome) {
         Some(Seen::Plain(head)) => {
             let head = Head::read(head);
             assert!([" HTTP/1.0", " HTTP/1.1"].iter().any(|version| head.line.ends_with(version)));
-            assert!(!head.has("upgrade", "websocket") && head.size <= setup.config.max_head_bytes);
+            assert!(
+                !head.has("upgrade", "websocket") && head.size <= setup.config.max_head_bytes()
+            );
         }
         Some(Seen::Closed(closed)) => match closed.cause() {
             CloseCause::Protocol(ProtocolError::Handshake(error)) => {

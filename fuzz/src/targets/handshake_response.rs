@@ -59,7 +59,7 @@ impl Setup {
                     }
                     if let HandshakeError::Refused(refusal) = error {
                         assert_ne!(refusal.status(), 101);
-                        assert!(refusal.body().len() <= self.config.max_refusal_body_bytes);
+                        assert!(refusal.body().len() <= self.config.max_refusal_body_bytes());
                         refusal.headers().for_each(|header| assert!(!header.name.is_empty()));
                         refusal.supported_versions().for_each(drop);
                     }
@@ -76,13 +76,13 @@ impl Setup {
     fn judge_response(&self, bytes: &[u8], request: &[u8]) {
         let head = Head::read(bytes);
         assert_eq!((head.status(), head.size), (101, bytes.len()));
-        assert!(bytes.len() <= self.config.max_head_bytes);
+        assert!(bytes.len() <= self.config.max_head_bytes());
         assert!(head.one("upgrade").eq_ignore_ascii_case(b"websocket"));
         // RFC 9112 6.3: headers about a body are ignored.
         assert!(head.has("connection", "upgrade"));
         assert_eq!(head.one("sec-websocket-accept"), accept_of(request));
         match &head.all("sec-websocket-protocol")[..] {
-            [] => assert!(!(self.offers_subprotocols && self.config.require_subprotocol)),
+            [] => assert!(!(self.offers_subprotocols && self.config.require_subprotocol())),
             [name] => assert!(self.offers_subprotocols && matches!(*name, b"a" | b"b")),
             more => panic!("{} subprotocols", more.len()),
         }
@@ -90,7 +90,7 @@ impl Setup {
             let name = extension.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next();
             assert_eq!(name, Some(&b"permessage-deflate"[..]));
             #[cfg(feature = "deflate")]
-            assert!(self.config.deflate.is_some());
+            assert!(self.config.deflate().is_some());
         }
     }
 }
@@ -127,11 +127,10 @@ fn spliced(source: &mut ByteSource<'_>, request: &[u8]) -> Vec<u8> {
 pub fn handshake_response(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let mut flags = Flags::new(source.byte());
-    let mut config = config();
     let splices = flags.next();
-    config.delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+    let delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
     let (offers_subprotocols, ends, deflate) = (flags.next(), flags.next(), flags.next());
-    config.require_subprotocol = flags.next();
+    let mut config = config().delivery(delivery).require_subprotocol(flags.next());
     #[cfg(feature = "deflate")]
     if deflate {
         let byte = source.byte();
@@ -139,12 +138,14 @@ pub fn handshake_response(data: &[u8]) {
         if byte % 3 == 0 {
             options.fallbacks.push(websocket_proto::DeflateParams::default());
         }
-        config.deflate = Some(options);
+        config = config.deflate(options);
     }
     let _ = deflate;
-    config.max_head_bytes = source.pick(&[16 * 1024, 0, 1, 16, 150, 200, 1000]);
-    config.max_headers = source.pick(&[64, 0, 1, 3, 4, 128, 1000]);
-    config.max_refusal_body_bytes = source.pick(&[16 * 1024, 0, 1, 5, 10, 100]);
+    config = config
+        .max_head_bytes(source.pick(&[16 * 1024, 2, 1, 16, 150, 200, 1000]))
+        .max_headers(source.pick(&[64, 2, 1, 3, 4, 128, 1000]))
+        .max_refusal_body_bytes(source.pick(&[16 * 1024, 0, 1, 5, 10, 100]));
+    let config = config.build().expect("each value is allowed");
     let cut = [source.byte(), source.byte(), source.byte()];
     let setup = Setup { config, offers_subprotocols, ends };
     let request = setup.connect().outgoing().to_vec();

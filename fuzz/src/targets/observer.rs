@@ -147,7 +147,7 @@ impl Observer {
     }
 
     fn judge_size(&self, len: usize) {
-        let limit = self.conn.config().max_message_bytes;
+        let limit = self.conn.config().max_message_bytes();
         assert!(len as u64 <= limit, "a message of {len} bytes, the limit is {limit}");
     }
 

@@ -216,7 +216,7 @@ impl Run {
             11 => {
                 let first = self.conn.outgoing().to_vec();
                 let segment = self.conn.take_outgoing();
-                let limit = self.conn.config().max_queued_pongs;
+                let limit = self.conn.config().max_queued_pongs();
                 if self.model.holds_pongs_back(limit) {
                     assert!(
                         segment.is_none(),
@@ -247,13 +247,14 @@ impl Run {
                 way => self.send_through(&payload(source.pick(SIZES)), way % 2 == 0, source),
             },
         };
-        let limit = self.conn.config().max_outgoing_bytes;
+        let limit = self.conn.config().max_outgoing_bytes();
         let is_queued = matches!(op % 14, 0..=7) && result.is_ok();
         assert!(
             !is_queued || self.conn.outgoing_len() <= limit,
             "the queue is longer than max_outgoing_bytes"
         );
-        let (low, high) = (self.conn.config().low_water_bytes, self.conn.config().high_water_bytes);
+        let config = self.conn.config();
+        let (low, high) = (config.low_water_bytes(), config.high_water_bytes());
         // A Close does not congest the queue.
         self.congested |=
             matches!(op % 14, 0..=8) && result.is_ok() && self.conn.outgoing_len() > high;
@@ -303,7 +304,7 @@ impl Run {
 
     fn queued(&mut self, result: Result<(), UsageError>, kind: Kind, first: u8, payload: &[u8]) {
         if result.is_ok() {
-            let limit = self.conn.config().max_queued_pongs;
+            let limit = self.conn.config().max_queued_pongs();
             self.model.push(self.conn.role(), kind, first, payload, limit);
         }
     }
@@ -369,15 +370,18 @@ impl Run {
 pub fn queue(data: &[u8]) {
     const OPS: usize = 60;
     let mut source = ByteSource::new(data);
-    let mut config = config();
-    config.entropy = Entropy::from_fn(fixed_key);
     let role = source.pick(&[Role::Server, Role::Client]);
-    config.max_queued_pongs = source.pick(&[16, 0, 1, 2, 3, 255]);
-    config.max_outgoing_bytes = source.pick(&[96 * 1024, 1000]);
-    (config.low_water_bytes, config.high_water_bytes) = match config.max_queued_pongs {
-        1 => (40, 40),
-        _ => (1000, 5000),
-    };
+    let pongs = source.pick(&[16, 4, 1, 2, 3, 255]);
+    let most = source.pick(&[96 * 1024, 1000]);
+    let (low, high) = if pongs == 1 { (40, 40) } else { (1000, most.min(5000)) };
+    let config = config()
+        .entropy(Entropy::from_fn(fixed_key))
+        .max_queued_pongs(pongs)
+        .max_outgoing_bytes(most)
+        .high_water_bytes(high)
+        .low_water_bytes(low)
+        .build();
+    let config = config.expect("each value is allowed");
     let conn = Connection::from_upgrade(role, config).expect("the source of keys cannot fail");
     let mut run = Run {
         conn,

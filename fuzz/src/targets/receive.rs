@@ -23,21 +23,24 @@ pub struct Setup {
     pub cut: [u8; 3],
 }
 
-const BYTES: &[u64] = &[64 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
+const BYTES: &[u64] = &[64 * 1024, 2, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
 
 impl Setup {
     pub fn read(source: &mut ByteSource<'_>) -> Setup {
         let mut flags = Flags::new(source.byte());
-        let mut config = config();
         let role = if flags.next() { Role::Client } else { Role::Server };
-        config.delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
+        let delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
         let deflate = flags.next();
         let (sends_first, closes_first) = (flags.next(), flags.next());
         let (ends, drains) = (flags.next(), flags.next());
-        config.max_queued_pongs = if flags.next() { source.byte() } else { 16 };
-        config.max_frame_bytes = source.pick(BYTES);
-        config.max_message_bytes = source.pick(BYTES);
-        config.max_fragments = source.pick(&[u32::MAX, 0, 1, 2, 3, 100]);
+        let config = config()
+            .delivery(delivery)
+            .max_queued_pongs(if flags.next() { source.byte().max(1) } else { 16 })
+            .max_frame_bytes(source.pick(BYTES))
+            .max_message_bytes(source.pick(BYTES))
+            .max_fragments(source.pick(&[u32::MAX, 4, 1, 2, 3, 100]))
+            .build()
+            .expect("each value is allowed");
         let params = source.byte();
         let cut = [source.byte(), source.byte(), source.byte()];
         let deflate = deflate.then_some(params);
@@ -114,7 +117,7 @@ impl Setup {
         let mut pongs = Vec::new();
         for seen in seen {
             if let Seen::Ping(payload) = seen {
-                let limit = usize::from(self.config.max_queued_pongs.max(1));
+                let limit = usize::from(self.config.max_queued_pongs());
                 if !self.drains && pongs.len() == limit {
                     pongs.pop();
                 }
@@ -188,7 +191,7 @@ pub fn receive(data: &[u8]) {
             }
         }
     }
-    if setup.config.delivery == Delivery::Messages {
+    if setup.config.delivery() == Delivery::Messages {
         let parts = whole.seen.iter().any(|seen| matches!(seen, Seen::Unfinished(..)));
         assert!(whole.partial.is_none() && !parts, "chunks are delivered with Delivery::Messages");
     }
@@ -197,10 +200,12 @@ pub fn receive(data: &[u8]) {
 
 /// Checks that the other delivery gives the same events, except for chunks of an unfinished message.
 fn other_delivery(mut setup: Setup, wire: &[u8], outcome: &Outcome) {
-    setup.config.delivery = match setup.config.delivery {
+    let other = match setup.config.delivery() {
         Delivery::Messages => Delivery::Chunks,
         _ => Delivery::Messages,
     };
+    let config = setup.config.to_builder().delivery(other).build();
+    setup.config = config.expect("each value is allowed");
     let other = setup.run(&[wire]);
     let whole = |outcome: &Outcome| {
         let unfinished = |seen: &&Seen| !matches!(seen, Seen::Unfinished(..));

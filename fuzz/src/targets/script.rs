@@ -106,7 +106,7 @@ impl End {
         let most = len + if conn.deflate_params().is_some() { len / 8 + 64 } else { 0 };
         #[cfg(not(feature = "deflate"))]
         let most = len;
-        assert!(conn.outgoing_len() + most as u64 + 14 > conn.config().max_outgoing_bytes);
+        assert!(conn.outgoing_len() + most as u64 + 14 > conn.config().max_outgoing_bytes());
     }
 
     /// Sends the next `len` bytes of a message. A text is cut anywhere, but its last fragment ends with a whole
@@ -314,22 +314,26 @@ impl Pair {
         let mut flags = Flags::new(source.byte());
         let (chunks, late) = ([flags.next(), flags.next()], flags.next());
         let (upgraded, deflate, keepalive) = (flags.next(), flags.next(), flags.next());
-        let mut configs = [config(), config()];
-        for (config, chunks) in configs.iter_mut().zip(chunks) {
-            config.delivery = if chunks { Delivery::Chunks } else { Delivery::Messages };
-            config.max_outgoing_bytes = 256 * 1024;
-            config.close_timeout = None;
-            config.handshake_timeout = None;
-            config.keepalive_interval = keepalive.then_some(Duration::from_millis(50));
-        }
+        let [server, client] = chunks.map(|chunks| {
+            config()
+                .delivery(if chunks { Delivery::Chunks } else { Delivery::Messages })
+                .max_outgoing_bytes(256 * 1024)
+                .close_timeout(None)
+                .handshake_timeout(None)
+                .keepalive_interval(keepalive.then_some(Duration::from_millis(50)))
+        });
         let params = if deflate { source.byte() } else { 0 };
         #[cfg(feature = "deflate")]
-        if deflate {
-            configs[0].deflate = Some(super::deflate::options(params));
-            configs[1].deflate = Some(super::deflate::options(source.byte()));
-        }
+        let [server, client] = match deflate {
+            true => [
+                server.deflate(super::deflate::options(params)),
+                client.deflate(super::deflate::options(source.byte())),
+            ],
+            false => [server, client],
+        };
         let _ = params;
-        let [server, client] = configs;
+        let [server, client] =
+            [server, client].map(|config| config.build().expect("each value is allowed"));
         let ends = if upgraded {
             let open = |role, config: websocket_proto::Config| {
                 #[cfg(feature = "deflate")]

@@ -1,6 +1,6 @@
 //! Choices from fuzz input: a reader that never fails, and ways to cut bytes.
 
-use websocket_proto::{Config, Entropy};
+use websocket_proto::{Config, ConfigBuilder, Entropy};
 
 /// Reads choices from the front of the input. After its end it reads zeros.
 pub struct ByteSource<'a>(&'a [u8]);
@@ -56,11 +56,9 @@ impl Flags {
     }
 }
 
-/// A configuration with reproducible keys.
-pub fn config() -> Config {
-    let mut config = Config::default();
-    config.entropy = Entropy::Seed(1);
-    config
+/// A configuration with reproducible keys, to be changed.
+pub fn config() -> ConfigBuilder {
+    Config::builder().entropy(Entropy::Seed(1))
 }
 
 /// Ways to cut `bytes`: into pieces of the sizes in `pattern`, repeated, with empty pieces too; and byte by byte if

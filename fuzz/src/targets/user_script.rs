@@ -48,7 +48,7 @@ fn same(expected: &Run, script: &Script, config: &Config) {
     assert_eq!(expected.results, run.results);
     assert!(expected.output == run.output, "the output differs");
     // The cut decides which bytes a chunk has.
-    if config.delivery == Delivery::Messages {
+    if config.delivery() == Delivery::Messages {
         let [expected, run] = [expected, &run].map(|run| run.events.iter().map(told));
         assert!(expected.clone().eq(run.clone()), "{:?}", expected.zip(run).find(|(a, b)| a != b));
     }

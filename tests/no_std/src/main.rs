@@ -82,8 +82,7 @@ extern "C" fn main() -> c_int {
 
 /// Returns `None` if anything is wrong.
 fn talk() -> Option<()> {
-    let mut config = Config::default();
-    config.entropy = Entropy::Seed(7);
+    let config = Config::builder().entropy(Entropy::Seed(7)).build().ok()?;
     let request = ClientRequest::new("ws://example.com/chat").ok()?.subprotocol("v1.chat");
     let mut client = Connection::client(&request, config.clone()).ok()?;
     let mut server = Connection::server(config);

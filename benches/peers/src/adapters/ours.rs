@@ -19,9 +19,8 @@ thread_local! {
     /// Shared by all connections, as is usual.
     static CONFIG: Shared<Config> = Shared::new(Config::default());
     static DEFLATE: Shared<Config> = {
-        let mut config = Config::default();
-        config.deflate = Some(Deflate::default());
-        Shared::new(config)
+        let config = Config::builder().deflate(Deflate::default()).build();
+        Shared::new(config.expect("the default options are allowed"))
     };
     /// The read buffer of [`Pooled`].
     static POOL: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
@@ -35,7 +34,7 @@ fn open(role: Role) -> Connection {
 fn open_deflate(role: Role) -> Connection {
     let config = DEFLATE.with(Clone::clone);
     let offers = [&b"permessage-deflate"[..]];
-    let deflate = config.deflate.as_ref().expect("it was set");
+    let deflate = config.deflate().expect("it was set");
     let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is good");
     Connection::from_upgrade(Upgrade::new(in_our_words(role)).deflate(params), config)
         .expect("the OS has entropy")

@@ -67,11 +67,12 @@ const CURVES: [Curve; 3] = [
 ];
 
 pub fn curves(settings: &Settings, report: &mut Report) {
-    let mut config = Config::default();
-    config.max_frame_bytes = 1 << 30;
-    config.max_message_bytes = 1 << 30;
-    config.max_outgoing_bytes = 1 << 30;
-    let config = Shared::new(config);
+    let config = Config::builder()
+        .max_frame_bytes(1 << 30)
+        .max_message_bytes(1 << 30)
+        .max_outgoing_bytes(1 << 30)
+        .build();
+    let config = Shared::new(config.expect("each value is allowed"));
     for curve in CURVES {
         if !settings.wants(curve.name) {
             continue;
