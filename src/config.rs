@@ -60,7 +60,7 @@ macro_rules! settings {
 
             /// Returns a builder with the values of this configuration.
             pub fn to_builder(&self) -> ConfigBuilder {
-                ConfigBuilder(self.clone())
+                ConfigBuilder { config: self.clone(), has_high_water: true, has_low_water: true }
             }
 
             $(
@@ -89,8 +89,15 @@ macro_rules! settings {
             /// [`ConfigError`] names the first setting whose value is not allowed, or two settings that contradict each
             /// other. The table of [`Config`] lists the allowed values.
             pub fn build(self) -> Result<Config, ConfigError> {
-                self.0.check()?;
-                Ok(self.0)
+                let mut config = self.config;
+                if !self.has_high_water {
+                    config.high_water_bytes = config.high_water_bytes.min(config.max_outgoing_bytes);
+                }
+                if !self.has_low_water {
+                    config.low_water_bytes = config.low_water_bytes.min(config.high_water_bytes);
+                }
+                config.check()?;
+                Ok(config)
             }
         }
     };
@@ -118,17 +125,33 @@ macro_rules! getter {
 }
 
 macro_rules! setter {
+    ($(#[$doc:meta])* high_water_bytes: u64) => {
+        $(#[$doc])*
+        pub fn high_water_bytes(mut self, high_water_bytes: u64) -> Self {
+            self.config.high_water_bytes = high_water_bytes;
+            self.has_high_water = true;
+            self
+        }
+    };
+    ($(#[$doc:meta])* low_water_bytes: u64) => {
+        $(#[$doc])*
+        pub fn low_water_bytes(mut self, low_water_bytes: u64) -> Self {
+            self.config.low_water_bytes = low_water_bytes;
+            self.has_low_water = true;
+            self
+        }
+    };
     ($(#[$doc:meta])* $name:ident: Option<$of:ident>) => {
         $(#[$doc])*
         pub fn $name(mut self, $name: impl Into<Option<$of>>) -> Self {
-            self.0.$name = $name.into();
+            self.config.$name = $name.into();
             self
         }
     };
     ($(#[$doc:meta])* $name:ident: $type:ty) => {
         $(#[$doc])*
         pub fn $name(mut self, $name: $type) -> Self {
-            self.0.$name = $name;
+            self.config.$name = $name;
             self
         }
     };
@@ -152,7 +175,12 @@ macro_rules! setter {
 /// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "`build` makes the configuration"]
-pub struct ConfigBuilder(Config);
+pub struct ConfigBuilder {
+    config: Config,
+    /// Whether the water marks were set. Otherwise `build` lowers their defaults to what the other settings allow.
+    has_high_water: bool,
+    has_low_water: bool,
+}
 
 settings! {
     delivery: Delivery = Delivery::Messages,
@@ -200,19 +228,19 @@ settings! {
     /// limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
-        "Default: 64 MiB; at least 1 and [`high_water_bytes`](Config::high_water_bytes).";
+        "Default: 64 MiB; at least 1, and at least [`high_water_bytes`](Config::high_water_bytes) if that is set.";
 
     ///
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false.
     high_water_bytes: u64 = 64 * 1024,
         "the bytes in the queue above which the connection is congested",
-        "Default: 64 KiB; at most [`max_outgoing_bytes`](Config::max_outgoing_bytes).";
+        "Default: 64 KiB, or [`max_outgoing_bytes`](Config::max_outgoing_bytes) if that is less, which is the most.";
 
     ///
     /// If the queue holds at most this many bytes, [`is_writable`](crate::Connection::is_writable) becomes true again.
     low_water_bytes: u64 = 16 * 1024,
         "the bytes in the queue at which congestion ends",
-        "Default: 16 KiB; at most [`high_water_bytes`](Config::high_water_bytes).";
+        "Default: 16 KiB, or [`high_water_bytes`](Config::high_water_bytes) if that is less, which is the most.";
 
     ///
     /// It limits two numbers. First, the pongs in the queue, those of [`pong`](crate::Connection::pong) included. If

@@ -20,7 +20,8 @@ static ALLOCATOR: Counting = Counting;
 const FIXED: usize = 2048;
 
 fn config_of(max_message: u64, max_outgoing: u64) -> Config {
-    queue_of(max_outgoing)
+    builder()
+        .max_outgoing_bytes(max_outgoing)
         .max_message_bytes(max_message)
         .max_frame_bytes(max_message)
         .build()

@@ -156,6 +156,29 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
 #[cfg(target_pointer_width = "32")]
 const MOST: u32 = i32::MAX as u32 / 2;
 
+#[test]
+fn water_marks_that_are_not_set_follow_the_settings_above_them() {
+    let new = Config::builder;
+    let marks = |builder: ConfigBuilder| {
+        let config = builder.build().expect("the marks follow");
+        [config.low_water_bytes(), config.high_water_bytes()]
+    };
+    let all = 64 * 1024 * 1024;
+    for (builder, expected) in [
+        (new(), [16 * 1024, 64 * 1024]),
+        (new().max_outgoing_bytes(64 * 1024 - 1), [16 * 1024, 64 * 1024 - 1]),
+        (new().max_outgoing_bytes(1), [1, 1]),
+        (new().high_water_bytes(1000), [1000, 1000]),
+        (new().high_water_bytes(all), [16 * 1024, all]),
+        (new().low_water_bytes(7), [7, 64 * 1024]),
+        (new().high_water_bytes(9).low_water_bytes(0).max_outgoing_bytes(9), [0, 9]),
+    ] {
+        assert_eq!(marks(builder.clone()), expected);
+        // A configuration that was built keeps its marks.
+        assert_eq!(marks(builder.build().unwrap().to_builder()), expected);
+    }
+}
+
 /// Wrong values with their errors, each with the nearest values that are allowed.
 fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
     let new = Config::builder;
@@ -253,14 +276,10 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             LowAboveHighWater { low_water_bytes: 101, high_water_bytes: 100 },
             vec![marks(100, 100, 1000), marks(0, 100, 1000)],
         ),
-        // The default of the low mark is above this high mark.
         (
-            new().high_water_bytes(1000),
-            LowAboveHighWater { low_water_bytes: 16 * 1024, high_water_bytes: 1000 },
-            vec![
-                new().high_water_bytes(16 * 1024),
-                new().high_water_bytes(1000).low_water_bytes(1000),
-            ],
+            new().low_water_bytes(1001).max_outgoing_bytes(1000),
+            LowAboveHighWater { low_water_bytes: 1001, high_water_bytes: 1000 },
+            vec![new().low_water_bytes(1000).max_outgoing_bytes(1000)],
         ),
         (
             marks(100, 1001, 1000),
@@ -268,9 +287,9 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             vec![marks(100, 1000, 1000), marks(1000, 1000, 1000)],
         ),
         (
-            new().max_outgoing_bytes(1000),
-            HighWaterAboveMax { high_water_bytes: 64 * 1024, max_outgoing_bytes: 1000 },
-            vec![new().max_outgoing_bytes(64 * 1024)],
+            new().high_water_bytes(1001).max_outgoing_bytes(1000),
+            HighWaterAboveMax { high_water_bytes: 1001, max_outgoing_bytes: 1000 },
+            vec![new().max_outgoing_bytes(1000)],
         ),
         (pings(HOUR, HOUR), late(HOUR, HOUR), vec![pings(HOUR - NS, HOUR)]),
         (pings(HOUR + NS, HOUR), late(HOUR + NS, HOUR), vec![pings(MS, MS + NS)]),

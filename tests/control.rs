@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use util::{
     Log, ROLES, Seen, both_roles, builder, chunks, config, cuts, drain, feed, in_every_cut, open,
-    open_with, plain_frames, queue_of, run, to,
+    open_with, plain_frames, run, to,
 };
 use websocket_proto::{
     CloseCause, CloseCode, Config, Connection, Delivery, FrameHeader, MessageKind, ProtocolError,
@@ -703,7 +703,7 @@ proptest! {
         is_chunked in any::<bool>(),
         calls in vec(any_call(), 0..60),
     ) {
-        let config = queue_of(20_000)
+        let config = builder().max_outgoing_bytes(20_000)
             .delivery(if is_chunked { Delivery::Chunks } else { Delivery::Messages })
             .idle_timeout(std::time::Duration::from_secs(9))
             .keepalive_interval(std::time::Duration::from_secs(3))

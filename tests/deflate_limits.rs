@@ -319,7 +319,11 @@ fn what_does_not_compress_is_refused_before_it_exceeds_the_queue() {
     for (len, step) in [(1000, 3), (300_000, 7)] {
         let payload = noise(len);
         for more in (0..130).step_by(step).chain([len / 8 + 100]) {
-            let config = queue_of((len + more) as u64).deflate(Deflate::default()).build().unwrap();
+            let config = builder()
+                .max_outgoing_bytes((len + more) as u64)
+                .deflate(Deflate::default())
+                .build()
+                .unwrap();
             let mut conn = open_deflate(Role::Server, config);
             let sent = conn.send(&payload[..]);
             assert!(conn.outgoing_len() <= (len + more) as u64, "{len} + {more}: {sent:?}");

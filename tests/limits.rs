@@ -512,7 +512,7 @@ fn memory_of_control_frames_is_bounded() {
 /// On 32-bit targets no buffer can have more than `isize::MAX` bytes, so this is the largest limit.
 #[cfg(target_pointer_width = "32")]
 mod on_32_bits {
-    use util::{KEY, queue_of};
+    use util::KEY;
     use websocket_proto::{Event, UsageError};
 
     use super::*;
@@ -520,7 +520,12 @@ mod on_32_bits {
     const MOST: u64 = isize::MAX as u64 / 2;
 
     fn largest() -> Config {
-        queue_of(MOST).max_frame_bytes(u64::MAX).max_message_bytes(MOST).build().unwrap()
+        builder()
+            .max_outgoing_bytes(MOST)
+            .max_frame_bytes(u64::MAX)
+            .max_message_bytes(MOST)
+            .build()
+            .unwrap()
     }
 
     #[test]

@@ -436,7 +436,7 @@ fn buffered_amount_does_not_drop_when_the_connection_ends() {
 fn hard_cap_refuses_and_queues_nothing() {
     // whatwg-send-04
     for role in ROLES {
-        let config = queue_of(1000).build().unwrap();
+        let config = builder().max_outgoing_bytes(1000).build().unwrap();
         let mut conn = open_with(role, config);
         conn.send(&[0; 500]).unwrap();
         let before = conn.outgoing_len();

@@ -746,7 +746,7 @@ fn full_queue_refuses_messages_and_does_not_change() {
     // whatwg-send-04: the caller gets an error; pongs and the Close are never refused
     const LIMIT: u64 = 6000;
     for role in ROLES {
-        let config = queue_of(LIMIT).build().unwrap();
+        let config = builder().max_outgoing_bytes(LIMIT).build().unwrap();
         let mut conn = open_with(role, config);
         // The check always counts the largest header, 14 bytes.
         assert_eq!(
@@ -776,7 +776,7 @@ fn full_queue_refuses_messages_and_does_not_change() {
         assert_eq!(firsts, [0x8a, 0x82, 0x88], "{role:?}");
     }
     for role in ROLES {
-        let config = queue_of(40).build().unwrap();
+        let config = builder().max_outgoing_bytes(40).build().unwrap();
         let mut conn = open_with(role, config);
         conn.send_fragment(MessageKind::Text, b"\xe2\x82", false).unwrap();
         assert!(matches!(
@@ -998,14 +998,14 @@ type Opener = (&'static str, fn(&mut Connection, usize) -> Result<(), UsageError
 #[test]
 fn hard_cap_holds_for_requests_and_responses() {
     let upgrade = |limit: u64| {
-        let config = queue_of(limit).build().unwrap();
+        let config = builder().max_outgoing_bytes(limit).build().unwrap();
         let mut conn = connecting(Role::Server, config);
         let mut request = REQUEST.to_vec();
         assert!(matches!(conn.receive(&mut &mut request[..]), Some(Event::UpgradeRequest(_))));
         conn
     };
     let plain = |limit: u64| {
-        let config = queue_of(limit).build().unwrap();
+        let config = builder().max_outgoing_bytes(limit).build().unwrap();
         let mut conn = connecting(Role::Server, config);
         let mut request = *b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         assert!(matches!(conn.receive(&mut &mut request[..]), Some(Event::PlainRequest(_))));
@@ -1051,7 +1051,7 @@ fn hard_cap_holds_for_requests_and_responses() {
 #[test]
 fn hard_cap_holds_for_a_clients_request() {
     let connect = |limit: u64, n: usize| {
-        let config = queue_of(limit).build().unwrap();
+        let config = builder().max_outgoing_bytes(limit).build().unwrap();
         let request = ClientRequest::new("ws://example.com/").unwrap();
         Connection::client(&request.header("X", "x".repeat(n)).subprotocol("x".repeat(n)), config)
     };
@@ -1094,7 +1094,9 @@ fn check_send_tells_what_send_would_say_of_short_and_long_messages() {
     };
     let mut options = Deflate::default();
     options.min_bytes = 100;
-    let config = websocket_proto::Shared::new(queue_of(400).deflate(options).build().unwrap());
+    let config = websocket_proto::Shared::new(
+        builder().max_outgoing_bytes(400).deflate(options).build().unwrap(),
+    );
     for role in ROLES {
         for queued in [0, 250, 300, 370] {
             for len in 0..500 {

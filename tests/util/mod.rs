@@ -48,12 +48,6 @@ pub fn unlimited() -> ConfigBuilder {
     builder().delivery(delivery).max_frame_bytes(u64::MAX).max_message_bytes(u64::MAX)
 }
 
-/// A configuration to be changed whose queue holds at most `most` bytes. Its water marks are the defaults if they fit.
-pub fn queue_of(most: u64) -> ConfigBuilder {
-    let (high, low) = (most.min(64 * 1024), most.min(16 * 1024));
-    builder().max_outgoing_bytes(most).high_water_bytes(high).low_water_bytes(low)
-}
-
 /// An open connection.
 pub fn open(role: Role) -> Connection {
     open_with(role, config())
