@@ -9,14 +9,42 @@ use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::message::Chunk;
-use crate::state::State;
+use crate::state::{Role, State};
 
+/// # Close, and end the transport
 impl Connection {
+    /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
+    /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
+    /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
+    /// connection is closing or closed, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::CloseCodeNotSendable`] and [`UsageError::CloseReasonTooLong`], in every state. A server cannot
+    /// send 1010 (RFC 6455 7.4.1).
+    #[doc(alias("start_closing"))]
+    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
+        let code = code.into();
+        let body = CloseBody::new(code, reason)?;
+        if !code.is_sendable_by(self.role()) {
+            return Err(UsageError::CloseCodeNotSendable(code));
+        }
+        self.start_close(&body);
+        Ok(())
+    }
+
+    /// Starts the closing handshake with an empty Close frame, which the peer reports as code 1005 (RFC 6455 7.1.5).
+    /// Apart from that it does the same as [`close`](Connection::close).
+    pub fn close_without_code(&mut self) {
+        self.start_close(&CloseBody::EMPTY);
+    }
+
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
     /// not sent a Close, the connection ends with code 1006 (RFC 6455 7.1.5), and
     /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. A server that has not answered its request
     /// ends after the answer, and after the messages that the client sent with its request. If the closing handshake is
     /// done, the queued bytes must still be written. A second call does nothing.
+    #[doc(alias("receive_end"))]
     pub fn receive_eof(&mut self) {
         if self.life.has_read_end() {
             return;
@@ -33,6 +61,28 @@ impl Connection {
             | Phase::Closing
             | Phase::WriteClosed => self.end_without_close(CloseCause::TransportEnded),
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
+        }
+    }
+
+    /// Returns whether the write side of the transport should be shut down now: a half-close, with TLS a close_notify,
+    /// with HTTP/2 an END_STREAM. The peer then receives all bytes and the end of the transport, and its own bytes can
+    /// still be read. Call [`write_closed`](Connection::write_closed) when the shutdown is done or has failed; until
+    /// then this stays true.
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        if self.life.has_write_end() || self.send.len() > 0 {
+            return false;
+        }
+        match self.life.phase() {
+            // RFC 6455 7.1.1: the server ends its side first, and the client ends its side after that.
+            Phase::Draining => self.role() == Role::Server || self.is_finished(),
+            Phase::AwaitingEnd | Phase::Flushing | Phase::Finished => self.is_finished(),
+            Phase::Request
+            | Phase::Decision
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed => false,
         }
     }
 
@@ -87,6 +137,26 @@ impl Connection {
         }
     }
 
+    /// Returns whether the transport can be dropped. [`Event::Closed`] was returned before, or
+    /// [`poll_event`](Connection::poll_event) still returns it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match self.life.phase() {
+            Phase::Finished => true,
+            Phase::Flushing => self.send.len() == 0,
+            // The peer has ended its side, but it may still read.
+            Phase::AwaitingEnd | Phase::Draining => {
+                self.life.has_read_end() && self.send.len() == 0
+            }
+            Phase::Request
+            | Phase::Decision
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed => false,
+        }
+    }
+
     /// Finishes the connection without a Close from the peer. If a client is reading the server's refusal, the refusal
     /// is the cause instead of `cause`.
     pub(super) fn end_without_close(&mut self, cause: CloseCause) {
@@ -129,31 +199,6 @@ impl Connection {
         if !self.life.has_write_end() {
             self.send.send_close(body, compressor(&mut self.codec));
         }
-    }
-
-    /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
-    /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
-    /// connection is closing or closed, nothing happens.
-    ///
-    /// # Errors
-    ///
-    /// [`UsageError::CloseCodeNotSendable`] and [`UsageError::CloseReasonTooLong`], in every state. A server cannot
-    /// send 1010 (RFC 6455 7.4.1).
-    pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
-        let code = code.into();
-        let body = CloseBody::new(code, reason)?;
-        if !code.is_sendable_by(self.role()) {
-            return Err(UsageError::CloseCodeNotSendable(code));
-        }
-        self.start_close(&body);
-        Ok(())
-    }
-
-    /// Starts the closing handshake with an empty Close frame, which the peer reports as code 1005 (RFC 6455 7.1.5).
-    /// Apart from that it does the same as [`close`](Connection::close).
-    pub fn close_without_code(&mut self) {
-        self.start_close(&CloseBody::EMPTY);
     }
 
     fn start_close(&mut self, body: &CloseBody) {

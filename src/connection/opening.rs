@@ -71,45 +71,13 @@ impl Extensions {
     }
 }
 
+/// # Make a connection
+///
+/// Then answer the client's request, if this is a server.
 impl Connection {
-    /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
-    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). A client's frames are masked over these too. The
-    /// argument is the [`Role`], or an [`Upgrade`] if extensions were negotiated.
-    ///
-    /// # Errors
-    ///
-    /// [`UsageError::Entropy`] for a client without a source of masking keys.
-    pub fn from_upgrade(
-        upgrade: impl Into<Upgrade>,
-        config: impl Into<Shared<Config>>,
-    ) -> Result<Connection, UsageError> {
-        let upgrade = upgrade.into();
-        let mut connection = Connection::new(upgrade.role, Phase::Open, config.into());
-        if upgrade.role == Role::Client {
-            connection.send.begin_masking(&connection.config)?;
-        }
-        connection.start_receiver();
-        #[cfg(feature = "deflate")]
-        connection.use_deflate(upgrade.deflate);
-        Ok(connection)
-    }
-
-    /// Returns the parameters of permessage-deflate, if it was negotiated.
-    #[cfg(feature = "deflate")]
-    pub fn deflate_params(&self) -> Option<DeflateParams> {
-        self.codec.as_ref().map(|codec| codec.params)
-    }
-
-    #[cfg(feature = "deflate")]
-    fn use_deflate(&mut self, params: Option<DeflateParams>) {
-        self.codec = params.map(|params| {
-            let defaults = Deflate::default();
-            let options = self.config.deflate.as_ref().unwrap_or(&defaults);
-            Box::new(Codec::new(self.role(), params, options))
-        });
-    }
-
     /// Makes the server's side of a new transport connection. The client sends its request first.
+    #[must_use]
+    #[doc(alias("accept_async"))]
     pub fn server(config: impl Into<Shared<Config>>) -> Connection {
         Connection::new(Role::Server, Phase::Request, config.into())
     }
@@ -122,6 +90,7 @@ impl Connection {
     /// [`UsageError::ReservedHeader`], [`UsageError::InvalidSubprotocol`], [`UsageError::DuplicateSubprotocol`] for a
     /// mistake in the request; [`UsageError::BufferFull`] if its headers and subprotocols have more bytes than
     /// [`Config::max_outgoing_bytes`] or 2 GiB.
+    #[doc(alias("connect"))]
     pub fn client(
         request: &ClientRequest,
         config: impl Into<Shared<Config>>,
@@ -194,6 +163,38 @@ impl Connection {
         self.queue_response(&response)?;
         self.end(Phase::Draining, CloseCause::Rejected);
         Ok(())
+    }
+
+    /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
+    /// extended CONNECT over HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220). A client's frames are masked over these too. The
+    /// argument is the [`Role`], or an [`Upgrade`] if extensions were negotiated.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::Entropy`] for a client without a source of masking keys.
+    #[doc(alias("from_raw_socket", "from_partially_read", "after_handshake"))]
+    pub fn from_upgrade(
+        upgrade: impl Into<Upgrade>,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<Connection, UsageError> {
+        let upgrade = upgrade.into();
+        let mut connection = Connection::new(upgrade.role, Phase::Open, config.into());
+        if upgrade.role == Role::Client {
+            connection.send.begin_masking(&connection.config)?;
+        }
+        connection.start_receiver();
+        #[cfg(feature = "deflate")]
+        connection.use_deflate(upgrade.deflate);
+        Ok(connection)
+    }
+
+    #[cfg(feature = "deflate")]
+    fn use_deflate(&mut self, params: Option<DeflateParams>) {
+        self.codec = params.map(|params| {
+            let defaults = Deflate::default();
+            let options = self.config.deflate.as_ref().unwrap_or(&defaults);
+            Box::new(Codec::new(self.role(), params, options))
+        });
     }
 
     /// Answers a request with `status` before the caller has decided, and ends the connection. `poll_event` returns

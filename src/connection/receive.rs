@@ -14,6 +14,7 @@ use crate::receive::{Front, LookAhead, ReadBuffer, Reading, Received, Terms};
 use crate::state::Role;
 use crate::utf8::InvalidUtf8;
 
+/// # Receive
 impl Connection {
     /// Takes bytes from the peer off the front of `input`, up to the next event. Returns `None` when all bytes are
     /// taken and there is no event. Payloads are unmasked in place. The bytes that stay in `input` are unchanged; pass
@@ -40,6 +41,8 @@ impl Connection {
     /// [`receive_from`](Connection::receive_from). Bytes passed to `receive` then end the connection with
     /// [`CloseCause::Aborted`], since they do not continue the message.
     #[inline]
+    #[must_use = "the event is reported once"]
+    #[doc(alias("receive_data", "feed", "handle_input", "onmessage"))]
     pub fn receive<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         match self.recv.receive_short(input) {
             Some(message) => Some(self.take_quick(message)),
@@ -55,6 +58,8 @@ impl Connection {
     /// While one buffer stores the front of a message, bytes in another buffer end the connection with
     /// [`CloseCause::Aborted`].
     #[inline]
+    #[must_use = "the event is reported once"]
+    #[doc(alias("read"))]
     pub fn receive_from<'a>(&mut self, buffer: &'a mut ReadBuffer) -> Option<Event<'a>> {
         buffer.take_front(|input, front, capacity| {
             let message = match front {
@@ -147,22 +152,11 @@ impl Connection {
         }
     }
 
-    /// Gives the payload of a received message back. Its memory is used for the next message that must be assembled or
-    /// inflated. A borrowed payload has no memory to give, and a closed connection takes none.
-    ///
-    /// The next message may own much more memory than it needs. Recycle that message too, or shrink it before you store
-    /// it. If no message uses the memory, it is freed when nothing was received for
-    /// [`Config::release_after`](crate::Config::release_after), or by [`release_memory`](Connection::release_memory).
-    pub fn recycle(&mut self, message: Message<'_>) {
-        match message.into_payload() {
-            Cow::Owned(bytes) if self.life.phase().receives_frames() => self.recv.recycle(bytes),
-            _ => {}
-        }
-    }
-
     /// Returns the next event that needs no input. Such events are caused by time, by the end of the transport, by
     /// other calls such as [`abort`](Connection::abort), or by bytes that were received before. Call it until it
     /// returns `None`.
+    #[must_use = "the event is reported once"]
+    #[doc(alias("next_event", "poll"))]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
         if !self.life.has_extra() {
             return None;
@@ -173,6 +167,35 @@ impl Connection {
                 Some(event)
             }
             None => self.receive_early_bytes(),
+        }
+    }
+
+    /// Returns whether bytes from the peer should be read. It is false while the caller decides about a request, and
+    /// when the connection needs no more bytes.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        match self.life.phase() {
+            Phase::Request
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed
+            | Phase::AwaitingEnd
+            | Phase::Draining => !self.life.has_read_end(),
+            Phase::Decision | Phase::Flushing | Phase::Finished => false,
+        }
+    }
+
+    /// Gives the payload of a received message back. Its memory is used for the next message that must be assembled or
+    /// inflated. A borrowed payload has no memory to give, and a closed connection takes none.
+    ///
+    /// The next message may own much more memory than it needs. Recycle that message too, or shrink it before you store
+    /// it. If no message uses the memory, it is freed when nothing was received for
+    /// [`Config::release_after`](crate::Config::release_after), or by [`release_memory`](Connection::release_memory).
+    pub fn recycle(&mut self, message: Message<'_>) {
+        match message.into_payload() {
+            Cow::Owned(bytes) if self.life.phase().receives_frames() => self.recv.recycle(bytes),
+            _ => {}
         }
     }
 

@@ -2,6 +2,11 @@
 //! and whether it is compressed.
 
 use super::{Connection, Phase, compressor};
+#[cfg(doc)]
+use crate::config::Config;
+use crate::deflate::Compressor;
+#[cfg(feature = "deflate")]
+use crate::deflate::MaybeCodec;
 use crate::error::UsageError;
 #[cfg(doc)]
 use crate::event::Event;
@@ -11,6 +16,7 @@ use crate::send::PreparedMessage;
 #[cfg(feature = "deflate")]
 use crate::send::most_compressed;
 
+/// # Send
 impl Connection {
     /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied once; a large owned payload is moved.
     ///
@@ -19,6 +25,7 @@ impl Connection {
     /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`], [`UsageError::Entropy`].
     /// After an error nothing is queued.
     #[inline]
+    #[doc(alias("write_message", "send_text", "send_binary"))]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
         let message = message.into();
         self.check_open()?;
@@ -27,6 +34,43 @@ impl Connection {
             return self.send.send_compressed(message, &self.config, compressor);
         }
         self.send.send(message, &self.config)
+    }
+
+    /// Queues a message that was encoded before. A server shares a large message and copies a small one. A client
+    /// copies and masks it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Connection::send).
+    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), UsageError> {
+        self.check_open()?;
+        #[cfg(feature = "deflate")]
+        if let Some(compressor) = compressor_for(&mut self.codec, message.payload().len()) {
+            return self.send.send_prepared_compressed(message, &self.config, compressor);
+        }
+        self.send.send_prepared(message, &self.config)
+    }
+
+    /// Queues a fragment of a message whose length is not known in advance (RFC 6455 5.4). The first call begins a
+    /// message of `kind`; the call with `last` ends it. Each fragment is one frame, and may be empty. Pings, pongs and
+    /// a Close may be sent between the fragments; other messages may not. Text may be cut anywhere, also within a
+    /// character. If permessage-deflate was negotiated, the message is compressed, and each fragment is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::FragmentKindChanged`]; [`UsageError::InvalidUtf8`] at the first byte that cannot be UTF-8, or if
+    /// the `last` fragment ends within a character; and those of [`send`](Connection::send). After an error nothing is
+    /// queued, and the message can be continued.
+    #[doc(alias("send_data", "stream"))]
+    pub fn send_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), UsageError> {
+        self.check_open()?;
+        let compressor = compressor(&mut self.codec);
+        self.send.send_fragment(kind, payload, last, &self.config, compressor)
     }
 
     /// Queues a message without compression, even if [`send`](Connection::send) would compress it. Use it for secrets,
@@ -43,31 +87,6 @@ impl Connection {
     ) -> Result<(), UsageError> {
         self.check_open()?;
         self.send.send(message.into(), &self.config)
-    }
-
-    /// Returns whether a message of `len` bytes could be sent now.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`send`](Connection::send), except [`UsageError::Entropy`]. If the message would be compressed, there
-    /// must be room for the largest size that compressing it can give.
-    #[inline]
-    pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
-        self.check_open()?;
-        #[cfg(feature = "deflate")]
-        let len = match &self.codec {
-            Some(codec) if codec.compressor().compresses(len) => most_compressed(len),
-            _ => len,
-        };
-        self.send.check_message(len, &self.config)
-    }
-
-    #[inline]
-    fn check_open(&self) -> Result<(), UsageError> {
-        match self.life.phase() {
-            Phase::Open => Ok(()),
-            phase => Err(UsageError::NotOpen(phase.state())),
-        }
     }
 
     /// Sends a message without copying it into the queue. `write` passes the frame to your transport, and the bytes
@@ -132,40 +151,43 @@ impl Connection {
         result
     }
 
-    /// Queues a message that was encoded before. A server shares a large message and copies a small one. A client
-    /// copies and masks it.
+    /// Returns whether a message of `len` bytes could be sent now.
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Connection::send).
-    pub fn send_prepared(&mut self, message: &PreparedMessage) -> Result<(), UsageError> {
+    /// Those of [`send`](Connection::send), except [`UsageError::Entropy`]. If the message would be compressed, there
+    /// must be room for the largest size that compressing it can give.
+    #[inline]
+    pub fn check_send(&self, len: usize) -> Result<(), UsageError> {
         self.check_open()?;
         #[cfg(feature = "deflate")]
-        if let Some(compressor) = compressor_for(&mut self.codec, message.payload().len()) {
-            return self.send.send_prepared_compressed(message, &self.config, compressor);
-        }
-        self.send.send_prepared(message, &self.config)
+        let len = match &self.codec {
+            Some(codec) if codec.compressor().compresses(len) => most_compressed(len),
+            _ => len,
+        };
+        self.send.check_message(len, &self.config)
     }
 
-    /// Queues a fragment of a message whose length is not known in advance (RFC 6455 5.4). The first call begins a
-    /// message of `kind`; the call with `last` ends it. Each fragment is one frame, and may be empty. Pings, pongs and
-    /// a Close may be sent between the fragments; other messages may not. Text may be cut anywhere, also within a
-    /// character. If permessage-deflate was negotiated, the message is compressed, and each fragment is flushed.
-    ///
-    /// # Errors
-    ///
-    /// [`UsageError::FragmentKindChanged`]; [`UsageError::InvalidUtf8`] at the first byte that cannot be UTF-8, or if
-    /// the `last` fragment ends within a character; and those of [`send`](Connection::send). After an error nothing is
-    /// queued, and the message can be continued.
-    pub fn send_fragment(
-        &mut self,
-        kind: MessageKind,
-        payload: &[u8],
-        last: bool,
-    ) -> Result<(), UsageError> {
-        self.check_open()?;
-        let compressor = compressor(&mut self.codec);
-        self.send.send_fragment(kind, payload, last, &self.config, compressor)
+    /// Returns whether more messages should be sent now: the connection is open, and not
+    /// [congested](Connection::is_congested). This is advice: [`send`](Connection::send) accepts messages up to
+    /// [`Config::max_outgoing_bytes`].
+    #[inline]
+    #[must_use]
+    #[doc(alias("poll_ready"))]
+    pub fn is_writable(&self) -> bool {
+        self.life.phase() == Phase::Open && !self.send.is_congested()
+    }
+
+    /// Returns the number of payload bytes that were passed to `send` and are not yet written to the transport: the
+    /// W3C's `bufferedAmount`. Headers and control frames do not count. The number is exact after every partial write,
+    /// except for compressed messages. A compressed message counts with its size before compression, until its last
+    /// byte is written. When a connection ends with bytes unwritten, the number stays as it is.
+    #[inline]
+    #[must_use]
+    #[doc(alias("bufferedAmount"))]
+    pub fn buffered_amount(&self) -> u64 {
+        let compressor = self.codec.as_ref().map(|codec| codec.compressor());
+        self.send.buffered() + compressor.map_or(0, Compressor::unfinished_bytes)
     }
 
     /// Queues a ping of at most 125 bytes, ahead of all data frames except one that is partly written (RFC 6455 5.5.2).
@@ -189,6 +211,14 @@ impl Connection {
         self.send_control(Opcode::Pong, payload)
     }
 
+    #[inline]
+    fn check_open(&self) -> Result<(), UsageError> {
+        match self.life.phase() {
+            Phase::Open => Ok(()),
+            phase => Err(UsageError::NotOpen(phase.state())),
+        }
+    }
+
     fn send_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
         // RFC 6455 5.5: the payload of a control frame is at most 125 bytes.
         if payload.len() > MAX_CONTROL_BYTES {
@@ -205,9 +235,6 @@ impl Connection {
 /// Returns the compressor if a message of `len` bytes is to be compressed.
 #[cfg(feature = "deflate")]
 #[inline]
-fn compressor_for(
-    codec: &mut crate::deflate::MaybeCodec,
-    len: usize,
-) -> Option<&mut crate::deflate::Compressor> {
+fn compressor_for(codec: &mut MaybeCodec, len: usize) -> Option<&mut Compressor> {
     compressor(codec).filter(|compressor| compressor.compresses(len))
 }

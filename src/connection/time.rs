@@ -13,6 +13,7 @@ use crate::state::State;
 use crate::timer::{Deadline, Span};
 use crate::timestamp::Timestamp;
 
+/// # Tell the time
 impl Connection {
     /// Tells the time, and returns the latest moment for the next call. This moment is later than `now`;
     /// [`saturating_since`](Timestamp::saturating_since) gives the time to wait. `None` means that no call is needed.
@@ -24,6 +25,7 @@ impl Connection {
     /// connection. It returns a moment one millisecond later, so that a process that was stopped can first read the
     /// bytes that have arrived. A call at that moment or later ends the connection. Bytes that are received between the
     /// two calls defer the end. On an open connection, bytes that the transport takes from a backlog defer it too.
+    #[doc(alias("handle_timeout", "poll_timeout"))]
     pub fn tick(&mut self, now: Timestamp) -> Option<Timestamp> {
         if self.is_finished() {
             self.release_memory();
@@ -52,6 +54,18 @@ impl Connection {
             _ => None,
         };
         [memory, deadline, ping].into_iter().flatten().min()
+    }
+
+    /// Frees memory that serves only further messages: the queue's buffer if nothing is queued, a
+    /// [recycled](Connection::recycle) payload, the codecs of permessage-deflate. The memory of an unfinished message
+    /// stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
+    /// [`Config::release_after`].
+    pub fn release_memory(&mut self) {
+        self.send.free_memory();
+        self.recv.free_memory();
+        if let Some(codec) = &mut self.codec {
+            codec.free_memory();
+        }
     }
 
     /// Returns the period that the timer measures in this phase.
@@ -103,18 +117,6 @@ impl Connection {
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
             }
-        }
-    }
-
-    /// Frees memory that serves only further messages: the queue's buffer if nothing is queued, a
-    /// [recycled](Connection::recycle) payload, the codecs of permessage-deflate. The memory of an unfinished message
-    /// stays, and so do the windows of permessage-deflate. [`tick`](Connection::tick) does the same after
-    /// [`Config::release_after`].
-    pub fn release_memory(&mut self) {
-        self.send.free_memory();
-        self.recv.free_memory();
-        if let Some(codec) = &mut self.codec {
-            codec.free_memory();
         }
     }
 }
