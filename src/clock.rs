@@ -41,18 +41,21 @@ impl Clock {
     }
 
     /// Reads the clock.
+    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.timestamp(Instant::now())
     }
 
     /// Converts an [`Instant`], such as one that was read for other purposes. An instant before the epoch becomes the
     /// epoch.
+    #[must_use]
     pub fn timestamp(&self, instant: Instant) -> Timestamp {
         Timestamp::new(instant.saturating_duration_since(self.epoch))
     }
 
     /// Converts into an [`Instant`], for timers such as tokio's `sleep_until`. A moment more than 30 years after the
     /// epoch is moved to that time.
+    #[must_use]
     pub fn instant(&self, moment: Timestamp) -> Instant {
         self.epoch + moment.since_epoch().min(LATEST)
     }
@@ -61,6 +64,7 @@ impl Clock {
     /// [`set_read_timeout`](std::net::TcpStream::set_read_timeout) and
     /// [`recv_timeout`](std::sync::mpsc::Receiver::recv_timeout). It is at least one millisecond, also if the moment
     /// has passed: `set_read_timeout` refuses a time of zero, and shorter times may be rounded to it.
+    #[must_use]
     pub fn until(&self, moment: Timestamp) -> Duration {
         moment.saturating_since(self.now()).max(SHORTEST_WAIT)
     }

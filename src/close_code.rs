@@ -64,11 +64,13 @@ close_codes! {
 
 impl CloseCode {
     /// A code of any value.
+    #[must_use]
     pub const fn new(code: u16) -> CloseCode {
         CloseCode(code)
     }
 
     /// The number.
+    #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
@@ -77,6 +79,7 @@ impl CloseCode {
     /// the registrations since); a server all of these but 1010 (RFC 6455 7.4.1).
     ///
     /// [`Connection::close`](crate::Connection::close) takes the same codes.
+    #[must_use]
     pub const fn is_sendable_by(self, role: Role) -> bool {
         match self.sender() {
             Sender::Either => true,

@@ -1,5 +1,5 @@
 //! The connection owns a receiver, a sender and a [`Life`]: its phase, the ended directions of the transport, and its
-//! timer. It decides what they do. This file has the type, the methods that report its state, and the outgoing bytes.
+//! timer. It decides what they do. This file has the type, and the methods that report its state.
 //! The files in `connection/` have the other methods, grouped by purpose.
 
 mod life;

@@ -236,6 +236,7 @@ pub enum ProtocolError {
 impl ProtocolError {
     /// The code of the Close frame that answers this error; `None` for a failed handshake, which has no Close frame
     /// (RFC 6455 7.1.7, 7.2.2).
+    #[must_use]
     pub fn close_code(&self) -> Option<CloseCode> {
         Some(match self {
             ProtocolError::ReservedBits { .. }

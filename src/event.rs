@@ -106,34 +106,40 @@ struct End {
 impl Closed {
     /// Returns the code of the first Close frame received (RFC 6455 7.1.5). It is 1005 if that frame had no code, and
     /// 1006 if no Close frame was received. It is never the code that we have sent.
+    #[must_use]
     pub fn code(&self) -> CloseCode {
         self.0.code
     }
 
     /// Returns the reason in the first Close frame received, at most 123 bytes. It is not meant for end users (RFC 6455
     /// 7.1.6).
+    #[must_use]
     pub fn reason(&self) -> &str {
         &self.0.reason
     }
 
     /// Returns whether the peer's Close has arrived, before ours or after it (RFC 6455 7.1.4). Our Close may still be
     /// lost, if the write side of the transport [has ended](crate::Connection::write_closed).
+    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.0.clean
     }
 
     /// Returns who ended the connection, and why.
+    #[must_use]
     pub fn cause(&self) -> &CloseCause {
         &self.0.cause
     }
 
     /// Returns the cause, owned.
+    #[must_use]
     pub fn into_cause(self) -> CloseCause {
         self.0.cause
     }
 
     /// Returns the server's response if the server refused the opening handshake: a redirect, a request for
     /// authentication, an error.
+    #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self.cause() {
             CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(refusal))) => {

@@ -36,6 +36,7 @@ pub enum Opcode {
 
 impl Opcode {
     /// The opcode in the low four bits of a frame's first byte; `None` if it is reserved.
+    #[must_use]
     pub const fn from_first_byte(first: u8) -> Option<Opcode> {
         Some(match first & 0x0f {
             0 => Opcode::Continuation,
@@ -49,6 +50,7 @@ impl Opcode {
     }
 
     /// Whether frames with this opcode are control frames (RFC 6455 5.5).
+    #[must_use]
     pub const fn is_control(self) -> bool {
         self as u8 & CONTROL != 0
     }

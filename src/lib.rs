@@ -111,6 +111,10 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(feature = "std", feature = "deflate")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the pages name items of all features")
+)]
 
 extern crate alloc;
 #[cfg(any(test, feature = "std"))]

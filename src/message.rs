@@ -42,6 +42,7 @@ pub enum Message<'a> {
 
 impl<'a> Message<'a> {
     /// Returns whether this is text or binary.
+    #[must_use]
     pub fn kind(&self) -> MessageKind {
         match self {
             Message::Text(_) => MessageKind::Text,
@@ -50,6 +51,7 @@ impl<'a> Message<'a> {
     }
 
     /// Returns the text; `None` for a binary message.
+    #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Message::Text(text) => Some(text),
@@ -58,6 +60,7 @@ impl<'a> Message<'a> {
     }
 
     /// Returns the payload.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Message::Text(text) => text.as_bytes(),
@@ -66,6 +69,7 @@ impl<'a> Message<'a> {
     }
 
     /// Returns the payload. A borrowed payload is copied.
+    #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.into_payload().into_owned()
     }
@@ -115,16 +119,19 @@ impl<'a> Message<'a> {
     }
 
     /// Returns the payload length in bytes.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
     /// Returns whether the payload is empty.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Makes the message owned. A borrowed payload is copied.
+    #[must_use]
     pub fn into_owned(self) -> Message<'static> {
         match self {
             Message::Text(text) => Message::Text(Cow::Owned(text.into_owned())),
@@ -243,6 +250,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Returns whether this is text or binary. It is the same for all pieces of a message.
+    #[must_use]
     pub fn kind(&self) -> MessageKind {
         match self.0 {
             Piece::Text(..) | Piece::Character(..) | Piece::OwnedText(..) => MessageKind::Text,
@@ -251,16 +259,19 @@ impl<'a> Chunk<'a> {
     }
 
     /// Returns whether this is the first piece of its message.
+    #[must_use]
     pub fn is_first(&self) -> bool {
         self.marks().first
     }
 
     /// Returns whether this is the last piece of its message, which may be empty.
+    #[must_use]
     pub fn is_last(&self) -> bool {
         self.marks().last
     }
 
     /// Returns the text; `None` for a piece of a binary message.
+    #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match &self.0 {
             Piece::Text(_, text) => Some(text),
@@ -271,6 +282,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Returns the bytes.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Piece::Text(_, text) => text.as_bytes(),
@@ -282,6 +294,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// Makes the piece owned. Borrowed bytes are copied.
+    #[must_use]
     pub fn into_owned(self) -> Chunk<'static> {
         Chunk(match self.0 {
             Piece::Text(marks, text) => Piece::OwnedText(marks, text.into()),

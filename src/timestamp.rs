@@ -22,21 +22,25 @@ pub struct Timestamp(pub(crate) Duration);
 
 impl Timestamp {
     /// Makes a moment from the time since the caller's epoch.
+    #[must_use]
     pub const fn new(since_epoch: Duration) -> Timestamp {
         Timestamp(since_epoch)
     }
 
     /// Makes a moment from the milliseconds since the caller's epoch.
+    #[must_use]
     pub const fn from_millis(millis: u64) -> Timestamp {
         Timestamp(Duration::from_millis(millis))
     }
 
     /// Returns the time since the caller's epoch.
+    #[must_use]
     pub const fn since_epoch(self) -> Duration {
         self.0
     }
 
     /// Returns the time to wait from `now` until this moment; zero if it has passed.
+    #[must_use]
     pub const fn saturating_since(self, now: Timestamp) -> Duration {
         self.0.saturating_sub(now.0)
     }

@@ -49,12 +49,14 @@ impl Upgrade {
     }
 
     /// The role.
+    #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
     /// The parameters of permessage-deflate; `None` if it is not used.
     #[cfg(feature = "deflate")]
+    #[must_use]
     pub const fn deflate_params(&self) -> Option<DeflateParams> {
         self.deflate
     }

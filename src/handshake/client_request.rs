@@ -74,6 +74,7 @@ impl ClientRequest {
     }
 
     /// The URI, which says where to connect and whether to use TLS.
+    #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.uri
     }

@@ -183,6 +183,7 @@ impl<'h> ExtendedConnect<'h> {
     }
 
     /// The scheme: `https`, or `http` if the connection is not secure (RFC 8441 5).
+    #[must_use]
     pub fn scheme(&self) -> &'h str {
         self.scheme
     }
@@ -190,17 +191,20 @@ impl<'h> ExtendedConnect<'h> {
     /// The host, with its port if one was sent: the value of `:authority`. It names the server; no tunnel is made to it
     /// (RFC 8441 4).
     #[doc(alias = "authority")]
+    #[must_use]
     pub fn host(&self) -> &'h str {
         self.authority
     }
 
     /// The resource name: path and query (RFC 8441 5).
+    #[must_use]
     pub fn resource(&self) -> &'h str {
         self.path
     }
 
     /// The origin of the page that connects, as browsers send it (RFC 6455 10.2). There is at most one, and it is
     /// ASCII. [`OriginPolicy::is_allowed`](crate::OriginPolicy::is_allowed) checks it.
+    #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.header("origin").and_then(|origin| core::str::from_utf8(origin).ok())
     }
@@ -216,11 +220,13 @@ impl<'h> ExtendedConnect<'h> {
     }
 
     /// All headers but the pseudo-headers, in the order in which they were sent.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.headers.headers()
     }
 
     /// The value of the first header of this name, in any case.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers().get(name)
     }
@@ -292,6 +298,7 @@ pub struct RequestError {
 
 impl RequestError {
     /// What is wrong.
+    #[must_use]
     pub fn error(&self) -> &HandshakeError {
         &self.error
     }

@@ -31,6 +31,7 @@ pub struct HeaderList<'a> {
 
 impl<'a> HeaderList<'a> {
     /// The headers in order.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::of_list(&self.list)
     }
@@ -111,6 +112,7 @@ pub struct HeaderValue<'a>(Cow<'a, [u8]>);
 
 impl HeaderValue<'_> {
     /// The bytes of the value.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

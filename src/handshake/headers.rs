@@ -23,11 +23,13 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Whether the header has this name, in any case.
+    #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }
 
     /// The value as text; `None` if it is not UTF-8.
+    #[must_use]
     pub fn value_str(&self) -> Option<&'a str> {
         core::str::from_utf8(self.value).ok()
     }
@@ -93,6 +95,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The value of the first header of this name, in any case.
+    #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.get_all(name).next()
     }

@@ -129,6 +129,7 @@ impl Deflate {
 
     /// A client's offers: the value of `Sec-WebSocket-Extensions`. [`Connection::client`](crate::Connection::client)
     /// sends it; call this only for a handshake that is done elsewhere.
+    #[must_use]
     pub fn offer(&self) -> String {
         let mut offer = String::new();
         for params in self.offers() {

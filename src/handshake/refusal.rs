@@ -21,27 +21,32 @@ pub struct Refusal {
 
 impl Refusal {
     /// The status, such as 401.
+    #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// All headers, in the order in which they were sent.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         Headers::of_head(&self.head)
     }
 
     /// The value of the first header of this name, in any case, such as `Location` or `WWW-Authenticate`.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers().get(name)
     }
 
     /// The body that has arrived, at most [`Config::max_refusal_body_bytes`](crate::Config::max_refusal_body_bytes) of
     /// it, with the chunked coding removed.
+    #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// Whether [`body`](Refusal::body) is the whole body.
+    #[must_use]
     pub fn is_body_complete(&self) -> bool {
         self.is_body_complete
     }

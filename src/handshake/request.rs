@@ -25,17 +25,20 @@ impl<'a> UpgradeRequest<'a> {
 
     /// The request-target as it was sent, except that `http://host?query` becomes `http://host/?query`, since an empty
     /// path is the same as `/` (RFC 9110 4.2.3).
+    #[must_use]
     pub fn target(&self) -> &str {
         self.head.target()
     }
 
     /// The resource name, path and query: `/chat?room=1` (RFC 6455 3). It begins with a slash.
+    #[must_use]
     pub fn resource(&self) -> &str {
         self.head.resource()
     }
 
     /// The host, with its port if one was sent. It is taken from the target if that is a whole URI (RFC 9112 3.2.2),
     /// else from the `Host` header.
+    #[must_use]
     pub fn host(&self) -> &str {
         self.head.host().expect("a valid upgrade has one valid Host")
     }
@@ -44,6 +47,7 @@ impl<'a> UpgradeRequest<'a> {
     /// repeated, or not UTF-8.
     ///
     /// Other programs can send any value. [`OriginPolicy`](crate::OriginPolicy) checks it.
+    #[must_use]
     pub fn origin(&self) -> Option<&str> {
         let mut origins = self.headers().get_all("Origin");
         let origin = origins.next()?;
@@ -64,16 +68,19 @@ impl<'a> UpgradeRequest<'a> {
     }
 
     /// All headers in the order they were sent.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
     /// The value of the first header of this name, in any case.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.head.header(name)
     }
 
     /// The whole head, blank line included, with the target as [`target`](UpgradeRequest::target) has it.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.head.as_bytes()
     }
@@ -118,34 +125,40 @@ impl<'a> PlainRequest<'a> {
     }
 
     /// The method; case matters.
+    #[must_use]
     pub fn method(&self) -> &str {
         self.head.request_line().0
     }
 
     /// Whether the method is HEAD, whose response has no body.
+    #[must_use]
     pub fn is_head(&self) -> bool {
         self.method() == "HEAD"
     }
 
     /// The request-target as it was sent, except that `http://host?query` becomes `http://host/?query`, since an empty
     /// path is the same as `/` (RFC 9110 4.2.3).
+    #[must_use]
     pub fn target(&self) -> &str {
         self.head.target()
     }
 
     /// The resource name, path and query: `/status?verbose`. It is the whole [`target`](PlainRequest::target) if that
     /// has none, as `*` and `host:port`, or has characters that must not be sent.
+    #[must_use]
     pub fn resource(&self) -> &str {
         self.head.resource()
     }
 
     /// The host, with its port if one was sent. It is taken from the target if that is a whole URI (RFC 9112 3.2.2),
     /// else from the `Host` header. `None` if the header is absent, repeated, or not a host.
+    #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.head.host()
     }
 
     /// The version of HTTP.
+    #[must_use]
     pub fn version(&self) -> HttpVersion {
         match self.head.first_line() {
             [.., b'0'] => HttpVersion::Http10,
@@ -154,16 +167,19 @@ impl<'a> PlainRequest<'a> {
     }
 
     /// All headers in the order they were sent.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
     /// The value of the first header of this name, in any case.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.head.header(name)
     }
 
     /// The whole head, blank line included, with the target as [`target`](PlainRequest::target) has it.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.head.as_bytes()
     }

@@ -58,11 +58,13 @@ impl Response {
     }
 
     /// The status.
+    #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
     /// The headers that were added, without those of the connection.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.headers.headers()
     }

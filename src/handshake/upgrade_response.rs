@@ -32,16 +32,19 @@ impl<'a> UpgradeResponse<'a> {
     }
 
     /// All headers in the order they were sent, `Set-Cookie` for example.
+    #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.head.headers()
     }
 
     /// The value of the first header of this name, in any case.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.head.header(name)
     }
 
     /// The whole head, blank line included.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.head.as_bytes()
     }

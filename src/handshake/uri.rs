@@ -79,27 +79,32 @@ impl Uri {
     }
 
     /// The host to connect to, in lower case: a name or an address; IPv6 has no brackets.
+    #[must_use]
     pub fn host(&self) -> &str {
         let host = self.bracketed_host();
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port to connect to: 80 for `ws` and 443 for `wss` if none was given.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Whether the connection needs TLS (RFC 6455 4.1): `wss` or `https`.
+    #[must_use]
     pub fn is_secure(&self) -> bool {
         self.is_secure
     }
 
     /// The resource name: path and query. It is `/` at least, and has no question mark if the query is empty.
+    #[must_use]
     pub fn resource(&self) -> &str {
         &self.text[self.authority_len..]
     }
 
     /// The value of the `Host` header: IPv6 in brackets, and the port if it is not the scheme's.
+    #[must_use]
     pub fn authority(&self) -> &str {
         &self.text[..self.authority_len]
     }

@@ -48,6 +48,7 @@ pub struct ReadBuffer {
 
 impl ReadBuffer {
     /// Allocates a buffer of `capacity` bytes, at least 1. It never grows.
+    #[must_use]
     pub fn with_capacity(capacity: usize) -> ReadBuffer {
         let bytes = vec![0; capacity.max(1)].into_boxed_slice();
         ReadBuffer { bytes, start: 0, end: 0, front: None }
@@ -115,6 +116,7 @@ impl ReadBuffer {
     /// Returns whether the buffer has neither bytes that are not received nor the front of a message. Another
     /// connection can then use it. The connection itself may still hold the beginning of a message: of one that is
     /// fragmented or compressed, that does not fit into the buffer, or whose header is cut.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end && self.front.is_none()
     }

@@ -77,11 +77,13 @@ impl PreparedMessage {
     }
 
     /// Returns whether this is text or binary.
+    #[must_use]
     pub fn kind(&self) -> MessageKind {
         self.0.kind
     }
 
     /// Returns the payload.
+    #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.frame.payload()
     }
