@@ -66,8 +66,8 @@ impl fmt::Debug for Entropy {
 
 impl Entropy {
     /// Makes a source of a function that fills a buffer with unpredictable, cryptographically strong bytes. It is
-    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client is
-    /// created, for the key of its Close. If it returns an error, the call that needed the bytes fails, and the next
+    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client
+    /// is created, for the key of its Close. If it returns an error, the call that needed the bytes fails, and the next
     /// call tries again.
     ///
     /// The function may have state behind a lock: a generator of the program, or the hardware of a board. It may be
@@ -105,8 +105,8 @@ impl Entropy {
     }
 
     /// Makes a source of a function that fills a buffer with unpredictable, cryptographically strong bytes. It is
-    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client is
-    /// created, for the key of its Close.
+    /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client
+    /// is created, for the key of its Close.
     #[cfg(not(target_has_atomic = "ptr"))]
     pub fn from_fn(fill: impl Fn(&mut [u8]) -> Result<(), EntropyError> + 'static) -> Entropy {
         Entropy::Function(Shared::new(fill))

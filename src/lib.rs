@@ -100,8 +100,8 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the operating system
-//! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
+//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the
+//! operating system as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
 //! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
@@ -149,10 +149,12 @@ mod timestamp;
 mod upgrade;
 mod utf8;
 
-/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no
+/// atomics.
 #[cfg(not(target_has_atomic = "ptr"))]
 pub use alloc::rc::Rc as Shared;
-/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no atomics.
+/// The shared pointer of configurations, prepared messages and sources of entropy: `Arc`, or `Rc` where there are no
+/// atomics.
 #[cfg(target_has_atomic = "ptr")]
 pub use alloc::sync::Arc as Shared;
 

@@ -51,7 +51,7 @@ impl Connection {
         }
         self.life.end_read();
         match self.life.phase() {
-            // The peer may still read the response to its request.
+            // The peer may still read a response that rejects its request.
             Phase::Decision => {}
             // The buffered bytes came before the end, so they are received first.
             Phase::Open | Phase::Closing | Phase::WriteClosed if self.life.has_early_bytes() => {}
@@ -175,9 +175,9 @@ impl Connection {
         self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open and the cause has a close code, a Close
-    /// frame is queued. A `chunk` that was received before the fault is returned first;
-    /// [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
+    /// Fails the connection (RFC 6455 7.1.7); a client's opening handshake ends by `end_without_close` instead. If it
+    /// was open and the cause has a close code, a Close frame is queued. A `chunk` that was received before the fault
+    /// is returned first; [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
     #[cold]
     pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
         if let (Phase::Open, Some(code)) = (self.life.phase(), failure_code(&cause)) {

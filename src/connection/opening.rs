@@ -113,10 +113,11 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Accepts the request that [`Event::UpgradeRequest`] reported (RFC 6455 4.2.2). When it returns `Ok`, the server is
-    /// open: the 101 response is queued, and messages can be sent at once. [`poll_event`](Connection::poll_event) and
-    /// [`receive`](Connection::receive) return the messages that the client sent behind its request. If the client's
-    /// transport has ended before this call, these messages are received first, and then the connection ends.
+    /// Accepts the request that [`Event::UpgradeRequest`] reported (RFC 6455 4.2.2). When it returns `Ok`, the server
+    /// is open: the 101 response is queued, and messages can be sent at once. [`poll_event`](Connection::poll_event)
+    /// and [`receive`](Connection::receive) return the messages that the client sent behind its request. If the
+    /// client's transport has ended before this call, these messages are received first, and then the connection ends;
+    /// without such messages it ends in this call.
     ///
     /// # Errors
     ///

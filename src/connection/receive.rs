@@ -154,7 +154,7 @@ impl Connection {
 
     /// Returns the next event that needs no input. Such events are caused by time, by the end of the transport, by
     /// other calls such as [`abort`](Connection::abort), or by bytes that were received before. Call it until it
-    /// returns `None`.
+    /// returns `None`. Further chunks of a compressed message are returned by [`receive`](Connection::receive) only.
     #[must_use = "the event is reported once"]
     #[doc(alias("next_event", "poll"))]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
@@ -234,7 +234,8 @@ impl Connection {
         }
     }
 
-    /// Whether new input is frames, and no event, early bytes or front of a message must be handled before it.
+    /// Whether new input is frames and can be received now: no event, no early bytes and no front of a message come
+    /// before it.
     #[inline]
     fn receives_frames_next(&self) -> bool {
         self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()

@@ -94,9 +94,9 @@ impl Connection {
     /// returns 0.
     ///
     /// `write` gets two slices. It writes one after the other in one vectored write, and returns how many bytes of both
-    /// were written. If it returns more than it was given, all of it counts as written. On a server the slices are the header and your payload. On a client the payload must be masked:
-    /// `write` is called with one masked portion after the other, each in the first slice, as long as it writes all of
-    /// them.
+    /// were written. If it returns more than it was given, all of it counts as written. On a server the slices are the
+    /// header and your payload. On a client the payload must be masked: `write` is called with one masked portion after
+    /// the other, each in the first slice, as long as it writes all of them.
     ///
     /// If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The loop
     /// then writes it with the rest of the queue.

@@ -54,8 +54,8 @@ impl Connection {
     /// when its [write side has ended](Connection::write_closed). After that, `advance` still accepts the number of
     /// bytes written, and does nothing.
     ///
-    /// Returns `None` if there is nothing to take, or if control frames come next while [`Config::max_queued_pongs`]
-    /// pongs are taken and not written. In the second case, call `advance` first.
+    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, and as many
+    /// pongs as [`Config::max_queued_pongs`] are taken and not written. In this case, call `advance` first.
     #[must_use = "the bytes are not in the queue any more"]
     pub fn take_outgoing(&mut self) -> Option<Segment> {
         self.send.take(&self.config)
@@ -82,8 +82,8 @@ impl Connection {
     /// [`advance`](Connection::advance): the memory is only used if nobody else owns the piece, and the connection owns
     /// it until it is written. Memory of more than 80 KiB is freed.
     ///
-    /// The piece may come from another connection; its bytes are never sent. If the memory is not used, it is freed when
-    /// nothing was sent for [`Config::release_after`], or by [`release_memory`](Connection::release_memory).
+    /// The piece may come from another connection; its bytes are never sent. If the memory is not used, it is freed
+    /// when nothing was sent for [`Config::release_after`], or by [`release_memory`](Connection::release_memory).
     ///
     /// ```
     /// # use std::io::Write;

@@ -68,7 +68,8 @@ impl ClientRequest {
     }
 
     /// Judges the response to [`extended_connect`](ClientRequest::extended_connect): 2xx opens the connection (RFC 8441
-    /// 5), if its subprotocol and extensions are among those that were offered. Pseudo-headers may be among the headers.
+    /// 5), if its subprotocol and extensions are among those that were offered. Pseudo-headers may be among the
+    /// headers.
     ///
     /// # Errors
     ///

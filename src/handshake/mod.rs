@@ -9,8 +9,8 @@
 //! - [`accept_key`] computes `Sec-WebSocket-Accept`, for a handshake in another HTTP/1.1 stack.
 //!
 //! What a handshake over HTTP/1.1 needs is at the crate's root: [`ClientRequest`], [`UpgradeResponse`] and [`Refusal`]
-//! for a client; [`UpgradeRequest`], [`PlainRequest`], [`Accept`], [`Response`] and [`OriginPolicy`](crate::OriginPolicy)
-//! for a server. A [`Connection`](crate::Connection) reads and writes the heads.
+//! for a client; [`UpgradeRequest`], [`PlainRequest`], [`Accept`], [`Response`] and
+//! [`OriginPolicy`](crate::OriginPolicy) for a server. A [`Connection`](crate::Connection) reads and writes the heads.
 
 // These modules are private to the crate. Each public type has one path: here, or at the crate's root.
 pub(crate) mod accept;

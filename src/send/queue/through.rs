@@ -18,8 +18,8 @@ const HEADER_ROOM: usize = 16;
 const _: () = assert!(HEADER_ROOM >= MAX_HEADER_BYTES && PORTION_BYTES + HEADER_ROOM <= KEEP_BYTES);
 
 impl Queue {
-    /// Passes a frame to `write`, which returns how many bytes it has written, and queues the rest. A number that is too
-    /// large counts as all. The queue must be empty.
+    /// Passes a frame to `write`, which returns how many bytes it has written, and queues the rest. A number that is
+    /// too large counts as all. The queue must be empty.
     #[inline]
     pub(crate) fn push_through<E>(
         &mut self,
