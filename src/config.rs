@@ -60,7 +60,11 @@ macro_rules! settings {
 
             /// Returns a builder with the values of this configuration.
             pub fn to_builder(&self) -> ConfigBuilder {
-                ConfigBuilder { config: self.clone(), has_high_water: true, has_low_water: true }
+                ConfigBuilder {
+                    config: self.clone(),
+                    has_high_water: self.high_water_bytes != self.default_high_water(),
+                    has_low_water: self.low_water_bytes != self.default_low_water(),
+                }
             }
 
             $(
@@ -91,10 +95,10 @@ macro_rules! settings {
             pub fn build(self) -> Result<Config, ConfigError> {
                 let mut config = self.config;
                 if !self.has_high_water {
-                    config.high_water_bytes = config.high_water_bytes.min(config.max_outgoing_bytes);
+                    config.high_water_bytes = config.default_high_water();
                 }
                 if !self.has_low_water {
-                    config.low_water_bytes = config.low_water_bytes.min(config.high_water_bytes);
+                    config.low_water_bytes = config.default_low_water();
                 }
                 config.check()?;
                 Ok(config)
@@ -234,19 +238,20 @@ settings! {
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false.
     high_water_bytes: u64 = 64 * 1024,
         "the bytes in the queue above which the connection is congested",
-        "Default: 64 KiB, or [`max_outgoing_bytes`](Config::max_outgoing_bytes) if that is less, which is the most.";
+        "Default: 64 KiB, or `max_outgoing_bytes` if that is less. At most [`max_outgoing_bytes`](Config::max_outgoing_bytes).";
 
     ///
     /// If the queue holds at most this many bytes, [`is_writable`](crate::Connection::is_writable) becomes true again.
     low_water_bytes: u64 = 16 * 1024,
         "the bytes in the queue at which congestion ends",
-        "Default: 16 KiB, or [`high_water_bytes`](Config::high_water_bytes) if that is less, which is the most.";
+        "Default: 16 KiB, or `high_water_bytes` if that is less. At most [`high_water_bytes`](Config::high_water_bytes).";
 
     ///
     /// It limits two numbers. First, the pongs in the queue, those of [`pong`](crate::Connection::pong) included. If
     /// there are this many, the answer to a further ping replaces the latest answer in the queue, so only the latest
     /// ping is answered (RFC 6455 5.5.3). Second, the pongs that were [taken](crate::Connection::take_outgoing) and are
-    /// not written. If there are this many, no further control frames can be taken.
+    /// not written. If there would be more, no further control frames can be taken. [`pong`](crate::Connection::pong)
+    /// itself is limited by [`max_outgoing_bytes`](Config::max_outgoing_bytes) only.
     max_queued_pongs: u8 = 16,
         "the most pongs that wait to be written", "Default: 16; at least 1.";
 
@@ -284,13 +289,13 @@ settings! {
         "Default: `None`; at least 1 ms, and shorter than [`idle_timeout`](Config::idle_timeout).";
 
     ///
-    /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, each
-    /// `tick` frees what is unused.
+    /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, `tick`
+    /// frees memory at most 1/8 s after its last use.
     release_after: Duration = Duration::from_secs(1),
         "the time after which [`tick`](crate::Connection::tick) frees unused memory", "Default: 1 s; at most an hour.";
 
     ///
-    /// Browsers do; RFC 6455 allows the connection to go on.
+    /// Browsers fail the handshake in this case. RFC 6455 allows the connection to go on.
     require_subprotocol: bool = false,
         "whether a client fails the handshake if it offered subprotocols and the server chose none",
         "Default: `false`.";
@@ -302,6 +307,18 @@ settings! {
 
     entropy: Entropy = Entropy::default(),
         "the source of masking keys and nonces, which only clients use", "Default: [`Entropy::default`].";
+}
+
+impl Config {
+    /// The high water mark if it is not set: the default, or what the limit above it allows.
+    fn default_high_water(&self) -> u64 {
+        Config::default().high_water_bytes.min(self.max_outgoing_bytes)
+    }
+
+    /// The low water mark if it is not set: the default, or what the high water mark allows.
+    fn default_low_water(&self) -> u64 {
+        Config::default().low_water_bytes.min(self.high_water_bytes)
+    }
 }
 
 /// How received messages are delivered.

@@ -402,7 +402,8 @@ fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Protocol
     Ok(None)
 }
 
-/// Checks the rules whose result follows from the last byte of `bytes`. `bytes` is the beginning of a header.
+/// Checks the rules that can be checked from the last byte of `bytes` on. What is before it was checked before. `bytes`
+/// is the beginning of a header.
 fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     let first = bytes[0];
     let [_, second, extended @ ..] = bytes else { return rules.check_first(first) };

@@ -117,8 +117,8 @@ pub(crate) struct Terms<'c> {
 }
 
 impl Terms<'_> {
-    /// The position between messages. The quick way checks no limit for frames of up to 125 bytes and does not count
-    /// fragments, so it is closed if a limit is below 125 bytes.
+    /// The position between messages. For frames of up to 125 bytes the quick way does not check `max_frame_bytes` and
+    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed in chunk delivery.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
@@ -178,7 +178,7 @@ impl Receiver {
         }
     }
 
-    /// Closes the quick way. [`start`](Receiver::start) and the end of the next message open it again.
+    /// Closes the quick way. [`start`](Receiver::start) and the end of the next message or control frame open it again.
     pub(crate) fn close_quick_way(&mut self) {
         if matches!(self.place, Place::QuickMasked | Place::QuickUnmasked) {
             self.place = Place::BETWEEN_FRAMES;

@@ -55,7 +55,7 @@ pub(crate) struct Timer {
 
 /// Bytes were received since the last `tick`.
 const RECEIVED: u8 = 1;
-/// The transport took bytes since the last `tick`, and not only bytes of pings and pongs.
+/// Since the last `tick`, the transport took the whole queue, or a part with other bytes than those of pings and pongs.
 const TAKEN: u8 = 1 << 1;
 /// Since the last `tick`, the transport took a part of the queue and left the rest.
 const LEFT: u8 = 1 << 2;
@@ -111,8 +111,8 @@ impl Timer {
     ///
     /// The first call at or after the deadline only sets `LATE`, since a process that was stopped must first read the
     /// bytes that have arrived. If no bytes were received until a later call, that call returns [`Deadline::Passed`].
-    /// Otherwise it returns a deadline one millisecond after `now`. In every span but silence, received bytes defer the
-    /// end for at most `limit`.
+    /// If bytes were received, the span of silence starts again. In the other spans the deadline moves to one
+    /// millisecond after `now`, for at most `limit` in all.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,

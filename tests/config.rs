@@ -119,8 +119,14 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("max_message_bytes", kib(config.max_message_bytes())),
         ("max_fragments", config.max_fragments().to_string()),
         ("max_outgoing_bytes", kib(config.max_outgoing_bytes())),
-        ("high_water_bytes", kib(config.high_water_bytes())),
-        ("low_water_bytes", kib(config.low_water_bytes())),
+        (
+            "high_water_bytes",
+            kib(config.high_water_bytes()) + ", or `max_outgoing_bytes` if that is less",
+        ),
+        (
+            "low_water_bytes",
+            kib(config.low_water_bytes()) + ", or `high_water_bytes` if that is less",
+        ),
         ("max_queued_pongs", config.max_queued_pongs().to_string()),
         ("handshake_timeout", time(config.handshake_timeout())),
         ("close_timeout", time(config.close_timeout())),
@@ -174,8 +180,14 @@ fn water_marks_that_are_not_set_follow_the_settings_above_them() {
         (new().high_water_bytes(9).low_water_bytes(0).max_outgoing_bytes(9), [0, 9]),
     ] {
         assert_eq!(marks(builder.clone()), expected);
-        // A configuration that was built keeps its marks.
-        assert_eq!(marks(builder.build().unwrap().to_builder()), expected);
+        // A configuration that was built keeps its marks, and marks that were not set follow its changes.
+        let config = builder.build().unwrap();
+        assert_eq!(marks(config.to_builder()), expected);
+        let raised = marks(config.to_builder().max_outgoing_bytes(all));
+        let is_set = |mark: u64| [1000, all, 7, 9, 0].contains(&mark);
+        if !expected.into_iter().any(is_set) {
+            assert_eq!(raised, [16 * 1024, 64 * 1024]);
+        }
     }
 }
 

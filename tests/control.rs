@@ -735,6 +735,33 @@ proptest! {
 
 // rfc6455-5.5.3-02, 5.5.2-04, 10.4-01
 #[test]
+fn no_more_pongs_are_taken_out_than_the_limit() {
+    for role in ROLES {
+        for limit in [1, 2, 16_u8] {
+            for burst in 1..=limit {
+                let config = builder().max_queued_pongs(limit).build().unwrap();
+                let mut conn = open_with(role, config);
+                let (mut out, mut taken) = (Vec::new(), 0);
+                for i in 0..100 {
+                    for _ in 0..burst {
+                        take(&mut conn, 0x89, &numbered(i));
+                    }
+                    if let Some(piece) = conn.take_outgoing() {
+                        taken += plain_frames(&piece).len();
+                        out.push(piece);
+                    }
+                    assert!(taken <= usize::from(limit), "{role:?}, {limit}, {burst}: {taken}");
+                }
+                assert!(taken > usize::from(limit - burst), "{role:?}, {limit}, {burst}: {taken}");
+                // Written pongs make room for those that wait.
+                out.iter().for_each(|piece| conn.advance(piece.len()));
+                assert!(conn.take_outgoing().is_some());
+            }
+        }
+    }
+}
+
+#[test]
 fn pongs_that_are_taken_out_count_until_they_are_written() {
     for role in ROLES {
         for limit in [1, 2, 16] {

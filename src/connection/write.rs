@@ -54,8 +54,8 @@ impl Connection {
     /// when its [write side has ended](Connection::write_closed). After that, `advance` still accepts the number of
     /// bytes written, and does nothing.
     ///
-    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, and as many
-    /// pongs as [`Config::max_queued_pongs`] are taken and not written. In this case, call `advance` first.
+    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, and more pongs
+    /// than [`Config::max_queued_pongs`] would then be taken and not written. In this case, call `advance` first.
     #[must_use = "the bytes are not in the queue any more"]
     pub fn take_outgoing(&mut self) -> Option<Segment> {
         self.send.take(&self.config)

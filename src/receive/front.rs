@@ -50,9 +50,9 @@ impl Receiver {
         matches!(self.place, Place::Front)
     }
 
-    /// Removes the next message from the front of `input`, if it fits into a buffer of `capacity` bytes. If only a part
-    /// of its payload has arrived, this part stays in `input`. `waiting` then stores the header, and how many payload
-    /// bytes have arrived.
+    /// Receives the next control frame, or the next message if only a part of it is in `input` and it fits into a
+    /// buffer of `capacity` bytes. This part of the message then stays in `input`, and `waiting` stores the header and
+    /// how many payload bytes have arrived. For any other frame it returns [`Reading::Frames`].
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],

@@ -198,8 +198,8 @@ impl OpenMessage {
     }
 
     /// Makes room for the next `n` bytes of the payload of `frame`. In the last frame, the capacity becomes at most
-    /// four times the bytes that have arrived, and at most what the frame declares. In other frames it becomes two to
-    /// four times the bytes that have arrived.
+    /// four times the bytes that have arrived, and at most the size of the whole message, which is known then. In other
+    /// frames it becomes two to four times the bytes that have arrived.
     fn grow(&mut self, n: usize, frame: DataFrame) {
         let arrived = self.buf.len() + n;
         if arrived > self.buf.capacity() {

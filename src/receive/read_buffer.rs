@@ -57,8 +57,8 @@ impl ReadBuffer {
     /// Returns the part to read into. It is not empty after a `receive_from` that returned `None`. Before that, it is
     /// empty if the buffer is full of bytes that are not received.
     pub fn spare(&mut self) -> &mut [u8] {
-        // The filled bytes are moved to the front of the buffer if at most a quarter of it is spare, and if at least as
-        // many bytes were received since the last move. They are always moved when nothing is spare.
+        // The filled bytes are moved to the front of the buffer if at most a quarter of it is spare, and if they are
+        // not more than the bytes that were received since the last move. They are always moved when nothing is spare.
         let little = self.bytes.len() - self.end <= self.bytes.len() / 4;
         let waiting = self.end - self.start;
         if self.start > 0 && (self.end == self.bytes.len() || (little && waiting <= self.start)) {
@@ -83,9 +83,9 @@ impl ReadBuffer {
         self.end += n;
     }
 
-    /// Copies as many of `bytes` as the buffer has room for, from their front, and returns how many it has copied: for
-    /// bytes that another stack has read. It does the same as a read into [`spare`](ReadBuffer::spare). Pass the other
-    /// bytes to the next call, after `receive_from` has returned `None`.
+    /// Copies the first bytes of `bytes`, as many as fit, and returns their number. Use it for bytes that another stack
+    /// has read. It does the same as a read into [`spare`](ReadBuffer::spare). Pass the other bytes to the next call,
+    /// after `receive_from` has returned `None`.
     ///
     /// ```
     /// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
@@ -113,7 +113,7 @@ impl ReadBuffer {
         n
     }
 
-    /// Returns whether the buffer has neither bytes that are not received nor the front of a message. Another
+    /// Returns whether all bytes were received and no front of a message is stored. Another
     /// connection can then use it. The connection itself may still hold the beginning of a message: of one that is
     /// fragmented or compressed, that does not fit into the buffer, or whose header is cut.
     #[must_use]

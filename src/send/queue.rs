@@ -132,8 +132,8 @@ impl Queue {
         self.push_moved(&header[..size], payload);
     }
 
-    /// Queues the part of the header that is not written, and then the payload. Only the first bytes of the payload are
-    /// copied.
+    /// Queues `header` and then the payload. After `send_through`, `header` is only the part that the transport has not
+    /// taken. Only the first bytes of the payload are copied.
     fn push_moved(&mut self, header: &[u8], payload: Vec<u8>) {
         let need = header.len() + LEAD_BYTES;
         let has_room = self.tail.capacity() - self.tail.len() >= need;
@@ -463,7 +463,8 @@ impl Queue {
             self.parts_len -= n as u64;
             if piece.as_slice().is_empty() {
                 match pop_front(&mut parts.pieces) {
-                    // The next moved payload uses this buffer.
+                    // The buffer is used again. Usually it is that of a moved payload's header, and the next one gets
+                    // it.
                     Some(Piece::Owned { mut bytes, .. })
                         if self.tail.capacity() == 0 && is_lead(&bytes) =>
                     {
@@ -482,9 +483,9 @@ impl Queue {
         }
     }
 
-    /// Takes the first contiguous piece. It counts as queued until it is written. While `limit` pongs are taken and not
-    /// written, no control frames are taken: a peer that pings but does not read could otherwise make us hold any
-    /// number of pongs.
+    /// Takes the first contiguous piece. It counts as queued until it is written. If control frames come next, they are
+    /// taken only if no more than `limit` pongs are then taken and not written, or if no pong is: a peer that pings but
+    /// does not read could otherwise make us hold any number of pongs.
     pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.parts();
         let n = self.first().len();
@@ -493,7 +494,8 @@ impl Queue {
         }
         let parts = self.parts.as_mut().expect("it was made above");
         let from_control = parts.is_control_next();
-        if from_control && parts.taken_pongs >= u32::from(limit) {
+        let pongs = parts.taken_pongs + parts.pongs;
+        if from_control && parts.taken_pongs > 0 && pongs > u32::from(limit) {
             return None;
         }
         let segment = if from_control {
@@ -523,8 +525,8 @@ impl Queue {
         Some(segment)
     }
 
-    /// Makes a segment of bytes that leave the queue. The block of a recycled segment is used, and its memory becomes
-    /// the next tail.
+    /// Makes a segment of `bytes`. If the caller has given a segment back and the tail has no memory, no memory is
+    /// allocated: `bytes` are put into the `Arc` of that segment, and its old buffer becomes the tail.
     fn share(&mut self, bytes: Vec<u8>, start: usize) -> Segment {
         let has_no_tail = self.tail.capacity() == 0;
         match self.parts().spare.take_if(|_| has_no_tail) {
@@ -540,7 +542,8 @@ impl Queue {
     /// Uses the memory of a segment for further pieces, if nobody else owns it, and if it is not larger than a tail
     /// buffer that an empty queue keeps. Of two spare segments the larger one stays.
     pub(crate) fn recycle(&mut self, segment: Segment) {
-        // Without the parts, or with dropped bytes, nothing was taken from this queue that could go on.
+        // Without `parts` no piece is taken, and a queue with dropped bytes sends nothing more: the memory is not
+        // needed.
         let Some(parts) = self.parts.as_mut().filter(|parts| parts.dropped == 0) else { return };
         let Some(mut block) = segment.into_block() else { return };
         if block.capacity() > KEEP_BYTES {
@@ -652,7 +655,7 @@ impl Queue {
     }
 }
 
-/// Whether a buffer was made for a header and the first bytes of a moved payload.
+/// Whether a buffer is not larger than one that is made for a header and the first bytes of a moved payload.
 fn is_lead(buffer: &Vec<u8>) -> bool {
     buffer.capacity() <= MAX_HEADER_BYTES + LEAD_BYTES
 }

@@ -242,7 +242,7 @@ impl Output {
                 format!("{frames} data frames were sent, {} are queued or written", all.frames)
             })?;
         }
-        let limit = u64::from(conn.config().max_queued_pongs.max(1)) + self.own_pongs;
+        let limit = u64::from(conn.config().max_queued_pongs) + self.own_pongs;
         // A pong whose header is written in part does not count as queued.
         let begun = u64::from(untaken.place == Place::Header && untaken.begun > 0);
         let pongs = (all.pongs - untaken.pongs).saturating_sub(begun);

@@ -76,8 +76,7 @@ impl Model {
             let automatic = |index: &usize| self.frames[*index].kind == Kind::Automatic;
             let latest = waiting.iter().copied().rfind(automatic);
             let latest = latest.filter(|latest| *latest >= fixed);
-            if let (true, Some(latest)) = (waiting.len() >= usize::from(pong_limit.max(1)), latest)
-            {
+            if let (true, Some(latest)) = (waiting.len() >= usize::from(pong_limit), latest) {
                 self.frames.remove(latest);
             }
         }
@@ -94,17 +93,19 @@ impl Model {
         self.frames.insert(index, queued);
     }
 
-    /// Whether control frames are next, but cannot be taken because too many taken pongs are unwritten.
+    /// Whether control frames are next, but cannot be taken because too many taken pongs would be unwritten.
     fn holds_pongs_back(&self, limit: u8) -> bool {
+        let is_ahead = |frame: &&Queued| matches!(frame.kind, Kind::Control | Kind::Automatic);
+        let is_pong = |frame: &&Queued| frame.bytes[0] == 0x8a;
         let mut end = 0;
-        let mut out = 0;
-        for frame in &self.frames {
+        for index in 0..self.frames.len() {
             if end == self.released + self.taken {
-                let is_ahead = matches!(frame.kind, Kind::Control | Kind::Automatic);
-                return is_ahead && out >= usize::from(limit.max(1));
+                let out = self.frames.range(..index).filter(is_pong).count();
+                let ahead = || self.frames.range(index..).take_while(is_ahead);
+                let waiting = ahead().filter(is_pong).count();
+                return ahead().count() > 0 && out > 0 && out + waiting > usize::from(limit);
             }
-            end += frame.bytes.len();
-            out += usize::from(frame.bytes[0] == 0x8a);
+            end += self.frames[index].bytes.len();
         }
         false
     }
@@ -220,7 +221,7 @@ impl Run {
                 if self.model.holds_pongs_back(limit) {
                     assert!(
                         segment.is_none(),
-                        "a pong is taken although too many taken pongs are unwritten"
+                        "a pong is taken although too many taken pongs would be unwritten"
                     );
                 } else {
                     assert_eq!(segment.as_deref().unwrap_or_default(), first);
