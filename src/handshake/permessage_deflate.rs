@@ -147,9 +147,10 @@ impl Deflate {
     /// only for a handshake that is done elsewhere.
     pub fn accept<'h>(
         &self,
-        offers: impl Iterator<Item = &'h [u8]>,
+        offers: impl IntoIterator<Item = &'h [u8]>,
     ) -> Option<(DeflateParams, String)> {
         offers
+            .into_iter()
             .flat_map(extensions::parse)
             .map_while(Result::ok)
             .filter(|extension| extension.name == NAME.as_bytes())
@@ -204,10 +205,10 @@ impl Deflate {
     /// [`HandshakeError::ExtensionParameters`]: the connection has failed (RFC 7692 7).
     pub fn agree<'h>(
         &self,
-        response: impl Iterator<Item = &'h [u8]>,
+        response: impl IntoIterator<Item = &'h [u8]>,
     ) -> Result<Option<DeflateParams>, HandshakeError> {
         let mut agreed = None;
-        for extension in response.flat_map(extensions::parse) {
+        for extension in response.into_iter().flat_map(extensions::parse) {
             let extension = extension.map_err(|_| HandshakeError::InvalidExtensions)?;
             // RFC 6455 4.1: the response lists only what was offered, and the extension was offered for one use.
             if extension.name != NAME.as_bytes() || agreed.is_some() {
