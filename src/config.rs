@@ -42,6 +42,7 @@ macro_rules! settings {
         ///
         #[doc = include_str!("../docs/settings.md")]
         #[derive(Debug, Clone)]
+        #[doc(alias("WebSocketConfig", "max_message_size", "max_frame_size", "max_write_buffer_size"))]
         pub struct Config {
             $( $(#[cfg($cfg)])? pub(crate) $name: $type $(<$of>)?, )*
         }

@@ -43,6 +43,7 @@ use phase::Phase;
 /// [`tick`](Connection::tick) has found it unused for [`Config::release_after`], or after
 /// [`release_memory`](Connection::release_memory). If permessage-deflate was negotiated, its windows stay, and
 /// up to 512 bytes.
+#[doc(alias("WebSocket", "WSConnection"))]
 pub struct Connection {
     /// Turns bytes from the peer into messages and control frames.
     recv: Receiver,

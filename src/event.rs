@@ -92,6 +92,7 @@ impl fmt::Debug for Event<'_> {
 /// # Ok::<(), websocket_proto::UsageError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[doc(alias("CloseEvent", "CloseFrame"))]
 pub struct Closed(Box<End>);
 
 /// The parts of [`Closed`]. They are boxed, so that an event stays small.
@@ -121,6 +122,7 @@ impl Closed {
     /// Returns whether the peer's Close has arrived, before ours or after it (RFC 6455 7.1.4). Our Close may still be
     /// lost, if the write side of the transport [has ended](crate::Connection::write_closed).
     #[must_use]
+    #[doc(alias = "wasClean")]
     pub fn is_clean(&self) -> bool {
         self.0.clean
     }

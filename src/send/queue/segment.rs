@@ -47,6 +47,7 @@ impl Piece {
 /// # Ok::<(), websocket_proto::UsageError>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "Transmit")]
 pub struct Segment {
     bytes: Shared<Vec<u8>>,
     pub(super) start: usize,
