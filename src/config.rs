@@ -269,7 +269,9 @@ settings! {
         "the limit of each wait of a connection that ends; `None` for no limit", "Default: 5 s; at least 1 ms.";
 
     ///
-    /// Received bytes end the silence. Bytes that the transport takes from a backlog end it too. A backlog is what an
+    /// At its end the connection sends a Close with code 1001 and reports [`Event::Closed`](crate::Event::Closed) at
+    /// once. [`close_timeout`](Config::close_timeout) then limits how long the transport is still needed. Received
+    /// bytes end the silence. Bytes that the transport takes from a backlog end it too. A backlog is what an
     /// [`advance`](crate::Connection::advance) leaves in the queue. If all of it is written before the next
     /// [`tick`](crate::Connection::tick), it does not count as a backlog, since a kernel takes such bytes even if the
     /// peer is gone.

@@ -18,7 +18,7 @@ use crate::state::State;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UsageError {
-    /// Messages and pings can be sent in the open state only (RFC 6455 6.1).
+    /// Messages can be sent in the open state only (RFC 6455 6.1), pings and pongs until the connection is closed.
     NotOpen(State),
     /// No request waits for this answer.
     NoRequestPending,

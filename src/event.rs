@@ -182,6 +182,9 @@ impl fmt::Debug for Closed {
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.is_clean(), self.reason()) {
+            (false, _) if self.cause().is_of_handshake() => {
+                f.write_str("connection was not opened")
+            }
             (false, _) => f.write_str("connection ended without the peer's Close frame"),
             (true, "") => write!(f, "connection was closed with code {}", self.code()),
             (true, reason) => {
@@ -220,13 +223,25 @@ pub enum CloseCause {
     Entropy(EntropyError),
 }
 
+impl CloseCause {
+    /// Whether only a connection that was never open ends with this cause.
+    fn is_of_handshake(&self) -> bool {
+        matches!(
+            self,
+            CloseCause::Protocol(ProtocolError::Handshake(_))
+                | CloseCause::Rejected
+                | CloseCause::TimedOut(Timeout::Handshake)
+        )
+    }
+}
+
 impl fmt::Display for CloseCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CloseCause::Peer => f.write_str("peer started the closing handshake"),
             CloseCause::Local => f.write_str("we started the closing handshake"),
             CloseCause::Protocol(error) => error.fmt(f),
-            CloseCause::Rejected => f.write_str("application rejected the request"),
+            CloseCause::Rejected => f.write_str("request was answered without a WebSocket"),
             CloseCause::TransportEnded => f.write_str("transport ended without a Close frame"),
             CloseCause::Aborted => f.write_str("connection was aborted"),
             CloseCause::TimedOut(timeout) => timeout.fmt(f),

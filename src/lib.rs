@@ -16,12 +16,12 @@
 //!    [`advance`](Connection::advance) by what was written, and go back to 1. If a write fails, call
 //!    [`write_closed`](Connection::write_closed) and go on: the peer's Close can still be read.
 //! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
-//! 4. **Stop** if it [`is_finished`](Connection::is_finished).
-//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. [`Clock`] reads the time
-//!    for you, if the standard library is there. If the call queued bytes or ended the connection, go back to 1.
-//! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while it
-//!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
-//!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
+//! 4. **Stop** if it [`is_finished`](Connection::is_finished), not already at [`Event::Closed`]: our own Close may
+//! still be outgoing. 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again.
+//! [`Clock`] reads the time for you, if the standard library is there. If the call queued bytes or ended the
+//! connection, go back to 1. 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while
+//! it [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
+//! call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
 //!
 //! A client is open when it reports [`Event::Open`]. A server is open when its call of [`accept`](Connection::accept)
 //! returns `Ok`.

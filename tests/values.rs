@@ -144,6 +144,12 @@ fn closed_tells_code_and_reason_and_its_source_is_the_cause() {
             "connection ended without the peer's Close frame",
             "opcode 0x3 is reserved",
         ),
+        (
+            // A connection that was never open is not said to lack a Close frame.
+            end_by(&mut Connection::server(config()), 0x82, b""),
+            "connection was not opened",
+            "first byte 0x82 does not begin an HTTP/1.1 message",
+        ),
     ];
     for (closed, text, cause) in rows {
         assert_eq!(closed.to_string(), text);
@@ -166,7 +172,7 @@ fn each_cause_has_a_text_of_its_own() {
             CloseCause::Protocol(HandshakeError::MissingHost.into()),
             &HandshakeError::MissingHost.to_string(),
         ),
-        (CloseCause::Rejected, "application rejected the request"),
+        (CloseCause::Rejected, "request was answered without a WebSocket"),
         (CloseCause::TransportEnded, "transport ended without a Close frame"),
         (CloseCause::Aborted, "connection was aborted"),
         (CloseCause::TimedOut(Timeout::Handshake), "handshake timeout has passed"),

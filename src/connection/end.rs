@@ -66,8 +66,8 @@ impl Connection {
 
     /// Returns whether the write side of the transport should be shut down now: a half-close, with TLS a close_notify,
     /// with HTTP/2 an END_STREAM. The peer then receives all bytes and the end of the transport, and its own bytes can
-    /// still be read. Call [`write_closed`](Connection::write_closed) when the shutdown is done or has failed; until
-    /// then this stays true.
+    /// still be read. This is false while bytes are outgoing. Call [`write_closed`](Connection::write_closed) when the
+    /// shutdown is done or has failed; until then this stays true.
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
         if self.life.has_write_end() || self.send.len() > 0 {

@@ -17,7 +17,7 @@ use super::Front;
 /// assembled on the heap.
 ///
 /// ```
-/// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
+/// # use websocket_proto::{Config, Connection, Event, ReadBuffer, Role, State};
 /// # use std::io::Read;
 /// # fn read(stream: &mut impl Read) -> std::io::Result<()> {
 /// # let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
@@ -27,8 +27,10 @@ use super::Front;
 /// # if n == 0 { break }
 /// buffer.filled(n);
 /// while let Some(event) = conn.receive_from(&mut buffer) {
-///     if let Event::Message(message) = event {
-///         conn.send(message)?;
+///     match event {
+///         // Messages still arrive after our Close, when `send` would return an error.
+///         Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
+///         _ => {}
 ///     }
 /// }
 /// # }
