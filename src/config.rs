@@ -182,7 +182,8 @@ macro_rules! setter {
 #[must_use = "`build` makes the configuration"]
 pub struct ConfigBuilder {
     config: Config,
-    /// Whether the water marks were set. Otherwise `build` lowers their defaults to what the other settings allow.
+    /// Whether the water marks have other values than their defaults. Otherwise `build` lowers them to what the other
+    /// settings allow.
     has_high_water: bool,
     has_low_water: bool,
 }
@@ -233,7 +234,7 @@ settings! {
     /// limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
-        "Default: 64 MiB; at least 1, and at least [`high_water_bytes`](Config::high_water_bytes) if that is set.";
+        "Default: 64 MiB; at least 1, and at least [`high_water_bytes`](Config::high_water_bytes) if that is not its default.";
 
     ///
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false.
@@ -251,8 +252,8 @@ settings! {
     /// It limits two numbers. First, the pongs in the queue, those of [`pong`](crate::Connection::pong) included. If
     /// there are this many, the answer to a further ping replaces the latest answer in the queue, so only the latest
     /// ping is answered (RFC 6455 5.5.3). Second, the pongs that were [taken](crate::Connection::take_outgoing) and are
-    /// not written. If there would be more, no further control frames can be taken. [`pong`](crate::Connection::pong)
-    /// itself is limited by [`max_outgoing_bytes`](Config::max_outgoing_bytes) only.
+    /// not written: see there. [`pong`](crate::Connection::pong) itself is limited by
+    /// [`max_outgoing_bytes`](Config::max_outgoing_bytes) only.
     max_queued_pongs: u8 = 16,
         "the most pongs that wait to be written", "Default: 16; at least 1.";
 
@@ -269,12 +270,12 @@ settings! {
         "the limit of each wait of a connection that ends; `None` for no limit", "Default: 5 s; at least 1 ms.";
 
     ///
-    /// At its end the connection sends a Close with code 1001 and reports [`Event::Closed`](crate::Event::Closed) at
-    /// once. [`close_timeout`](Config::close_timeout) then limits how long the transport is still needed. Received
-    /// bytes end the silence. Bytes that the transport takes from a backlog end it too. A backlog is what an
-    /// [`advance`](crate::Connection::advance) leaves in the queue. If all of it is written before the next
-    /// [`tick`](crate::Connection::tick), it does not count as a backlog, since a kernel takes such bytes even if the
-    /// peer is gone.
+    /// When this time has passed, the connection sends a Close with code 1001 and reports
+    /// [`Event::Closed`](crate::Event::Closed) at once. [`close_timeout`](Config::close_timeout) then limits how long
+    /// the transport is still needed. Received bytes end the silence. Bytes that the transport takes from a backlog end
+    /// it too. A backlog is what an [`advance`](crate::Connection::advance) leaves in the queue. If all of it is
+    /// written before the next [`tick`](crate::Connection::tick), it does not count as a backlog, since a kernel takes
+    /// such bytes even if the peer is gone.
     ///
     /// While the connection [`is_congested`](crate::Connection::is_congested), the silence of the peer does not count,
     /// since the caller may have stopped reading. The connection then ends if the transport takes no bytes from the

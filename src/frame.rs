@@ -402,7 +402,7 @@ fn parse_partial(bytes: &[u8], rules: &Rules) -> Result<Option<Header>, Protocol
     Ok(None)
 }
 
-/// Checks the rules that can be checked from the last byte of `bytes` on. What is before it was checked before. `bytes`
+/// Checks the rules that could not be checked before the last byte of `bytes` was known. `bytes`
 /// is the beginning of a header.
 fn check_prefix(bytes: &[u8], rules: &Rules) -> Result<(), ProtocolError> {
     let first = bytes[0];

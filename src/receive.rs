@@ -1,6 +1,6 @@
 //! The receiver turns bytes from the peer into messages and control frames (RFC 6455 5, 6.2). It knows neither the
-//! phase of the connection, nor its queue, nor the time. The connection decides what to do about a message or control
-//! frame.
+//! phase of the connection, nor its queue, nor its deadlines. The connection decides what to do about a message or
+//! control frame.
 
 mod control;
 mod front;

@@ -154,7 +154,8 @@ impl Connection {
 
     /// Returns the next event that needs no input. Such events are caused by time, by the end of the transport, by
     /// other calls such as [`abort`](Connection::abort), or by bytes that were received before. Call it until it
-    /// returns `None`. Further chunks of a compressed message are returned by [`receive`](Connection::receive) only.
+    /// returns `None`. In chunk delivery, [`receive`](Connection::receive) may return further chunks of a compressed
+    /// message without input.
     #[must_use = "the event is reported once"]
     #[doc(alias("next_event", "poll"))]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {

@@ -95,8 +95,8 @@ impl Connection {
     ///
     /// `write` gets two slices. It writes one after the other in one vectored write, and returns how many bytes of both
     /// were written. If it returns more than it was given, all of it counts as written. On a server the slices are the
-    /// header and your payload. On a client the payload must be masked: `write` is called with one masked portion after
-    /// the other, each in the first slice, as long as it writes all of them.
+    /// header and your payload. On a client the payload must be masked: `write` gets one masked portion for each call,
+    /// in the first slice. If it writes less than the whole portion, it is not called again, and the rest is queued.
     ///
     /// If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The loop
     /// then writes it with the rest of the queue.
@@ -190,9 +190,9 @@ impl Connection {
         self.send.buffered() + compressor.map_or(0, Compressor::unfinished_bytes)
     }
 
-    /// Queues a ping of at most 125 bytes, ahead of all data frames except one that is partly written (RFC 6455 5.5.2).
-    /// The peer's pong arrives as [`Event::Pong`]. A ping may be sent until the connection is closed, also after our
-    /// own Close.
+    /// Queues a ping of at most 125 bytes, ahead of all data frames that are neither taken nor partly written (RFC 6455
+    /// 5.5.2). The peer's pong arrives as [`Event::Pong`]. A ping may be sent until the connection is closed, also
+    /// after our own Close.
     ///
     /// # Errors
     ///

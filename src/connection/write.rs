@@ -54,8 +54,10 @@ impl Connection {
     /// when its [write side has ended](Connection::write_closed). After that, `advance` still accepts the number of
     /// bytes written, and does nothing.
     ///
-    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, and more pongs
-    /// than [`Config::max_queued_pongs`] would then be taken and not written. In this case, call `advance` first.
+    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, pongs that were
+    /// taken before are not written yet, and these and the new ones are more than [`Config::max_queued_pongs`]. In this
+    /// case, [`wants_write`](Connection::wants_write) stays true: wait until a write completes, and call `advance`
+    /// first.
     #[must_use = "the bytes are not in the queue any more"]
     pub fn take_outgoing(&mut self) -> Option<Segment> {
         self.send.take(&self.config)
@@ -79,8 +81,8 @@ impl Connection {
 
     /// Gives a [taken](Connection::take_outgoing) piece back. Its memory is used for further outgoing bytes, so a loop
     /// that takes, writes and recycles allocates nothing after its first rounds. Call it after
-    /// [`advance`](Connection::advance): the memory is only used if nobody else owns the piece, and the connection owns
-    /// it until it is written. Memory of more than 80 KiB is freed.
+    /// [`advance`](Connection::advance): until then the connection itself holds the piece, and memory is used again
+    /// only if nobody else holds it. Memory of more than 80 KiB is freed.
     ///
     /// The piece may come from another connection; its bytes are never sent. If the memory is not used, it is freed
     /// when nothing was sent for [`Config::release_after`], or by [`release_memory`](Connection::release_memory).

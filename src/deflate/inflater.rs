@@ -152,9 +152,9 @@ impl Inflater {
             if feed(stream, &TAIL_AND_MORE, InflateFlush::Block) != (Ok(Status::Ok), 4, 0) {
                 return Err(DeflateFault::Invalid);
             }
-            // A Huffman block may end inside the fourth byte: then the message was cut in the middle of a block. To
-            // detect this, `EMPTY` is fed next. The codec is not at a byte border then, so it does not read `EMPTY` as
-            // one empty block.
+            // If the message was cut in the middle of a Huffman block, our four bytes may complete this block. It then
+            // ends inside the fourth byte. To detect this, `EMPTY` is fed next. The codec is not at a byte border then,
+            // so it does not read `EMPTY` as one empty block.
             self.ended = match feed(stream, &EMPTY, InflateFlush::NoFlush) {
                 (Ok(Status::Ok), 5, 0) => false,
                 // The block that ends with the four bytes is final.

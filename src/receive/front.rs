@@ -50,9 +50,10 @@ impl Receiver {
         matches!(self.place, Place::Front)
     }
 
-    /// Receives the next control frame, or the next message if only a part of it is in `input` and it fits into a
-    /// buffer of `capacity` bytes. This part of the message then stays in `input`, and `waiting` stores the header and
-    /// how many payload bytes have arrived. For any other frame it returns [`Reading::Frames`].
+    /// Receives the next control frame; or begins or continues a message that has not arrived whole, if it fits into a
+    /// buffer of `capacity` bytes. The part that has arrived stays in `input`, and `waiting` stores the header and the
+    /// size of this part. When the last byte has arrived, the message is returned. For any other frame it returns
+    /// [`Reading::Frames`].
     pub(crate) fn receive_from<'a>(
         &mut self,
         input: &mut &'a mut [u8],

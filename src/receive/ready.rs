@@ -14,8 +14,8 @@ const MAX_CHAR_BYTES: usize = 4;
 pub(crate) enum LookAhead {
     /// The next call of `receive` returns a message, chunk, control frame or fault, and borrows where it can.
     Event,
-    /// This many bytes must be received before more is known. If they complete an event, the event borrows nothing, or
-    /// a piece of text of at most three bytes, which is then copied.
+    /// This many bytes must be received before more is known. If they complete an event, it usually borrows nothing.
+    /// Only a chunk of text can borrow, at most three bytes, which are then copied.
     Receive(usize),
     /// There are no bytes to receive.
     NoInput,

@@ -463,8 +463,8 @@ impl Queue {
             self.parts_len -= n as u64;
             if piece.as_slice().is_empty() {
                 match pop_front(&mut parts.pieces) {
-                    // The buffer is used again. Usually it is that of a moved payload's header, and the next one gets
-                    // it.
+                    // The buffer is used again. Usually it held the header of a moved payload, and the header of the
+                    // next moved payload is then written into it.
                     Some(Piece::Owned { mut bytes, .. })
                         if self.tail.capacity() == 0 && is_lead(&bytes) =>
                     {
@@ -483,9 +483,10 @@ impl Queue {
         }
     }
 
-    /// Takes the first contiguous piece. It counts as queued until it is written. If control frames come next, they are
-    /// taken only if no more than `limit` pongs are then taken and not written, or if no pong is: a peer that pings but
-    /// does not read could otherwise make us hold any number of pongs.
+    /// Takes the first contiguous piece. It counts as queued until it is written. If control frames come next, all of
+    /// them are taken, with one exception. If pongs that were taken before are not written yet, and these and the new
+    /// ones are more than `limit`, it returns `None`. Otherwise a peer that pings but does not read could make us hold
+    /// any number of pongs.
     pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.parts();
         let n = self.first().len();
