@@ -215,9 +215,10 @@ settings! {
         "the most payload bytes of one received frame", "Default: 16 MiB; at least 1.";
 
     ///
-    /// A compressed message counts with its inflated size. If the frames of a message that is not compressed declare
-    /// more, the connection fails at the header that exceeds the limit. With [`Delivery::Chunks`] the message is not
-    /// stored, so `u64::MAX` is possible. With [`Delivery::Messages`] the limit is below 1 GiB on 32-bit targets.
+    /// A compressed message counts with its inflated size. For a message that is not compressed, the declared lengths
+    /// of its frames are added up. The connection fails at the header with which the sum exceeds the limit. With
+    /// [`Delivery::Chunks`] the message is not stored, so `u64::MAX` is possible. With [`Delivery::Messages`] the limit
+    /// is below 1 GiB on 32-bit targets.
     max_message_bytes: u64 = 16 * 1024 * 1024,
         "the most payload bytes of one received message", "Default: 16 MiB; at least 1.";
 
@@ -234,7 +235,7 @@ settings! {
     /// limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
-        "Default: 64 MiB; at least 1, and at least [`high_water_bytes`](Config::high_water_bytes) if that is not its default.";
+        "Default: 64 MiB; at least 1. If you set [`high_water_bytes`](Config::high_water_bytes), at least that value.";
 
     ///
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false.

@@ -117,7 +117,7 @@ impl Sender {
         self.check_message_behind(self.queue.charged_bytes(), len, config)
     }
 
-    /// The same check, if `queued` bytes already count against the limit.
+    /// The same check, with `queued` as the number of bytes that already count against the limit.
     #[inline]
     fn check_message_behind(
         &self,

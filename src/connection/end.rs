@@ -175,8 +175,8 @@ impl Connection {
         self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// Fails the connection (RFC 6455 7.1.7). A client whose response is not a valid 101 ends by `end_without_close`
-    /// instead. If it was open and the cause has a close code, a Close frame is queued. A `chunk` that was received
+    /// Fails the connection (RFC 6455 7.1.7). If the connection was open and the cause has a close code, a Close frame
+    /// is queued. A client that got no valid 101 ends by `end_without_close` instead. A `chunk` that was received
     /// before the fault is returned first; [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
     #[cold]
     pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {

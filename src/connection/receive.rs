@@ -327,7 +327,7 @@ impl Connection {
     fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
         let cause = match self.life.phase() {
             Phase::Closing => CloseCause::Local,
-            // If the write side has ended, no answer is queued.
+            // `queue_close` queues nothing if the write side has ended.
             _ => {
                 let body = match code {
                     CloseCode::NO_STATUS => CloseBody::EMPTY,

@@ -54,10 +54,10 @@ impl Connection {
     /// when its [write side has ended](Connection::write_closed). After that, `advance` still accepts the number of
     /// bytes written, and does nothing.
     ///
-    /// Returns `None` if there is nothing to take. It also returns `None` if control frames come next, pongs that were
-    /// taken before are not written yet, and these and the new ones are more than [`Config::max_queued_pongs`]. In this
-    /// case, [`wants_write`](Connection::wants_write) stays true: wait until a write completes, and call `advance`
-    /// first.
+    /// Returns `None` if there is nothing to take. It also returns `None` if all of the following hold: control frames
+    /// come next; pongs that were taken before are not written yet; and these pongs and those in the queue are more
+    /// than [`Config::max_queued_pongs`]. In this case, [`wants_write`](Connection::wants_write) stays true: wait until
+    /// a write completes, and call `advance` first.
     #[must_use = "the bytes are not in the queue any more"]
     pub fn take_outgoing(&mut self) -> Option<Segment> {
         self.send.take(&self.config)

@@ -540,8 +540,8 @@ impl Queue {
         }
     }
 
-    /// Uses the memory of a segment for further pieces, if nobody else owns it, and if it is not larger than a tail
-    /// buffer that an empty queue keeps. Of two spare segments the larger one stays.
+    /// Uses the memory of a segment for further pieces, if nobody else owns it and it has at most `KEEP_BYTES`. Of two
+    /// spare segments the larger one stays.
     pub(crate) fn recycle(&mut self, segment: Segment) {
         // Without `parts` no piece is taken, and a queue with dropped bytes sends nothing more: the memory is not
         // needed.
