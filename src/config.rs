@@ -12,8 +12,8 @@ use crate::deflate::Deflate;
 use crate::entropy::Entropy;
 
 /// Defines the settings: for each one a field, its default, a getter of [`Config`] and a setter of [`ConfigBuilder`].
-/// The comment above a setting is for the getter's page. The first text completes "Returns …" and "Sets …"; the second
-/// gives the default and the allowed values.
+/// The comment above a setting is for the getter's page. Two strings follow the default. The first one completes
+/// "Returns …" and "Sets …". The second one gives the default and the allowed values.
 macro_rules! settings {
     ($(
         $(#[doc = $more:literal])*
@@ -250,10 +250,11 @@ settings! {
         "Default: 16 KiB, or `high_water_bytes` if that is less. At most [`high_water_bytes`](Config::high_water_bytes).";
 
     ///
-    /// It limits two numbers. First, the pongs in the queue, those of [`pong`](crate::Connection::pong) included. If
-    /// there are this many, the answer to a further ping replaces the latest answer in the queue, so only the latest
-    /// ping is answered (RFC 6455 5.5.3). Second, the pongs that were [taken](crate::Connection::take_outgoing) and are
-    /// not written: see there. [`pong`](crate::Connection::pong) itself is limited by
+    /// It limits two numbers. First, the pongs in the queue. Those that you send with [`pong`](crate::Connection::pong)
+    /// are counted, but never refused or replaced because of this limit. If there are this many, the answer to a
+    /// further ping replaces the latest answer in the queue, so only the latest ping is answered (RFC 6455 5.5.3).
+    /// Second, the pongs that were taken and are not written. [`take_outgoing`](crate::Connection::take_outgoing)
+    /// explains what it does at this limit. [`pong`](crate::Connection::pong) itself is limited by
     /// [`max_outgoing_bytes`](Config::max_outgoing_bytes) only.
     max_queued_pongs: u8 = 16,
         "the most pongs that wait to be written", "Default: 16; at least 1.";

@@ -112,7 +112,7 @@ impl Timer {
     /// The first call at or after the deadline only sets `LATE`, since a process that was stopped must first read the
     /// bytes that have arrived. If no bytes were received until a later call, that call returns [`Deadline::Passed`].
     /// If bytes were received, the span of silence starts again. In the other spans the deadline moves to one
-    /// millisecond after `now`, for at most `limit` in all.
+    /// millisecond after `now`. It can move again and again, until `limit` has passed once more.
     pub(crate) fn observe(
         &mut self,
         now: Timestamp,

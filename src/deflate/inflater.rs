@@ -68,7 +68,7 @@ impl Inflater {
             stream: None,
             stale: false,
             is_used: false,
-            // Old zlib that was asked for a window of 8 bits uses one of 9.
+            // A peer with an old zlib that has agreed on a window of 8 bits compresses with one of 9.
             history: History::new(direction.window_bits.max(9)),
             ended: false,
             open: false,
@@ -211,7 +211,7 @@ fn ready<'a>(
     let is_new = stream.is_none();
     let stream = stream.get_or_insert_with(|| Inflate::new(false, 15));
     if is_new || *stale {
-        // The reset has emptied the window.
+        // The reset empties the codec's window, so it is filled again from the history.
         stream.reset(false);
         for part in history.parts() {
             if !part.is_empty() {

@@ -131,8 +131,8 @@ impl Receiver {
 }
 
 /// Whether the front of a message may stay in a buffer of `capacity` bytes. The message must have one frame, must not
-/// be compressed, and must be delivered whole. It must fit into the buffer, and `available` bytes must not be all of
-/// its payload.
+/// be compressed, and must be delivered whole. It must fit into the buffer, and its payload must be longer than the
+/// `available` bytes.
 fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
     header.first.is_final()
         && header.first.begins_message()

@@ -134,8 +134,8 @@ impl ReadBuffer {
         self.front = None;
     }
 
-    /// Lets `receive` take bytes off the front. `receive` also gets the stored front of a message, and the buffer's
-    /// capacity.
+    /// Calls the closure `receive` with the filled bytes, and removes the bytes that it takes from their beginning.
+    /// `receive` also gets the stored front of a message, and the buffer's capacity.
     #[inline]
     pub(crate) fn take_front<'a, R>(
         &'a mut self,

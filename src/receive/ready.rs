@@ -15,7 +15,8 @@ pub(crate) enum LookAhead {
     /// The next call of `receive` returns a message, chunk, control frame or fault, and borrows where it can.
     Event,
     /// This many bytes must be received before more is known. If they complete an event, it usually borrows nothing.
-    /// Only a chunk of text can borrow, at most three bytes, which are then copied.
+    /// Only a chunk of text can borrow, and at most three bytes. `is_event_ready` copies them, so that it can store the
+    /// event.
     Receive(usize),
     /// There are no bytes to receive.
     NoInput,

@@ -485,8 +485,8 @@ impl Queue {
 
     /// Takes the first contiguous piece. It counts as queued until it is written. If control frames come next, all of
     /// them are taken, with one exception. If pongs that were taken before are not written yet, and these and the new
-    /// ones are more than `limit`, it returns `None`. Otherwise a peer that pings but does not read could make us hold
-    /// any number of pongs.
+    /// ones are more than `limit`, it returns `None`. Without this exception, a peer that pings but does not read could
+    /// make us hold any number of pongs.
     pub(crate) fn take(&mut self, limit: u8) -> Option<Segment> {
         self.parts();
         let n = self.first().len();
@@ -543,8 +543,8 @@ impl Queue {
     /// Uses the memory of a segment for further pieces, if nobody else owns it and it has at most `KEEP_BYTES`. Of two
     /// spare segments the larger one stays.
     pub(crate) fn recycle(&mut self, segment: Segment) {
-        // Without `parts` no piece is taken, and a queue with dropped bytes sends nothing more: the memory is not
-        // needed.
+        // The memory is not needed in two cases. Without `parts`, no taken piece waits to be written. After taken bytes
+        // were dropped, the queue sends nothing more.
         let Some(parts) = self.parts.as_mut().filter(|parts| parts.dropped == 0) else { return };
         let Some(mut block) = segment.into_block() else { return };
         if block.capacity() > KEEP_BYTES {
