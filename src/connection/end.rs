@@ -137,8 +137,8 @@ impl Connection {
         }
     }
 
-    /// Returns whether the transport can be dropped. [`Event::Closed`] was returned before, or
-    /// [`poll_event`](Connection::poll_event) still returns it.
+    /// Returns whether the transport can be dropped. If it is true, [`Event::Closed`] was returned already, or
+    /// [`poll_event`](Connection::poll_event) returns it.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match self.life.phase() {

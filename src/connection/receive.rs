@@ -108,8 +108,8 @@ impl Connection {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// This call takes all bytes except those that the event will borrow, and unmasks none of them a second time. A
-    /// request or response of the opening handshake is copied once.
+    /// This call takes all bytes except those that the event will borrow. Calling it before `receive_from` unmasks no
+    /// payload byte twice. A request or response of the opening handshake is copied once.
     ///
     /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
     /// connection ends before the event is taken, by [`abort`](Connection::abort), a timeout or
@@ -355,8 +355,9 @@ impl Connection {
         let left = input.len();
         if self.life.phase().receives_frames() {
             if event.is_some() {
-                // The bytes are put back even if all of them are received, so that this function is called again. The
-                // inflater may have more output. After that, the end of the transport may have to be reported.
+                // The buffer is stored again even if no bytes are left in it. While it is stored, `poll_event` calls
+                // this function again. The inflater may have more output. After that, the end of the transport may have
+                // to be reported.
                 let start = bytes.len() - left;
                 self.life.put_early_bytes_back(bytes, start);
                 self.recv.close_quick_way();

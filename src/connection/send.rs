@@ -95,8 +95,10 @@ impl Connection {
     ///
     /// `write` gets two slices. It writes one after the other in one vectored write, and returns how many bytes of both
     /// were written. If it returns more than it was given, all of it counts as written. On a server the slices are the
-    /// header and your payload. On a client the payload must be masked: `write` gets one masked portion for each call,
-    /// in the first slice. If it writes less than the whole portion, it is not called again, and the rest is queued.
+    /// header and your payload. On a client the payload must be masked, so `write` is called several times for a long
+    /// message. Each call gets one masked portion in the first slice, and an empty second slice. The first portion
+    /// begins with the header. If `write` writes less than the whole portion, it is not called again, and the rest is
+    /// queued.
     ///
     /// If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The loop
     /// then writes it with the rest of the queue.
