@@ -212,6 +212,8 @@ pub enum CloseCause {
     /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. On a server,
     /// this is also the cause if the write side of the transport ended before the request was answered.
     Aborted,
+    /// The caller called [`fail`](crate::Connection::fail).
+    Failed,
     /// A timeout has passed.
     TimedOut(Timeout),
     /// Client: the source of entropy failed to supply a masking key for a pong.
@@ -227,6 +229,7 @@ impl fmt::Display for CloseCause {
             CloseCause::Rejected => f.write_str("application rejected the request"),
             CloseCause::TransportEnded => f.write_str("transport ended without a Close frame"),
             CloseCause::Aborted => f.write_str("connection was aborted"),
+            CloseCause::Failed => f.write_str("application failed the connection"),
             CloseCause::TimedOut(timeout) => timeout.fmt(f),
             CloseCause::Entropy(error) => error.fmt(f),
         }

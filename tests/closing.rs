@@ -244,6 +244,7 @@ fn arguments_of_close_are_checked_in_every_state() {
                     Err(UsageError::CloseCodeNotSendable(code.into())),
                     "{role:?} {name} {code}"
                 );
+                assert_eq!(conn.fail(code, ""), conn.close(code, ""), "{role:?} {name} {code}");
             }
             let long = "x".repeat(124);
             assert_eq!(
@@ -251,12 +252,14 @@ fn arguments_of_close_are_checked_in_every_state() {
                 Err(UsageError::CloseReasonTooLong { len: 124 }),
                 "{role:?} {name}"
             );
+            assert_eq!(conn.fail(1000, &long), conn.close(1000, &long), "{role:?} {name}");
             if role == Role::Server {
                 assert_eq!(
                     conn.close(1010, ""),
                     Err(UsageError::CloseCodeNotSendable(1010.into())),
                     "{name}"
                 );
+                assert_eq!(conn.fail(1010, ""), conn.close(1010, ""), "{name}");
             }
             assert_eq!((conn.state(), conn.outgoing_len()), (before, 0), "{role:?} {name}");
             assert!(conn.poll_event().is_none(), "{role:?} {name}");
@@ -288,7 +291,8 @@ fn second_close_does_nothing() {
 fn close_before_the_connection_is_open_ends_it_without_a_frame() {
     // whatwg-close-05, rfc6455-7.1.4-02, rfc6455-7.2.2-01, rfc6455-7.1.7-06
     for role in ROLES {
-        for with_code in [true, false] {
+        for how in ["close", "close without code", "fail"] {
+            let cause = if how == "fail" { CloseCause::Failed } else { CloseCause::Aborted };
             let deciding = |conn: &mut Connection| feed(conn, REQUEST, &mut Log::default());
             let rows: &[&dyn Fn(&mut Connection)] = match role {
                 Role::Server => {
@@ -300,14 +304,15 @@ fn close_before_the_connection_is_open_ends_it_without_a_frame() {
                 let mut conn = connecting(role, config());
                 prepare(&mut conn);
                 let waits = role == Role::Server && row == 2;
-                match with_code {
-                    true => conn.close(1000, "bye").unwrap(),
-                    false => conn.close_without_code(),
+                match how {
+                    "close" => conn.close(1000, "bye").unwrap(),
+                    "fail" => conn.fail(1000, "bye").unwrap(),
+                    _ => conn.close_without_code(),
                 }
                 assert_eq!(conn.state(), State::Closed, "{role:?}");
                 assert_eq!(conn.outgoing_len() > 0, waits, "{role:?}");
                 let outcome = run(&mut conn, &[b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]);
-                assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{role:?}");
+                assert_eq!(outcome.seen, [Seen::lost(cause.clone())], "{role:?}");
                 if waits {
                     // A client that waits for the decision on its request gets a 503.
                     assert!(outcome.output.starts_with(b"HTTP/1.1 503 "), "{role:?}");
@@ -404,6 +409,11 @@ fn close_cuts_off_a_fragmented_message() {
         let (_, answer) = exchange(&mut failed, &[(0x83, b"")]);
         assert_eq!(answer, [&fragments[..], &[(0x88, body(1002, ""))]].concat(), "{role:?}");
         assert_eq!((failed.outgoing_len(), failed.buffered_amount()), (0, 0));
+
+        let mut failed = begun();
+        failed.fail(4001, "quota").unwrap();
+        let answer = sent(&mut failed);
+        assert_eq!(answer, [&fragments[..], &[(0x88, body(4001, "quota"))]].concat(), "{role:?}");
     }
 }
 
@@ -632,6 +642,87 @@ fn failing_an_open_connection_queues_one_close_and_nothing_more_is_processed() {
 }
 
 #[test]
+fn caller_who_fails_the_connection_sends_one_close_and_receives_nothing_more() {
+    // rfc6455-7.1.7-01, rfc6455-7.1.7-03, rfc6455-7.1.7-05, rfc6455-7.1.7-07, rfc6455-7.1.1-01: at every byte of a
+    // stream, with and without a Close of ours before
+    let rows: [(&str, Config); 2] = [("messages", config()), ("chunks", chunks())];
+    for ((how, config), role) in rows.iter().flat_map(|row| ROLES.map(|role| (row, role))) {
+        let stream = [
+            to(role, 0x81, b"whole"),
+            to(role, 0x02, b"begun"),
+            to(role, 0x89, b"p"),
+            to(role, 0x80, &[7; 300]),
+            to(role, 0x88, b"\x03\xe8"),
+        ]
+        .concat();
+        let last = stream.len() - to(role, 0x88, b"\x03\xe8").len();
+        for (at, is_closing) in (0..=last).flat_map(|at| [(at, false), (at, true)]) {
+            let what = format!("{role:?} {how} at {at}, closing: {is_closing}");
+            let mut conn = open_with(role, config.clone());
+            conn.send("first").unwrap();
+            if is_closing {
+                conn.close(4000, "ours").unwrap();
+            }
+            let before = run(&mut conn, &[&stream[..at]]);
+            assert_eq!(conn.fail(1008, "quota"), Ok(()), "{what}");
+            assert_eq!((conn.state(), conn.is_writable()), (State::Closed, false), "{what}");
+            let after = run(&mut conn, &[&stream[at..], &to(role, 0x81, b"late"), &[0xff; 100]]);
+            assert_eq!(after.seen, [Seen::lost(CloseCause::Failed)], "{what}");
+            let closes: Vec<_> = plain_frames(&[before.output, after.output].concat());
+            let closes: Vec<_> = closes.into_iter().filter(|(first, _)| *first == 0x88).collect();
+            let expected = if is_closing { body(4000, "ours") } else { body(1008, "quota") };
+            assert_eq!(closes, [(0x88, expected)], "{what}");
+            assert_eq!(conn.send("no"), Err(UsageError::NotOpen(State::Closed)), "{what}");
+            assert_eq!(answers(&conn), (true, false, role == Role::Server, false), "{what}");
+            conn.receive_eof();
+            assert!(conn.is_finished() && conn.poll_event().is_none(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn failing_a_closed_connection_does_nothing() {
+    // rfc6455-7.1.7-05, rfc6455-5.5.1-09
+    for role in ROLES {
+        for (name, mut conn) in not_open(role).into_iter() {
+            if conn.state() == State::Closed {
+                let before = answers(&conn);
+                assert_eq!(conn.fail(4000, "again"), Ok(()), "{role:?} {name}");
+                assert_eq!((answers(&conn), conn.outgoing_len()), (before, 0), "{role:?} {name}");
+                assert!(conn.poll_event().is_none(), "{role:?} {name}");
+            }
+        }
+        let mut conn = open(role);
+        conn.fail(4000, "first").unwrap();
+        conn.fail(4001, "second").unwrap();
+        conn.close(4002, "third").unwrap();
+        assert_eq!(sent(&mut conn), [(0x88, body(4000, "first"))], "{role:?}");
+        assert!(conn.poll_event().is_some() && conn.poll_event().is_none(), "{role:?}");
+    }
+}
+
+#[test]
+fn bytes_that_came_behind_the_request_are_not_received_after_a_failure() {
+    // rfc6455-7.1.7-07
+    let early = [REQUEST, &to(Role::Server, 0x81, b"early")].concat();
+    for fails in [false, true] {
+        let mut conn = connecting(Role::Server, config());
+        let mut log = Log::default();
+        feed(&mut conn, &early, &mut log);
+        conn.accept(&Accept::new()).unwrap();
+        if fails {
+            conn.fail(1011, "").unwrap();
+        }
+        let seen = run(&mut conn, &[b""]).seen;
+        let expected = match fails {
+            true => Seen::lost(CloseCause::Failed),
+            false => Seen::Text("early".to_string()),
+        };
+        assert_eq!(seen, [expected]);
+    }
+}
+
+#[test]
 fn frame_with_the_wrong_mask_is_answered_with_1002() {
     // rfc6455-5.1-02, rfc6455-5.1-03, rfc6455-5.1-05, rfc6455-5.1-06
     for role in ROLES {
@@ -722,6 +813,8 @@ fn at(role: Role, steps: &str) -> Connection {
             "close" => conn.close(1000, "").unwrap(),
             "their close" => feed(&mut conn, &to(role, 0x88, b"\x03\xe8"), &mut Log::default()),
             "violation" => feed(&mut conn, &to(role, 0x83, b""), &mut Log::default()),
+            "fail" => conn.fail(1011, "why").unwrap(),
+            "write closed" => conn.write_closed(),
             "write" => drop(drain(&mut conn)),
             "eof" => conn.receive_eof(),
             "abort" => conn.abort(),
@@ -823,6 +916,18 @@ fn the_questions_of_the_loop_in_every_phase() {
     let rows = rows.chain(server.iter().chain(&failed_server).map(|row| (Role::Server, row)));
     for (role, (steps, expected)) in rows.chain(client.iter().map(|row| (Role::Client, row))) {
         assert_eq!(answers(&at(role, steps)), *expected, "{role:?}: {steps}");
+        // The caller fails a connection in the way in which a mistake of the peer does.
+        let by_caller = steps.replace("violation", "fail");
+        assert_eq!(answers(&at(role, &by_caller)), *expected, "{role:?}: {by_caller}");
+    }
+    for role in ROLES {
+        for steps in
+            ["open, X, write closed", "open, X, write, write closed", "open, write closed, X"]
+        {
+            let [by_peer, by_caller] =
+                ["violation", "fail"].map(|cause| answers(&at(role, &steps.replace('X', cause))));
+            assert_eq!(by_caller, by_peer, "{role:?}: {steps}");
+        }
     }
 }
 
@@ -857,6 +962,7 @@ enum Op {
     Fragment(bool),
     Ping,
     Close(u16),
+    Fail(u16),
     Write(usize),
     Tick(u64),
     Poll,
@@ -879,6 +985,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Fragment),
         1 => Just(Op::Ping),
         1 => prop::sample::select(vec![1000, 1005]).prop_map(Op::Close),
+        1 => prop::sample::select(vec![1008, 1005]).prop_map(Op::Fail),
         4 => prop::sample::select(vec![0, 1, 7, 100, 10_000]).prop_map(Op::Write),
         2 => prop::sample::select(vec![0, 1, 100, 5_000, 20_000]).prop_map(Op::Tick),
         2 => Just(Op::Poll),
@@ -945,6 +1052,10 @@ proptest! {
                     has_write_closed = true;
                 }
                 Op::Close(code) => drop(conn.close(code, "why")),
+                Op::Fail(code) => {
+                    let failed = conn.fail(code, "why");
+                    prop_assert!(failed.is_err() || conn.state() == State::Closed);
+                }
                 Op::Write(n) => {
                     let n = n.min(conn.outgoing().len());
                     wire.extend_from_slice(&conn.outgoing()[..n]);

@@ -169,6 +169,7 @@ fn each_cause_has_a_text_of_its_own() {
         (CloseCause::Rejected, "application rejected the request"),
         (CloseCause::TransportEnded, "transport ended without a Close frame"),
         (CloseCause::Aborted, "connection was aborted"),
+        (CloseCause::Failed, "application failed the connection"),
         (CloseCause::TimedOut(Timeout::Handshake), "handshake timeout has passed"),
         (CloseCause::TimedOut(Timeout::Close), "close timeout has passed"),
         (CloseCause::TimedOut(Timeout::Idle), "idle timeout has passed"),

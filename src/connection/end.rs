@@ -24,11 +24,7 @@ impl Connection {
     /// send 1010 (RFC 6455 7.4.1).
     #[doc(alias("start_closing"))]
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
-        let code = code.into();
-        let body = CloseBody::new(code, reason)?;
-        if !code.is_sendable_by(self.role()) {
-            return Err(UsageError::CloseCodeNotSendable(code));
-        }
+        let body = self.close_body(code.into(), reason)?;
         self.start_close(&body);
         Ok(())
     }
@@ -37,6 +33,49 @@ impl Connection {
     /// Apart from that it does the same as [`close`](Connection::close).
     pub fn close_without_code(&mut self) {
         self.start_close(&CloseBody::EMPTY);
+    }
+
+    /// Fails the connection with a code and reason of the caller's (RFC 6455 7.1.7), as a mistake of the peer does: for
+    /// messages that break the rules of a subprotocol, for a peer that exceeds a quota. A Close with this code and a
+    /// reason of at most 123 bytes is queued behind the messages that were sent before, unless a Close was queued
+    /// before. What the peer sends from now on is read and dropped, its Close included.
+    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go on
+    /// with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport read
+    /// to its end.
+    ///
+    /// Before the connection is open, there is no Close frame. A server whose request is not answered yet answers it
+    /// with 503; [`respond`](Connection::respond) takes another status. Any other connection that is not open yet is
+    /// finished at once. If the connection is closed, nothing happens.
+    ///
+    /// [`close`](Connection::close) is the friendly way: it delivers what the peer sends until its own Close.
+    ///
+    /// ```
+    /// use websocket_proto::{CloseCause, CloseCode, Config, Connection, Event, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// conn.fail(CloseCode::POLICY_VIOLATION, "too many subscriptions")?;
+    /// assert!(conn.outgoing().starts_with(b"\x88\x18\x03\xf0too many"));
+    /// let Some(Event::Closed(closed)) = conn.poll_event() else { panic!() };
+    /// assert_eq!((closed.code(), closed.cause()), (CloseCode::ABNORMAL, &CloseCause::Failed));
+    /// assert!(conn.wants_read() && !conn.is_finished()); // to drain the transport
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`close`](Connection::close).
+    pub fn fail(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
+        let body = self.close_body(code.into(), reason)?;
+        match self.life.phase() {
+            Phase::Request | Phase::Response => self.end_without_close(CloseCause::Failed),
+            Phase::Decision => self.answer_with_status(503, CloseCause::Failed),
+            Phase::Open | Phase::Closing | Phase::WriteClosed => {
+                let closed = self.fail_with(CloseCause::Failed, Some(&body));
+                self.life.set_closed(closed);
+            }
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
+        }
+        Ok(())
     }
 
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
@@ -175,16 +214,18 @@ impl Connection {
         self.life.set_closed(Closed::abnormal(cause));
     }
 
-    /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open and the cause has a close code, a Close
-    /// frame is queued. A `chunk` that was received before the fault is returned first;
-    /// [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
+    /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
+    /// `chunk` that was received before the fault is returned first; [`poll_event`](Connection::poll_event) then
+    /// returns [`Event::Closed`].
     #[cold]
-    pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
-        if let (Phase::Open, Some(code)) = (self.life.phase(), failure_code(&cause)) {
-            self.queue_close(&CloseBody::new(code, "").expect("the codes of failures can be sent"));
-        }
-        self.enter_phase(Phase::Draining);
-        let closed = Closed::abnormal(cause);
+    pub(super) fn fail_for<'a>(
+        &mut self,
+        cause: CloseCause,
+        chunk: Option<Chunk<'a>>,
+    ) -> Event<'a> {
+        let body = failure_code(&cause)
+            .map(|code| CloseBody::new(code, "").expect("the codes of failures can be sent"));
+        let closed = self.fail_with(cause, body.as_ref());
         match chunk {
             None => Event::Closed(closed),
             Some(chunk) => {
@@ -192,6 +233,26 @@ impl Connection {
                 Event::Chunk(chunk)
             }
         }
+    }
+
+    /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open, the Close is queued. The caller reports
+    /// the end.
+    fn fail_with(&mut self, cause: CloseCause, body: Option<&CloseBody>) -> Closed {
+        if let (Phase::Open, Some(body)) = (self.life.phase(), body) {
+            self.queue_close(body);
+        }
+        self.enter_phase(Phase::Draining);
+        Closed::abnormal(cause)
+    }
+
+    /// Checks the code and reason of a Close that the caller asks for.
+    fn close_body(&self, code: CloseCode, reason: &str) -> Result<CloseBody, UsageError> {
+        let body = CloseBody::new(code, reason)?;
+        // RFC 6455 7.4.1: only clients send 1010.
+        if !code.is_sendable_by(self.role()) {
+            return Err(UsageError::CloseCodeNotSendable(code));
+        }
+        Ok(body)
     }
 
     /// Queues a Close frame at the end of the queue, unless the write side has ended.
@@ -230,6 +291,7 @@ fn failure_code(cause: &CloseCause) -> Option<CloseCode> {
         | CloseCause::Rejected
         | CloseCause::TransportEnded
         | CloseCause::Aborted
+        | CloseCause::Failed
         | CloseCause::TimedOut(_) => None,
     }
 }

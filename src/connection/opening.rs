@@ -328,7 +328,7 @@ impl Connection {
     }
 
     fn fail_opening(&mut self, error: HandshakeError) -> Event<'static> {
-        self.fail(CloseCause::Protocol(error.into()), None)
+        self.fail_for(CloseCause::Protocol(error.into()), None)
     }
 
     /// Takes the server's refusal if a client is reading its body. The end of the transport may be the end of the body.

@@ -112,8 +112,8 @@ impl Connection {
     /// request or response of the opening handshake is copied once.
     ///
     /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
-    /// connection ends before the event is taken, by [`abort`](Connection::abort), a timeout or
-    /// [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the other
+    /// connection ends before the event is taken, by [`abort`](Connection::abort), [`fail`](Connection::fail), a timeout
+    /// or [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the other
     /// bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
@@ -213,7 +213,9 @@ impl Connection {
         self.life.timer.note_received();
         match message {
             Ok(message) => Event::Message(message),
-            Err(InvalidUtf8) => self.fail(CloseCause::Protocol(ProtocolError::InvalidUtf8), None),
+            Err(InvalidUtf8) => {
+                self.fail_for(CloseCause::Protocol(ProtocolError::InvalidUtf8), None)
+            }
         }
     }
 
@@ -230,7 +232,7 @@ impl Connection {
         match self.recv.receive(input, terms, &mut self.codec) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
-            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
         }
     }
 
@@ -295,7 +297,7 @@ impl Connection {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
             Ok(Reading::Frames) => self.receive_frames(input),
-            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
         }
     }
 
@@ -315,7 +317,7 @@ impl Connection {
     fn receive_ping<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
         if !self.life.has_write_end() {
             if let Err(error) = self.send.answer_ping(&payload, &self.config) {
-                return self.fail(CloseCause::Entropy(error), None);
+                return self.fail_for(CloseCause::Entropy(error), None);
             }
         }
         Event::Ping(payload)
