@@ -178,7 +178,7 @@ pub use handshake::response::Response;
 pub use handshake::upgrade_response::UpgradeResponse;
 pub use handshake::uri::{Uri, UriError};
 pub use mask::apply_mask;
-pub use message::{Chunk, Message, MessageKind};
+pub use message::{Chunk, Cut, Message, MessageKind};
 pub use receive::ReadBuffer;
 pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};

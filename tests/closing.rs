@@ -767,6 +767,261 @@ fn failure_is_described() {
     assert_eq!(error.close_code(), Some(CloseCode::PROTOCOL_ERROR));
 }
 
+/// The last event. The peer's bytes come first.
+fn last_event(conn: &mut Connection, mut bytes: Vec<u8>) -> websocket_proto::Closed {
+    let mut input = &mut bytes[..];
+    loop {
+        match conn.receive(&mut input) {
+            Some(Event::Closed(closed)) => return closed,
+            Some(_) => {}
+            None => panic!("the connection has not ended"),
+        }
+    }
+}
+
+#[test]
+fn closed_tells_which_close_was_sent() {
+    // rfc6455-7.1.7-02, rfc6455-7.1.7-04
+    type Steps = fn(&mut Connection, Role) -> Vec<u8>;
+    type Row = (&'static str, Steps, Option<(u16, &'static str)>);
+    fn ours(conn: &mut Connection) {
+        conn.close(4000, "ours").unwrap();
+    }
+    fn pass(conn: &mut Connection) {
+        let mut next = conn.tick(Timestamp::from_millis(0));
+        while let Some(now) = next.filter(|_| conn.state() != State::Closed) {
+            next = conn.tick(now);
+        }
+    }
+    let rows: [Row; 21] = [
+        (
+            "ours is answered",
+            |conn, role| {
+                ours(conn);
+                to(role, 0x88, b"\x03\xe8")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "ours has no code",
+            |conn, role| {
+                conn.close_without_code();
+                to(role, 0x88, b"")
+            },
+            Some((1005, "")),
+        ),
+        ("ours is the answer", |_, role| to(role, 0x88, b"\x0f\xa1theirs"), Some((4001, ""))),
+        ("ours is the answer to none", |_, role| to(role, 0x88, b""), Some((1005, ""))),
+        (
+            "a second one is not sent",
+            |conn, role| {
+                ours(conn);
+                conn.close(4002, "again").unwrap();
+                to(role, 0x88, b"")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "messages come behind ours",
+            |conn, role| {
+                ours(conn);
+                let frames: [(u8, &[u8]); 4] =
+                    [(0x81, b"one"), (0x02, b"t"), (0x89, b""), (0x80, &[2; 300])];
+                frames
+                    .iter()
+                    .flat_map(|(first, payload)| to(role, *first, payload))
+                    .chain(to(role, 0x88, b""))
+                    .collect()
+            },
+            Some((4000, "ours")),
+        ),
+        ("violation", |_, role| to(role, 0x83, b""), Some((1002, ""))),
+        (
+            "violation after ours",
+            |conn, role| {
+                ours(conn);
+                to(role, 0x83, b"")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "fail",
+            |conn, _| {
+                conn.fail(1008, "quota").unwrap();
+                vec![]
+            },
+            Some((1008, "quota")),
+        ),
+        (
+            "fail after ours",
+            |conn, _| {
+                ours(conn);
+                conn.fail(1008, "quota").unwrap();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "fail after fail",
+            |conn, _| {
+                conn.fail(1008, "quota").unwrap();
+                conn.fail(1011, "").unwrap();
+                vec![]
+            },
+            Some((1008, "quota")),
+        ),
+        (
+            "idle timeout",
+            |conn, _| {
+                pass(conn);
+                vec![]
+            },
+            Some((1001, "idle timeout")),
+        ),
+        (
+            "close timeout",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                pass(conn);
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "ours is never written",
+            |conn, _| {
+                ours(conn);
+                pass(conn);
+                vec![]
+            },
+            None,
+        ),
+        (
+            "abort",
+            |conn, _| {
+                conn.abort();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "abort after ours",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                conn.abort();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "abort before ours is written",
+            |conn, _| {
+                ours(conn);
+                conn.advance(3);
+                conn.abort();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "end before ours is written",
+            |conn, _| {
+                ours(conn);
+                conn.receive_eof();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "end after ours",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                conn.receive_eof();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "failed write",
+            |conn, role| {
+                ours(conn);
+                conn.write_closed();
+                to(role, 0x88, b"")
+            },
+            None,
+        ),
+        (
+            "shutdown after ours",
+            |conn, role| {
+                ours(conn);
+                drain(conn);
+                conn.write_closed();
+                to(role, 0x88, b"")
+            },
+            Some((4000, "ours")),
+        ),
+    ];
+    for (role, (name, steps, expected)) in
+        ROLES.iter().flat_map(|role| rows.map(|row| (*role, row)))
+    {
+        let timed = builder().idle_timeout(std::time::Duration::from_secs(30)).build().unwrap();
+        let mut conn = open_with(role, timed);
+        let bytes = steps(&mut conn, role);
+        let closed = last_event(&mut conn, bytes);
+        let sent = closed.sent_code().map(|code| (code.get(), closed.sent_reason()));
+        assert_eq!(sent, expected, "{role:?}: {name}");
+        assert_eq!(
+            closed.sent_reason().is_empty(),
+            expected.is_none_or(|(_, reason)| reason.is_empty())
+        );
+        assert!(conn.poll_event().is_none(), "{role:?}: {name}");
+    }
+    for role in ROLES {
+        let mut conn = connecting(role, config());
+        conn.fail(1011, "").unwrap();
+        assert_eq!(last_event(&mut conn, vec![]).sent_code(), None, "{role:?}");
+    }
+}
+
+#[test]
+fn a_sent_close_does_not_change_what_is_received() {
+    // whatwg-feedback-message-01: the same bytes are the same events before our Close and after it
+    for role in ROLES {
+        let frames: [(u8, &[u8]); 6] = [
+            (0x81, b"a"),
+            (0x82, &[1; 200]),
+            (0x01, b"b"),
+            (0x89, b"p"),
+            (0x80, b"c"),
+            (0x82, &[2; 70_000]),
+        ];
+        let bytes: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+        for size in [1, 7, 1000, bytes.len()] {
+            let [before, after] = [false, true].map(|closes| {
+                let mut conn = open(role);
+                if closes {
+                    conn.close(1000, "bye").unwrap();
+                }
+                let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+                (run(&mut conn, &pieces).seen, conn)
+            });
+            assert_eq!(after.0, before.0, "{role:?} by {size}");
+            let mut conn = after.1;
+            let mut buffer = websocket_proto::ReadBuffer::with_capacity(512);
+            let hello = to(role, 0x81, b"Hello");
+            buffer.spare()[..hello.len()].copy_from_slice(&hello);
+            buffer.filled(hello.len());
+            assert!(conn.is_event_ready(&mut buffer));
+            assert!(matches!(conn.receive_from(&mut buffer), Some(Event::Message(_))));
+            assert!(!conn.is_event_ready(&mut buffer));
+        }
+    }
+}
+
 /// What `wants_read`, `wants_write`, `wants_shutdown` and `is_finished` return.
 type Answers = (bool, bool, bool, bool);
 

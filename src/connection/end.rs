@@ -7,7 +7,7 @@ use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::{CloseCause, Closed, Event};
+use crate::event::{CloseCause, Closed, Event, SentClose};
 use crate::message::Chunk;
 use crate::state::{Role, State};
 
@@ -147,7 +147,10 @@ impl Connection {
         match self.life.phase() {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.enter_phase(Phase::WriteClosed),
-            Phase::Closing if is_end_unwritten => self.enter_phase(Phase::WriteClosed),
+            Phase::Closing if is_end_unwritten => {
+                self.life.take_sent();
+                self.enter_phase(Phase::WriteClosed);
+            }
             // Draining serves only to deliver our Close or response, which cannot be written any more.
             Phase::Draining if is_end_unwritten => self.enter_phase(Phase::Finished),
             Phase::Response
@@ -203,6 +206,10 @@ impl Connection {
             Some(error) => CloseCause::Protocol(error.into()),
             None => cause,
         };
+        if self.send.has_unwritten_end() {
+            // Our Close cannot be written any more.
+            self.life.take_sent();
+        }
         self.send.drop_queue();
         self.end(Phase::Finished, cause);
     }
@@ -210,8 +217,19 @@ impl Connection {
     /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns
     /// [`Event::Closed`].
     pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
+        let closed = self.abnormal_end(cause);
         self.enter_phase(to);
-        self.life.set_closed(Closed::abnormal(cause));
+        self.life.set_closed(closed);
+    }
+
+    /// Makes the last event of a connection that ends now without a Close from the peer.
+    fn abnormal_end(&mut self, cause: CloseCause) -> Closed {
+        let cut = match cause {
+            // The peer's frames mean nothing any more.
+            CloseCause::Protocol(_) => None,
+            _ => self.recv.cut(),
+        };
+        Closed::abnormal(cause).with_sent(self.life.take_sent()).with_cut(cut)
     }
 
     /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
@@ -237,12 +255,14 @@ impl Connection {
 
     /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open, the Close is queued. The caller reports
     /// the end.
-    fn fail_with(&mut self, cause: CloseCause, body: Option<&CloseBody>) -> Closed {
-        if let (Phase::Open, Some(body)) = (self.life.phase(), body) {
-            self.queue_close(body);
-        }
+    pub(super) fn fail_with(&mut self, cause: CloseCause, body: Option<&CloseBody>) -> Closed {
+        let closed = self.abnormal_end(cause);
+        let closed = match (self.life.phase(), body) {
+            (Phase::Open, Some(body)) => closed.with_sent(self.queue_close(body)),
+            _ => closed,
+        };
         self.enter_phase(Phase::Draining);
-        Closed::abnormal(cause)
+        closed
     }
 
     /// Checks the code and reason of a Close that the caller asks for.
@@ -255,11 +275,15 @@ impl Connection {
         Ok(body)
     }
 
-    /// Queues a Close frame at the end of the queue, unless the write side has ended.
-    pub(super) fn queue_close(&mut self, body: &CloseBody) {
-        if !self.life.has_write_end() {
-            self.send.send_close(body, compressor(&mut self.codec));
+    /// Queues a Close frame at the end of the queue, and returns what it says. If the write side has ended, it does
+    /// nothing.
+    pub(super) fn queue_close(&mut self, body: &CloseBody) -> Option<SentClose> {
+        if self.life.has_write_end() {
+            return None;
         }
+        self.send.send_close(body, compressor(&mut self.codec));
+        let (code, reason) = body.code_and_reason();
+        Some(SentClose::new(code, reason))
     }
 
     fn start_close(&mut self, body: &CloseBody) {
@@ -267,7 +291,8 @@ impl Connection {
             Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
             Phase::Decision => self.answer_with_status(503, CloseCause::Aborted),
             Phase::Open => {
-                self.queue_close(body);
+                let sent = self.queue_close(body).expect("an open connection can be written");
+                self.life.set_sent(sent);
                 self.enter_phase(Phase::Closing);
             }
             Phase::Closing

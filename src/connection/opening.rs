@@ -285,8 +285,9 @@ impl Connection {
             // RFC 6455 7.4.1: a client that requires an extension names it in a Close with code 1010.
             Ok(None) if deflate.required => {
                 let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
-                self.queue_close(&body.expect("code and reason can be sent"));
-                Err(self.fail_opening(HandshakeError::ExtensionMissing))
+                let body = body.expect("code and reason can be sent");
+                let cause = CloseCause::Protocol(HandshakeError::ExtensionMissing.into());
+                Err(Event::Closed(self.fail_with(cause, Some(&body))))
             }
             Ok(params) => {
                 self.use_deflate(params);

@@ -158,7 +158,7 @@ impl Connection {
     #[must_use = "the event is reported once"]
     #[doc(alias("next_event", "poll"))]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        if !self.life.has_extra() {
+        if !self.life.has_waiting() {
             return None;
         }
         match self.life.take_event() {
@@ -239,7 +239,7 @@ impl Connection {
     /// Whether new input is frames, and no event, early bytes or front of a message must be handled before it.
     #[inline]
     fn receives_frames_next(&self) -> bool {
-        self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
+        self.life.phase().receives_frames() && !self.life.has_waiting() && !self.recv.has_front()
     }
 
     /// Receives input that comes after a buffered event, or that is not frames. It returns buffered events first. Bytes
@@ -285,7 +285,7 @@ impl Connection {
             take_front(input, stale.len());
         }
         let is_front_here = front.is_some() || !self.recv.has_front();
-        if !self.life.phase().receives_frames() || self.life.has_extra() || !is_front_here {
+        if !self.life.phase().receives_frames() || self.life.has_waiting() || !is_front_here {
             return self.receive_outside_frames(input);
         }
         if input.len() > front.as_ref().map_or(0, Front::len) {
@@ -325,23 +325,23 @@ impl Connection {
 
     /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection. It is answered unless our Close was sent before.
     fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
-        let cause = match self.life.phase() {
-            Phase::Closing => CloseCause::Local,
+        let (cause, sent) = match self.life.phase() {
+            Phase::Closing => (CloseCause::Local, self.life.take_sent()),
             // If the write side has ended, no answer is queued.
             _ => {
                 let body = match code {
                     CloseCode::NO_STATUS => CloseBody::EMPTY,
                     code => CloseBody::new(code, "").expect("a received code can be sent"),
                 };
-                self.queue_close(&body);
-                CloseCause::Peer
+                (CloseCause::Peer, self.queue_close(&body))
             }
         };
+        let cut = self.recv.cut();
         self.enter_phase(match self.role() {
             Role::Server => Phase::Flushing,
             Role::Client => Phase::AwaitingEnd,
         });
-        Event::Closed(Closed::clean(code, reason, cause))
+        Event::Closed(Closed::clean(code, reason, cause).with_sent(sent).with_cut(cut))
     }
 
     /// Receives the bytes that arrived behind the request while the caller decided.
