@@ -79,7 +79,8 @@
 //! # Whose mistake it is
 //!
 //! A mistake of the peer is not an error of a call. The connection queues the Close frame or HTTP response that the RFC
-//! requires, and [`Event::Closed`] reports the mistake as a [`ProtocolError`]. A mistake of the caller, a full queue,
+//! requires, and [`Event::Closed`] reports the mistake as a [`ProtocolError`]. A mistake that only your program can see
+//! ends the connection in the same way if you call [`fail`](Connection::fail). A mistake of the caller, a full queue,
 //! or a failing source of entropy is a [`UsageError`]. A call that returns a `UsageError` has changed nothing.
 //!
 //! # Who owns what
