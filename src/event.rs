@@ -149,8 +149,8 @@ impl Closed {
 
     /// Returns the code of the Close frame that we have sent: by [`close`](crate::Connection::close) or
     /// [`fail`](crate::Connection::fail), as the answer to the peer's, or because of a mistake or the silence of the
-    /// peer. It is 1005 if our frame has no code. `None` means that we sent none: the opening handshake was not done, or
-    /// the transport ended before.
+    /// peer. It is 1005 if our frame has no code. `None` means that we sent none: the opening handshake was not done,
+    /// or the transport ended before.
     ///
     /// A Close that is still queued counts as sent. It is lost if the loop cannot write it.
     ///

@@ -39,9 +39,9 @@ impl Connection {
     /// messages that break the rules of a subprotocol, for a peer that exceeds a quota. A Close with this code and a
     /// reason of at most 123 bytes is queued behind the messages that were sent before, unless a Close was queued
     /// before. What the peer sends from now on is read and dropped, its Close included.
-    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go on
-    /// with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport read
-    /// to its end.
+    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go
+    /// on with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport
+    /// read to its end.
     ///
     /// Before the connection is open, there is no Close frame. A server whose request is not answered yet answers it
     /// with 503; [`respond`](Connection::respond) takes another status. Any other connection that is not open yet is

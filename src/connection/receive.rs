@@ -112,9 +112,9 @@ impl Connection {
     /// request or response of the opening handshake is copied once.
     ///
     /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
-    /// connection ends before the event is taken, by [`abort`](Connection::abort), [`fail`](Connection::fail), a timeout
-    /// or [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the other
-    /// bytes there.
+    /// connection ends before the event is taken, by [`abort`](Connection::abort), [`fail`](Connection::fail), a
+    /// timeout or [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the
+    /// other bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
