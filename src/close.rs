@@ -59,6 +59,11 @@ impl CloseBody {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+
+    /// The code and the reason; 1005 if there is no code (RFC 6455 7.1.5).
+    pub(crate) fn code_and_reason(&self) -> (CloseCode, &str) {
+        parse(self.as_bytes())
+    }
 }
 
 /// Checks `payload`, the received beginning of a Close body of `len` bytes. Fails as soon as a byte decides that the

@@ -102,7 +102,7 @@ impl Connection {
         if self.life.phase().receives_frames() {
             let terms = Terms { role: self.send.role(), config: &self.config };
             self.recv.start(terms);
-            if self.life.has_extra() {
+            if self.life.has_waiting() {
                 self.recv.close_quick_way();
             }
         }

@@ -10,7 +10,7 @@ use crate::close_code::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::ProtocolError;
 use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, UpgradeResponse};
-use crate::message::{Chunk, Message};
+use crate::message::{Chunk, Cut, Message};
 
 /// An event of a connection. [`Event::Closed`] is the last one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -102,6 +102,16 @@ struct End {
     reason: String,
     clean: bool,
     cause: CloseCause,
+    sent: Option<SentClose>,
+    cut: Option<Cut>,
+}
+
+/// Code and reason of the Close frame that we have sent.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SentClose {
+    /// 1005 if the frame has no code.
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Box<str>,
 }
 
 impl Closed {
@@ -139,6 +149,44 @@ impl Closed {
         self.0.cause
     }
 
+    /// Returns the code of the Close frame that we have sent: by [`close`](crate::Connection::close) or
+    /// [`fail`](crate::Connection::fail), as the answer to the peer's, or because of a mistake or the silence of the
+    /// peer. It is 1005 if our frame has no code. `None` means that we sent none: the opening handshake was not done,
+    /// or the transport ended before.
+    ///
+    /// A Close that is still queued counts as sent. It is lost if the loop cannot write it.
+    ///
+    /// ```
+    /// use websocket_proto::{CloseCode, Config, Connection, Event, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Client, Config::default())?;
+    /// conn.close(CloseCode::NORMAL, "done")?;
+    /// let mut theirs = *b"\x88\x05\x03\xe9bye";
+    /// let Some(Event::Closed(closed)) = conn.receive(&mut &mut theirs[..]) else { panic!() };
+    /// assert_eq!((closed.code(), closed.reason()), (CloseCode::GOING_AWAY, "bye"));
+    /// assert_eq!((closed.sent_code(), closed.sent_reason()), (Some(CloseCode::NORMAL), "done"));
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn sent_code(&self) -> Option<CloseCode> {
+        self.0.sent.as_ref().map(|sent| sent.code)
+    }
+
+    /// Returns the reason in the Close frame that we have sent, at most 123 bytes. It is empty if
+    /// [`sent_code`](Closed::sent_code) is `None`.
+    #[must_use]
+    pub fn sent_reason(&self) -> &str {
+        self.0.sent.as_ref().map_or("", |sent| &sent.reason)
+    }
+
+    /// Returns what the end has cut of the peer's frames and messages: `None` if all had arrived whole, if the opening
+    /// handshake was not done, or if the peer broke the protocol. Bytes that were not passed to
+    /// [`receive`](crate::Connection::receive) are not known here.
+    #[must_use]
+    pub fn cut(&self) -> Option<Cut> {
+        self.0.cut
+    }
+
     /// Returns the server's response if the server refused the opening handshake: a redirect, a request for
     /// authentication, an error.
     #[must_use]
@@ -153,7 +201,7 @@ impl Closed {
 
     /// The end of a connection by the peer's Close frame.
     pub(crate) fn clean(code: CloseCode, reason: String, cause: CloseCause) -> Closed {
-        Closed(Box::new(End { code, reason, clean: true, cause }))
+        Closed(Box::new(End { code, reason, clean: true, cause, sent: None, cut: None }))
     }
 
     /// The end of a connection without a Close frame from the peer.
@@ -163,7 +211,27 @@ impl Closed {
             reason: String::new(),
             clean: false,
             cause,
+            sent: None,
+            cut: None,
         }))
+    }
+
+    /// Adds the Close that we have sent.
+    pub(crate) fn with_sent(mut self, sent: Option<SentClose>) -> Closed {
+        self.0.sent = sent;
+        self
+    }
+
+    /// Adds what the end has cut.
+    pub(crate) fn with_cut(mut self, cut: Option<Cut>) -> Closed {
+        self.0.cut = cut;
+        self
+    }
+}
+
+impl SentClose {
+    pub(crate) fn new(code: CloseCode, reason: &str) -> SentClose {
+        SentClose { code, reason: reason.into() }
     }
 }
 
@@ -174,6 +242,9 @@ impl fmt::Debug for Closed {
             .field("reason", &self.reason())
             .field("clean", &self.is_clean())
             .field("cause", &self.cause())
+            .field("sent_code", &self.sent_code())
+            .field("sent_reason", &self.sent_reason())
+            .field("cut", &self.cut())
             .finish()
     }
 }
@@ -217,6 +288,8 @@ pub enum CloseCause {
     /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. On a server,
     /// this is also the cause if the write side of the transport ended before the request was answered.
     Aborted,
+    /// The caller called [`fail`](crate::Connection::fail).
+    Failed,
     /// A timeout has passed.
     TimedOut(Timeout),
     /// Client: the source of entropy failed to supply a masking key for a pong.
@@ -244,6 +317,7 @@ impl fmt::Display for CloseCause {
             CloseCause::Rejected => f.write_str("request was answered without a WebSocket"),
             CloseCause::TransportEnded => f.write_str("transport ended without a Close frame"),
             CloseCause::Aborted => f.write_str("connection was aborted"),
+            CloseCause::Failed => f.write_str("application failed the connection"),
             CloseCause::TimedOut(timeout) => timeout.fmt(f),
             CloseCause::Entropy(error) => error.fmt(f),
         }

@@ -81,7 +81,8 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads the header at the front of `bytes`. Returns it with its size in bytes, or `None` if more bytes are needed.
+    /// Reads the header at the front of `bytes`. Returns it with its size in bytes, or `None` if more bytes are needed;
+    /// [`missing_bytes`](FrameHeader::missing_bytes) tells how many.
     ///
     /// # Errors
     ///
@@ -100,6 +101,30 @@ impl FrameHeader {
             },
             header.size,
         )))
+    }
+
+    /// Returns how many bytes are missing until [`decode`](FrameHeader::decode) can return the header that begins
+    /// `bytes`. Behind the first two bytes of a header the number is exact; before them it is the least. It is 0 if the
+    /// header is whole.
+    ///
+    /// ```
+    /// use websocket_proto::FrameHeader;
+    ///
+    /// assert_eq!(FrameHeader::missing_bytes(b""), 2);
+    /// assert_eq!(FrameHeader::missing_bytes(b"\x81\xfe\x01"), 5); // a 16-bit length and a masking key
+    /// assert_eq!(FrameHeader::missing_bytes(b"\x81\x05Hello"), 0);
+    /// ```
+    #[must_use]
+    pub const fn missing_bytes(bytes: &[u8]) -> usize {
+        let [_, second, ..] = bytes else { return 2 - bytes.len() };
+        let key: usize = if *second & MASK == 0 { 0 } else { 4 };
+        let size = key
+            + match *second & !MASK {
+                126 => 4,
+                127 => 10,
+                _ => 2,
+            };
+        size.saturating_sub(bytes.len())
     }
 
     /// Writes the header to the front of `out`, with the length in its shortest form (RFC 6455 5.2). Returns the size

@@ -17,11 +17,12 @@
 //!    [`write_closed`](Connection::write_closed) and go on: the peer's Close can still be read.
 //! 3. **Shut down** the write side if it [`wants_shutdown`](Connection::wants_shutdown), then call `write_closed`.
 //! 4. **Stop** if it [`is_finished`](Connection::is_finished), not already at [`Event::Closed`]: our own Close may
-//! still be outgoing. 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again.
-//! [`Clock`] reads the time for you, if the standard library is there. If the call queued bytes or ended the
-//! connection, go back to 1. 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while
-//! it [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
-//! call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
+//!    still be outgoing.
+//! 5. **Tell the time** with [`tick`](Connection::tick), which returns when to call it again. [`Clock`] reads the time
+//!    for you, if the standard library is there. If the call queued bytes or ended the connection, go back to 1.
+//! 6. **Wait, and read** once if it [`wants_read`](Connection::wants_read). Do not read while it
+//!    [`is_congested`](Connection::is_congested) if your program answers what it reads. At the end of the transport,
+//!    call [`receive_eof`](Connection::receive_eof); if a read fails, [`abort`](Connection::abort).
 //!
 //! A client is open when it reports [`Event::Open`]. A server is open when its call of [`accept`](Connection::accept)
 //! returns `Ok`.
@@ -79,7 +80,8 @@
 //! # Whose mistake it is
 //!
 //! A mistake of the peer is not an error of a call. The connection queues the Close frame or HTTP response that the RFC
-//! requires, and [`Event::Closed`] reports the mistake as a [`ProtocolError`]. A mistake of the caller, a full queue,
+//! requires, and [`Event::Closed`] reports the mistake as a [`ProtocolError`]. A mistake that only your program can see
+//! ends the connection in the same way if you call [`fail`](Connection::fail). A mistake of the caller, a full queue,
 //! or a failing source of entropy is a [`UsageError`]. A call that returns a `UsageError` has changed nothing.
 //!
 //! # Who owns what
@@ -180,7 +182,7 @@ pub use handshake::response::Response;
 pub use handshake::upgrade_response::UpgradeResponse;
 pub use handshake::uri::{Uri, UriError};
 pub use mask::apply_mask;
-pub use message::{Chunk, Message, MessageKind};
+pub use message::{Chunk, Cut, Message, MessageKind};
 pub use receive::ReadBuffer;
 pub use send::{OutgoingChunks, PreparedMessage, Segment};
 pub use state::{Role, State};

@@ -212,6 +212,27 @@ impl<'a> From<&'a Message<'_>> for Message<'a> {
     }
 }
 
+/// What the end of a connection has cut: [`Closed::cut`](crate::Closed::cut).
+///
+/// ```
+/// use websocket_proto::{Config, Connection, Cut, Event, Role};
+///
+/// let mut conn = Connection::from_upgrade(Role::Client, Config::default())?;
+/// assert!(conn.receive(&mut &mut b"\x81\x05Hel".clone()[..]).is_none());
+/// conn.receive_eof();
+/// let Some(Event::Closed(closed)) = conn.poll_event() else { panic!() };
+/// assert_eq!(closed.cut(), Some(Cut::Frame));
+/// # Ok::<(), websocket_proto::UsageError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cut {
+    /// A frame: a part of its header or payload has not arrived.
+    Frame,
+    /// A message between two of its frames: its last frame has not arrived (RFC 6455 5.4).
+    Message,
+}
+
 /// A piece of a message, as it arrived. The concatenation of the pieces is the message. Between the pieces of a
 /// message, only pings, pongs and the end of the connection are reported. A piece of text ends between two characters.
 ///

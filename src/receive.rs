@@ -26,7 +26,7 @@ use crate::frame::{
 };
 use crate::input::take_front;
 use crate::mask;
-use crate::message::{Chunk, Message};
+use crate::message::{Chunk, Cut, Message};
 use crate::state::Role;
 use crate::timestamp::Timestamp;
 use crate::utf8::InvalidUtf8;
@@ -182,6 +182,19 @@ impl Receiver {
     pub(crate) fn close_quick_way(&mut self) {
         if matches!(self.place, Place::QuickMasked | Place::QuickUnmasked) {
             self.place = Place::BETWEEN_FRAMES;
+        }
+    }
+
+    /// What the end of the connection cuts if it comes now.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        match &self.place {
+            Place::Stopped => None,
+            Place::QuickMasked | Place::QuickUnmasked | Place::Header { len: 0, .. } => {
+                self.message.is_open().then_some(Cut::Message)
+            }
+            Place::Header { .. } | Place::Payload(_) | Place::Control(_) | Place::Front => {
+                Some(Cut::Frame)
+            }
         }
     }
 

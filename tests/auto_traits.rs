@@ -12,10 +12,10 @@ use websocket_proto::handshake::{
 };
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
-    ConfigError, Connection, Delivery, Entropy, EntropyError, Event, FrameHeader, HandshakeError,
-    Message, MessageKind, Opcode, OriginError, OriginPolicy, OutgoingChunks, PlainRequest,
-    PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response, Role, Segment, State, Timeout,
-    Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri, UriError, UsageError,
+    ConfigError, Connection, Cut, Delivery, Entropy, EntropyError, Event, FrameHeader,
+    HandshakeError, Message, MessageKind, Opcode, OriginError, OriginPolicy, OutgoingChunks,
+    PlainRequest, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response, Role, Segment,
+    State, Timeout, Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri, UriError, UsageError,
 };
 #[cfg(feature = "deflate")]
 use websocket_proto::{Deflate, DeflateParams};
@@ -67,7 +67,8 @@ have!(UsageError, ConfigError, UriError, OriginError, EntropyError, Timeout: Cop
 
 // Small values.
 have!(
-    Role, State, MessageKind, Opcode, CloseCode, FrameHeader, Timestamp, HttpVersion: Value + Copy
+    Role, State, MessageKind, Cut, Opcode, CloseCode, FrameHeader, Timestamp, HttpVersion
+    : Value + Copy
 );
 have!(State, CloseCode, Timestamp, HttpVersion: Ord);
 have!(State, CloseCode, HttpVersion, Uri: Display);

@@ -243,7 +243,8 @@ fn opening_takes_no_more_than_the_limits_say() {
             let mut pieces = names.as_bytes().chunks(size.min(names.len()));
             pieces.find_map(|piece| swallow(&mut refusing, piece))
         });
-        let twice = CloseCause::Protocol(HandshakeError::DuplicateSubprotocol.into());
+        let twice =
+            CloseCause::Protocol(HandshakeError::DuplicateSubprotocol { name: "a".into() }.into());
         assert_eq!(end, Some(twice));
         assert!(heap.peak as usize <= bound, "many names by {size}: {heap:?}, {bound}");
 

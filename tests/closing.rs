@@ -244,6 +244,7 @@ fn arguments_of_close_are_checked_in_every_state() {
                     Err(UsageError::CloseCodeNotSendable(code.into())),
                     "{role:?} {name} {code}"
                 );
+                assert_eq!(conn.fail(code, ""), conn.close(code, ""), "{role:?} {name} {code}");
             }
             let long = "x".repeat(124);
             assert_eq!(
@@ -251,12 +252,14 @@ fn arguments_of_close_are_checked_in_every_state() {
                 Err(UsageError::CloseReasonTooLong { len: 124 }),
                 "{role:?} {name}"
             );
+            assert_eq!(conn.fail(1000, &long), conn.close(1000, &long), "{role:?} {name}");
             if role == Role::Server {
                 assert_eq!(
                     conn.close(1010, ""),
                     Err(UsageError::CloseCodeNotSendable(1010.into())),
                     "{name}"
                 );
+                assert_eq!(conn.fail(1010, ""), conn.close(1010, ""), "{name}");
             }
             assert_eq!((conn.state(), conn.outgoing_len()), (before, 0), "{role:?} {name}");
             assert!(conn.poll_event().is_none(), "{role:?} {name}");
@@ -288,7 +291,8 @@ fn second_close_does_nothing() {
 fn close_before_the_connection_is_open_ends_it_without_a_frame() {
     // whatwg-close-05, rfc6455-7.1.4-02, rfc6455-7.2.2-01, rfc6455-7.1.7-06
     for role in ROLES {
-        for with_code in [true, false] {
+        for how in ["close", "close without code", "fail"] {
+            let cause = if how == "fail" { CloseCause::Failed } else { CloseCause::Aborted };
             let deciding = |conn: &mut Connection| feed(conn, REQUEST, &mut Log::default());
             let rows: &[&dyn Fn(&mut Connection)] = match role {
                 Role::Server => {
@@ -300,14 +304,15 @@ fn close_before_the_connection_is_open_ends_it_without_a_frame() {
                 let mut conn = connecting(role, config());
                 prepare(&mut conn);
                 let waits = role == Role::Server && row == 2;
-                match with_code {
-                    true => conn.close(1000, "bye").unwrap(),
-                    false => conn.close_without_code(),
+                match how {
+                    "close" => conn.close(1000, "bye").unwrap(),
+                    "fail" => conn.fail(1000, "bye").unwrap(),
+                    _ => conn.close_without_code(),
                 }
                 assert_eq!(conn.state(), State::Closed, "{role:?}");
                 assert_eq!(conn.outgoing_len() > 0, waits, "{role:?}");
                 let outcome = run(&mut conn, &[b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]);
-                assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)], "{role:?}");
+                assert_eq!(outcome.seen, [Seen::lost(cause.clone())], "{role:?}");
                 if waits {
                     // A client that waits for the decision on its request gets a 503.
                     assert!(outcome.output.starts_with(b"HTTP/1.1 503 "), "{role:?}");
@@ -404,6 +409,11 @@ fn close_cuts_off_a_fragmented_message() {
         let (_, answer) = exchange(&mut failed, &[(0x83, b"")]);
         assert_eq!(answer, [&fragments[..], &[(0x88, body(1002, ""))]].concat(), "{role:?}");
         assert_eq!((failed.outgoing_len(), failed.buffered_amount()), (0, 0));
+
+        let mut failed = begun();
+        failed.fail(4001, "quota").unwrap();
+        let answer = sent(&mut failed);
+        assert_eq!(answer, [&fragments[..], &[(0x88, body(4001, "quota"))]].concat(), "{role:?}");
     }
 }
 
@@ -632,6 +642,87 @@ fn failing_an_open_connection_queues_one_close_and_nothing_more_is_processed() {
 }
 
 #[test]
+fn caller_who_fails_the_connection_sends_one_close_and_receives_nothing_more() {
+    // rfc6455-7.1.7-01, rfc6455-7.1.7-03, rfc6455-7.1.7-05, rfc6455-7.1.7-07, rfc6455-7.1.1-01: at every byte of a
+    // stream, with and without a Close of ours before
+    let rows: [(&str, Config); 2] = [("messages", config()), ("chunks", chunks())];
+    for ((how, config), role) in rows.iter().flat_map(|row| ROLES.map(|role| (row, role))) {
+        let stream = [
+            to(role, 0x81, b"whole"),
+            to(role, 0x02, b"begun"),
+            to(role, 0x89, b"p"),
+            to(role, 0x80, &[7; 300]),
+            to(role, 0x88, b"\x03\xe8"),
+        ]
+        .concat();
+        let last = stream.len() - to(role, 0x88, b"\x03\xe8").len();
+        for (at, is_closing) in (0..=last).flat_map(|at| [(at, false), (at, true)]) {
+            let what = format!("{role:?} {how} at {at}, closing: {is_closing}");
+            let mut conn = open_with(role, config.clone());
+            conn.send("first").unwrap();
+            if is_closing {
+                conn.close(4000, "ours").unwrap();
+            }
+            let before = run(&mut conn, &[&stream[..at]]);
+            assert_eq!(conn.fail(1008, "quota"), Ok(()), "{what}");
+            assert_eq!((conn.state(), conn.is_writable()), (State::Closed, false), "{what}");
+            let after = run(&mut conn, &[&stream[at..], &to(role, 0x81, b"late"), &[0xff; 100]]);
+            assert_eq!(after.seen, [Seen::lost(CloseCause::Failed)], "{what}");
+            let closes: Vec<_> = plain_frames(&[before.output, after.output].concat());
+            let closes: Vec<_> = closes.into_iter().filter(|(first, _)| *first == 0x88).collect();
+            let expected = if is_closing { body(4000, "ours") } else { body(1008, "quota") };
+            assert_eq!(closes, [(0x88, expected)], "{what}");
+            assert_eq!(conn.send("no"), Err(UsageError::NotOpen(State::Closed)), "{what}");
+            assert_eq!(answers(&conn), (true, false, role == Role::Server, false), "{what}");
+            conn.receive_eof();
+            assert!(conn.is_finished() && conn.poll_event().is_none(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn failing_a_closed_connection_does_nothing() {
+    // rfc6455-7.1.7-05, rfc6455-5.5.1-09
+    for role in ROLES {
+        for (name, mut conn) in not_open(role).into_iter() {
+            if conn.state() == State::Closed {
+                let before = answers(&conn);
+                assert_eq!(conn.fail(4000, "again"), Ok(()), "{role:?} {name}");
+                assert_eq!((answers(&conn), conn.outgoing_len()), (before, 0), "{role:?} {name}");
+                assert!(conn.poll_event().is_none(), "{role:?} {name}");
+            }
+        }
+        let mut conn = open(role);
+        conn.fail(4000, "first").unwrap();
+        conn.fail(4001, "second").unwrap();
+        conn.close(4002, "third").unwrap();
+        assert_eq!(sent(&mut conn), [(0x88, body(4000, "first"))], "{role:?}");
+        assert!(conn.poll_event().is_some() && conn.poll_event().is_none(), "{role:?}");
+    }
+}
+
+#[test]
+fn bytes_that_came_behind_the_request_are_not_received_after_a_failure() {
+    // rfc6455-7.1.7-07
+    let early = [REQUEST, &to(Role::Server, 0x81, b"early")].concat();
+    for fails in [false, true] {
+        let mut conn = connecting(Role::Server, config());
+        let mut log = Log::default();
+        feed(&mut conn, &early, &mut log);
+        conn.accept(&Accept::new()).unwrap();
+        if fails {
+            conn.fail(1011, "").unwrap();
+        }
+        let seen = run(&mut conn, &[b""]).seen;
+        let expected = match fails {
+            true => Seen::lost(CloseCause::Failed),
+            false => Seen::Text("early".to_string()),
+        };
+        assert_eq!(seen, [expected]);
+    }
+}
+
+#[test]
 fn frame_with_the_wrong_mask_is_answered_with_1002() {
     // rfc6455-5.1-02, rfc6455-5.1-03, rfc6455-5.1-05, rfc6455-5.1-06
     for role in ROLES {
@@ -674,6 +765,261 @@ fn failure_is_described() {
     let CloseCause::Protocol(error) = closed.cause() else { panic!("{closed:?}") };
     assert_eq!(error.to_string(), "opcode 0x3 is reserved");
     assert_eq!(error.close_code(), Some(CloseCode::PROTOCOL_ERROR));
+}
+
+/// The last event. The peer's bytes come first.
+fn last_event(conn: &mut Connection, mut bytes: Vec<u8>) -> websocket_proto::Closed {
+    let mut input = &mut bytes[..];
+    loop {
+        match conn.receive(&mut input) {
+            Some(Event::Closed(closed)) => return closed,
+            Some(_) => {}
+            None => panic!("the connection has not ended"),
+        }
+    }
+}
+
+#[test]
+fn closed_tells_which_close_was_sent() {
+    // rfc6455-7.1.7-02, rfc6455-7.1.7-04
+    type Steps = fn(&mut Connection, Role) -> Vec<u8>;
+    type Row = (&'static str, Steps, Option<(u16, &'static str)>);
+    fn ours(conn: &mut Connection) {
+        conn.close(4000, "ours").unwrap();
+    }
+    fn pass(conn: &mut Connection) {
+        let mut next = conn.tick(Timestamp::from_millis(0));
+        while let Some(now) = next.filter(|_| conn.state() != State::Closed) {
+            next = conn.tick(now);
+        }
+    }
+    let rows: [Row; 21] = [
+        (
+            "ours is answered",
+            |conn, role| {
+                ours(conn);
+                to(role, 0x88, b"\x03\xe8")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "ours has no code",
+            |conn, role| {
+                conn.close_without_code();
+                to(role, 0x88, b"")
+            },
+            Some((1005, "")),
+        ),
+        ("ours is the answer", |_, role| to(role, 0x88, b"\x0f\xa1theirs"), Some((4001, ""))),
+        ("ours is the answer to none", |_, role| to(role, 0x88, b""), Some((1005, ""))),
+        (
+            "a second one is not sent",
+            |conn, role| {
+                ours(conn);
+                conn.close(4002, "again").unwrap();
+                to(role, 0x88, b"")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "messages come behind ours",
+            |conn, role| {
+                ours(conn);
+                let frames: [(u8, &[u8]); 4] =
+                    [(0x81, b"one"), (0x02, b"t"), (0x89, b""), (0x80, &[2; 300])];
+                frames
+                    .iter()
+                    .flat_map(|(first, payload)| to(role, *first, payload))
+                    .chain(to(role, 0x88, b""))
+                    .collect()
+            },
+            Some((4000, "ours")),
+        ),
+        ("violation", |_, role| to(role, 0x83, b""), Some((1002, ""))),
+        (
+            "violation after ours",
+            |conn, role| {
+                ours(conn);
+                to(role, 0x83, b"")
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "fail",
+            |conn, _| {
+                conn.fail(1008, "quota").unwrap();
+                vec![]
+            },
+            Some((1008, "quota")),
+        ),
+        (
+            "fail after ours",
+            |conn, _| {
+                ours(conn);
+                conn.fail(1008, "quota").unwrap();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "fail after fail",
+            |conn, _| {
+                conn.fail(1008, "quota").unwrap();
+                conn.fail(1011, "").unwrap();
+                vec![]
+            },
+            Some((1008, "quota")),
+        ),
+        (
+            "idle timeout",
+            |conn, _| {
+                pass(conn);
+                vec![]
+            },
+            Some((1001, "idle timeout")),
+        ),
+        (
+            "close timeout",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                pass(conn);
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "ours is never written",
+            |conn, _| {
+                ours(conn);
+                pass(conn);
+                vec![]
+            },
+            None,
+        ),
+        (
+            "abort",
+            |conn, _| {
+                conn.abort();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "abort after ours",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                conn.abort();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "abort before ours is written",
+            |conn, _| {
+                ours(conn);
+                conn.advance(3);
+                conn.abort();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "end before ours is written",
+            |conn, _| {
+                ours(conn);
+                conn.receive_eof();
+                vec![]
+            },
+            None,
+        ),
+        (
+            "end after ours",
+            |conn, _| {
+                ours(conn);
+                drain(conn);
+                conn.receive_eof();
+                vec![]
+            },
+            Some((4000, "ours")),
+        ),
+        (
+            "failed write",
+            |conn, role| {
+                ours(conn);
+                conn.write_closed();
+                to(role, 0x88, b"")
+            },
+            None,
+        ),
+        (
+            "shutdown after ours",
+            |conn, role| {
+                ours(conn);
+                drain(conn);
+                conn.write_closed();
+                to(role, 0x88, b"")
+            },
+            Some((4000, "ours")),
+        ),
+    ];
+    for (role, (name, steps, expected)) in
+        ROLES.iter().flat_map(|role| rows.map(|row| (*role, row)))
+    {
+        let timed = builder().idle_timeout(std::time::Duration::from_secs(30)).build().unwrap();
+        let mut conn = open_with(role, timed);
+        let bytes = steps(&mut conn, role);
+        let closed = last_event(&mut conn, bytes);
+        let sent = closed.sent_code().map(|code| (code.get(), closed.sent_reason()));
+        assert_eq!(sent, expected, "{role:?}: {name}");
+        assert_eq!(
+            closed.sent_reason().is_empty(),
+            expected.is_none_or(|(_, reason)| reason.is_empty())
+        );
+        assert!(conn.poll_event().is_none(), "{role:?}: {name}");
+    }
+    for role in ROLES {
+        let mut conn = connecting(role, config());
+        conn.fail(1011, "").unwrap();
+        assert_eq!(last_event(&mut conn, vec![]).sent_code(), None, "{role:?}");
+    }
+}
+
+#[test]
+fn a_sent_close_does_not_change_what_is_received() {
+    // whatwg-feedback-message-01: the same bytes are the same events before our Close and after it
+    for role in ROLES {
+        let frames: [(u8, &[u8]); 6] = [
+            (0x81, b"a"),
+            (0x82, &[1; 200]),
+            (0x01, b"b"),
+            (0x89, b"p"),
+            (0x80, b"c"),
+            (0x82, &[2; 70_000]),
+        ];
+        let bytes: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| to(role, *first, payload)).collect();
+        for size in [1, 7, 1000, bytes.len()] {
+            let [before, after] = [false, true].map(|closes| {
+                let mut conn = open(role);
+                if closes {
+                    conn.close(1000, "bye").unwrap();
+                }
+                let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+                (run(&mut conn, &pieces).seen, conn)
+            });
+            assert_eq!(after.0, before.0, "{role:?} by {size}");
+            let mut conn = after.1;
+            let mut buffer = websocket_proto::ReadBuffer::with_capacity(512);
+            let hello = to(role, 0x81, b"Hello");
+            buffer.spare()[..hello.len()].copy_from_slice(&hello);
+            buffer.filled(hello.len());
+            assert!(conn.is_event_ready(&mut buffer));
+            assert!(matches!(conn.receive_from(&mut buffer), Some(Event::Message(_))));
+            assert!(!conn.is_event_ready(&mut buffer));
+        }
+    }
 }
 
 /// What `wants_read`, `wants_write`, `wants_shutdown` and `is_finished` return.
@@ -722,6 +1068,8 @@ fn at(role: Role, steps: &str) -> Connection {
             "close" => conn.close(1000, "").unwrap(),
             "their close" => feed(&mut conn, &to(role, 0x88, b"\x03\xe8"), &mut Log::default()),
             "violation" => feed(&mut conn, &to(role, 0x83, b""), &mut Log::default()),
+            "fail" => conn.fail(1011, "why").unwrap(),
+            "write closed" => conn.write_closed(),
             "write" => drop(drain(&mut conn)),
             "eof" => conn.receive_eof(),
             "abort" => conn.abort(),
@@ -823,6 +1171,18 @@ fn the_questions_of_the_loop_in_every_phase() {
     let rows = rows.chain(server.iter().chain(&failed_server).map(|row| (Role::Server, row)));
     for (role, (steps, expected)) in rows.chain(client.iter().map(|row| (Role::Client, row))) {
         assert_eq!(answers(&at(role, steps)), *expected, "{role:?}: {steps}");
+        // The caller fails a connection in the way in which a mistake of the peer does.
+        let by_caller = steps.replace("violation", "fail");
+        assert_eq!(answers(&at(role, &by_caller)), *expected, "{role:?}: {by_caller}");
+    }
+    for role in ROLES {
+        for steps in
+            ["open, X, write closed", "open, X, write, write closed", "open, write closed, X"]
+        {
+            let [by_peer, by_caller] =
+                ["violation", "fail"].map(|cause| answers(&at(role, &steps.replace('X', cause))));
+            assert_eq!(by_caller, by_peer, "{role:?}: {steps}");
+        }
     }
 }
 
@@ -857,6 +1217,7 @@ enum Op {
     Fragment(bool),
     Ping,
     Close(u16),
+    Fail(u16),
     Write(usize),
     Tick(u64),
     Poll,
@@ -879,6 +1240,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Fragment),
         1 => Just(Op::Ping),
         1 => prop::sample::select(vec![1000, 1005]).prop_map(Op::Close),
+        1 => prop::sample::select(vec![1008, 1005]).prop_map(Op::Fail),
         4 => prop::sample::select(vec![0, 1, 7, 100, 10_000]).prop_map(Op::Write),
         2 => prop::sample::select(vec![0, 1, 100, 5_000, 20_000]).prop_map(Op::Tick),
         2 => Just(Op::Poll),
@@ -945,6 +1307,10 @@ proptest! {
                     has_write_closed = true;
                 }
                 Op::Close(code) => drop(conn.close(code, "why")),
+                Op::Fail(code) => {
+                    let failed = conn.fail(code, "why");
+                    prop_assert!(failed.is_err() || conn.state() == State::Closed);
+                }
                 Op::Write(n) => {
                     let n = n.min(conn.outgoing().len());
                     wire.extend_from_slice(&conn.outgoing()[..n]);

@@ -729,7 +729,7 @@ fn client_accepts_good_responses() {
 fn client_fails_on_bad_responses() {
     // rfc7692-5-09, rfc7692-5-14, rfc7692-5.1-01, rfc7692-7-08, rfc7692-7-09, rfc7692-7-10, rfc7692-7.1.2.1-02,
     // rfc7692-7.1.2.1-05, rfc7692-7.1.2.1-06, rfc7692-7.1.2.2-04
-    use HandshakeError::{ExtensionNotOffered, ExtensionParameters, InvalidExtensions};
+    use HandshakeError::{ExtensionParameters, InvalidExtensions};
     for text in [
         "foo",
         "foo=1",
@@ -763,17 +763,24 @@ fn client_fails_on_bad_responses() {
         agrees(&small, &[&text], Err(ExtensionParameters));
     }
     // The response accepts what was not offered, or accepts it twice.
-    for extensions in [
-        &["foo"][..],
-        &["Permessage-Deflate"],
-        &["x-webkit-deflate-frame"],
-        &["permessage-deflate, x-webkit-deflate-frame"],
-        &["x-webkit-deflate-frame, permessage-deflate"],
-        &["permessage-deflate", "foo"],
-        &["permessage-deflate, permessage-deflate"],
-        &["permessage-deflate", "permessage-deflate; client_max_window_bits=10"],
+    for (extensions, name) in [
+        (&["foo"][..], "foo"),
+        (&["Permessage-Deflate"], "Permessage-Deflate"),
+        (&["x-webkit-deflate-frame"], "x-webkit-deflate-frame"),
+        (&["permessage-deflate, x-webkit-deflate-frame"], "x-webkit-deflate-frame"),
+        (&["x-webkit-deflate-frame, permessage-deflate"], "x-webkit-deflate-frame"),
+        (&["permessage-deflate", "foo"], "foo"),
+        (&["permessage-deflate, permessage-deflate"], "permessage-deflate"),
+        (
+            &["permessage-deflate", "permessage-deflate; client_max_window_bits=10"],
+            "permessage-deflate",
+        ),
     ] {
-        agrees(&plain(), extensions, Err(ExtensionNotOffered));
+        agrees(
+            &plain(),
+            extensions,
+            Err(HandshakeError::ExtensionNotOffered { name: name.into() }),
+        );
     }
     // The response breaks the grammar.
     for extensions in [
@@ -793,7 +800,9 @@ fn client_fails_on_bad_responses() {
 fn client_that_does_not_offer_fails_on_any_answer() {
     // rfc7692-5-14
     let (mut conn, response) = asking(client_config(None), &["permessage-deflate"]);
-    let failed = Seen::failed(HandshakeError::ExtensionNotOffered.into());
+    let failed = Seen::failed(
+        HandshakeError::ExtensionNotOffered { name: "permessage-deflate".into() }.into(),
+    );
     let outcome = run(&mut conn, &[&response]);
     assert_eq!((outcome.seen, outcome.output), (vec![failed], Vec::new()));
 }
@@ -828,7 +837,7 @@ fn client_that_needs_compression_ends_with_1010() {
     // If the server accepts, or answers wrongly, `required` changes nothing.
     agrees(&options, &["permessage-deflate"], Ok(Some(params(PLAIN.0, PLAIN.1))));
     agrees(&options, &["permessage-deflate; foo"], Err(HandshakeError::ExtensionParameters));
-    agrees(&options, &["foo"], Err(HandshakeError::ExtensionNotOffered));
+    agrees(&options, &["foo"], Err(HandshakeError::ExtensionNotOffered { name: "foo".into() }));
     // A server ignores `required`.
     assert_eq!(answered(Some(options), &[]), None);
 }
@@ -1107,7 +1116,7 @@ fn response_must_fit_one_of_the_offers() {
         ("permessage-deflate; server_max_window_bits=11", failed.clone()),
         ("permessage-deflate; client_no_context_takeover", failed),
         // A response may accept one offer, not two.
-        (twice, Err(HandshakeError::ExtensionNotOffered)),
+        (twice, Err(HandshakeError::ExtensionNotOffered { name: "permessage-deflate".into() })),
     ] {
         agrees(&options, &[text], expected);
     }

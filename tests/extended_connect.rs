@@ -120,9 +120,17 @@ fn client_refuses_what_it_did_not_offer() {
     for (status, headers, error) in [
         (101, vec![], HandshakeError::Status { status: 101 }),
         (302, header("location", "/"), HandshakeError::Status { status: 302 }),
-        (200, header(protocol, "other"), HandshakeError::SubprotocolNotOffered),
+        (
+            200,
+            header(protocol, "other"),
+            HandshakeError::SubprotocolNotOffered { name: "other".into() },
+        ),
         (200, header(protocol, "chat, superchat"), HandshakeError::InvalidSubprotocol),
-        (200, header(extensions, "permessage-deflate"), HandshakeError::ExtensionNotOffered),
+        (
+            200,
+            header(extensions, "permessage-deflate"),
+            HandshakeError::ExtensionNotOffered { name: "permessage-deflate".into() },
+        ),
         (200, header(extensions, ""), HandshakeError::InvalidExtensions),
     ] {
         let verdict = request.extended_response(status, headers.clone(), &Config::default());
@@ -261,7 +269,10 @@ fn compression_is_agreed_on_as_over_http_1() {
     assert_eq!(run(&mut server, &[&bytes]).seen, [Seen::Text(text)]);
     // A client that did not offer compression refuses it; a server without it in its configuration does not accept it.
     let verdict = request.extended_response(200, response, &Config::default());
-    assert_eq!(verdict.map(|_| ()), Err(HandshakeError::ExtensionNotOffered));
+    assert_eq!(
+        verdict.map(|_| ()),
+        Err(HandshakeError::ExtensionNotOffered { name: "permessage-deflate".into() })
+    );
     let plain = connect.accept(&Accept::new(), &Config::default()).expect("nothing was chosen");
     assert_eq!((plain.headers.headers().count(), plain.upgrade.deflate_params()), (1, None));
 }

@@ -570,6 +570,10 @@ fn a_header_alone_is_decoded_or_refused_at_the_earliest_byte() {
             let behind = [&header[..], b"behind the header"].concat();
             for n in (0..=header.len()).chain([behind.len()]) {
                 let decoded = FrameHeader::decode(&behind[..n]);
+                // The second byte tells the length of the header.
+                let known = if n < 2 { 2 } else { header.len() };
+                let missing = FrameHeader::missing_bytes(&behind[..n]);
+                assert_eq!(missing, known.saturating_sub(n), "{header:02x?}, {n}");
                 match &verdict {
                     Some((at, error)) if *at <= n => assert_eq!(decoded, Err(error.clone())),
                     _ if n < header.len() => assert_eq!(decoded, Ok(None), "{header:02x?}, {n}"),

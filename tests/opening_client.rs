@@ -227,10 +227,19 @@ fn every_violation_of_a_response_ends_the_attempt_without_a_frame() {
         (plus(wrong), E::DuplicateAccept),
         (with("Sec-WebSocket-Accept", wrong), E::WrongAccept),
         (response().replace("Accept: ", "Accept: x"), E::WrongAccept),
-        (plus("Sec-WebSocket-Extensions: permessage-deflate"), E::ExtensionNotOffered),
+        (
+            plus("Sec-WebSocket-Extensions: permessage-deflate"),
+            E::ExtensionNotOffered { name: "permessage-deflate".into() },
+        ),
         (plus("Sec-WebSocket-Extensions: x;"), E::InvalidExtensions),
-        (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: other"), E::SubprotocolNotOffered),
-        (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: Chat"), E::SubprotocolNotOffered),
+        (
+            with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: other"),
+            E::SubprotocolNotOffered { name: "other".into() },
+        ),
+        (
+            with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: Chat"),
+            E::SubprotocolNotOffered { name: "Chat".into() },
+        ),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol:"), E::InvalidSubprotocol),
         (plus("Sec-WebSocket-Protocol: superchat"), E::SeveralSubprotocols),
         ("HTTP/1.1 100 Continue\r\n\r\n".repeat(17), E::TooManyInterimResponses { limit: 16 }),

@@ -561,7 +561,7 @@ fn every_refusal_is_one_response_and_one_end() {
         (plus("Content-Length: 5"), E::Body),
         (plus("Transfer-Encoding: chunked"), E::Body),
         (plus("Sec-WebSocket-Protocol: a/b"), E::InvalidSubprotocol),
-        (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol),
+        (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol { name: "chat".into() }),
         (plus("Sec-WebSocket-Extensions: a;;"), E::InvalidExtensions),
     ];
     for (request, error) in bad_requests {

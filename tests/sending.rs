@@ -586,6 +586,47 @@ fn messages_are_not_mixed() {
 }
 
 #[test]
+fn unfinished_message_is_told_from_its_first_fragment_to_its_last() {
+    // rfc6455-5.4-09
+    for role in ROLES {
+        for kind in [MessageKind::Text, MessageKind::Binary] {
+            let mut conn = open(role);
+            assert_eq!(conn.unfinished_message(), None, "{role:?}");
+            for _ in 0..2 {
+                for is_last in [false, false, true] {
+                    conn.send_fragment(kind, b"part", is_last).unwrap();
+                    conn.ping(b"").unwrap();
+                    let expected = (!is_last).then_some(kind);
+                    assert_eq!(conn.unfinished_message(), expected, "{role:?}");
+                    drain(&mut conn);
+                    assert_eq!(conn.unfinished_message(), expected, "{role:?}");
+                    assert_eq!(conn.check_send(1).is_ok(), is_last, "{role:?}");
+                }
+            }
+            // Refused fragments change nothing.
+            assert!(conn.send_fragment(MessageKind::Text, b"\xff", false).is_err());
+            assert_eq!(conn.unfinished_message(), None, "{role:?}");
+            conn.send_fragment(kind, b"", true).unwrap();
+            conn.send("whole").unwrap();
+            assert_eq!(conn.unfinished_message(), None, "{role:?}");
+            // RFC 6455 5.5.1: no data frame follows a Close.
+            let ends: [fn(&mut Connection, Role); 4] = [
+                |conn, _| conn.close_without_code(),
+                |conn, _| conn.fail(1011, "").unwrap(),
+                |conn, _| conn.abort(),
+                |conn, role| feed(conn, &to(role, 0x88, b""), &mut Log::default()),
+            ];
+            for end in ends {
+                let mut conn = open(role);
+                conn.send_fragment(kind, b"", false).unwrap();
+                end(&mut conn, role);
+                assert_eq!(conn.unfinished_message(), None, "{role:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn control_frames_go_between_fragments() {
     // rfc6455-5.4-06, rfc6455-5.4-08, rfc6455-5.4-10, rfc6455-5.5.2-04, rfc6455-5.5.2-05
     for role in ROLES {

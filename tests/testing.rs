@@ -580,8 +580,8 @@ fn scripted_responses_give_the_right_error() {
         (ResponseFlaw::NoConnection, |error| matches!(error, ConnectionNotUpgrade)),
         (ResponseFlaw::NoAccept, |error| matches!(error, MissingAccept)),
         (ResponseFlaw::WrongAccept, |error| matches!(error, WrongAccept)),
-        (ResponseFlaw::Subprotocol, |error| matches!(error, SubprotocolNotOffered)),
-        (ResponseFlaw::Extension, |error| matches!(error, ExtensionNotOffered)),
+        (ResponseFlaw::Subprotocol, |error| matches!(error, SubprotocolNotOffered { .. })),
+        (ResponseFlaw::Extension, |error| matches!(error, ExtensionNotOffered { .. })),
         (ResponseFlaw::BareLineFeed, |error| matches!(error, BareLineFeed { .. })),
     ];
     let talk = |flaw| {
@@ -755,6 +755,27 @@ fn script_names_the_step_that_broke_a_promise() {
 }
 
 #[test]
+fn script_fails_a_connection_and_checks_that_it_ends() {
+    // rfc6455-7.1.7-05, rfc6455-7.1.7-07
+    for role in ROLES {
+        let mut script = Script::new(role);
+        script.steps = vec![
+            Step::Fail(1005.into(), String::new()),
+            Step::Fail(1008.into(), "quota".into()),
+            Step::Frame(RawFrame::text("late"), 1),
+        ];
+        assert!(script.steps[1].is_call());
+        let run = script.run(config()).unwrap_or_else(|broken| panic!("{broken}"));
+        let refused = Err(UsageError::CloseCodeNotSendable(1005.into()));
+        assert_eq!(run.results, [refused, Ok(()), Ok(())], "{role:?}");
+        let [(1, Event::Closed(closed))] = &run.events[..] else { panic!("{:?}", run.events) };
+        assert_eq!(*closed.cause(), CloseCause::Failed);
+        assert_eq!(closed.sent_code().map(|code| code.get()), Some(1008));
+        assert_eq!(read_frames(&run.output)[0].payload, b"\x03\xf0quota", "{role:?}");
+    }
+}
+
+#[test]
 fn script_accounts_for_what_a_reaction_sends() {
     let mut script = Script::new(Role::Server);
     script.steps = vec![
@@ -874,7 +895,7 @@ mod arbitrary_values {
                 run.events.iter().filter(|(_, event)| matches!(event, Event::Message(_))).count();
             released += run.output.len();
         }
-        assert_eq!(kinds.len(), 21, "the number of kinds of steps that occur");
+        assert_eq!(kinds.len(), 22, "the number of kinds of steps that occur");
         assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");
     }

@@ -5,7 +5,7 @@ mod util;
 
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError, Role, State,
+    Accept, CloseCause, Config, Connection, Cut, Event, HandshakeError, ProtocolError, Role, State,
     UsageError,
 };
 
@@ -690,4 +690,98 @@ fn failed_write_of_the_last_bytes_finishes_the_connection() {
             assert!(conn.is_finished());
         }
     }
+}
+
+/// What the end has cut, by the events.
+fn cut(conn: &mut Connection) -> Option<Cut> {
+    match conn.poll_event() {
+        Some(Event::Closed(closed)) => closed.cut(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn end_tells_whether_it_cut_a_frame_or_a_message() {
+    // rfc6455-7.1.5-03: at every byte, in every way to receive, by every end without a Close
+    let ends: [fn(&mut Connection); 3] =
+        [Connection::receive_eof, Connection::abort, |conn| conn.fail(1011, "").unwrap()];
+    for role in ROLES {
+        let frames: [(u8, &[u8], Option<Cut>); 9] = [
+            (0x81, b"whole", None),
+            (0x82, &[1; 200], None),
+            (0x89, b"p", None),
+            (0x02, b"begun", Some(Cut::Message)),
+            (0x8a, b"", Some(Cut::Message)),
+            (0x00, b"", Some(Cut::Message)),
+            (0x00, &[2; 130], Some(Cut::Message)),
+            (0x80, b"", None),
+            (0x81, b"", None),
+        ];
+        let mut rows = vec![(Vec::new(), None)];
+        for (first, payload, behind) in frames {
+            let frame = to(role, first, payload);
+            for n in 1..=frame.len() {
+                let mut bytes = rows[rows.len() - 1].0.clone();
+                bytes.push(frame[n - 1]);
+                rows.push((bytes, if n < frame.len() { Some(Cut::Frame) } else { behind }));
+            }
+        }
+        for (at, (bytes, expected)) in rows.iter().enumerate() {
+            for end in ends {
+                for config in [config(), chunks()] {
+                    for size in [1, usize::MAX] {
+                        let mut conn = open_with(role, config.clone());
+                        let mut log = Log::default();
+                        bytes.chunks(size).for_each(|piece| feed(&mut conn, piece, &mut log));
+                        end(&mut conn);
+                        assert_eq!(cut(&mut conn), *expected, "{role:?} at {at}");
+                    }
+                    // The front of a message stays in the buffer, or the bytes go through it.
+                    for capacity in [64, 1024] {
+                        let mut conn = open_with(role, config.clone());
+                        run_from(&mut conn, &[bytes], capacity);
+                        end(&mut conn);
+                        assert_eq!(cut(&mut conn), *expected, "{role:?} at {at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_close_cuts_a_message_and_a_violation_tells_no_cut() {
+    for role in ROLES {
+        for (closing, begun) in [(false, false), (false, true), (true, false), (true, true)] {
+            let expected = begun.then_some(Cut::Message);
+            for (last, expected) in [(&[0x88][..], expected), (&[0x83], None)] {
+                let mut conn = open(role);
+                if closing {
+                    conn.close(1000, "").unwrap();
+                }
+                let mut bytes = if begun { to(role, 0x01, b"begun") } else { vec![] };
+                bytes.extend(to(role, last[0], b""));
+                let Some(Event::Closed(closed)) = conn.receive(&mut &mut bytes[..]) else {
+                    panic!()
+                };
+                assert_eq!(closed.cut(), expected, "{role:?}, closing: {closing}, {last:x?}");
+            }
+        }
+        // Nothing of the opening handshake is a frame.
+        let mut conn = connecting(role, config());
+        feed(
+            &mut conn,
+            if role == Role::Server { &REQUEST[..9] } else { b"HTTP/1.1" },
+            &mut Log::default(),
+        );
+        conn.receive_eof();
+        assert_eq!(cut(&mut conn), None, "{role:?}");
+    }
+    // The bytes behind a request are received first.
+    let begun = to(Role::Server, 0x81, b"begun");
+    let mut conn = connecting(Role::Server, config());
+    feed(&mut conn, &[REQUEST, &begun[..begun.len() - 1]].concat(), &mut Log::default());
+    conn.receive_eof();
+    conn.accept(&Accept::new()).unwrap();
+    assert_eq!(cut(&mut conn), Some(Cut::Frame));
 }

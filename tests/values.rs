@@ -175,6 +175,7 @@ fn each_cause_has_a_text_of_its_own() {
         (CloseCause::Rejected, "request was answered without a WebSocket"),
         (CloseCause::TransportEnded, "transport ended without a Close frame"),
         (CloseCause::Aborted, "connection was aborted"),
+        (CloseCause::Failed, "application failed the connection"),
         (CloseCause::TimedOut(Timeout::Handshake), "handshake timeout has passed"),
         (CloseCause::TimedOut(Timeout::Close), "close timeout has passed"),
         (CloseCause::TimedOut(Timeout::Idle), "idle timeout has passed"),

@@ -342,7 +342,7 @@ fn deflate(times: usize) {
     let config = Shared::new(config.expect("the default options are allowed"));
     let offers = [&b"permessage-deflate"[..]];
     let deflate = config.deflate().expect("deflate is set above");
-    let (params, _) = deflate.accept(offers.into_iter()).expect("the offer is valid");
+    let (params, _) = deflate.accept(offers).expect("the offer is valid");
     let open = |role| {
         Connection::from_upgrade(
             websocket_proto::Upgrade::new(role).deflate(params),

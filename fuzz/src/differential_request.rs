@@ -108,7 +108,7 @@ fn compare(ours: &Ours, theirs: &Verdict) -> Result<(), Option<Allowance>> {
                 Some(Allowance::Target)
             }
             E::Body => Some(Allowance::Body),
-            E::InvalidSubprotocol | E::DuplicateSubprotocol | E::InvalidExtensions => {
+            E::InvalidSubprotocol | E::DuplicateSubprotocol { .. } | E::InvalidExtensions => {
                 Some(Allowance::Offers)
             }
             E::DuplicateKey | E::DuplicateVersion => Some(Allowance::Repeated),

@@ -7,7 +7,7 @@ use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::event::{CloseCause, Closed, Event};
+use crate::event::{CloseCause, Closed, Event, SentClose};
 use crate::message::Chunk;
 use crate::state::{Role, State};
 
@@ -24,11 +24,7 @@ impl Connection {
     /// send 1010 (RFC 6455 7.4.1).
     #[doc(alias("start_closing"))]
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
-        let code = code.into();
-        let body = CloseBody::new(code, reason)?;
-        if !code.is_sendable_by(self.role()) {
-            return Err(UsageError::CloseCodeNotSendable(code));
-        }
+        let body = self.close_body(code.into(), reason)?;
         self.start_close(&body);
         Ok(())
     }
@@ -37,6 +33,49 @@ impl Connection {
     /// Apart from that it does the same as [`close`](Connection::close).
     pub fn close_without_code(&mut self) {
         self.start_close(&CloseBody::EMPTY);
+    }
+
+    /// Fails the connection with a code and reason of the caller's (RFC 6455 7.1.7), as a mistake of the peer does: for
+    /// messages that break the rules of a subprotocol, for a peer that exceeds a quota. A Close with this code and a
+    /// reason of at most 123 bytes is queued behind the messages that were sent before, unless a Close was queued
+    /// before. What the peer sends from now on is read and dropped, its Close included.
+    /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go
+    /// on with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport
+    /// read to its end.
+    ///
+    /// Before the connection is open, there is no Close frame. A server whose request is not answered yet answers it
+    /// with 503; [`respond`](Connection::respond) takes another status. Any other connection that is not open yet is
+    /// finished at once. If the connection is closed, nothing happens.
+    ///
+    /// [`close`](Connection::close) is the friendly way: it delivers what the peer sends until its own Close.
+    ///
+    /// ```
+    /// use websocket_proto::{CloseCause, CloseCode, Config, Connection, Event, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// conn.fail(CloseCode::POLICY_VIOLATION, "too many subscriptions")?;
+    /// assert!(conn.outgoing().starts_with(b"\x88\x18\x03\xf0too many"));
+    /// let Some(Event::Closed(closed)) = conn.poll_event() else { panic!() };
+    /// assert_eq!((closed.code(), closed.cause()), (CloseCode::ABNORMAL, &CloseCause::Failed));
+    /// assert!(conn.wants_read() && !conn.is_finished()); // to drain the transport
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`close`](Connection::close).
+    pub fn fail(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<(), UsageError> {
+        let body = self.close_body(code.into(), reason)?;
+        match self.life.phase() {
+            Phase::Request | Phase::Response => self.end_without_close(CloseCause::Failed),
+            Phase::Decision => self.answer_with_status(503, CloseCause::Failed),
+            Phase::Open | Phase::Closing | Phase::WriteClosed => {
+                let closed = self.fail_with(CloseCause::Failed, Some(&body));
+                self.life.set_closed(closed);
+            }
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
+        }
+        Ok(())
     }
 
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
@@ -108,7 +147,10 @@ impl Connection {
         match self.life.phase() {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.enter_phase(Phase::WriteClosed),
-            Phase::Closing if is_end_unwritten => self.enter_phase(Phase::WriteClosed),
+            Phase::Closing if is_end_unwritten => {
+                self.life.take_sent();
+                self.enter_phase(Phase::WriteClosed);
+            }
             // Draining serves only to deliver our Close or response, which cannot be written any more.
             Phase::Draining if is_end_unwritten => self.enter_phase(Phase::Finished),
             Phase::Response
@@ -164,6 +206,10 @@ impl Connection {
             Some(error) => CloseCause::Protocol(error.into()),
             None => cause,
         };
+        if self.send.has_unwritten_end() {
+            // Our Close cannot be written any more.
+            self.life.take_sent();
+        }
         self.send.drop_queue();
         self.end(Phase::Finished, cause);
     }
@@ -171,20 +217,33 @@ impl Connection {
     /// Ends the connection without a Close from the peer. [`poll_event`](Connection::poll_event) returns
     /// [`Event::Closed`].
     pub(super) fn end(&mut self, to: Phase, cause: CloseCause) {
+        let closed = self.abnormal_end(cause);
         self.enter_phase(to);
-        self.life.set_closed(Closed::abnormal(cause));
+        self.life.set_closed(closed);
     }
 
-    /// Fails the connection (RFC 6455 7.1.7). If the connection was open and the cause has a close code, a Close frame
-    /// is queued. A client that got no valid 101 ends by `end_without_close` instead. A `chunk` that was received
-    /// before the fault is returned first; [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
+    /// Makes the last event of a connection that ends now without a Close from the peer.
+    fn abnormal_end(&mut self, cause: CloseCause) -> Closed {
+        let cut = match cause {
+            // The peer's frames mean nothing any more.
+            CloseCause::Protocol(_) => None,
+            _ => self.recv.cut(),
+        };
+        Closed::abnormal(cause).with_sent(self.life.take_sent()).with_cut(cut)
+    }
+
+    /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
+    /// `chunk` that was received before the fault is returned first; [`poll_event`](Connection::poll_event) then
+    /// returns [`Event::Closed`].
     #[cold]
-    pub(super) fn fail<'a>(&mut self, cause: CloseCause, chunk: Option<Chunk<'a>>) -> Event<'a> {
-        if let (Phase::Open, Some(code)) = (self.life.phase(), failure_code(&cause)) {
-            self.queue_close(&CloseBody::new(code, "").expect("the codes of failures can be sent"));
-        }
-        self.enter_phase(Phase::Draining);
-        let closed = Closed::abnormal(cause);
+    pub(super) fn fail_for<'a>(
+        &mut self,
+        cause: CloseCause,
+        chunk: Option<Chunk<'a>>,
+    ) -> Event<'a> {
+        let body = failure_code(&cause)
+            .map(|code| CloseBody::new(code, "").expect("the codes of failures can be sent"));
+        let closed = self.fail_with(cause, body.as_ref());
         match chunk {
             None => Event::Closed(closed),
             Some(chunk) => {
@@ -194,11 +253,37 @@ impl Connection {
         }
     }
 
-    /// Queues a Close frame at the end of the queue, unless the write side has ended.
-    pub(super) fn queue_close(&mut self, body: &CloseBody) {
-        if !self.life.has_write_end() {
-            self.send.send_close(body, compressor(&mut self.codec));
+    /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open, the Close is queued. The caller reports
+    /// the end.
+    pub(super) fn fail_with(&mut self, cause: CloseCause, body: Option<&CloseBody>) -> Closed {
+        let closed = self.abnormal_end(cause);
+        let closed = match (self.life.phase(), body) {
+            (Phase::Open, Some(body)) => closed.with_sent(self.queue_close(body)),
+            _ => closed,
+        };
+        self.enter_phase(Phase::Draining);
+        closed
+    }
+
+    /// Checks the code and reason of a Close that the caller asks for.
+    fn close_body(&self, code: CloseCode, reason: &str) -> Result<CloseBody, UsageError> {
+        let body = CloseBody::new(code, reason)?;
+        // RFC 6455 7.4.1: only clients send 1010.
+        if !code.is_sendable_by(self.role()) {
+            return Err(UsageError::CloseCodeNotSendable(code));
         }
+        Ok(body)
+    }
+
+    /// Queues a Close frame at the end of the queue, and returns what it says. If the write side has ended, it does
+    /// nothing.
+    pub(super) fn queue_close(&mut self, body: &CloseBody) -> Option<SentClose> {
+        if self.life.has_write_end() {
+            return None;
+        }
+        self.send.send_close(body, compressor(&mut self.codec));
+        let (code, reason) = body.code_and_reason();
+        Some(SentClose::new(code, reason))
     }
 
     fn start_close(&mut self, body: &CloseBody) {
@@ -206,7 +291,8 @@ impl Connection {
             Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
             Phase::Decision => self.answer_with_status(503, CloseCause::Aborted),
             Phase::Open => {
-                self.queue_close(body);
+                let sent = self.queue_close(body).expect("an open connection can be written");
+                self.life.set_sent(sent);
                 self.enter_phase(Phase::Closing);
             }
             Phase::Closing
@@ -230,6 +316,7 @@ fn failure_code(cause: &CloseCause) -> Option<CloseCode> {
         | CloseCause::Rejected
         | CloseCause::TransportEnded
         | CloseCause::Aborted
+        | CloseCause::Failed
         | CloseCause::TimedOut(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::opening::Opening;
 use super::phase::Phase;
-use crate::event::{Closed, Event};
+use crate::event::{Closed, Event, SentClose};
 use crate::state::State;
 use crate::timer::Timer;
 
@@ -40,16 +40,25 @@ struct Extra {
     early_start: usize,
     /// An event that `is_event_ready` received before the caller asked for it.
     ready: Option<Box<Event<'static>>>,
+    /// Our Close, while the peer's is expected.
+    sent: Option<SentClose>,
     /// The last event, if a call that returns no event has caused it.
     closed: Option<Closed>,
 }
 
 impl Extra {
+    /// Whether something comes before the input.
+    #[cold]
+    fn comes_first(&self) -> bool {
+        !matches!(self.opening, Opening::Done) || !self.early.is_empty() || self.has_event()
+    }
+
+    fn has_event(&self) -> bool {
+        self.ready.is_some() || self.closed.is_some()
+    }
+
     fn is_unused(&self) -> bool {
-        matches!(self.opening, Opening::Done)
-            && self.early.is_empty()
-            && self.ready.is_none()
-            && self.closed.is_none()
+        !self.comes_first() && self.sent.is_none()
     }
 }
 
@@ -127,10 +136,10 @@ impl Life {
 
     // Bytes and events that come before the input.
 
-    /// Whether something comes before the input: an event, early bytes, the opening handshake.
+    /// Whether something waits that comes before the input: an event, early bytes, the opening handshake.
     #[inline]
-    pub(super) fn has_extra(&self) -> bool {
-        self.extra.is_some()
+    pub(super) fn has_waiting(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.comes_first())
     }
 
     pub(super) fn has_early_bytes(&self) -> bool {
@@ -164,7 +173,7 @@ impl Life {
 
     /// Whether an event is buffered.
     pub(super) fn has_event(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| extra.ready.is_some() || extra.closed.is_some())
+        self.extra.as_ref().is_some_and(|extra| extra.has_event())
     }
 
     /// Buffers an event that `is_event_ready` received before the caller asked for it.
@@ -175,6 +184,18 @@ impl Life {
     /// Buffers the last event.
     pub(super) fn set_closed(&mut self, closed: Closed) {
         self.extra.get_or_insert_default().closed = Some(closed);
+    }
+
+    /// Stores our Close until the end is reported.
+    pub(super) fn set_sent(&mut self, sent: SentClose) {
+        self.extra.get_or_insert_default().sent = Some(sent);
+    }
+
+    /// Takes our Close that was sent before the end.
+    pub(super) fn take_sent(&mut self) -> Option<SentClose> {
+        let sent = self.extra.as_mut()?.sent.take();
+        self.free_unused_extra();
+        sent
     }
 
     /// Takes the buffered event.

@@ -286,8 +286,9 @@ impl Connection {
             // RFC 6455 7.4.1: a client that requires an extension names it in a Close with code 1010.
             Ok(None) if deflate.required => {
                 let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
-                self.queue_close(&body.expect("code and reason can be sent"));
-                Err(self.fail_opening(HandshakeError::ExtensionMissing))
+                let body = body.expect("code and reason can be sent");
+                let cause = CloseCause::Protocol(HandshakeError::ExtensionMissing.into());
+                Err(Event::Closed(self.fail_with(cause, Some(&body))))
             }
             Ok(params) => {
                 self.use_deflate(params);
@@ -329,7 +330,7 @@ impl Connection {
     }
 
     fn fail_opening(&mut self, error: HandshakeError) -> Event<'static> {
-        self.fail(CloseCause::Protocol(error.into()), None)
+        self.fail_for(CloseCause::Protocol(error.into()), None)
     }
 
     /// Takes the server's refusal if a client is reading its body. The end of the transport may be the end of the body.

@@ -112,9 +112,9 @@ impl Connection {
     /// payload byte twice. A request or response of the opening handshake is copied once.
     ///
     /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
-    /// connection ends before the event is taken, by [`abort`](Connection::abort), a timeout or
-    /// [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the other
-    /// bytes there.
+    /// connection ends before the event is taken, by [`abort`](Connection::abort), [`fail`](Connection::fail), a
+    /// timeout or [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the
+    /// other bytes there.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
@@ -159,7 +159,7 @@ impl Connection {
     #[must_use = "the event is reported once"]
     #[doc(alias("next_event", "poll"))]
     pub fn poll_event(&mut self) -> Option<Event<'static>> {
-        if !self.life.has_extra() {
+        if !self.life.has_waiting() {
             return None;
         }
         match self.life.take_event() {
@@ -214,7 +214,9 @@ impl Connection {
         self.life.timer.note_received();
         match message {
             Ok(message) => Event::Message(message),
-            Err(InvalidUtf8) => self.fail(CloseCause::Protocol(ProtocolError::InvalidUtf8), None),
+            Err(InvalidUtf8) => {
+                self.fail_for(CloseCause::Protocol(ProtocolError::InvalidUtf8), None)
+            }
         }
     }
 
@@ -231,7 +233,7 @@ impl Connection {
         match self.recv.receive(input, terms, &mut self.codec) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
-            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
         }
     }
 
@@ -239,7 +241,7 @@ impl Connection {
     /// before it.
     #[inline]
     fn receives_frames_next(&self) -> bool {
-        self.life.phase().receives_frames() && !self.life.has_extra() && !self.recv.has_front()
+        self.life.phase().receives_frames() && !self.life.has_waiting() && !self.recv.has_front()
     }
 
     /// Receives input that comes after a buffered event, or that is not frames. It returns buffered events first. Bytes
@@ -285,7 +287,7 @@ impl Connection {
             take_front(input, stale.len());
         }
         let is_front_here = front.is_some() || !self.recv.has_front();
-        if !self.life.phase().receives_frames() || self.life.has_extra() || !is_front_here {
+        if !self.life.phase().receives_frames() || self.life.has_waiting() || !is_front_here {
             return self.receive_outside_frames(input);
         }
         if input.len() > front.as_ref().map_or(0, Front::len) {
@@ -297,7 +299,7 @@ impl Connection {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
             Ok(Reading::Frames) => self.receive_frames(input),
-            Err(fault) => Some(self.fail(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
         }
     }
 
@@ -317,7 +319,7 @@ impl Connection {
     fn receive_ping<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
         if !self.life.has_write_end() {
             if let Err(error) = self.send.answer_ping(&payload, &self.config) {
-                return self.fail(CloseCause::Entropy(error), None);
+                return self.fail_for(CloseCause::Entropy(error), None);
             }
         }
         Event::Ping(payload)
@@ -325,23 +327,23 @@ impl Connection {
 
     /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection. It is answered unless our Close was sent before.
     fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
-        let cause = match self.life.phase() {
-            Phase::Closing => CloseCause::Local,
+        let (cause, sent) = match self.life.phase() {
+            Phase::Closing => (CloseCause::Local, self.life.take_sent()),
             // `queue_close` queues nothing if the write side has ended.
             _ => {
                 let body = match code {
                     CloseCode::NO_STATUS => CloseBody::EMPTY,
                     code => CloseBody::new(code, "").expect("a received code can be sent"),
                 };
-                self.queue_close(&body);
-                CloseCause::Peer
+                (CloseCause::Peer, self.queue_close(&body))
             }
         };
+        let cut = self.recv.cut();
         self.enter_phase(match self.role() {
             Role::Server => Phase::Flushing,
             Role::Client => Phase::AwaitingEnd,
         });
-        Event::Closed(Closed::clean(code, reason, cause))
+        Event::Closed(Closed::clean(code, reason, cause).with_sent(sent).with_cut(cut))
     }
 
     /// Receives the bytes that arrived behind the request while the caller decided.

@@ -73,6 +73,25 @@ impl Connection {
         self.send.send_fragment(kind, payload, last, &self.config, compressor)
     }
 
+    /// Returns the kind of the message that is being sent in [fragments](Connection::send_fragment): its first fragment
+    /// was queued, and its last was not. `None` means that [`send`](Connection::send) may be called. A Close ends the
+    /// message, so it is `None` after [`close`](Connection::close).
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, MessageKind, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// conn.send_fragment(MessageKind::Text, b"Hel", false)?;
+    /// assert_eq!(conn.unfinished_message(), Some(MessageKind::Text));
+    /// conn.send_fragment(MessageKind::Text, b"lo", true)?;
+    /// assert_eq!(conn.unfinished_message(), None);
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn unfinished_message(&self) -> Option<MessageKind> {
+        self.send.unfinished_kind()
+    }
+
     /// Queues a message without compression, even if [`send`](Connection::send) would compress it. Use it for secrets,
     /// since their compressed size would reveal something about them (RFC 7692 8), and for payloads that are compressed
     /// already.

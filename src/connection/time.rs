@@ -106,9 +106,10 @@ impl Connection {
         match span {
             Span::Handshake => self.time_out_opening(),
             Span::Silence | Span::Congestion => {
-                let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout");
-                self.queue_close(&body.expect("code and reason can be sent"));
-                self.end(Phase::Draining, CloseCause::TimedOut(Timeout::Idle));
+                let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout")
+                    .expect("code and reason can be sent");
+                let closed = self.fail_with(CloseCause::TimedOut(Timeout::Idle), Some(&body));
+                self.life.set_closed(closed);
             }
             Span::Flush | Span::Closing if self.life.phase().state() == State::Closing => {
                 self.end_without_close(CloseCause::TimedOut(Timeout::Close));

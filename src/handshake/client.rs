@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::accept_key::accept_key;
 use super::client_request::ClientRequest;
 use super::error::HandshakeError;
-use super::fields::{Fields, Single, check_chosen_subprotocol};
+use super::extensions;
+use super::fields::{Fields, Single, check_chosen_subprotocol, extension_not_offered};
 use super::headers::Headers;
 use super::response_reader::ResponseReader;
 use super::syntax::{self, is_in_any_case};
@@ -116,7 +117,8 @@ impl Expected {
             // RFC 6455 4.2.2: a server that chose none leaves the header out.
             Some(0) => return Err(HandshakeError::InvalidExtensions),
             Some(_) if !self.has_offered_extensions => {
-                return Err(HandshakeError::ExtensionNotOffered);
+                let lines = Headers::of_head(head).get_all(extensions::HEADER);
+                return Err(extension_not_offered(lines));
             }
             Some(_) | None => {}
         }

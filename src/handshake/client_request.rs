@@ -85,7 +85,7 @@ impl ClientRequest {
         if !self.subprotocols.iter().all(|name| syntax::is_token(name.as_bytes())) {
             return Err(UsageError::InvalidSubprotocol);
         }
-        if fields::has_duplicate(self.subprotocols.iter().collect()) {
+        if fields::duplicate(self.subprotocols.iter().collect()).is_some() {
             return Err(UsageError::DuplicateSubprotocol);
         }
         // RFC 6454 7: one Origin, which is not empty.

@@ -203,12 +203,15 @@ fn bad_responses() {
         (with("Upgrade", "Upgrade: web\r\n socket"), E::UpgradeNotWebSocket),
         (accept("s3pPLMBiTxaQ9kYGz\r\n zhZRbK+xOo="), E::WrongAccept),
         (subprotocol("chat,\r\n superchat"), E::InvalidSubprotocol),
-        (extensions("permessage-deflate"), E::ExtensionNotOffered),
-        (extensions("foo"), E::ExtensionNotOffered),
+        (
+            extensions("permessage-deflate"),
+            E::ExtensionNotOffered { name: "permessage-deflate".into() },
+        ),
+        (extensions("foo"), E::ExtensionNotOffered { name: "foo".into() }),
         (extensions(""), E::InvalidExtensions),
         (extensions("a b"), E::InvalidExtensions),
-        (subprotocol("Chat"), E::SubprotocolNotOffered),
-        (subprotocol("other"), E::SubprotocolNotOffered),
+        (subprotocol("Chat"), E::SubprotocolNotOffered { name: "Chat".into() }),
+        (subprotocol("other"), E::SubprotocolNotOffered { name: "other".into() }),
         (subprotocol(""), E::InvalidSubprotocol),
         (subprotocol("chat, superchat"), E::InvalidSubprotocol),
         (plus("Sec-WebSocket-Protocol: superchat"), E::SeveralSubprotocols),
@@ -276,7 +279,7 @@ fn subprotocols_and_extensions_that_were_not_agreed_on() {
     };
     assert_eq!(
         verdict(&config, &plain, None, SAMPLE),
-        Some(Err(HandshakeError::SubprotocolNotOffered))
+        Some(Err(HandshakeError::SubprotocolNotOffered { name: "chat".into() }))
     );
     assert_eq!(verdict(&config, &with_chat, None, &none), Some(Ok(())));
     let config = Config::builder().require_subprotocol(true).build().unwrap();

@@ -7,6 +7,17 @@ use core::fmt;
 use super::refusal::Refusal;
 
 /// Why an opening handshake failed: what the peer sent in violation of RFC 6455 4.1 or 4.2.1.
+///
+/// ```
+/// use websocket_proto::{ClientRequest, Config, HandshakeError};
+///
+/// let request = ClientRequest::new("wss://example.com/")?.subprotocol("chat");
+/// let headers = [("sec-websocket-protocol", &b"other"[..])];
+/// let Err(error) = request.extended_response(200, headers, &Config::default()) else { panic!() };
+/// assert_eq!(error, HandshakeError::SubprotocolNotOffered { name: "other".into() });
+/// assert_eq!(error.to_string(), "server chose subprotocol other, which was not offered");
+/// # Ok::<(), websocket_proto::UriError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HandshakeError {
@@ -86,7 +97,10 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Protocol` is not a list of tokens or, in a response, not one token (RFC 6455 4.3).
     InvalidSubprotocol,
     /// A subprotocol was offered twice (RFC 6455 4.1).
-    DuplicateSubprotocol,
+    DuplicateSubprotocol {
+        /// The subprotocol, a token; its first 64 bytes.
+        name: Box<str>,
+    },
     /// `Sec-WebSocket-Extensions` breaks its grammar (RFC 6455 9.1).
     InvalidExtensions,
     /// No `Sec-WebSocket-Accept` (RFC 6455 4.1).
@@ -98,12 +112,18 @@ pub enum HandshakeError {
     /// More than one `Sec-WebSocket-Protocol` in a response (RFC 6455 11.3.4).
     SeveralSubprotocols,
     /// The server chose a subprotocol that was not offered (RFC 6455 4.1).
-    SubprotocolNotOffered,
+    SubprotocolNotOffered {
+        /// The subprotocol, a token; its first 64 bytes.
+        name: Box<str>,
+    },
     /// The server chose no subprotocol although some were offered, and
     /// [`Config::require_subprotocol`](crate::Config::require_subprotocol) is set.
     SubprotocolMissing,
-    /// The server chose an extension that was not offered (RFC 6455 4.1).
-    ExtensionNotOffered,
+    /// The server chose an extension that was not offered, or chose one twice (RFC 6455 4.1).
+    ExtensionNotOffered {
+        /// The extension, a token; its first 64 bytes.
+        name: Box<str>,
+    },
     /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1).
     ExtensionParameters,
     /// The server did not accept an extension that the configuration requires. The client closes with code 1010 (RFC
@@ -134,6 +154,15 @@ pub enum HandshakeError {
     Refused(Box<Refusal>),
 }
 
+/// The longest part of a name that an error holds.
+const MAX_NAME_BYTES: usize = 64;
+
+/// The front of a token of the peer's, for an error.
+pub(super) fn named(token: &[u8]) -> Box<str> {
+    let front = &token[..token.len().min(MAX_NAME_BYTES)];
+    core::str::from_utf8(front).expect("a token is ASCII").into()
+}
+
 impl HandshakeError {
     /// The section with the rule that was broken, such as `RFC 6455 4.2.1`; for a limit, the section that allows
     /// limits. It is meant for logs and error pages.
@@ -143,12 +172,12 @@ impl HandshakeError {
         match self {
             E::ConnectionNotUpgrade
             | E::UpgradeNotWebSocket
-            | E::DuplicateSubprotocol
+            | E::DuplicateSubprotocol { .. }
             | E::MissingAccept
             | E::WrongAccept
-            | E::SubprotocolNotOffered
+            | E::SubprotocolNotOffered { .. }
             | E::SubprotocolMissing
-            | E::ExtensionNotOffered
+            | E::ExtensionNotOffered { .. }
             | E::Refused(_) => "RFC 6455 4.1",
             E::HttpVersion { .. }
             | E::Method
@@ -204,7 +233,7 @@ impl HandshakeError {
             | E::InvalidKey { .. }
             | E::Body
             | E::InvalidSubprotocol
-            | E::DuplicateSubprotocol
+            | E::DuplicateSubprotocol { .. }
             | E::InvalidExtensions
             | E::TooManyEarlyBytes { .. }
             | E::InvalidExtendedConnect => Some(400),
@@ -226,9 +255,9 @@ impl HandshakeError {
             | E::DuplicateAccept
             | E::WrongAccept
             | E::SeveralSubprotocols
-            | E::SubprotocolNotOffered
+            | E::SubprotocolNotOffered { .. }
             | E::SubprotocolMissing
-            | E::ExtensionNotOffered
+            | E::ExtensionNotOffered { .. }
             | E::ExtensionMissing
             | E::ExtensionParameters
             | E::TooManyInterimResponses { .. }
@@ -290,15 +319,21 @@ impl fmt::Display for HandshakeError {
             }
             E::Body => "upgrade announces a body",
             E::InvalidSubprotocol => "Sec-WebSocket-Protocol is not made of tokens",
-            E::DuplicateSubprotocol => "subprotocol is offered twice",
+            E::DuplicateSubprotocol { name } => {
+                return write!(f, "subprotocol {name} is offered twice");
+            }
             E::InvalidExtensions => "Sec-WebSocket-Extensions breaks its grammar",
             E::MissingAccept => "no Sec-WebSocket-Accept",
             E::DuplicateAccept => "more than one Sec-WebSocket-Accept",
             E::WrongAccept => "Sec-WebSocket-Accept does not belong to the key",
             E::SeveralSubprotocols => "more than one Sec-WebSocket-Protocol in the response",
-            E::SubprotocolNotOffered => "server chose a subprotocol that was not offered",
+            E::SubprotocolNotOffered { name } => {
+                return write!(f, "server chose subprotocol {name}, which was not offered");
+            }
             E::SubprotocolMissing => "server chose no subprotocol, one is required",
-            E::ExtensionNotOffered => "server chose an extension that was not offered",
+            E::ExtensionNotOffered { name } => {
+                return write!(f, "server chose extension {name}, which was not offered");
+            }
             E::ExtensionParameters => {
                 "server chose extension parameters that the offer does not allow"
             }

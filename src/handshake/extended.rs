@@ -9,7 +9,8 @@ use super::accept::Accept;
 use super::client_request::ClientRequest;
 use super::error::HandshakeError;
 use super::fields::{
-    Fields, Single, check_chosen_subprotocol, check_extensions, offered_subprotocols,
+    Fields, Single, check_chosen_subprotocol, check_extensions, extension_not_offered,
+    offered_subprotocols,
 };
 use super::header_list::HeaderList;
 use super::headers::{Header, Headers};
@@ -107,7 +108,7 @@ impl ClientRequest {
         #[cfg(not(feature = "deflate"))]
         let is_offered = false;
         if is_there && !is_offered {
-            return Err(HandshakeError::ExtensionNotOffered);
+            return Err(extension_not_offered(named(headers, EXTENSIONS)));
         }
         let subprotocol = check_chosen_subprotocol(
             named(headers, SUBPROTOCOL),

@@ -81,9 +81,9 @@ fn response_to_a_client() {
         assert_eq!(judge(&config, status, &[]), Err(E::Status { status }));
     }
     for (name, value, error) in [
-        ("sec-websocket-protocol", &b"Chat"[..], E::SubprotocolNotOffered),
+        ("sec-websocket-protocol", &b"Chat"[..], E::SubprotocolNotOffered { name: "Chat".into() }),
         ("sec-websocket-protocol", b"", E::InvalidSubprotocol),
-        ("sec-websocket-extensions", b"foo", E::ExtensionNotOffered),
+        ("sec-websocket-extensions", b"foo", E::ExtensionNotOffered { name: "foo".into() }),
         ("sec-websocket-extensions", b"foo;;", E::InvalidExtensions),
     ] {
         assert_eq!(judge(&config, 200, &[(name, value)]), Err(error));
@@ -178,7 +178,11 @@ fn bad_requests_at_a_server() {
         (with("sec-websocket-version", "8"), E::Version { seen: Some(8) }, 400),
         (plus("sec-websocket-version", "13"), E::DuplicateVersion, 400),
         (with("sec-websocket-protocol", "a b"), E::InvalidSubprotocol, 400),
-        (plus("sec-websocket-protocol", "chat"), E::DuplicateSubprotocol, 400),
+        (
+            plus("sec-websocket-protocol", "chat"),
+            E::DuplicateSubprotocol { name: "chat".into() },
+            400,
+        ),
         (plus("sec-websocket-extensions", "a;;"), E::InvalidExtensions, 400),
     ] {
         let refused = parse_all(&headers).expect_err("bad");

@@ -64,6 +64,12 @@ pub(crate) fn parse(
     })
 }
 
+/// The first extension on these lines, whose grammar was checked.
+pub(super) fn first_name<'h>(mut lines: impl Iterator<Item = &'h [u8]>) -> Option<&'h [u8]> {
+    let first = lines.find_map(|mut line| next_extension(&mut line).ok().flatten());
+    first.map(|extension| extension.name)
+}
+
 /// How many extensions one line of the header lists.
 pub(super) fn count(value: &[u8]) -> Result<usize, InvalidExtensions> {
     let mut rest = value;

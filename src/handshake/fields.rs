@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::error::HandshakeError;
+use super::error::{HandshakeError, named};
 use super::extensions::{self, InvalidExtensions};
 use super::syntax::{self, is_in_any_case, list_has};
 use super::version::parse_websocket_version;
@@ -128,16 +128,20 @@ pub(super) fn offered_subprotocols<'h>(
         return Err(HandshakeError::InvalidSubprotocol);
     }
     // A few names are compared pairwise. A head can hold thousands; many are sorted.
-    let is_repeated = match count {
-        0..=8 => names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name)),
+    let repeated = match count {
+        0..=8 => {
+            let is_before =
+                |(at, name): &(usize, &[u8])| names().take(*at).any(|other| other == *name);
+            names().enumerate().find(is_before).map(|(_, name)| name)
+        }
         _ => {
             let mut all = Vec::with_capacity(count);
             all.extend(names());
-            has_duplicate(all)
+            duplicate(all)
         }
     };
-    if is_repeated {
-        return Err(HandshakeError::DuplicateSubprotocol);
+    if let Some(name) = repeated {
+        return Err(HandshakeError::DuplicateSubprotocol { name: named(name) });
     }
     let mut joined =
         Vec::with_capacity(lines.clone().map(|line| line.len() + 1).sum::<usize>() - 1);
@@ -151,10 +155,10 @@ pub(super) fn offered_subprotocols<'h>(
     Ok(Some(joined.into_boxed_str()))
 }
 
-/// Whether two elements are equal. It sorts them, since a head can hold thousands.
-pub(super) fn has_duplicate<T: Ord>(mut elements: Vec<T>) -> bool {
+/// An element that occurs twice. It sorts them, since a head can hold thousands.
+pub(super) fn duplicate<T: Ord + Copy>(mut elements: Vec<T>) -> Option<T> {
     elements.sort_unstable();
-    elements.windows(2).any(|pair| pair[0] == pair[1])
+    elements.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Checks the grammar of the extensions on these lines (RFC 6455 9.1), and returns their number.
@@ -163,6 +167,13 @@ pub(super) fn check_extensions<'h>(
 ) -> Result<usize, HandshakeError> {
     let count: Result<usize, InvalidExtensions> = lines.map(extensions::count).sum();
     count.map_err(|InvalidExtensions| HandshakeError::InvalidExtensions)
+}
+
+/// The error for the extensions on these lines, whose grammar was checked, if none was offered.
+#[cold]
+pub(super) fn extension_not_offered<'h>(lines: impl Iterator<Item = &'h [u8]>) -> HandshakeError {
+    let name = extensions::first_name(lines).unwrap_or_default();
+    HandshakeError::ExtensionNotOffered { name: named(name) }
 }
 
 /// Checks the subprotocol in a server's answer (RFC 6455 4.1, 4.2.2): at most one, a token, and one that was offered.
@@ -178,7 +189,10 @@ pub(super) fn check_chosen_subprotocol<'h>(
         return Err(HandshakeError::SeveralSubprotocols);
     }
     let chosen = syntax::token(chosen).ok_or(HandshakeError::InvalidSubprotocol)?;
-    if is_offered(chosen) { Ok(Some(chosen)) } else { Err(HandshakeError::SubprotocolNotOffered) }
+    match is_offered(chosen) {
+        true => Ok(Some(chosen)),
+        false => Err(HandshakeError::SubprotocolNotOffered { name: named(chosen.as_bytes()) }),
+    }
 }
 
 #[cfg(test)]
@@ -200,13 +214,41 @@ mod tests {
             (&["a b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["a/b"], Err(HandshakeError::InvalidSubprotocol)),
             (&["\"a\""], Err(HandshakeError::InvalidSubprotocol)),
-            (&["chat", "x,chat"], Err(HandshakeError::DuplicateSubprotocol)),
+            (
+                &["chat", "x,chat"],
+                Err(HandshakeError::DuplicateSubprotocol { name: "chat".into() }),
+            ),
             (&["a,b,c,d,e,f,g,h,i"], Ok(Some("a,b,c,d,e,f,g,h,i"))),
-            (&["a,b,c,d,e,f,g,h", "i,a"], Err(HandshakeError::DuplicateSubprotocol)),
+            (
+                &["a,b,c,d,e,f,g,h", "i,a"],
+                Err(HandshakeError::DuplicateSubprotocol { name: "a".into() }),
+            ),
         ] {
             let found = offered_subprotocols(lines.iter().map(|line| line.as_bytes()));
             let found = found.as_ref().map(Option::as_deref).map_err(Clone::clone);
             assert_eq!(found, expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn errors_hold_the_first_64_bytes_of_a_name() {
+        use core::iter::once;
+        let (long, name) = ("x".repeat(1000), "x".repeat(64).into_boxed_str());
+        let lines = [long.as_bytes(), long.as_bytes()];
+        assert_eq!(
+            offered_subprotocols(lines.into_iter()),
+            Err(HandshakeError::DuplicateSubprotocol { name: name.clone() })
+        );
+        assert_eq!(
+            check_chosen_subprotocol(once(lines[0]), |_| false, false),
+            Err(HandshakeError::SubprotocolNotOffered { name: name.clone() })
+        );
+        assert_eq!(
+            extension_not_offered(lines.into_iter()),
+            HandshakeError::ExtensionNotOffered { name }
+        );
+        let behind_an_empty_line = [&b" , "[..], b"foo; a=1, b"].into_iter();
+        let error = extension_not_offered(behind_an_empty_line);
+        assert_eq!(error, HandshakeError::ExtensionNotOffered { name: "foo".into() });
     }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::iter;
 
-use super::error::HandshakeError;
+use super::error::{HandshakeError, named};
 use super::extensions::{self, Extension, Param};
 use crate::deflate::{Deflate, DeflateParams};
 
@@ -212,7 +212,8 @@ impl Deflate {
             let extension = extension.map_err(|_| HandshakeError::InvalidExtensions)?;
             // RFC 6455 4.1: the response lists only what was offered, and the extension was offered for one use.
             if extension.name != NAME.as_bytes() || agreed.is_some() {
-                return Err(HandshakeError::ExtensionNotOffered);
+                let name = named(extension.name);
+                return Err(HandshakeError::ExtensionNotOffered { name });
             }
             let params = Sent::read(&extension)
                 .filter(|sent| self.offers().any(|offered| offered.allows(sent)))

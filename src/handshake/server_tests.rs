@@ -215,7 +215,7 @@ fn bad_upgrades() {
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: ,;"), E::InvalidSubprotocol),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a b"), E::InvalidSubprotocol),
         (with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: a, \"b\""), E::InvalidSubprotocol),
-        (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol),
+        (plus("Sec-WebSocket-Protocol: chat"), E::DuplicateSubprotocol { name: "chat".into() }),
         (plus("Sec-WebSocket-Extensions: permessage-deflate;;"), E::InvalidExtensions),
         (plus("Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: =x"), E::InvalidExtensions),
     ] {

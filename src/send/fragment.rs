@@ -16,6 +16,11 @@ pub(super) struct Fragment {
 }
 
 impl Sender {
+    /// The kind of the unfinished message.
+    pub(crate) fn unfinished_kind(&self) -> Option<MessageKind> {
+        self.fragment.map(|begun| begun.kind)
+    }
+
     /// Queues a fragment. The first fragment begins a message of `kind`; the `last` ends it. A new message is
     /// compressed if there is a usable `compressor`.
     pub(crate) fn send_fragment(

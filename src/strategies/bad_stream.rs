@@ -18,7 +18,7 @@ use super::wire::{BINARY, CLOSE, FIN, Hex, Length, PING, PONG, RSV1, TEXT};
 use super::{Payload, Seen, close};
 use crate::close_code::CloseCode;
 use crate::error::ProtocolError;
-use crate::event::{CloseCause, Closed};
+use crate::event::{CloseCause, Closed, SentClose};
 use crate::state::Role;
 
 /// Frames for an open connection, and the events that it must report. The first [`decided_at`](BadStream::decided_at)
@@ -155,7 +155,9 @@ fn build(streams: &Streams, violation: Violation, draw: &Draw) -> BadStream {
     let (decided_at, error) = break_rule(streams, violation, draw, is_open, &mut writer);
     let mut expected = core::mem::take(&mut writer.expected);
     draw.behind.iter().for_each(|item| writer.item(item));
-    expected.push(Seen::Closed(Closed::abnormal(CloseCause::Protocol(error.clone()))));
+    let sent = error.close_code().map(|code| SentClose::new(code, ""));
+    let closed = Closed::abnormal(CloseCause::Protocol(error.clone()));
+    expected.push(Seen::Closed(closed.with_sent(sent)));
     let bytes = writer.wire.bytes;
     debug_assert!(decided_at <= bytes.len(), "{violation:?} is decided by what is there");
     BadStream { role: streams.role, bytes, violation, decided_at, error, expected }

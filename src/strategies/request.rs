@@ -456,7 +456,7 @@ fn spoil(
                 &["Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b,a"],
             ];
             replace("Sec-WebSocket-Protocol", lines[pick % 2]);
-            E::DuplicateSubprotocol
+            E::DuplicateSubprotocol { name: "a".into() }
         }
         F::Extensions => {
             let value = BAD_EXTENSIONS[pick % BAD_EXTENSIONS.len()];

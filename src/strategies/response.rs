@@ -348,9 +348,9 @@ fn spoil(
             E::WrongAccept
         }
         F::Extension => {
-            let value = ["permessage-deflate", "x; y=z", "a, b"][pick % 3];
-            head.insert(at, format!("Sec-WebSocket-Extensions: {value}"));
-            E::ExtensionNotOffered
+            let (name, rest) = [("permessage-deflate", ""), ("x", "; y=z"), ("a", ", b")][pick % 3];
+            head.insert(at, format!("Sec-WebSocket-Extensions: {name}{rest}"));
+            E::ExtensionNotOffered { name: name.into() }
         }
         F::InvalidExtensions => {
             let value = [&BAD_EXTENSIONS[..], &[""]].concat()[pick % (BAD_EXTENSIONS.len() + 1)];
@@ -359,7 +359,7 @@ fn spoil(
         }
         F::Subprotocol => {
             head.insert(at, "Sec-WebSocket-Protocol: never-offered");
-            E::SubprotocolNotOffered
+            E::SubprotocolNotOffered { name: "never-offered".into() }
         }
         F::SeveralSubprotocols => {
             head.insert(at, "Sec-WebSocket-Protocol: a");

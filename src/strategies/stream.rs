@@ -13,7 +13,7 @@ use super::streams::Streams;
 use super::wire::{BINARY, CLOSE, FIN, Hex, PING, PONG, Place, RSV1, TEXT, Wire};
 use super::{Payload, Seen, close, message};
 use crate::close_code::CloseCode;
-use crate::event::{CloseCause, Closed};
+use crate::event::{CloseCause, Closed, SentClose};
 use crate::state::Role;
 
 /// Frames for an open connection, and the events that it must report.
@@ -262,7 +262,9 @@ impl Writer {
         }
         self.wire.frame(CLOSE, &body);
         let code = code.unwrap_or(CloseCode::new(1005));
-        self.expected.push(Seen::Closed(Closed::clean(code, reason, CloseCause::Peer)));
+        let closed = Closed::clean(code, reason, CloseCause::Peer);
+        let answer = SentClose::new(code, "");
+        self.expected.push(Seen::Closed(closed.with_sent(Some(answer))));
     }
 }
 

@@ -379,6 +379,7 @@ impl Fragments {
             31 if u.ratio(1, 8)? => Step::Abort,
             31 if u.ratio(1, 4)? => Step::CloseWithoutCode,
             31 if u.ratio(1, 4)? => Step::WriteClosed,
+            31 if u.ratio(1, 4)? => Step::Fail(u.arbitrary()?, text(u)?),
             _ => Step::Send(any_message(u)?),
         })
     }

@@ -243,6 +243,13 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
                 sent
             }
             Step::Close(code, reason) => conn.close(*code, reason),
+            Step::Fail(code, reason) => {
+                let (before, failed) = (conn.state(), conn.fail(*code, reason));
+                let is_failed = failed.is_ok() && before != State::Closed;
+                let has_ended = conn.state() == State::Closed && !conn.is_writable();
+                holds(has_ended || !is_failed, || "the connection goes on after fail".into())?;
+                failed
+            }
             Step::CloseWithoutCode => {
                 conn.close_without_code();
                 Ok(())
@@ -420,6 +427,8 @@ fn stays_closed(conn: &mut Connection, inbox: &mut Inbox) -> Checked {
     ];
     holds(results == [refused; 4], || format!("after the end, sending gives {results:?}"))?;
     conn.close_without_code();
+    let failed = conn.fail(1011, "late");
+    holds(failed.is_ok(), || format!("after the end, fail gives {failed:?}"))?;
     conn.release_memory();
     let waits = [conn.accept(&Accept::new()), conn.respond(404)];
     holds(waits == [Err(UsageError::NoRequestPending); 2], || {

@@ -57,6 +57,8 @@ pub enum Step {
     Close(CloseCode, String),
     /// [`Connection::close_without_code`].
     CloseWithoutCode,
+    /// [`Connection::fail`].
+    Fail(CloseCode, String),
     /// This many bytes are written, or all if fewer are outgoing.
     Write(usize),
     /// [`Connection::take_outgoing`]. A later [`Write`](Step::Write) writes the piece.
@@ -90,7 +92,8 @@ impl Step {
             | Step::Ping(_)
             | Step::Pong(_)
             | Step::Close(..)
-            | Step::CloseWithoutCode => true,
+            | Step::CloseWithoutCode
+            | Step::Fail(..) => true,
             Step::Handshake
             | Step::Receive(_)
             | Step::Frame(..)
@@ -130,6 +133,7 @@ impl fmt::Debug for Step {
             Step::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
             Step::Close(code, reason) => write!(f, "Close({code}, {} bytes)", reason.len()),
             Step::CloseWithoutCode => f.write_str("CloseWithoutCode"),
+            Step::Fail(code, reason) => write!(f, "Fail({code}, {} bytes)", reason.len()),
             Step::Write(n) => write!(f, "Write({n})"),
             Step::Take => f.write_str("Take"),
             Step::WriteClosed => f.write_str("WriteClosed"),
