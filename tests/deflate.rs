@@ -452,7 +452,7 @@ fn hint_that_was_not_agreed_on_binds_neither_end() {
     let mut hinting = Deflate::default();
     hinting.min_bytes = 0;
     hinting.client_no_context_takeover = true;
-    let agreed = hinting.agree([&b"permessage-deflate"[..]].into_iter()).unwrap();
+    let agreed = hinting.agree([&b"permessage-deflate"[..]]).unwrap();
     assert_eq!(agreed, Some(PLAIN), "the server did not agree to the hint");
     // The server understands a client that keeps its window although it gave the hint.
     let mut client = deflate(Role::Client);
