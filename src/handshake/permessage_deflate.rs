@@ -6,7 +6,7 @@ use core::fmt::Write;
 use core::iter;
 
 use super::error::HandshakeError;
-use super::extensions::{self, Extension, Param};
+use super::extensions::{self, Extension, ExtensionParam, ExtensionValue};
 use crate::deflate::{Deflate, DeflateParams};
 
 const NAME: &str = "permessage-deflate";
@@ -58,8 +58,7 @@ impl Sent {
     /// Reads the parameters. Returns `None` if one is not defined, is repeated, or has a wrong value (RFC 7692 7.1).
     fn read(extension: &Extension<'_>) -> Option<Sent> {
         let mut sent = Sent::default();
-        for Param { name, value } in extension.params() {
-            let value = value.as_deref();
+        for ExtensionParam { name, value } in extension.params() {
             match name {
                 b"server_no_context_takeover"
                     if !sent.server_no_context_takeover && value.is_none() =>
@@ -107,10 +106,11 @@ fn clamp_bits(bits: u8) -> u8 {
 }
 
 /// Reads a window size: a decimal number from 8 to 15 without leading zeros (RFC 7692 7.1.2).
-fn window_bits(value: &[u8]) -> Option<u8> {
-    match value {
-        [digit @ b'8'..=b'9'] => Some(digit - b'0'),
-        [b'1', digit @ b'0'..=b'5'] => Some(10 + (digit - b'0')),
+fn window_bits(value: ExtensionValue<'_>) -> Option<u8> {
+    let mut digits = value.bytes();
+    match (digits.next()?, digits.next(), digits.next()) {
+        (digit @ b'8'..=b'9', None, None) => Some(digit - b'0'),
+        (b'1', Some(digit @ b'0'..=b'5'), None) => Some(10 + (digit - b'0')),
         _ => None,
     }
 }
