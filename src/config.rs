@@ -298,7 +298,7 @@ settings! {
     #[cfg(feature = "deflate")]
     deflate: Option<Deflate> = None,
         "the options of permessage-deflate (RFC 7692); `None` if it is neither offered nor accepted",
-        "Default: `None`; the level is 1 to 9, windows are 9 to 15 bits.";
+        "Default: `None`; the level is 0 to 9, the memory level 1 to 9, windows are 9 to 15 bits.";
 
     entropy: Entropy = Entropy::default(),
         "the source of masking keys and nonces, which only clients use", "Default: [`Entropy::default`].";
