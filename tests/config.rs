@@ -68,6 +68,7 @@ fn changed() -> Vec<Changed> {
         keepalive_interval: Some(Duration::from_secs(15)) => Some(Duration::from_secs(15));
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
         require_subprotocol: true => true;
+        accept_unmasked_frames: true => true;
         entropy: Entropy::Seed(17) => Entropy::Seed(17);
     };
     #[cfg(feature = "deflate")]
@@ -128,6 +129,7 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("keepalive_interval", time(config.keepalive_interval())),
         ("release_after", time(Some(config.release_after()))),
         ("require_subprotocol", format!("`{}`", config.require_subprotocol())),
+        ("accept_unmasked_frames", format!("`{}`", config.accept_unmasked_frames())),
         #[cfg(feature = "deflate")]
         ("deflate", format!("`{:?}`", config.deflate())),
         #[cfg(feature = "os-entropy")]
