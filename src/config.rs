@@ -306,10 +306,28 @@ settings! {
         "whether a client fails the handshake if it offered subprotocols and the server chose none",
         "Default: `false`.";
 
+    ///
+    /// This departs from RFC 6455 5.1: a client must mask all frames, and a server must fail the connection otherwise.
+    /// Set it only for clients that cannot be mended and that send no bytes which a script can choose. Masking keeps
+    /// such bytes from looking like HTTP to proxies on the way (RFC 6455 10.3). Masked frames are accepted as well, and
+    /// all other rules stay as they are. A client always refuses masked frames.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, ConfigError, Connection, Event, Role};
+    ///
+    /// let config = Config::builder().accept_unmasked_frames(true).build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Server, config).expect("a server needs no keys");
+    /// let mut bytes = *b"\x81\x05Hello";
+    /// assert_eq!(conn.receive(&mut &mut bytes[..]), Some(Event::Message("Hello".into())));
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    accept_unmasked_frames: bool = false,
+        "whether a server accepts frames that the client did not mask", "Default: `false`.";
+
     #[cfg(feature = "deflate")]
     deflate: Option<Deflate> = None,
         "the options of permessage-deflate (RFC 7692); `None` if it is neither offered nor accepted",
-        "Default: `None`; the level is 1 to 9, windows are 9 to 15 bits.";
+        "Default: `None`; the level is 0 to 9, the memory level 1 to 9, windows are 9 to 15 bits.";
 
     entropy: Entropy = Entropy::default(),
         "the source of masking keys and nonces, which only clients use", "Default: [`Entropy::default`].";

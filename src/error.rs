@@ -168,7 +168,8 @@ pub enum ProtocolError {
         /// The opcode, 3 to 7 or 11 to 15.
         opcode: u8,
     },
-    /// A client's frame was not masked (RFC 6455 5.1).
+    /// A client's frame was not masked (RFC 6455 5.1), and
+    /// [`Config::accept_unmasked_frames`](crate::Config::accept_unmasked_frames) is off.
     UnmaskedFrame,
     /// A server's frame was masked (RFC 6455 5.1).
     MaskedFrame,

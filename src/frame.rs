@@ -226,7 +226,7 @@ pub(crate) enum Masking {
     Required,
     /// The frames of a server.
     Forbidden,
-    /// The sender is not known.
+    /// The sender is not known, or it is a client that need not mask.
     Any,
 }
 

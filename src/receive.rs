@@ -54,7 +54,7 @@ enum Place {
     /// Not in frames: the connection is not open yet, or its input is dropped (RFC 6455 1.4, 7.1.7).
     #[default]
     Stopped,
-    /// Between messages, at a server: the next frame is masked, and may take the quick way.
+    /// Between messages, at a server: the next frame may take the quick way if it is masked.
     QuickMasked,
     /// Between messages, at a client: the next frame is not masked, and may take the quick way.
     QuickUnmasked,
@@ -111,7 +111,8 @@ impl DataFrame {
 /// The role and the configuration. The connection passes them with each call.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'c> {
-    /// Our role. A server receives masked frames, a client unmasked ones.
+    /// Our role. A server receives masked frames, or also unmasked ones if the configuration says so; a client
+    /// unmasked ones.
     pub(crate) role: Role,
     pub(crate) config: &'c Config,
 }
@@ -291,7 +292,10 @@ impl Receiver {
             _ => ([0; MAX_HEADER_BYTES], 0),
         };
         let header = if len == 0 {
-            let header = frame::parse(input, &rules)?;
+            let header = match frame::parse(input, &rules) {
+                Ok(header) => header,
+                Err(error) => parse_leniently(error, input, &rules, terms)?,
+            };
             let used = match &header {
                 Some(header) => header.size,
                 None => {
@@ -308,8 +312,12 @@ impl Receiver {
                 bytes[len] = byte;
                 len += 1;
                 take_front(input, 1);
-                if let Some(header) = frame::parse(&bytes[..len], &rules)? {
-                    break Some(header);
+                let header = match frame::parse(&bytes[..len], &rules) {
+                    Ok(header) => header,
+                    Err(error) => parse_leniently(error, &bytes[..len], &rules, terms)?,
+                };
+                if header.is_some() {
+                    break header;
                 }
             }
         };
@@ -393,5 +401,23 @@ impl Receiver {
             true => Place::BETWEEN_FRAMES,
             false => terms.between_messages(),
         }
+    }
+}
+
+/// Parses a header again, since it breaks a rule. If it lacks a mask, the setting may allow that. Only this function looks
+/// at the setting, so frames that break no rule do not pay for it.
+#[cold]
+fn parse_leniently(
+    error: ProtocolError,
+    bytes: &[u8],
+    rules: &Rules,
+    terms: Terms<'_>,
+) -> Result<Option<Header>, ProtocolError> {
+    match error {
+        // RFC 6455 5.1: a server closes the connection. The setting departs from it, by the caller's choice.
+        ProtocolError::UnmaskedFrame if terms.config.accept_unmasked_frames => {
+            frame::parse(bytes, &Rules { masking: Masking::Any, ..*rules })
+        }
+        error => Err(error),
     }
 }

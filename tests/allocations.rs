@@ -41,6 +41,24 @@ fn size_of_a_connection_is_what_the_docs_say() {
 }
 
 #[test]
+fn reading_extensions_allocates_nothing() {
+    let value =
+        br#"a; b="1\0"; c, permessage-deflate; server_max_window_bits="\1\0", d;e=f, bad bad"#;
+    let ((params, is_read), heap) = measure(|| {
+        let (mut params, mut is_read) = (0, 0);
+        for extension in websocket_proto::handshake::parse_extensions(value) {
+            let Ok(extension) = extension else { continue };
+            for param in extension.params() {
+                params += 1;
+                is_read += usize::from(param.value().is_some_and(|value| value == "10"));
+            }
+        }
+        (params, is_read)
+    });
+    assert_eq!((params, is_read, heap.allocations), (4, 2, 0));
+}
+
+#[test]
 fn open_connection_owns_no_heap() {
     let config = Shared::new(config());
     for role in ROLES {

@@ -7,8 +7,8 @@ use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use websocket_proto::handshake::{
-    Accepted, Agreed, ExtendedConnect, Header, HeaderList, HeaderValue, Headers, HttpVersion,
-    ProxyRequest, ProxyTunnel, RequestError,
+    Accepted, Agreed, ExtendedConnect, Extension, ExtensionParam, ExtensionValue, Header,
+    HeaderList, HeaderValue, Headers, HttpVersion, ProxyRequest, ProxyTunnel, RequestError,
 };
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
@@ -73,6 +73,8 @@ have!(
 have!(State, CloseCode, Timestamp, HttpVersion: Ord);
 have!(State, CloseCode, HttpVersion, Uri: Display);
 have!(Header<'static>: Value + Copy);
+have!(Extension<'static>, ExtensionParam<'static>, ExtensionValue<'static>: Value + Copy);
+have!(ExtensionValue<'static>: Display);
 have!(HeaderList<'static>, HeaderValue<'static>: Value);
 have!(Upgrade: Value + Copy);
 have!(Uri: Value);

@@ -68,6 +68,7 @@ fn changed() -> Vec<Changed> {
         keepalive_interval: Some(Duration::from_secs(15)) => Some(Duration::from_secs(15));
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
         require_subprotocol: true => true;
+        accept_unmasked_frames: true => true;
         entropy: Entropy::Seed(17) => Entropy::Seed(17);
     };
     #[cfg(feature = "deflate")]
@@ -134,6 +135,7 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("keepalive_interval", time(config.keepalive_interval())),
         ("release_after", time(Some(config.release_after()))),
         ("require_subprotocol", format!("`{}`", config.require_subprotocol())),
+        ("accept_unmasked_frames", format!("`{}`", config.accept_unmasked_frames())),
         #[cfg(feature = "deflate")]
         ("deflate", format!("`{:?}`", config.deflate())),
         #[cfg(feature = "os-entropy")]
@@ -315,8 +317,9 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             new().deflate(options)
         };
         type Row = (&'static str, fn(&mut Deflate, u8), u8, u8);
-        let options: [Row; 5] = [
-            ("Deflate::level", |options, value| options.level = value, 1, 9),
+        let options: [Row; 6] = [
+            ("Deflate::level", |options, value| options.level = value, 0, 9),
+            ("Deflate::memory_level", |options, value| options.memory_level = value, 1, 9),
             (
                 "Deflate::server_max_window_bits",
                 |options, bits| options.server_max_window_bits = bits,
@@ -360,8 +363,39 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
                 let error = TooLarge { setting, value: value.into(), most: most.into() };
                 rows.push((deflate(change, value), error, vec![]));
             }
-            let error = TooSmall { setting, value: 0, least: least.into() };
-            rows.push((deflate(change, 0), error, all));
+            let error = TooLarge { setting, value: 255, most: most.into() };
+            rows.push((deflate(change, 255), error, all));
+        }
+        let offer = |change: fn(&mut DeflateParams)| {
+            let mut offer = DeflateParams::default();
+            change(&mut offer);
+            vec![DeflateParams::default(), offer]
+        };
+        let anew = offer(|offer| offer.server_no_context_takeover = true);
+        let hinted = offer(|offer| offer.client_max_window_bits = 14);
+        let mut keeps = Deflate::default();
+        keeps.refuse_server_no_context_takeover = true;
+        keeps.client_no_context_takeover = true;
+        let mut silent = Deflate::default();
+        silent.offer_client_max_window_bits = false;
+        silent.client_max_window_bits = 10;
+        let (mut anew_at_once, mut keeps_but, mut silent_but) =
+            (keeps.clone(), keeps.clone(), silent.clone());
+        anew_at_once.server_no_context_takeover = true;
+        keeps_but.fallbacks = anew.clone();
+        silent_but.fallbacks = hinted.clone();
+        let refuse = "Deflate::refuse_server_no_context_takeover";
+        for (wrong, setting, other) in [
+            (anew_at_once, refuse, "Deflate::server_no_context_takeover"),
+            (keeps_but, refuse, "Deflate::fallbacks"),
+            (silent_but, "Deflate::offer_client_max_window_bits", "Deflate::fallbacks"),
+        ] {
+            let mut near = [keeps.clone(), silent.clone(), Deflate::default()];
+            near[0].fallbacks = hinted.clone();
+            near[1].fallbacks = anew.clone();
+            near[2].fallbacks = [&anew[..], &hinted[..]].concat();
+            let near = near.map(|options| new().deflate(options)).to_vec();
+            rows.push((new().deflate(wrong), Contradiction { setting, other }, near));
         }
     }
     #[cfg(target_pointer_width = "32")]
@@ -461,6 +495,10 @@ fn an_error_says_what_was_seen_and_what_is_allowed() {
         (
             HighWaterAboveMax { high_water_bytes: 2, max_outgoing_bytes: 1 },
             "high_water_bytes is 2, it must be at most max_outgoing_bytes, which is 1",
+        ),
+        (
+            Contradiction { setting: "Deflate::a", other: "Deflate::b" },
+            "Deflate::a contradicts Deflate::b",
         ),
         (
             KeepaliveNotBelowIdle { keepalive_interval: ms(20), idle_timeout: ms(10) },

@@ -278,6 +278,66 @@ fn sent_messages_are_those_of_the_rfc() {
 }
 
 #[test]
+fn level_0_sends_the_stored_block_of_the_rfc() {
+    // rfc7692-7.2.1-01, rfc7692-7.2.1-04, rfc7692-7.2.1-07, rfc7692-7.2.3.6-01
+    let mut options = Deflate::default();
+    (options.level, options.min_bytes) = (0, 0);
+    let config = builder().deflate(options).build().unwrap();
+    let stored = |bytes: &[u8]| {
+        let len = bytes.len() as u16;
+        [&[0x00], &len.to_le_bytes()[..], &(!len).to_le_bytes(), bytes].concat()
+    };
+    let long: Vec<u8> = (0..70_000_u32).map(|i| (i % 251) as u8).collect();
+    for role in ROLES {
+        for no_takeover in [false, true] {
+            let params = DeflateParams {
+                server_no_context_takeover: no_takeover,
+                client_no_context_takeover: no_takeover,
+                ..PLAIN
+            };
+            let mut conn = deflate_with(role, params, config.clone());
+            conn.send("Hello").unwrap();
+            conn.send("").unwrap();
+            for (part, last) in [(&b"Hel"[..], false), (b"", false), (b"lo", true)] {
+                conn.send_fragment(MessageKind::Binary, part, last).unwrap();
+            }
+            conn.send_prepared(&websocket_proto::PreparedMessage::with_level("Hello", 0)).unwrap();
+            conn.send(&long[..]).unwrap();
+            let bytes = drain(&mut conn);
+            let whole = [stored(b"Hello"), vec![0x00]].concat();
+            let blocks = [stored(&long[..0xffff]), stored(&long[0xffff..]), vec![0x00]].concat();
+            assert_eq!(whole, hex("000500faff48656c6c6f00"));
+            assert_eq!(
+                plain_frames(&bytes),
+                [
+                    (0xc1, whole.clone()),
+                    (0xc1, vec![0x00]),
+                    (0x42, stored(b"Hel")),
+                    (0x00, vec![]),
+                    (0x80, [stored(b"lo"), vec![0x00]].concat()),
+                    (0xc1, whole),
+                    (0xc2, blocks),
+                ]
+            );
+            // The peer reads it, in two cuts.
+            for size in [bytes.len(), 7] {
+                let mut peer = deflate_with(other(role), params, config.clone());
+                let seen = run(&mut peer, &bytes.chunks(size).collect::<Vec<_>>()).seen;
+                let hello = Seen::Text("Hello".into());
+                let expected = [
+                    hello.clone(),
+                    Seen::Text(String::new()),
+                    Seen::Binary(b"Hello".to_vec()),
+                    hello,
+                    Seen::Binary(long.clone()),
+                ];
+                assert!(seen == expected, "{role:?} {no_takeover} {size}");
+            }
+        }
+    }
+}
+
+#[test]
 fn without_context_takeover_every_message_starts_with_an_empty_window() {
     // rfc7692-7.2.1-09, rfc7692-7.2.1-12, rfc7692-7.1.1.2-03
     let params = DeflateParams {

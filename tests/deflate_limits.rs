@@ -331,3 +331,36 @@ fn what_does_not_compress_is_refused_before_it_exceeds_the_queue() {
         }
     }
 }
+
+#[test]
+fn what_does_not_compress_grows_by_at_most_an_eighth_and_64_bytes() {
+    // rfc6455-10.4-01: at each level of memory. Bytes from 144 on have nine bits in a fixed Huffman code. With few
+    // symbols in a block, a code of its own saves less than it takes.
+    let all_nine_bits: Vec<u8> = noise(30_000).iter().map(|byte| 144 + byte % 112).collect();
+    let few_nine_bits: Vec<u8> = noise(30_000)
+        .iter()
+        .map(|byte| if byte % 16 == 0 { *byte } else { 144 + byte % 112 })
+        .collect();
+    let all_bytes = noise(30_000);
+    for payload in [&all_nine_bits, &few_nine_bits, &all_bytes] {
+        for level in [0, 1, 2, 4, 6, 9] {
+            for memory_level in 1..=9 {
+                for bits in [9, 12, 15] {
+                    let mut options = Deflate::default();
+                    (options.level, options.memory_level) = (level, memory_level);
+                    (options.server_max_window_bits, options.min_bytes) = (bits, 0);
+                    let config = builder().deflate(options).build().unwrap();
+                    for len in [0, 1, 300, 1000, 30_000] {
+                        let mut conn = open_deflate(Role::Server, config.clone());
+                        conn.send(&payload[..len]).unwrap();
+                        let sent = plain_frames(&drain(&mut conn)).remove(0).1.len();
+                        assert!(
+                            sent <= len + len / 8 + 64,
+                            "{level}, {memory_level}, {bits}: {sent} of {len}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

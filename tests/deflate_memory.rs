@@ -273,6 +273,40 @@ fn busy_connection_takes_a_codec_for_each_direction() {
 }
 
 #[test]
+fn the_memory_level_halves_what_is_neither_window_nor_hash_table() {
+    let takes = |level: u8, memory_level: u8, bits: u8| {
+        let mut options = Deflate::default();
+        (options.level, options.memory_level, options.min_bytes) = (level, memory_level, 0);
+        let config = builder().deflate(options).build().unwrap();
+        let params = params(true, bits);
+        let mut conn = open_deflate(Role::Server, params, config.clone());
+        conn.send("short").unwrap();
+        write_all(&mut conn);
+        let idle = owned(open_deflate(Role::Server, params, config));
+        owned(conn) - idle
+    };
+    for bits in 9..=15 {
+        for memory_level in 1..=9 {
+            let sends = takes(6, memory_level, bits);
+            eprintln!("memory level {memory_level}, {bits} bits: {sends} to send");
+            // Symbols and output, the hash table, window and chains; 2 KiB for the message and its frame.
+            let symbols = 7 << (memory_level + 6);
+            let most = symbols + 128 * 1024 + (4 << bits) + (4 + 2) * 1024;
+            assert!(sends <= most && sends > most - 6 * 1024, "{sends} of {most}");
+        }
+        // Stored blocks need no compressor.
+        assert!(takes(0, 8, bits) <= 2 * 1024);
+    }
+    // The figures of the docs.
+    for (memory_level, bits, kib) in
+        [(8, 15, 372), (8, 9, 246), (1, 9, 135), (1, 15, 261), (9, 15, 484)]
+    {
+        let sends = takes(6, memory_level, bits);
+        assert_eq!((sends + 1023) / 1024, kib, "{sends} bytes");
+    }
+}
+
+#[test]
 fn idle_connection_keeps_its_windows_and_no_more() {
     // rfc7692-7.2.2-02, rfc7692-7.2.2-04, rfc7692-7.2.2-07, rfc7692-7.2.2-09
     let config = Shared::new(deflate_config());

@@ -36,17 +36,33 @@ fn plain() -> Deflate {
 
 const PLAIN: ((bool, bool), (u8, u8)) = ((false, false), (15, 15));
 
-/// Every valid configuration.
+/// Every valid configuration of what is negotiated, without fallbacks.
 fn all_options() -> Vec<Deflate> {
     let mut all = Vec::new();
     for server in 9..=15 {
         for client in 9..=15 {
             for no_takeover in [(false, false), (false, true), (true, false), (true, true)] {
-                all.push(options(no_takeover, (server, client)));
+                for policy in 0..8 {
+                    let mut options = options(no_takeover, (server, client));
+                    options.client_window_required = policy & 1 != 0;
+                    options.offer_client_max_window_bits = policy & 2 == 0;
+                    options.refuse_server_no_context_takeover = policy & 4 != 0;
+                    if builder().deflate(options.clone()).build().is_ok() {
+                        all.push(options);
+                    }
+                }
             }
         }
     }
+    assert_eq!(all.len(), 49 * (4 * 4 + 2 * 4));
     all
+}
+
+/// Whether these options do not change which offers and responses are refused.
+fn is_without_policy(options: &Deflate) -> bool {
+    !options.client_window_required
+        && options.offer_client_max_window_bits
+        && !options.refuse_server_no_context_takeover
 }
 
 fn lines<'a>(lines: &'a [&'a str]) -> impl Iterator<Item = &'a [u8]> {
@@ -253,6 +269,85 @@ fn server_asks_for_what_it_is_configured_to() {
     for high in [16, 31, 255] {
         row((high, high), "; client_max_window_bits", "", (15, 15));
     }
+}
+
+#[test]
+fn server_declines_what_its_policy_refuses_and_takes_the_next_offer() {
+    // rfc7692-5-07, rfc7692-7.1.1.1-01, rfc7692-7.1.2.2-05
+    let with = |bits, change: fn(&mut Deflate)| {
+        let mut options = options(PLAIN.0, bits);
+        change(&mut options);
+        options
+    };
+    let window = with((15, 10), |options| options.client_window_required = true);
+    let largest = with((15, 15), |options| options.client_window_required = true);
+    let takeover = with((15, 15), |options| options.refuse_server_no_context_takeover = true);
+    let limited = "permessage-deflate; client_max_window_bits=10";
+    let anew = "permessage-deflate; server_no_context_takeover";
+    let small = Some((limited, params(PLAIN.0, (15, 10))));
+    let smaller = Some(("permessage-deflate; client_max_window_bits=8", params(PLAIN.0, (15, 8))));
+    let all = Some(("permessage-deflate", params(PLAIN.0, PLAIN.1)));
+    for (options, offer, expected) in [
+        // Without the parameter the server cannot limit the client's window.
+        (&window, &["permessage-deflate"][..], None),
+        (&window, &["permessage-deflate; client_no_context_takeover"], None),
+        (&window, &["permessage-deflate; client_max_window_bits"], small),
+        (&window, &["permessage-deflate; client_max_window_bits=15"], small),
+        (&window, &["permessage-deflate; client_max_window_bits=8"], smaller),
+        (&window, &["permessage-deflate, permessage-deflate; client_max_window_bits"], small),
+        (&window, &["permessage-deflate", limited], small),
+        // No window of a client is above 15 bits.
+        (&largest, &["permessage-deflate"], all),
+        (&takeover, &[anew], None),
+        (
+            &takeover,
+            &["permessage-deflate; server_no_context_takeover; client_max_window_bits"],
+            None,
+        ),
+        (&takeover, &[anew, "permessage-deflate"], all),
+        (&takeover, &["permessage-deflate", anew], all),
+    ] {
+        accepts(options, offer, expected);
+    }
+    // The client's takeover is another parameter.
+    let hinted = "permessage-deflate; client_no_context_takeover";
+    accepts(&takeover, &[hinted], Some((hinted, params((false, true), PLAIN.1))));
+}
+
+#[test]
+fn client_fails_on_a_response_that_its_policy_refuses() {
+    // rfc7692-7-11, rfc7692-7.1.2.2-05
+    let bad = Err(HandshakeError::ExtensionParameters);
+    let good = |no_takeover, bits| Ok(Some(params(no_takeover, bits)));
+    let mut silent = plain();
+    silent.offer_client_max_window_bits = false;
+    assert_eq!(silent.offer(), "permessage-deflate");
+    let mut takeover = plain();
+    takeover.refuse_server_no_context_takeover = true;
+    assert_eq!(takeover.offer(), plain().offer());
+    let none = (false, false);
+    for (options, text, expected) in [
+        (&silent, "", good(none, (15, 15))),
+        (&silent, "; server_max_window_bits=9", good(none, (9, 15))),
+        (&silent, "; client_no_context_takeover", good((false, true), (15, 15))),
+        (&silent, "; client_max_window_bits=10", bad.clone()),
+        (&silent, "; client_max_window_bits=15", bad.clone()),
+        (&takeover, "", good(none, (15, 15))),
+        (&takeover, "; client_no_context_takeover", good((false, true), (15, 15))),
+        (&takeover, "; client_max_window_bits=10", good(none, (15, 10))),
+        (&takeover, "; server_no_context_takeover", bad.clone()),
+        (&takeover, "; client_max_window_bits=10; server_no_context_takeover", bad),
+    ] {
+        agrees(options, &[&format!("permessage-deflate{text}")], expected);
+    }
+    // The request has no parameter that lets the server limit the client's window, in no offer.
+    silent.client_max_window_bits = 10;
+    silent.fallbacks = vec![params((true, false), (10, 15)), DeflateParams::default()];
+    let config = client_config(Some(silent));
+    let offers = extensions_of(&drain(&mut connecting(Role::Client, config)));
+    let expected = "permessage-deflate, permessage-deflate; server_no_context_takeover; \
+                    server_max_window_bits=10, permessage-deflate";
+    assert_eq!(offers, [expected]);
 }
 
 /// Invalid values: other numbers, and invalid spellings of the numbers from 8 to 15.
@@ -518,7 +613,7 @@ fn client_offers_what_it_is_configured_to() {
             options.server_no_context_takeover,
             options.client_no_context_takeover,
             (server < 15).then_some(server),
-            Some((client < 15).then_some(client)),
+            options.offer_client_max_window_bits.then_some((client < 15).then_some(client)),
         );
         assert_eq!(read(&options.offer()), expected, "{options:?}");
     }
@@ -546,12 +641,20 @@ fn every_answer_is_allowed_by_its_offer() {
     for server in all_options() {
         for (offer, text) in &elements {
             let answer = server.accept(lines(&[text]));
-            let Some((agreed, response)) = answer else {
-                assert_eq!(offer.2, Some(8), "{server:?} declines {text}");
-                continue;
-            };
+            // A server cannot have a window of 8 bits. The others are its choice.
+            let is_declined = offer.2 == Some(8)
+                || (server.refuse_server_no_context_takeover && offer.0)
+                || (server.client_window_required
+                    && server.client_max_window_bits < 15
+                    && offer.3.is_none());
+            assert_eq!(answer.is_none(), is_declined, "{server:?} {text}");
+            let Some((agreed, response)) = answer else { continue };
             let said = read(&response);
-            assert!(offer.2 != Some(8), "{server:?} accepts {text}");
+            assert!(!(server.refuse_server_no_context_takeover && said.0), "{text}: {response}");
+            assert!(
+                !server.client_window_required
+                    || agreed.client_max_window_bits <= server.client_max_window_bits
+            );
             assert!(said.0 >= offer.0, "{text}: {response}");
             if let Some(asked) = offer.2 {
                 assert!(
@@ -585,9 +688,32 @@ fn client_agrees_to_every_answer_of_a_server() {
     for client in &all {
         let offer = client.offer();
         for server in &all {
+            // To save time, not each policy is tried with each pair of windows.
+            let is_thin = |options: &Deflate| {
+                let bits = [options.server_max_window_bits, options.client_max_window_bits];
+                bits.iter().all(|bits| [9, 12, 15].contains(bits))
+            };
+            if ![client, server].into_iter().all(is_without_policy)
+                && ![client, server].into_iter().all(is_thin)
+            {
+                continue;
+            }
             let answer = server.accept(lines(&[&offer]));
-            let (agreed, response) = answer.expect("no client offers a window below 9 bits");
-            assert_eq!(client.agree(lines(&[&response])), Ok(Some(agreed)), "{offer}: {response}");
+            let is_declined = (server.refuse_server_no_context_takeover
+                && client.server_no_context_takeover)
+                || (server.client_window_required
+                    && server.client_max_window_bits < 15
+                    && !client.offer_client_max_window_bits);
+            assert_eq!(answer.is_none(), is_declined, "{server:?} {offer}");
+            let Some((agreed, response)) = answer else { continue };
+            // A server may begin each message with an empty window although nobody asked for it.
+            let expected = match client.refuse_server_no_context_takeover
+                && server.server_no_context_takeover
+            {
+                true => Err(HandshakeError::ExtensionParameters),
+                false => Ok(Some(agreed)),
+            };
+            assert_eq!(client.agree(lines(&[&response])), expected, "{offer}: {response}");
             let either = |of: fn(&Deflate) -> bool| of(client) || of(server);
             let least = |of: fn(&Deflate) -> u8| of(client).min(of(server));
             assert_eq!(
@@ -599,7 +725,10 @@ fn client_agrees_to_every_answer_of_a_server() {
                     ),
                     (
                         least(|options| options.server_max_window_bits),
-                        least(|options| options.client_max_window_bits)
+                        match client.offer_client_max_window_bits {
+                            true => least(|options| options.client_max_window_bits),
+                            false => 15,
+                        }
                     )
                 )
             );
@@ -618,7 +747,9 @@ fn client_validates_every_response_against_its_offer() {
             let asked = client.server_max_window_bits;
             let bad = (client.server_no_context_takeover && !said.0)
                 || (asked < 15 && said.2.is_none_or(|bits| bits > asked))
-                || said.3 == Some(None);
+                || said.3 == Some(None)
+                || (!client.offer_client_max_window_bits && said.3.is_some())
+                || (client.refuse_server_no_context_takeover && said.0);
             let expected = match bad {
                 true => Err(HandshakeError::ExtensionParameters),
                 false => Ok(Some(params(

@@ -426,6 +426,25 @@ fn asked_loop_is_the_plain_loop_while_a_message_inflates() {
     }
 }
 
+#[test]
+fn asked_loop_is_the_plain_loop_with_frames_that_are_not_masked() {
+    let frames: [(u8, &[u8]); 5] =
+        [(0x81, b"Hello"), (0x01, b"fr\xc3"), (0x89, b"?"), (0x80, b"\xa9"), (0x82, &[7; 300])];
+    let wire: Vec<u8> =
+        frames.iter().flat_map(|(first, payload)| frame(*first, payload, None)).collect();
+    for accepts in [false, true] {
+        for config in deliveries() {
+            let config = config.to_builder().accept_unmasked_frames(accepts).build().unwrap();
+            for capacity in CAPACITIES {
+                for size in [1, 2, 7, 100, wire.len()] {
+                    let pieces: Vec<_> = wire.chunks(size).collect();
+                    same(&|| open_with(Role::Server, config.clone()), &pieces, capacity, true, &[]);
+                }
+            }
+        }
+    }
+}
+
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -8,8 +8,8 @@ use util::{
     in_one_buffer, open, open_with, plain_frames, run, to, unlimited,
 };
 use websocket_proto::{
-    CloseCause, Config, Connection, Entropy, FrameHeader, MAX_HEADER_BYTES, Message, MessageKind,
-    Opcode, ProtocolError, Role, Shared, State,
+    CloseCause, Config, ConfigBuilder, Connection, Delivery, Entropy, FrameHeader,
+    MAX_HEADER_BYTES, Message, MessageKind, Opcode, ProtocolError, Role, Shared, State,
 };
 
 /// The Close bodies 1002 and 1009.
@@ -386,6 +386,114 @@ fn a_mask_bit_of_the_wrong_role_fails_in_every_cut() {
                 in_every_cut(role, || open(role), &bytes, &failed, &[(0x88, BROKEN)]);
             }
         }
+    }
+}
+
+fn lenient() -> ConfigBuilder {
+    builder().accept_unmasked_frames(true)
+}
+
+// rfc6455-5.1-02, 5.2-03, -05: all rules but that of the mask bit hold, at the same byte.
+#[test]
+fn each_unmasked_header_gets_the_verdict_of_the_masked_one_if_it_may() {
+    let config = Shared::new(lenient().build().unwrap());
+    let limit = config.max_frame_bytes();
+    for inside in [false, true] {
+        let open = inside.then_some(BEGUN.len() as u64);
+        let place = Place { role: Some(Role::Server), open, max_frame: limit, max_message: limit };
+        for (first, len) in (0..=255u8).flat_map(|a| (0..0x80u8).map(move |b| (a, b))) {
+            let judged = verdict(&[first, len | 0x80], place);
+            for second in [len, len | 0x80] {
+                assert_verdict(Role::Server, &config, inside, &[first, second], &judged);
+            }
+            if judged.is_some() || len > 125 {
+                continue;
+            }
+            let mut payload = vec![b'x'; len.into()];
+            if first == 0x88 && len >= 2 {
+                payload[..2].copy_from_slice(&[0x03, 0xe8]);
+            }
+            let expected = meaning(first, &payload, inside);
+            for key in [None, Some(KEY), Some([0; 4])] {
+                let bytes = frame(first, &payload, key);
+                let outcome = run(&mut connection(Role::Server, &config, inside), &[&bytes]);
+                assert_eq!((outcome.seen, plain_frames(&outcome.output)), expected, "{bytes:02x?}");
+            }
+        }
+        for second in [126, 127] {
+            for header in headers(if inside { 0x80 } else { 0x82 }, second) {
+                let masked = [&[header[0], second | 0x80], &header[2..]].concat();
+                let judged = verdict(&masked, place);
+                assert_verdict(Role::Server, &config, inside, &header, &judged);
+            }
+        }
+    }
+}
+
+// rfc6455-5.1-03: a deviation, by the caller's choice only
+#[test]
+fn a_server_that_may_accepts_unmasked_frames() {
+    let long = "\u{e9}".repeat(100);
+    let longer = vec![7; 66_000];
+    let frames: [(u8, &[u8]); 8] = [
+        (0x81, b"Hello"),
+        (0x81, long.as_bytes()),
+        (0x01, b"fr\xc3"),
+        (0x89, b"ping"),
+        (0x80, b"\xa9"),
+        (0x82, b""),
+        (0x8a, b""),
+        (0x88, b"\x03\xe8bye"),
+    ];
+    for delivery in [Delivery::Messages, Delivery::Chunks] {
+        let text = |text: &str| match delivery {
+            Delivery::Messages => Seen::Text(text.into()),
+            _ => Seen::Chunked(MessageKind::Text, text.into()),
+        };
+        let binary = |bytes: &[u8]| match delivery {
+            Delivery::Messages => Seen::Binary(bytes.into()),
+            _ => Seen::Chunked(MessageKind::Binary, bytes.into()),
+        };
+        let config = lenient().delivery(delivery).build().unwrap();
+        let open = || open_with(Role::Server, config.clone());
+        let seen = [
+            text("Hello"),
+            text(&long),
+            Seen::Ping(b"ping".to_vec()),
+            text("fr\u{e9}"),
+            binary(b""),
+            Seen::Pong(vec![]),
+            Seen::closed(1000, "bye", CloseCause::Peer),
+        ];
+        // No frame is masked, or every second one, or all.
+        for masked in [[false, false], [true, false], [false, true], [true, true]] {
+            let frames = frames.iter().zip(masked.into_iter().cycle());
+            let bytes: Vec<u8> = frames
+                .flat_map(|((first, payload), is_masked)| {
+                    frame(*first, payload, is_masked.then_some(KEY))
+                })
+                .collect();
+            let answered: [(u8, &[u8]); 2] = [(0x8a, b"ping"), (0x88, b"\x03\xe8")];
+            in_every_cut(Role::Server, open, &bytes, &seen, &answered);
+        }
+        let bytes = frame(0x82, &longer, None);
+        for size in [1, 1000, bytes.len()] {
+            let pieces: Vec<_> = bytes.chunks(size).collect();
+            assert!(run(&mut open(), &pieces).seen == [binary(&longer)], "{size}");
+        }
+        // Text that is not UTF-8 fails as if it were masked.
+        let mut failed = vec![Seen::failed(ProtocolError::InvalidUtf8)];
+        if delivery == Delivery::Chunks {
+            failed.insert(0, Seen::Unfinished(MessageKind::Text, b"a".to_vec()));
+        }
+        let bytes = frame(0x81, b"a\xff", None);
+        in_every_cut(Role::Server, open, &bytes, &failed, &[(0x88, &[0x03, 0xef])]);
+        // A client with this setting refuses masked frames as before.
+        let open = || open_with(Role::Client, config.clone());
+        let failed = [Seen::failed(ProtocolError::MaskedFrame)];
+        let bytes = frame(0x81, b"Hello", Some(KEY));
+        in_every_cut(Role::Client, open, &bytes, &failed, &[(0x88, BROKEN)]);
+        in_every_cut(Role::Client, open, &to(Role::Client, 0x81, b"Hello"), &[text("Hello")], &[]);
     }
 }
 

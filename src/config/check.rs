@@ -5,6 +5,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::{Config, Delivery};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, DeflateParams};
 use crate::last_use;
 
 /// The least time of timeouts and of the keepalive interval: the timers count milliseconds.
@@ -72,6 +74,13 @@ pub enum ConfigError {
         high_water_bytes: u64,
         /// [`Config::max_outgoing_bytes`].
         max_outgoing_bytes: u64,
+    },
+    /// Two options of [`Config::deflate`](crate::Config) contradict each other.
+    Contradiction {
+        /// The option's name, such as `Deflate::offer_client_max_window_bits`.
+        setting: &'static str,
+        /// The name of the other option, such as `Deflate::fallbacks`.
+        other: &'static str,
     },
     /// [`Config::keepalive_interval`] is not below [`Config::idle_timeout`]: the ping would come too late.
     KeepaliveNotBelowIdle {
@@ -155,10 +164,12 @@ fn check_number(
     }
 }
 
-/// zlib has no raw DEFLATE with a window of 8 bits.
+/// Checks the ranges, and then whether a client's offers have what its other options refuse. zlib has no raw DEFLATE
+/// with a window of 8 bits.
 #[cfg(feature = "deflate")]
-fn check_deflate(deflate: &crate::deflate::Deflate) -> Result<(), ConfigError> {
-    check_number("Deflate::level", deflate.level.into(), 1, 9)?;
+fn check_deflate(deflate: &Deflate) -> Result<(), ConfigError> {
+    check_number("Deflate::level", deflate.level.into(), 0, 9)?;
+    check_number("Deflate::memory_level", deflate.memory_level.into(), 1, 9)?;
     let windows = [
         ("Deflate::server_max_window_bits", deflate.server_max_window_bits),
         ("Deflate::client_max_window_bits", deflate.client_max_window_bits),
@@ -170,7 +181,33 @@ fn check_deflate(deflate: &crate::deflate::Deflate) -> Result<(), ConfigError> {
     windows
         .into_iter()
         .chain(fallbacks)
-        .try_for_each(|(setting, bits)| check_number(setting, bits.into(), 9, 15))
+        .try_for_each(|(setting, bits)| check_number(setting, bits.into(), 9, 15))?;
+    let has_fallback = |with: fn(&DeflateParams) -> bool| deflate.fallbacks.iter().any(with);
+    for (is_set, setting, is_contradicted, other) in [
+        (
+            deflate.refuse_server_no_context_takeover,
+            "Deflate::refuse_server_no_context_takeover",
+            deflate.server_no_context_takeover,
+            "Deflate::server_no_context_takeover",
+        ),
+        (
+            deflate.refuse_server_no_context_takeover,
+            "Deflate::refuse_server_no_context_takeover",
+            has_fallback(|offer| offer.server_no_context_takeover),
+            "Deflate::fallbacks",
+        ),
+        (
+            !deflate.offer_client_max_window_bits,
+            "Deflate::offer_client_max_window_bits",
+            has_fallback(|offer| offer.client_max_window_bits < 15),
+            "Deflate::fallbacks",
+        ),
+    ] {
+        if is_set && is_contradicted {
+            return Err(ConfigError::Contradiction { setting, other });
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for ConfigError {
@@ -198,6 +235,9 @@ impl fmt::Display for ConfigError {
                 "high_water_bytes is {high_water_bytes}, it must be at most max_outgoing_bytes, \
                  which is {max_outgoing_bytes}"
             ),
+            ConfigError::Contradiction { setting, other } => {
+                write!(f, "{setting} contradicts {other}")
+            }
             ConfigError::KeepaliveNotBelowIdle { keepalive_interval, idle_timeout } => write!(
                 f,
                 "keepalive_interval is {keepalive_interval:?}, it must be below idle_timeout, \

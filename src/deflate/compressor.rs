@@ -23,7 +23,7 @@ pub(crate) struct Compressor {
 impl Compressor {
     pub(super) fn new(direction: Direction, options: &Deflate) -> Compressor {
         Compressor {
-            deflater: Deflater::new(direction, options.level),
+            deflater: Deflater::new(direction, options.level, options.memory_level),
             buffer: Vec::new(),
             unfinished: None,
             min_bytes: options.min_bytes,

@@ -3,20 +3,26 @@
 
 use alloc::vec::Vec;
 
-use zlib_rs::{Deflate, DeflateFlush, Status};
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status};
 
 use super::Direction;
 use super::history::History;
+use super::options::DEFAULT_MEMORY_LEVEL;
 
 /// The most bytes that are overwritten. Above that a new compressor costs less.
 const WIPE_BYTES: usize = 4 * 1024;
 /// The level at which overwriting the window is not enough: zlib also follows links between old strings.
 const UNWIPED_LEVEL: u8 = 9;
+/// The level that stores messages in blocks without compression.
+const STORED_LEVEL: u8 = 0;
+/// The most bytes of a stored block (RFC 1951 3.2.4).
+const MAX_STORED_BYTES: usize = 0xffff;
 static ZEROS: [u8; WIPE_BYTES] = [0; WIPE_BYTES];
 
 pub(crate) struct Deflater {
     direction: Direction,
     level: u8,
+    memory_level: u8,
     /// Made when something is compressed, freed when the connection is idle. It is never used by another connection,
     /// since its output may depend on all that it has compressed before.
     stream: Option<Deflate>,
@@ -24,15 +30,16 @@ pub(crate) struct Deflater {
     fed: usize,
     /// Whether the next payload begins with an empty window.
     restart: bool,
-    /// The window, empty without context takeover.
+    /// The window, empty without context takeover and at level 0.
     history: History,
 }
 
 impl Deflater {
-    pub(super) fn new(direction: Direction, level: u8) -> Deflater {
+    pub(super) fn new(direction: Direction, level: u8, memory_level: u8) -> Deflater {
         Deflater {
             direction,
             level,
+            memory_level,
             stream: None,
             fed: 0,
             restart: false,
@@ -53,6 +60,9 @@ impl Deflater {
 
     /// Compresses `payload`, flushes, and appends the result to `out`. `last` ends the message.
     pub(crate) fn compress(&mut self, payload: &[u8], last: bool, out: &mut Vec<u8>) {
+        if self.level == STORED_LEVEL {
+            return store(payload, last, out);
+        }
         if core::mem::take(&mut self.restart) {
             self.renew();
         }
@@ -60,7 +70,8 @@ impl Deflater {
             Some(stream) => stream,
             None => {
                 self.fed = 0;
-                let mut stream = new_stream(self.level, self.direction.window_bits);
+                let mut stream =
+                    new_stream(self.level, self.memory_level, self.direction.window_bits);
                 for part in self.history.parts() {
                     if !part.is_empty() {
                         stream
@@ -126,14 +137,42 @@ impl Deflater {
 }
 
 /// Makes a compressor to raw DEFLATE with an empty window of 9 to 15 bits.
-fn new_stream(level: u8, window_bits: u8) -> Deflate {
-    Deflate::new(i32::from(level), false, window_bits)
+fn new_stream(level: u8, memory_level: u8, window_bits: u8) -> Deflate {
+    Deflate::new_with_config(DeflateConfig {
+        level: i32::from(level),
+        mem_level: i32::from(memory_level),
+        // zlib writes raw DEFLATE, without a header, if the number is negative.
+        window_bits: -i32::from(window_bits),
+        ..DeflateConfig::default()
+    })
+}
+
+/// Appends `payload` in stored blocks (RFC 1951 3.2.4, RFC 7692 7.2.3.3). The peer's window has the payload afterwards,
+/// but stored blocks do not refer to it. So this needs no compressor, and the bytes depend on nothing else.
+fn store(payload: &[u8], last: bool, out: &mut Vec<u8>) {
+    let blocks = payload.len().div_ceil(MAX_STORED_BYTES);
+    out.reserve(payload.len() + 5 * blocks + 1);
+    for block in payload.chunks(MAX_STORED_BYTES) {
+        let len = block.len() as u16;
+        out.push(0x00);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    // RFC 7692 7.2.1: an empty stored block, whose last four bytes are removed.
+    if last {
+        out.push(0x00);
+    }
 }
 
 /// Compresses a whole message by a new compressor, whose window is empty.
 pub(crate) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<u8> {
-    let mut stream = new_stream(level, window_bits);
     let mut out = Vec::new();
+    if level == STORED_LEVEL {
+        store(payload, true, &mut out);
+        return out;
+    }
+    let mut stream = new_stream(level, DEFAULT_MEMORY_LEVEL, window_bits);
     flush_into(&mut stream, payload, &mut out);
     strip_tail(&mut out, 0);
     out

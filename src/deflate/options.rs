@@ -9,20 +9,36 @@ use crate::state::Role;
 /// How a connection compresses, and what it offers, accepts and requires (RFC 7692).
 ///
 /// Compression costs memory while a connection is busy: 372 KiB to send with the largest window, 246 KiB with the
-/// smallest, and 47 KiB to receive, in addition to the windows. An idle connection keeps only the windows (at most 32
-/// KiB for each direction), or nothing without context takeover. Codecs belong to one connection and are never shared.
+/// smallest, and 47 KiB to receive, in addition to the windows. [`memory_level`](Deflate::memory_level) changes what
+/// sending takes. An idle connection keeps only the windows (at most 32 KiB for each direction), or nothing without
+/// context takeover. Codecs belong to one connection and are never shared.
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
 /// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
 ///
-/// [`ConfigBuilder::build`](crate::ConfigBuilder::build) refuses a level or a window that is out of range.
-/// [`offer`](Deflate::offer), [`accept`](Deflate::accept) and [`agree`](Deflate::agree) take such windows as 9 or 15
-/// bits.
+/// [`ConfigBuilder::build`](crate::ConfigBuilder::build) refuses a level or a window that is out of range, and options
+/// that contradict each other. [`offer`](Deflate::offer), [`accept`](Deflate::accept) and [`agree`](Deflate::agree)
+/// take such windows as 9 or 15 bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// Effort of compression, 1 to 9. Default: 6.
+    /// Effort of compression, 1 to 9; 0 for stored blocks (RFC 1951 3.2.4). Stored blocks are not compressed: they take
+    /// up to 6 bytes more than the message, and 5 more for each further 64 KiB. Sending them takes neither a compressor
+    /// nor a window. Default: 6.
     pub level: u8,
+    /// Memory of the compressor, 1 to 9. It has 112 KiB for symbols and output at level 8, and half of that at each
+    /// level below. With less memory, blocks are shorter and messages compress less. Default: 8.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, ConfigError, Deflate};
+    ///
+    /// // A compressor of 135 KiB instead of 372 KiB.
+    /// let mut deflate = Deflate::default();
+    /// (deflate.memory_level, deflate.server_max_window_bits) = (1, 9);
+    /// let config = Config::builder().deflate(deflate).build()?;
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub memory_level: u8,
     /// The least message length in bytes that is compressed. Default: 64.
     pub min_bytes: usize,
     /// The server's largest window in bits, 9 to 15: 2 to this power in bytes. A client asks for it, a server keeps it.
@@ -36,6 +52,48 @@ pub struct Deflate {
     /// The client begins each message with an empty window. A client hints at this, a server asks for it. Default:
     /// `false`.
     pub client_no_context_takeover: bool,
+    /// Whether a server declines an offer that does not let it limit the client's window to
+    /// [`client_max_window_bits`](Deflate::client_max_window_bits). Otherwise it accepts such an offer, and the
+    /// client's window has 15 bits. A client ignores this field: it insists on the server's window in any case, unless
+    /// one of its [`fallbacks`](Deflate::fallbacks) allows a larger one. Default: `false`.
+    ///
+    /// ```
+    /// use websocket_proto::Deflate;
+    ///
+    /// let mut deflate = Deflate::default();
+    /// (deflate.client_max_window_bits, deflate.client_window_required) = (10, true);
+    /// let answer = |offer: &str| Some(deflate.accept([offer.as_bytes()].into_iter())?.1);
+    /// assert_eq!(answer("permessage-deflate"), None);
+    /// assert_eq!(
+    ///     answer("permessage-deflate; client_max_window_bits").as_deref(),
+    ///     Some("permessage-deflate; client_max_window_bits=10")
+    /// );
+    /// ```
+    pub client_window_required: bool,
+    /// Whether a client offers `client_max_window_bits`, which lets the server limit the client's window (RFC 7692
+    /// 7.1.2.2). Otherwise a response with this parameter fails the handshake. The client's own window keeps the field
+    /// above in both cases. A server ignores this field. Default: `true`.
+    ///
+    /// ```
+    /// # use websocket_proto::Deflate;
+    /// let mut deflate = Deflate::default();
+    /// assert_eq!(deflate.offer(), "permessage-deflate; client_max_window_bits");
+    /// deflate.offer_client_max_window_bits = false;
+    /// assert_eq!(deflate.offer(), "permessage-deflate");
+    /// ```
+    pub offer_client_max_window_bits: bool,
+    /// Whether `server_no_context_takeover` is refused: a server declines an offer that asks for it, and a client fails
+    /// the handshake if the response has it (RFC 7692 7.1.1.1). Default: `false`.
+    ///
+    /// ```
+    /// # use websocket_proto::Deflate;
+    /// let mut deflate = Deflate::default();
+    /// deflate.refuse_server_no_context_takeover = true;
+    /// let offers = b"permessage-deflate; server_no_context_takeover, permessage-deflate";
+    /// let (_, response) = deflate.accept([&offers[..]].into_iter()).expect("the second offer");
+    /// assert_eq!(response, "permessage-deflate");
+    /// ```
+    pub refuse_server_no_context_takeover: bool,
     /// Further offers of a client behind the first, in order of preference (RFC 7692 5). The server takes the first
     /// offer that it can keep. A server that cannot limit its window can take the plain offer,
     /// `DeflateParams::default()` (RFC 7692 7.1.2.1). The client's own window keeps the fields above in any case.
@@ -67,16 +125,22 @@ pub struct Deflate {
 
 /// The default of [`Deflate::min_bytes`].
 pub(crate) const DEFAULT_MIN_BYTES: usize = 64;
+/// The default of [`Deflate::memory_level`].
+pub(super) const DEFAULT_MEMORY_LEVEL: u8 = 8;
 
 impl Default for Deflate {
     fn default() -> Self {
         Deflate {
             level: 6,
+            memory_level: DEFAULT_MEMORY_LEVEL,
             min_bytes: DEFAULT_MIN_BYTES,
             server_max_window_bits: 15,
             client_max_window_bits: 15,
             server_no_context_takeover: false,
             client_no_context_takeover: false,
+            client_window_required: false,
+            offer_client_max_window_bits: true,
+            refuse_server_no_context_takeover: false,
             fallbacks: Vec::new(),
             max_final_blocks: 64,
             required: false,

@@ -124,7 +124,8 @@ pub enum HandshakeError {
         /// The extension, a token; its first 64 bytes.
         name: Box<str>,
     },
-    /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1).
+    /// The server chose an extension with parameters that the offer does not allow (RFC 6455 9.1), or that the options
+    /// of the extension refuse.
     ExtensionParameters,
     /// The server did not accept an extension that the configuration requires. The client closes with code 1010 (RFC
     /// 6455 7.4.1).

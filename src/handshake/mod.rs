@@ -6,6 +6,7 @@
 //! - [`ExtendedConnect`] is the request over HTTP/2 and HTTP/3 (RFC 8441, RFC 9220). A server reads it from a list of
 //!   headers, and answers with [`Accepted`] or with the response of a [`RequestError`]. A client makes that list with
 //!   [`ClientRequest::extended_connect`], and [`ClientRequest::extended_response`] gives what was [`Agreed`].
+//! - [`parse_extensions`] reads `Sec-WebSocket-Extensions`, for a program that negotiates extensions itself.
 //! - [`accept_key`] computes `Sec-WebSocket-Accept`, for a handshake in another HTTP/1.1 stack.
 //!
 //! What a handshake over HTTP/1.1 needs is at the crate's root: [`ClientRequest`], [`UpgradeResponse`] and [`Refusal`]
@@ -46,6 +47,7 @@ mod write_lines;
 
 pub use accept_key::accept_key;
 pub use extended::{Accepted, Agreed, ExtendedConnect, RequestError};
+pub use extensions::{Extension, ExtensionParam, ExtensionValue, parse_extensions};
 pub use header_list::{HeaderList, HeaderValue};
 pub use headers::{Header, Headers};
 pub use proxy::{ProxyRequest, ProxyTunnel};

@@ -6,14 +6,15 @@ use core::fmt::Write;
 use core::iter;
 
 use super::error::{HandshakeError, named};
-use super::extensions::{self, Extension, Param};
+use super::extensions::{self, Extension, ExtensionParam, ExtensionValue};
 use crate::deflate::{Deflate, DeflateParams};
 
 const NAME: &str = "permessage-deflate";
 
 impl DeflateParams {
-    /// Writes these parameters as one offer of a client, with windows clamped to 9 to 15 bits.
-    fn write_offer(&self, out: &mut String) {
+    /// Writes these parameters as one offer of a client, with windows clamped to 9 to 15 bits. Only an offer
+    /// `with_client_window` has `client_max_window_bits`.
+    fn write_offer(&self, with_client_window: bool, out: &mut String) {
         out.push_str(NAME);
         if self.server_no_context_takeover {
             out.push_str("; server_no_context_takeover");
@@ -23,6 +24,9 @@ impl DeflateParams {
         }
         if let bits @ ..15 = clamp_bits(self.server_max_window_bits) {
             write!(out, "; server_max_window_bits={bits}").expect("a String takes all");
+        }
+        if !with_client_window {
+            return;
         }
         // RFC 7692 7.1.2.2: the parameter tells the server that it may limit the client's window.
         match clamp_bits(self.client_max_window_bits) {
@@ -58,8 +62,7 @@ impl Sent {
     /// Reads the parameters. Returns `None` if one is not defined, is repeated, or has a wrong value (RFC 7692 7.1).
     fn read(extension: &Extension<'_>) -> Option<Sent> {
         let mut sent = Sent::default();
-        for Param { name, value } in extension.params() {
-            let value = value.as_deref();
+        for ExtensionParam { name, value } in extension.params() {
             match name {
                 b"server_no_context_takeover"
                     if !sent.server_no_context_takeover && value.is_none() =>
@@ -107,10 +110,11 @@ fn clamp_bits(bits: u8) -> u8 {
 }
 
 /// Reads a window size: a decimal number from 8 to 15 without leading zeros (RFC 7692 7.1.2).
-fn window_bits(value: &[u8]) -> Option<u8> {
-    match value {
-        [digit @ b'8'..=b'9'] => Some(digit - b'0'),
-        [b'1', digit @ b'0'..=b'5'] => Some(10 + (digit - b'0')),
+fn window_bits(value: ExtensionValue<'_>) -> Option<u8> {
+    let mut digits = value.bytes();
+    match (digits.next()?, digits.next(), digits.next()) {
+        (digit @ b'8'..=b'9', None, None) => Some(digit - b'0'),
+        (b'1', Some(digit @ b'0'..=b'5'), None) => Some(10 + (digit - b'0')),
         _ => None,
     }
 }
@@ -136,7 +140,7 @@ impl Deflate {
             if !offer.is_empty() {
                 offer.push_str(", ");
             }
-            params.write_offer(&mut offer);
+            params.write_offer(self.offer_client_max_window_bits, &mut offer);
         }
         offer
     }
@@ -164,6 +168,10 @@ impl Deflate {
         if server_bits < 9 {
             return None;
         }
+        // RFC 7692 7.1.1.1: a server that does not support the parameter declines the offer.
+        if offer.server_no_context_takeover && self.refuse_server_no_context_takeover {
+            return None;
+        }
         let params = DeflateParams {
             server_no_context_takeover: offer.server_no_context_takeover
                 || self.server_no_context_takeover,
@@ -177,6 +185,11 @@ impl Deflate {
                 None => 15,
             },
         };
+        if self.client_window_required
+            && params.client_max_window_bits > clamp_bits(self.client_max_window_bits)
+        {
+            return None;
+        }
         let mut response = String::from(NAME);
         if params.server_no_context_takeover {
             response.push_str("; server_no_context_takeover");
@@ -194,10 +207,21 @@ impl Deflate {
         Some((params, response))
     }
 
+    /// Whether a client takes `response`: it is a valid answer to one of the offers, and has nothing that these options
+    /// refuse.
+    fn allows(&self, response: &Sent) -> bool {
+        // RFC 7692 7.1.2.2: the response has the parameter only if the offer has it.
+        let is_offered =
+            self.offer_client_max_window_bits || response.client_max_window_bits.is_none();
+        let is_refused =
+            self.refuse_server_no_context_takeover && response.server_no_context_takeover;
+        is_offered && !is_refused && self.offers().any(|offered| offered.allows(response))
+    }
+
     /// Checks the server's response to [`offer`](Deflate::offer), given the values of all its
     /// `Sec-WebSocket-Extensions` lines. Returns the agreed parameters, or `None` if the server declined the extension.
-    /// The response must fit one of the offers. [`Connection::client`](crate::Connection::client) does this; call it
-    /// only for a handshake that is done elsewhere.
+    /// The response must fit one of the offers, and must have nothing that these options refuse.
+    /// [`Connection::client`](crate::Connection::client) does this; call it only for a handshake that is done elsewhere.
     ///
     /// # Errors
     ///
@@ -216,7 +240,7 @@ impl Deflate {
                 return Err(HandshakeError::ExtensionNotOffered { name });
             }
             let params = Sent::read(&extension)
-                .filter(|sent| self.offers().any(|offered| offered.allows(sent)))
+                .filter(|sent| self.allows(sent))
                 .and_then(|sent| sent.agreed());
             agreed = Some(params.ok_or(HandshakeError::ExtensionParameters)?);
         }

@@ -1,7 +1,7 @@
 //! Tells whether the next bytes of an input complete an event, without taking them. With this answer, the caller of
 //! `is_event_ready` waits for an event before it borrows one.
 
-use super::{Front, Place, Receiver, Terms};
+use super::{Front, Place, Receiver, Terms, parse_leniently};
 use crate::config::Delivery;
 use crate::frame::{self, Header, MAX_HEADER_BYTES};
 use crate::message::MessageKind;
@@ -66,7 +66,9 @@ impl Receiver {
         };
         let new = input.len().min(MAX_HEADER_BYTES - begun);
         bytes[begun..begun + new].copy_from_slice(&input[..new]);
-        let header = frame::parse(&bytes[..begun + new], &self.rules(terms, inflates));
+        let (bytes, rules) = (&bytes[..begun + new], self.rules(terms, inflates));
+        let header = frame::parse(bytes, &rules)
+            .or_else(|error| parse_leniently(error, bytes, &rules, terms));
         let Ok(header) = header else { return LookAhead::Event };
         let Some(Header { first, len, size, .. }) = header else {
             return LookAhead::Receive(input.len());

@@ -20,7 +20,7 @@ pub struct PreparedMessage(Shared<Prepared>);
 struct Prepared {
     kind: MessageKind,
     frame: PreparedFrame,
-    /// The level of compression, 1 to 9.
+    /// The level of compression, 0 to 9.
     #[cfg(feature = "deflate")]
     level: u8,
     /// The compressed frame, for each window of 9 to 15 bits.
@@ -67,12 +67,12 @@ impl PreparedMessage {
         }))
     }
 
-    /// Encodes a message that is compressed at `level`, 1 to 9. The level of the connections that send it does not
-    /// matter. A value outside the range is clamped.
+    /// Encodes a message that is compressed at `level`, 1 to 9, or stored at 0 (`Deflate::level`). The level of the
+    /// connections that send it does not matter. A value above 9 is taken as 9.
     #[cfg(feature = "deflate")]
     pub fn with_level<'m>(message: impl Into<Message<'m>>, level: u8) -> PreparedMessage {
         let mut prepared = PreparedMessage::new(message);
-        Shared::get_mut(&mut prepared.0).expect("it was just made").level = level.clamp(1, 9);
+        Shared::get_mut(&mut prepared.0).expect("it was just made").level = level.min(9);
         prepared
     }
 

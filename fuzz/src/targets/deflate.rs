@@ -36,8 +36,7 @@ fn negotiate(mut source: ByteSource<'_>) {
     let (ours, theirs) = (options(source.byte()), options(source.byte()));
     // A client's offer always leads to a response that the client accepts.
     let offer = theirs.offer();
-    let (agreed, response) =
-        ours.accept([offer.as_bytes()].into_iter()).expect("the offer is our own");
+    let (agreed, response) = ours.accept([offer.as_bytes()]).expect("the offer is our own");
     assert_eq!(theirs.agree([response.as_bytes()].into_iter()), Ok(Some(agreed)));
     judge(&agreed, &ours, &response);
     assert!(!theirs.server_no_context_takeover || agreed.server_no_context_takeover);
