@@ -104,6 +104,8 @@
 //! as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
+//! `http`: conversions from and to the types of the crate `http`, for the [`handshake`] in another HTTP stack.
+//!
 //! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
 //! streams and handshakes together with the expected result. `testing`: the module `testing`, with two ends on a
 //! simulated wire and clock, a scripted peer, and checked scripts of calls. `arbitrary`: those scripts and the public
