@@ -321,7 +321,8 @@ fn limits_of_heads_hold_for_parts() {
     assert_eq!(judge(&limits(5, limit)), Err((E::HeadTooLong { limit }, 431)));
     assert_eq!(judge(&limits(5, 15)), Err((E::FirstLineTooLong { limit: 15 }, 414)));
     // Headers without an end are read up to the limit.
-    let endless = || iter::repeat(("a", &b"b"[..]));
+    let pulled = std::cell::Cell::new(0);
+    let endless = || iter::repeat(("a", &b"b"[..])).inspect(|_| pulled.set(pulled.get() + 1));
     let config = config();
     let limit = config.max_head_bytes();
     let parsed = ParsedRequest::from_parts("GET", "/", HttpVersion::Http11, endless(), &config);
@@ -329,6 +330,7 @@ fn limits_of_heads_hold_for_parts() {
     let upgrade = client_request().upgrade(&config).expect("a valid request");
     let verdict = upgrade.response(HttpVersion::Http11, 101, endless(), &config);
     assert_eq!(verdict, Err(E::HeadTooLong { limit }));
+    assert!(pulled.get() <= 2 * (limit / "a: b\r\n".len() + 2), "{}", pulled.get());
 }
 
 #[test]
@@ -365,6 +367,35 @@ fn refusal_names_what_another_stack_must_send() {
     assert!(conn.receive(&mut &mut head[..]).is_some());
     let text = String::from_utf8_lossy(conn.outgoing()).to_ascii_lowercase();
     assert_eq!(text.matches("sec-websocket-version").count(), 1, "{text}");
+}
+
+#[test]
+fn any_other_status_is_a_refusal_without_its_body() {
+    // rfc6455-4.1-41
+    let upgrade = client_request().upgrade(&config()).expect("a valid request");
+    for (status, length, is_complete) in [
+        (100, "5", true),
+        (103, "5", true),
+        (200, "5", false),
+        (200, "0", true),
+        (204, "5", true),
+        (401, "", false),
+        (999, "5", false),
+    ] {
+        let headers = [("content-length", length.as_bytes()), ("location", b"/x")];
+        match upgrade.response(HttpVersion::Http11, status, headers, &config()) {
+            Err(HandshakeError::Refused(refusal)) => {
+                assert_eq!((refusal.status(), refusal.body()), (status, &b""[..]));
+                assert_eq!(refusal.is_body_complete(), is_complete, "{status} {length:?}");
+                assert_eq!(refusal.header("location"), Some(&b"/x"[..]));
+            }
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+    for status in [0, 10, 99, 1000, u16::MAX] {
+        let verdict = upgrade.response(HttpVersion::Http11, status, HEADERS, &config());
+        assert_eq!(verdict, Err(HandshakeError::StatusLine), "{status}");
+    }
 }
 
 #[test]
