@@ -76,6 +76,8 @@
 //! | `million` | memory and speed of a million connections in one process |
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
+//! `docs/examples/hyper`, in the repository, is a package of its own: a server and a client on hyper 1.x.
+//!
 //! # Whose mistake it is
 //!
 //! A mistake of the peer is not an error of a call. The connection queues the Close frame or HTTP response that the RFC

@@ -39,14 +39,14 @@ impl ClientRequest {
 /// A client's request for another HTTP/1.1 stack to send, and the judge of its response (RFC 6455 4.1).
 ///
 /// [`ClientRequest::upgrade`] makes it. It serves one request, since each has a key of its own. When the response has
-/// been judged, the stack hands over the transport, and the bytes that it has read behind the head. These bytes are
-/// received first: [`ReadBuffer::from`](crate::ReadBuffer) takes them as a `Vec`,
-/// [`ReadBuffer::fill_from`](crate::ReadBuffer::fill_from) as a slice, and
-/// [`Connection::receive`](crate::Connection::receive) as a mutable slice.
+/// been judged, the stack hands over the transport, and the bytes that it has read behind the head. Receive these bytes
+/// first: [`ReadBuffer::fill_from`](crate::ReadBuffer::fill_from) copies them into a buffer,
+/// [`ReadBuffer::from`](crate::ReadBuffer) makes a buffer of a `Vec`, and
+/// [`Connection::receive`](crate::Connection::receive) takes them as they are.
 ///
 /// ```
 /// use websocket_proto::handshake::{HttpVersion, accept_key};
-/// use websocket_proto::{ClientRequest, Config, Connection, Event, ReadBuffer, Shared};
+/// use websocket_proto::{ClientRequest, Config, Connection, Event, Shared};
 ///
 /// let config = Shared::new(Config::default());
 /// let upgrade = ClientRequest::new("ws://example.com/chat")?.upgrade(&config)?;
@@ -66,10 +66,12 @@ impl ClientRequest {
 ///
 /// let mut conn = Connection::from_upgrade(agreed.upgrade, config)?;
 /// // The stack has read one frame behind the response.
-/// let mut buffer = ReadBuffer::from(b"\x81\x05Hello".to_vec());
-/// while let Some(event) = conn.receive_from(&mut buffer) {
+/// let mut read_too_far = *b"\x81\x05Hello";
+/// let mut input = &mut read_too_far[..];
+/// while let Some(event) = conn.receive(&mut input) {
 ///     assert!(matches!(event, Event::Message(message) if message == "Hello".into()));
 /// }
+/// // Now read from the transport, as in any loop.
 /// # Ok::<(), websocket_proto::UsageError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@
 //!   writes the heads. A server judges the parts of a request, and answers with [`Accepted`] or with the response of a
 //!   [`RequestError`]. A client sends the parts of [`ClientRequest::upgrade`], and [`ClientUpgrade::response`] gives what
 //!   was [`Agreed`]. With the feature `http`, the types of the crate `http` are taken and returned.
+//!   `docs/examples/hyper` in the repository has a server and a client.
 //! - [`accept_key`] computes `Sec-WebSocket-Accept`.
 //!
 //! What a handshake over HTTP/1.1 needs is at the crate's root: [`ClientRequest`], [`UpgradeResponse`] and [`Refusal`]

@@ -21,9 +21,10 @@ use crate::error::UsageError;
 ///
 /// [`UpgradeRequest::accept`] returns the response to send and the [`Upgrade`](crate::Upgrade) for
 /// [`Connection::from_upgrade`](crate::Connection::from_upgrade). When the stack has sent the response, it hands over the
-/// transport, and the bytes that it has read behind the head. These bytes are received first:
-/// [`ReadBuffer::from`](crate::ReadBuffer) takes them as a `Vec`, [`ReadBuffer::fill_from`](crate::ReadBuffer::fill_from)
-/// as a slice, and [`Connection::receive`](crate::Connection::receive) as a mutable slice.
+/// transport, and the bytes that it has read behind the head. Receive these bytes first:
+/// [`ReadBuffer::fill_from`](crate::ReadBuffer::fill_from) copies them into a buffer,
+/// [`ReadBuffer::from`](crate::ReadBuffer) makes a buffer of a `Vec`, and
+/// [`Connection::receive`](crate::Connection::receive) takes them as they are.
 ///
 /// ```
 /// use websocket_proto::handshake::{HttpVersion, ParsedRequest};
@@ -53,11 +54,15 @@ use crate::error::UsageError;
 /// }
 ///
 /// // The stack has sent the response, and has read one frame behind the request.
-/// let read_too_far = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec();
+/// let mut read_too_far = &b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..];
 /// let mut conn = Connection::from_upgrade(accepted.upgrade, config)?;
-/// let mut buffer = ReadBuffer::from(read_too_far);
-/// while let Some(event) = conn.receive_from(&mut buffer) {
-///     assert!(matches!(event, Event::Message(message) if message == "Hello".into()));
+/// let mut buffer = ReadBuffer::with_capacity(16 * 1024);
+/// while !read_too_far.is_empty() {
+///     let n = buffer.fill_from(read_too_far);
+///     read_too_far = &read_too_far[n..];
+///     while let Some(event) = conn.receive_from(&mut buffer) {
+///         assert!(matches!(event, Event::Message(message) if message == "Hello".into()));
+///     }
 /// }
 /// // Now read from the transport into `buffer`, as in any loop.
 /// # Ok::<(), websocket_proto::UsageError>(())
