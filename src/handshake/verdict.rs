@@ -69,11 +69,11 @@ impl RequestError {
     /// 4.4).
     #[must_use]
     pub fn response(&self) -> Response {
+        if !self.is_extended {
+            let response = self.error.response().expect("a server's error has a response");
+            return response.with_upgrade_headers();
+        }
         match self.error {
-            _ if !self.is_extended => {
-                let response = self.error.response().expect("a server's error has a response");
-                response.with_upgrade_headers()
-            }
             HandshakeError::OtherProtocol => Response::new(501),
             // A 426 needs Upgrade, which HTTP/2 and HTTP/3 do not have.
             HandshakeError::Version { .. } => {

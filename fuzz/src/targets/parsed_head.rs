@@ -51,13 +51,16 @@ impl<'h> Parts<'h> {
     }
 }
 
-/// RFC 9112 5.2: replaces each fold of a response by spaces, but not one behind the first line.
+/// RFC 9112 5.2: replaces each fold of a response, with the white space around it, by spaces; but not one behind the
+/// first line.
 fn unfold(mut head: Vec<u8>) -> Vec<u8> {
-    let is_fold = |three: &[u8]| matches!(three, [b'\r', b'\n', b' ' | b'\t']);
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
     let ends = head.windows(2).enumerate().filter(|(_, two)| *two == b"\r\n").map(|(at, _)| at);
     for at in ends.skip(1).collect::<Vec<_>>() {
-        if head.get(at..at + 3).is_some_and(is_fold) {
-            head[at..at + 2].fill(b' ');
+        let behind = head[at + 2..].iter().take_while(|byte| is_white(byte)).count();
+        if behind > 0 {
+            let before = head[..at].iter().rev().take_while(|byte| is_white(byte)).count();
+            head[at - before..at + 2 + behind].fill(b' ');
         }
     }
     head
