@@ -77,6 +77,8 @@
 //! | `million` | memory and speed of a million connections in one process |
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
+//! `docs/examples/hyper`, in the repository, is a package of its own: a server and a client on hyper 1.x.
+//!
 //! # Whose mistake it is
 //!
 //! A mistake of the peer is not an error of a call. The connection queues the Close frame or HTTP response that the RFC
@@ -105,6 +107,8 @@
 //! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the
 //! operating system as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
+//!
+//! `http`: conversions from and to the types of the crate `http`, for the [`handshake`] in another HTTP stack.
 //!
 //! The other features are for tests of your own code. `proptest`: the module `strategies`, which generates messages,
 //! streams and handshakes together with the expected result. `testing`: the module `testing`, with two ends on a

@@ -7,8 +7,9 @@ use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use websocket_proto::handshake::{
-    Accepted, Agreed, ExtendedConnect, Extension, ExtensionParam, ExtensionValue, Header,
-    HeaderList, HeaderValue, Headers, HttpVersion, ProxyRequest, ProxyTunnel, RequestError,
+    Accepted, Agreed, ClientUpgrade, ExtendedConnect, Extension, ExtensionParam, ExtensionValue,
+    Header, HeaderList, HeaderValue, Headers, HttpVersion, ParsedRequest, ProxyRequest,
+    ProxyTunnel, RequestError,
 };
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
@@ -58,6 +59,7 @@ have!(
 // What is received.
 have!(Event<'static>, Message<'static>, Chunk<'static>, Closed: Value);
 have!(UpgradeRequest<'static>, PlainRequest<'static>, UpgradeResponse<'static>, Refusal: Value);
+have!(ParsedRequest: Value);
 
 // Errors, and what can be shown as one.
 have!(UsageError, ProtocolError, HandshakeError, ConfigError: BoxableError);
@@ -90,7 +92,7 @@ have!(Deflate: Value);
 // What is made to be sent in an opening handshake.
 have!(
     ClientRequest, Accept<'static>, Response, OriginPolicy, ProxyRequest, Accepted
-    , ExtendedConnect<'static>, RequestError: Value
+    , ClientUpgrade, ExtendedConnect<'static>, RequestError: Value
 );
 
 // For tests.

@@ -74,6 +74,7 @@ fn requests_and_responses_are_told_without_queries_and_values() {
     let asked = ProxyRequest::new(request.uri()).header("Proxy-Authorization", SECRET);
     check(&asked, "ProxyRequest");
     check(&ProxyTunnel::new(&asked, config()).expect("a good header"), "ProxyTunnel");
+    check(&request.upgrade(&config()).expect("a good request"), "ClientUpgrade");
     let list = request.extended_connect(&Config::default()).expect("a good request");
     let path = list.headers().get(":path").expect("it is there");
     assert!(path.ends_with(SECRET.as_bytes()));

@@ -57,6 +57,11 @@ fn handshake_response() {
 }
 
 #[test]
+fn parsed_head() {
+    replay("parsed_head", targets::parsed_head::parsed_head);
+}
+
+#[test]
 fn script() {
     replay("script", targets::script::script);
 }

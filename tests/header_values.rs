@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 
 use util::*;
-use websocket_proto::handshake::{ExtendedConnect, HeaderList, ProxyRequest, ProxyTunnel};
+use websocket_proto::handshake::{ExtendedConnect, HeaderList, Headers, ProxyRequest, ProxyTunnel};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError,
     Response, Role, UsageError,
@@ -63,6 +63,8 @@ fn values_set_by_the_caller_are_sent_unchanged_or_refused() {
         };
         let extended = asked.extended_connect(&config());
         check("extended CONNECT", extended.map(last));
+        let x = |headers: Headers<'_>| headers.get("X").expect("it is there").to_vec();
+        check("parts of a request", asked.upgrade(&config()).map(|asked| x(asked.headers())));
         let accept = Accept::new().header("X", &value);
         let mut conn = deciding(REQUEST);
         check("101", conn.accept(&accept).map(|()| written(conn.outgoing())));

@@ -13,6 +13,7 @@ pub use targets::deflate::deflate;
 pub use targets::frame_header::frame_header;
 pub use targets::handshake_request::handshake_request;
 pub use targets::handshake_response::handshake_response;
+pub use targets::parsed_head::parsed_head;
 pub use targets::queue::queue;
 pub use targets::receive::receive;
 pub use targets::script::script;

@@ -27,8 +27,8 @@ pub(crate) struct ClientHandshake {
 }
 
 /// What a response is compared with.
-#[derive(Debug)]
-struct Expected {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Expected {
     /// The only valid value of `Sec-WebSocket-Accept`.
     accept: [u8; 28],
     /// Whether any extension was offered.
@@ -46,16 +46,8 @@ impl ClientHandshake {
         extensions: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Result<Self, UsageError> {
-        request.check()?;
-        let mut key = [0; 24];
-        STANDARD.encode_slice(nonce, &mut key).expect("16 bytes are 24 characters of base64");
-        let offered = request.subprotocols.join(", ").into_boxed_str();
-        request.write(&key, &offered, extensions, out);
-        let has_offered_extensions = extensions.is_some();
-        Ok(ClientHandshake {
-            reader: ResponseReader::default(),
-            expected: Expected { accept: accept_key(&key), has_offered_extensions, offered },
-        })
+        let expected = Expected::write_request(request, nonce, extensions, out)?;
+        Ok(ClientHandshake { reader: ResponseReader::default(), expected })
     }
 
     /// Takes a response off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
@@ -82,9 +74,27 @@ impl ClientHandshake {
 }
 
 impl Expected {
+    /// Checks the request and writes it to `out`, as [`ClientHandshake::new`] does. Returns what its response is
+    /// compared with.
+    #[inline]
+    pub(super) fn write_request(
+        request: &ClientRequest,
+        nonce: [u8; 16],
+        extensions: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<Self, UsageError> {
+        request.check()?;
+        let mut key = [0; 24];
+        STANDARD.encode_slice(nonce, &mut key).expect("16 bytes are 24 characters of base64");
+        let offered = request.subprotocols.join(", ").into_boxed_str();
+        request.write(&key, &offered, extensions, out);
+        let has_offered_extensions = extensions.is_some();
+        Ok(Expected { accept: accept_key(&key), has_offered_extensions, offered })
+    }
+
     /// Checks a 101, in the order of RFC 6455 4.1.
     #[inline]
-    fn judge(
+    pub(super) fn judge(
         &self,
         head: &[u8],
         fields: &Fields<'_>,

@@ -3,24 +3,20 @@
 //! RFC 6455.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 
 use super::accept::Accept;
 use super::client_request::ClientRequest;
 use super::error::HandshakeError;
-use super::fields::{
-    Fields, Single, check_chosen_subprotocol, check_extensions, extension_not_offered,
-    offered_subprotocols,
-};
+use super::fields::{Fields, Single, check_chosen_subprotocol, offered_subprotocols};
 use super::header_list::HeaderList;
 use super::headers::{Header, Headers};
-use super::response::Response;
+use super::verdict::{Accepted, Agreed, RequestError, agree, choose};
 use super::version::VERSION;
 use super::{extensions, syntax};
 use crate::config::Config;
 use crate::error::UsageError;
-use crate::state::Role;
-use crate::upgrade::Upgrade;
 
 const SUBPROTOCOL: &str = "sec-websocket-protocol";
 const EXTENSIONS: &str = "sec-websocket-extensions";
@@ -84,62 +80,27 @@ impl ClientRequest {
         config: &Config,
     ) -> Result<Agreed<'h>, HandshakeError>
     where
-        I: IntoIterator<Item: Into<Header<'h>>, IntoIter: Clone>,
+        I: IntoIterator<Item: Into<Header<'h>>>,
     {
         if !(200..300).contains(&status) {
             return Err(HandshakeError::Status { status });
         }
-        let headers = headers.into_iter().map(Into::into);
-        let extensions = named(headers.clone(), EXTENSIONS);
-        let is_there = extensions.clone().next().is_some();
-        // RFC 6455 4.2.2: a server that chose no extension omits the header.
-        if is_there && check_extensions(extensions.clone())? == 0 {
-            return Err(HandshakeError::InvalidExtensions);
+        let (mut extensions, mut subprotocols) = (Vec::new(), Vec::new());
+        for header in headers.into_iter().map(Into::into) {
+            if header.is(EXTENSIONS) {
+                extensions.push(syntax::trim(header.value));
+            } else if header.is(SUBPROTOCOL) {
+                subprotocols.push(syntax::trim(header.value));
+            }
         }
-        #[cfg(feature = "deflate")]
-        let (deflate, is_offered) = match &config.deflate {
-            Some(deflate) => match deflate.agree(extensions)? {
-                // RFC 6455 7.4.1.
-                None if deflate.required => return Err(HandshakeError::ExtensionMissing),
-                agreed => (agreed, true),
-            },
-            None => (None, false),
-        };
-        #[cfg(not(feature = "deflate"))]
-        let is_offered = false;
-        if is_there && !is_offered {
-            return Err(extension_not_offered(named(headers, EXTENSIONS)));
-        }
+        let upgrade = agree(extensions.iter().copied(), config)?;
         let subprotocol = check_chosen_subprotocol(
-            named(headers, SUBPROTOCOL),
+            subprotocols.into_iter(),
             |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
             config.require_subprotocol && !self.subprotocols.is_empty(),
         )?;
-        let upgrade = Upgrade::new(Role::Client);
-        #[cfg(feature = "deflate")]
-        let upgrade = upgrade.deflate(deflate);
         Ok(Agreed { subprotocol, upgrade })
     }
-}
-
-/// What client and server have agreed on, as the server's response says (RFC 8441 5, RFC 6455 4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Agreed<'h> {
-    /// The subprotocol that the server chose among the offered ones; `None` if it chose none.
-    pub subprotocol: Option<&'h str>,
-    /// The result, for [`Connection::from_upgrade`](crate::Connection::from_upgrade).
-    pub upgrade: Upgrade,
-}
-
-/// A request that the server has accepted: the response to send, and what was agreed on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Accepted {
-    /// The response's headers, `:status` first.
-    pub headers: HeaderList<'static>,
-    /// The result, for [`Connection::from_upgrade`](crate::Connection::from_upgrade).
-    pub upgrade: Upgrade,
 }
 
 /// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
@@ -158,7 +119,8 @@ pub struct Accepted {
 /// };
 /// assert_eq!((connect.host(), connect.resource()), ("example.com", "/chat"));
 /// let accepted = connect.accept(&Accept::new(), &config)?;
-/// assert_eq!(accepted.headers.headers().get(":status"), Some(&b"200"[..]));
+/// // The HTTP stack sends the status as `:status`, and behind it the headers.
+/// assert_eq!((accepted.status, accepted.headers.headers().count()), (200, 0));
 /// # Ok::<(), websocket_proto::UsageError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -181,7 +143,7 @@ impl<'h> ExtendedConnect<'h> {
     where
         I: IntoIterator<Item: Into<Header<'h>>>,
     {
-        parse(headers.into_iter().map(Into::into)).map_err(|error| RequestError { error })
+        parse(headers.into_iter().map(Into::into)).map_err(RequestError::extended)
     }
 
     /// The scheme: `https`, or `http` if the connection is not secure (RFC 8441 5).
@@ -249,26 +211,18 @@ impl<'h> ExtendedConnect<'h> {
         accept.check_headers()?;
         check_stream_headers(&accept.headers)?;
         let mut headers = HeaderList::default();
-        headers.push(":status", "200");
         if let Some(name) = accept.subprotocol {
             headers.push_owned(SUBPROTOCOL, name);
         }
-        #[cfg(feature = "deflate")]
-        let deflate = config.deflate.as_ref().and_then(|deflate| {
-            let (params, response) = deflate.accept(self.extensions())?;
-            headers.push(EXTENSIONS, response);
-            Some(params)
-        });
-        #[cfg(not(feature = "deflate"))]
-        let _ = config;
+        let (upgrade, extensions) = choose(self.extensions(), config);
+        if let Some(extensions) = extensions {
+            headers.push(EXTENSIONS, extensions);
+        }
         for header in &accept.headers {
             // RFC 9113 8.2.1: names are in lower case.
             headers.push_owned(header.name.to_ascii_lowercase(), header.value);
         }
-        let upgrade = Upgrade::new(Role::Server);
-        #[cfg(feature = "deflate")]
-        let upgrade = upgrade.deflate(deflate);
-        Ok(Accepted { headers, upgrade })
+        Ok(Accepted { status: 200, headers, upgrade })
     }
 }
 
@@ -291,42 +245,6 @@ impl fmt::Debug for ExtendedConnect<'_> {
             .finish()
     }
 }
-
-/// What is wrong with a request, and the response to send.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestError {
-    error: HandshakeError,
-}
-
-impl RequestError {
-    /// What is wrong.
-    #[must_use]
-    pub fn error(&self) -> &HandshakeError {
-        &self.error
-    }
-
-    /// The response to send. Its status is 501 for another protocol (RFC 9220 3), else 400. It names the supported
-    /// version if the client asked for another (RFC 6455 4.4).
-    #[must_use]
-    pub fn response(&self) -> Response {
-        match self.error {
-            HandshakeError::OtherProtocol => Response::new(501),
-            // A 426 needs Upgrade, which HTTP/2 and HTTP/3 do not have.
-            HandshakeError::Version { .. } => {
-                Response::new(400).header("sec-websocket-version", VERSION)
-            }
-            _ => Response::new(400),
-        }
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl core::error::Error for RequestError {}
 
 /// The values of all headers of this name, without the white space around them.
 fn named<'h>(

@@ -7,7 +7,12 @@
 //!   headers, and answers with [`Accepted`] or with the response of a [`RequestError`]. A client makes that list with
 //!   [`ClientRequest::extended_connect`], and [`ClientRequest::extended_response`] gives what was [`Agreed`].
 //! - [`parse_extensions`] reads `Sec-WebSocket-Extensions`, for a program that negotiates extensions itself.
-//! - [`accept_key`] computes `Sec-WebSocket-Accept`, for a handshake in another HTTP/1.1 stack.
+//! - [`ParsedRequest`] and [`ClientUpgrade`] are the handshake in another HTTP/1.1 stack, such as hyper, which parses and
+//!   writes the heads. A server judges the parts of a request, and answers with [`Accepted`] or with the response of a
+//!   [`RequestError`]. A client sends the parts of [`ClientRequest::upgrade`], and [`ClientUpgrade::response`] gives what
+//!   was [`Agreed`]. With the feature `http`, the types of the crate `http` are taken and returned.
+//!   `docs/examples/hyper` in the repository has a server and a client.
+//! - [`accept_key`] computes `Sec-WebSocket-Accept`.
 //!
 //! What a handshake over HTTP/1.1 needs is at the crate's root: [`ClientRequest`], [`UpgradeResponse`] and [`Refusal`]
 //! for a client; [`UpgradeRequest`], [`PlainRequest`], [`Accept`], [`Response`] and
@@ -18,6 +23,7 @@ pub(crate) mod accept;
 mod accept_key;
 mod client;
 pub(crate) mod client_request;
+mod client_upgrade;
 pub(crate) mod error;
 mod extended;
 mod extensions;
@@ -27,7 +33,11 @@ mod head_buffer;
 mod head_reader;
 mod header_list;
 mod headers;
+#[cfg(feature = "http")]
+mod http_types;
 pub(crate) mod origin;
+mod parsed_request;
+mod parts;
 #[cfg(feature = "deflate")]
 mod permessage_deflate;
 mod proxy;
@@ -41,16 +51,20 @@ mod server;
 mod syntax;
 pub(crate) mod upgrade_response;
 pub(crate) mod uri;
+mod verdict;
 mod version;
 mod whole_head;
 mod write_lines;
 
 pub use accept_key::accept_key;
-pub use extended::{Accepted, Agreed, ExtendedConnect, RequestError};
+pub use client_upgrade::ClientUpgrade;
+pub use extended::ExtendedConnect;
 pub use extensions::{Extension, ExtensionParam, ExtensionValue, parse_extensions};
 pub use header_list::{HeaderList, HeaderValue};
 pub use headers::{Header, Headers};
+pub use parsed_request::ParsedRequest;
 pub use proxy::{ProxyRequest, ProxyTunnel};
+pub use verdict::{Accepted, Agreed, RequestError};
 pub use version::HttpVersion;
 
 pub(crate) use accept::Accept;

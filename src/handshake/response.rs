@@ -69,6 +69,24 @@ impl Response {
         self.headers.headers()
     }
 
+    /// Adds the headers with which another HTTP/1.1 stack must send this response; [`write`](Response::write) adds them
+    /// itself.
+    pub(super) fn with_upgrade_headers(self) -> Self {
+        if self.status != 426 {
+            return self;
+        }
+        // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
+        let response = self.header("Connection", "Upgrade").header("Upgrade", "websocket");
+        // RFC 6455 4.4.
+        response.header("Sec-WebSocket-Version", VERSION)
+    }
+
+    /// The body.
+    #[cfg(feature = "http")]
+    pub(super) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// Bytes of the application's headers and of the body.
     pub(crate) fn own_len(&self) -> u64 {
         self.headers.byte_len().saturating_add(self.body.len() as u64)

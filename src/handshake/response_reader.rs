@@ -78,6 +78,27 @@ impl ResponseReader {
     }
 }
 
+/// Judges the head of a final response that another HTTP stack has read. That stack reads the body, so a refusal has
+/// none.
+pub(super) fn judge_whole(
+    mut head: &mut [u8],
+    config: &Config,
+    judge: impl Fn(u16, &Fields<'_>, &[u8]) -> Verdict,
+) -> Result<(), HandshakeError> {
+    let read = |status, fields: &Fields<'_>, head: &[u8]| Ok((status, judge(status, fields, head)));
+    let result = HeadReader::default().receive::<ResponseHead, _>(&mut head, config, read);
+    let result =
+        result.expect("a head that ends in a blank line, or is over the limit, is decided");
+    let (head, (status, verdict)) = result?;
+    if let Some(verdict) = verdict {
+        return verdict;
+    }
+    let mut refusal = RefusalReader::new(status, head.into_owned());
+    // A body of no bytes is complete.
+    let _ = refusal.receive(&mut &mut [][..], config.max_refusal_body_bytes);
+    Err(HandshakeError::Refused(refusal.finish(false)))
+}
+
 /// How the head of a response is read.
 struct ResponseHead;
 

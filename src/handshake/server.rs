@@ -188,6 +188,14 @@ pub(crate) struct PendingUpgrade {
 }
 
 impl PendingUpgrade {
+    /// What the 101 needs of a request that was found valid before.
+    pub(super) fn of(request: &UpgradeRequest<'_>) -> PendingUpgrade {
+        let key = request.header("Sec-WebSocket-Key").expect("a valid upgrade has one key");
+        let offered = request.headers().get_all("Sec-WebSocket-Protocol");
+        let offered = offered_subprotocols(offered).expect("a valid upgrade offers a valid list");
+        PendingUpgrade { accept: accept_key(key), offered }
+    }
+
     /// Writes the 101 response. Writes nothing if there is an error. `extensions` is the agreed value of
     /// `Sec-WebSocket-Extensions` (RFC 6455 4.2.2).
     pub(crate) fn accept(

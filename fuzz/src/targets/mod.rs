@@ -8,6 +8,7 @@ pub mod handshake_request;
 pub mod handshake_response;
 pub mod http;
 pub mod observer;
+pub mod parsed_head;
 pub mod queue;
 pub mod receive;
 pub mod script;

@@ -1,0 +1,68 @@
+//! Sends texts on hyper, and prints what comes back. hyper writes the request and reads the response; the library makes
+//! the request and judges the response.
+//!
+//! `cargo run --release --bin client URL TEXT...` ends when as many messages have arrived as texts were given.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use websocket_proto::{
+    ClientRequest, CloseCode, Config, Connection, Deflate, Event, Shared, State,
+};
+use websocket_proto_hyper::drive;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, texts @ ..] = &arguments[..] else {
+        eprintln!("usage: client URL TEXT...");
+        return ExitCode::from(2);
+    };
+    match run(url, texts).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether the connection was closed cleanly.
+async fn run(url: &str, texts: &[String]) -> Result<bool, Box<dyn Error>> {
+    let config = Shared::new(Config::builder().deflate(Deflate::default()).build()?);
+    let request = ClientRequest::new(url)?;
+    let stream = TcpStream::connect((request.uri().host(), request.uri().port())).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+
+    let upgrade = request.upgrade(&config)?;
+    let request: Request<Empty<Bytes>> = Request::try_from(&upgrade)?;
+    let response = sender.send_request(request).await?;
+    let agreed = upgrade.http_response(&response, &config)?.upgrade;
+    let upgraded = hyper::upgrade::on(response).await?;
+
+    let mut conn = Connection::from_upgrade(agreed, config)?;
+    for text in texts {
+        conn.send(&text[..])?;
+    }
+    let mut left = texts.len();
+    let react = |conn: &mut Connection, event: Event<'_>| {
+        if let Event::Message(message) = event {
+            println!("{}", message.as_text().unwrap_or("binary"));
+            left = left.saturating_sub(1);
+            if left == 0 && conn.state() == State::Open {
+                return conn.close(CloseCode::NORMAL, "");
+            }
+        }
+        Ok(())
+    };
+    let closed = drive(upgraded, conn, react).await?;
+    Ok(closed.is_some_and(|closed| closed.is_clean()))
+}

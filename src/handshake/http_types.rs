@@ -1,0 +1,176 @@
+//! Conversions from and to the types of the crate `http`, which hyper, axum, h2 and others use. They decide nothing.
+
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Uri, Version};
+
+use super::client_upgrade::ClientUpgrade;
+use super::error::HandshakeError;
+use super::headers::{Header, Headers};
+use super::parsed_request::ParsedRequest;
+use super::response::Response;
+use super::verdict::{Accepted, Agreed, RequestError};
+use super::version::HttpVersion;
+use crate::config::Config;
+
+/// An item of an [`http::HeaderMap`], so that a reference to the map can be passed as headers.
+impl<'h> From<(&'h HeaderName, &'h HeaderValue)> for Header<'h> {
+    fn from((name, value): (&'h HeaderName, &'h HeaderValue)) -> Self {
+        Header { name: name.as_str(), value: value.as_bytes() }
+    }
+}
+
+impl From<HttpVersion> for Version {
+    fn from(version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::Http10 => Version::HTTP_10,
+            HttpVersion::Http11 => Version::HTTP_11,
+        }
+    }
+}
+
+/// Fails with [`HandshakeError::HttpVersion`] for any version but 1.0 and 1.1.
+impl TryFrom<Version> for HttpVersion {
+    type Error = HandshakeError;
+
+    fn try_from(version: Version) -> Result<Self, HandshakeError> {
+        let (major, minor) = match version {
+            Version::HTTP_10 => return Ok(HttpVersion::Http10),
+            Version::HTTP_11 => return Ok(HttpVersion::Http11),
+            Version::HTTP_09 => (0, 9),
+            Version::HTTP_3 => (3, 0),
+            _ => (2, 0),
+        };
+        Err(HandshakeError::HttpVersion { major, minor })
+    }
+}
+
+/// # With the crate `http`
+impl ParsedRequest {
+    /// Judges a request, like [`from_parts`](ParsedRequest::from_parts).
+    ///
+    /// ```
+    /// use websocket_proto::handshake::ParsedRequest;
+    /// use websocket_proto::{Accept, Config, UsageError};
+    ///
+    /// /// The response to a request, for hyper.
+    /// fn answer<B>(request: &http::Request<B>, config: &Config) -> Result<http::Response<String>, Box<dyn std::error::Error>> {
+    ///     let request = match ParsedRequest::from_http(request, config) {
+    ///         Ok(ParsedRequest::Upgrade(request)) => request,
+    ///         Ok(ParsedRequest::Plain(_)) => return Ok(http::Response::new("hello".into())),
+    ///         Err(error) => return Ok(http::Response::<Vec<u8>>::try_from(error.response())?.map(|_| error.to_string())),
+    ///     };
+    ///     let accepted = request.accept(&Accept::new(), config)?;
+    ///     // `Connection::from_upgrade` takes `accepted.upgrade` when the response has been sent.
+    ///     Ok(http::Response::try_from(&accepted)?)
+    /// }
+    ///
+    /// let request = http::Request::get("/").header("host", "example.com").body(()).unwrap();
+    /// assert_eq!(answer(&request, &Config::default()).unwrap().body(), "hello");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`RequestError`], which has the response to send. A request over HTTP/2 or HTTP/3 fails with
+    /// [`HandshakeError::HttpVersion`]: [`ExtendedConnect`](crate::handshake::ExtendedConnect) reads those.
+    pub fn from_http<B>(
+        request: &Request<B>,
+        config: &Config,
+    ) -> Result<ParsedRequest, RequestError> {
+        judge(request.method(), request.uri(), request.version(), request.headers(), config)
+    }
+
+    /// Judges a request without its body, like [`from_parts`](ParsedRequest::from_parts).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_http`](ParsedRequest::from_http).
+    pub fn from_http_parts(parts: &Parts, config: &Config) -> Result<ParsedRequest, RequestError> {
+        judge(&parts.method, &parts.uri, parts.version, &parts.headers, config)
+    }
+}
+
+fn judge(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    config: &Config,
+) -> Result<ParsedRequest, RequestError> {
+    let version = HttpVersion::try_from(version).map_err(RequestError::http1)?;
+    ParsedRequest::from_parts(method.as_str(), &uri.to_string(), version, headers, config)
+}
+
+/// # With the crate `http`
+impl ClientUpgrade {
+    /// Judges a response, like [`response`](ClientUpgrade::response).
+    ///
+    /// ```
+    /// use websocket_proto::{ClientRequest, Config};
+    ///
+    /// let config = Config::default();
+    /// let upgrade = ClientRequest::new("ws://example.com/chat")?.upgrade(&config)?;
+    /// let request: http::Request<()> = http::Request::try_from(&upgrade).expect("few headers");
+    /// assert_eq!(request.uri(), "/chat");
+    /// assert_eq!(request.headers()["host"], "example.com");
+    ///
+    /// // The response that hyper returns for it.
+    /// let response = http::Response::builder().status(404).body(()).unwrap();
+    /// let error = upgrade.http_response(&response, &config).unwrap_err();
+    /// assert_eq!(error.to_string(), "response status is 404");
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`response`](ClientUpgrade::response).
+    pub fn http_response<'h, B>(
+        &self,
+        response: &'h http::Response<B>,
+        config: &Config,
+    ) -> Result<Agreed<'h>, HandshakeError> {
+        let version = HttpVersion::try_from(response.version())?;
+        self.response(version, response.status().as_u16(), response.headers(), config)
+    }
+}
+
+/// Fails if the map of headers cannot hold so many, or a name is too long for it.
+impl<B: Default> TryFrom<&ClientUpgrade> for Request<B> {
+    type Error = http::Error;
+
+    fn try_from(upgrade: &ClientUpgrade) -> Result<Self, http::Error> {
+        let request = Request::builder().method(upgrade.method()).uri(upgrade.target());
+        upgrade
+            .headers()
+            .fold(request, |request, Header { name, value }| request.header(name, value))
+            .body(B::default())
+    }
+}
+
+/// Fails if the map of headers cannot hold so many, or a name is too long for it.
+impl<B: Default> TryFrom<&Accepted> for http::Response<B> {
+    type Error = http::Error;
+
+    fn try_from(accepted: &Accepted) -> Result<Self, http::Error> {
+        response(accepted.status, accepted.headers.headers()).body(B::default())
+    }
+}
+
+/// Fails if the status, a name or a value is not allowed, or if the map of headers cannot hold so many.
+impl<B: From<Vec<u8>>> TryFrom<Response> for http::Response<B> {
+    type Error = http::Error;
+
+    fn try_from(refusal: Response) -> Result<Self, http::Error> {
+        let builder = response(refusal.status(), refusal.headers());
+        builder.body(refusal.into_body().into())
+    }
+}
+
+fn response(status: u16, headers: Headers<'_>) -> http::response::Builder {
+    headers.fold(http::Response::builder().status(status), |response, Header { name, value }| {
+        response.header(name, value)
+    })
+}
