@@ -5,6 +5,7 @@ mod util;
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use util::*;
 use websocket_proto::{
@@ -57,6 +58,10 @@ fn event_equals_its_owned_copy_and_differs_from_all_others() {
             }
             all.extend(events);
         }
+        // Different events have different hashes: a set of them is not a list.
+        let hash = |event| BuildHasherDefault::<DefaultHasher>::default().hash_one(event);
+        let hashes: HashSet<u64> = all.iter().map(hash).collect();
+        assert_eq!(hashes.len(), all.len(), "{delivery:?}");
         // Cut chunks are further values; whole messages are always the same.
         match delivery {
             Delivery::Messages => assert_eq!(all.len(), whole),
