@@ -59,7 +59,8 @@ macro_rules! settings {
                 ConfigBuilder::default()
             }
 
-            /// Returns a builder with the values of this configuration.
+            /// Returns a builder with the values of this configuration. A water mark that equals its default counts as
+            /// not set, so that it follows changes of the limits above it.
             pub fn to_builder(&self) -> ConfigBuilder {
                 ConfigBuilder {
                     config: self.clone(),
@@ -175,7 +176,8 @@ macro_rules! setter {
 /// assert_eq!((config.close_timeout(), config.idle_timeout()), (None, Some(Duration::from_secs(60))));
 ///
 /// let error = config.to_builder().keepalive_interval(Duration::from_secs(60)).build().unwrap_err();
-/// assert_eq!(error.to_string(), "keepalive_interval is 60s, it must be below idle_timeout, which is 60s");
+/// assert_eq!(error.to_string(), "keepalive_interval is 60s, it must be at least 1 ms below idle_timeout, which is
+/// 60s");
 /// # Ok::<(), ConfigError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -284,7 +286,7 @@ settings! {
     /// backlog for this time. Pings and pongs do not count as such bytes.
     idle_timeout: Option<Duration> = None,
         "the longest silence of the peer before an open connection ends; `None` for no limit",
-        "Default: `None`; longer than [`keepalive_interval`](Config::keepalive_interval), and at least 1 ms.";
+        "Default: `None`; at least 1 ms, and at least 1 ms longer than [`keepalive_interval`](Config::keepalive_interval).";
 
     ///
     /// No ping is sent while another one is queued. While the connection is congested, the time since the transport
@@ -292,7 +294,7 @@ settings! {
     /// [`idle_timeout`](Config::idle_timeout), which must be longer for this reason.
     keepalive_interval: Option<Duration> = None,
         "the silence of the peer after which a ping is sent; `None` for no pings",
-        "Default: `None`; at least 1 ms, and shorter than [`idle_timeout`](Config::idle_timeout).";
+        "Default: `None`; at least 1 ms, and at least 1 ms shorter than [`idle_timeout`](Config::idle_timeout).";
 
     ///
     /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, `tick`

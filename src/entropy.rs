@@ -68,7 +68,8 @@ impl Entropy {
     /// Makes a source of a function that fills a buffer with unpredictable, cryptographically strong bytes. It is
     /// called with 4 bytes for each frame of a client, with 16 bytes for each request, and with 4 bytes when a client
     /// is created, for the key of its Close. If it returns an error, the call that needed the bytes fails, and the next
-    /// call tries again.
+    /// call tries again. If the bytes were for the answer to a ping, the connection ends with
+    /// [`CloseCause::Entropy`](crate::CloseCause::Entropy).
     ///
     /// The function may have state behind a lock: a generator of the program, or the hardware of a board. It may be
     /// called from each thread that has a connection (where there are no atomics, from one thread only).

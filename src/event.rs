@@ -181,7 +181,8 @@ impl Closed {
 
     /// Returns what the end has cut of the peer's frames and messages: `None` if all had arrived whole, if the opening
     /// handshake was not done, or if the peer broke the protocol. Bytes that were not passed to
-    /// [`receive`](crate::Connection::receive) are not known here.
+    /// [`receive`](crate::Connection::receive) are not known here, nor those that wait behind an accepted request. A
+    /// compressed message also counts as cut if a part of it was not delivered yet.
     #[must_use]
     pub fn cut(&self) -> Option<Cut> {
         self.0.cut

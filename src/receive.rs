@@ -404,8 +404,8 @@ impl Receiver {
     }
 }
 
-/// Parses a header again, since it breaks a rule. If it lacks a mask, the setting may allow that. Only this function looks
-/// at the setting, so frames that break no rule do not pay for it.
+/// Parses a header again, since it breaks a rule. If it lacks a mask, the setting may allow that. Only this function
+/// looks at the setting, so frames that break no rule do not pay for it.
 #[cold]
 fn parse_leniently(
     error: ProtocolError,

@@ -305,8 +305,10 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             HighWaterAboveMax { high_water_bytes: 1001, max_outgoing_bytes: 1000 },
             vec![new().max_outgoing_bytes(1000)],
         ),
-        (pings(HOUR, HOUR), late(HOUR, HOUR), vec![pings(HOUR - NS, HOUR)]),
-        (pings(HOUR + NS, HOUR), late(HOUR + NS, HOUR), vec![pings(MS, MS + NS)]),
+        (pings(HOUR, HOUR), late(HOUR, HOUR), vec![pings(HOUR - MS, HOUR)]),
+        // The timers count whole milliseconds: the ping would be due at the same one as the end.
+        (pings(HOUR - MS + NS, HOUR), late(HOUR - MS + NS, HOUR), vec![pings(HOUR - MS, HOUR)]),
+        (pings(HOUR + NS, HOUR), late(HOUR + NS, HOUR), vec![pings(MS, MS + MS)]),
     ];
     #[cfg(feature = "deflate")]
     {
@@ -502,7 +504,7 @@ fn an_error_says_what_was_seen_and_what_is_allowed() {
         ),
         (
             KeepaliveNotBelowIdle { keepalive_interval: ms(20), idle_timeout: ms(10) },
-            "keepalive_interval is 20ms, it must be below idle_timeout, which is 10ms",
+            "keepalive_interval is 20ms, it must be at least 1 ms below idle_timeout, which is 10ms",
         ),
     ] {
         assert_eq!(error.to_string(), text);

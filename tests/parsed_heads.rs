@@ -580,8 +580,29 @@ mod http_types {
         let response: Response<Vec<u8>> = refusal.try_into().expect("a valid refusal");
         assert_eq!(response.headers().get_all("a").iter().count(), 2);
         assert_eq!(response.body(), b"d");
+        // rfc6455-4.4-01: also a 426 of the program's own names what is required.
+        let response: Response<Vec<u8>> =
+            websocket_proto::Response::new(426).try_into().expect("a valid refusal");
+        let headers = ["connection", "upgrade", "sec-websocket-version"];
+        assert_eq!(headers.map(|name| &response.headers()[name]), ["Upgrade", "websocket", "13"]);
+        for status in [204, 205, 304] {
+            let response = websocket_proto::Response::new(status).body("x");
+            let response: Response<Vec<u8>> = response.try_into().expect("a valid refusal");
+            assert_eq!(response.body(), b"", "{status}");
+        }
         for bad in [
             websocket_proto::Response::new(99),
+            websocket_proto::Response::new(101),
+            websocket_proto::Response::new(199),
+            websocket_proto::Response::new(600),
+            // The stack writes these itself: two lengths of one body would disagree.
+            websocket_proto::Response::new(403).header("Content-Length", "5").body("x"),
+            websocket_proto::Response::new(403).header("Transfer-Encoding", "chunked"),
+            websocket_proto::Response::new(403).header("Connection", "keep-alive"),
+            websocket_proto::Response::new(426)
+                .header("Upgrade", "a")
+                .header("Content-Length", "5"),
+            websocket_proto::Response::new(400).header("a", " b"),
             websocket_proto::Response::new(400).header("a b", "c"),
             websocket_proto::Response::new(400).header("a", "\r\n"),
             websocket_proto::Response::new(400).header("a".repeat(70_000), "c"),

@@ -142,7 +142,7 @@ impl Config {
         }
         match (self.keepalive_interval, self.idle_timeout) {
             (Some(keepalive_interval), Some(idle_timeout))
-                if keepalive_interval >= idle_timeout =>
+                if idle_timeout.saturating_sub(keepalive_interval) < LEAST_TIME =>
             {
                 Err(ConfigError::KeepaliveNotBelowIdle { keepalive_interval, idle_timeout })
             }
@@ -240,8 +240,8 @@ impl fmt::Display for ConfigError {
             }
             ConfigError::KeepaliveNotBelowIdle { keepalive_interval, idle_timeout } => write!(
                 f,
-                "keepalive_interval is {keepalive_interval:?}, it must be below idle_timeout, \
-                 which is {idle_timeout:?}"
+                "keepalive_interval is {keepalive_interval:?}, it must be at least 1 ms below \
+                 idle_timeout, which is {idle_timeout:?}"
             ),
         }
     }

@@ -80,7 +80,7 @@ impl Connection {
     }
 
     /// Gives a [taken](Connection::take_outgoing) piece back. Its memory is used for further outgoing bytes, so a loop
-    /// that takes, writes and recycles allocates nothing after its first rounds. Call it after
+    /// that takes, writes and recycles allocates nothing for messages after its first rounds. Call it after
     /// [`advance`](Connection::advance): until then the connection itself holds the piece, and memory is used again
     /// only if nobody else holds it. Memory of more than 80 KiB is freed.
     ///

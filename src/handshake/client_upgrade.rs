@@ -18,7 +18,7 @@ use crate::error::UsageError;
 
 impl ClientRequest {
     /// Makes the request for another HTTP/1.1 stack to send, with a key that [`Config::entropy`] gives (RFC 6455 4.1).
-    /// Each call draws a new key.
+    /// Each call draws a new key; [`Entropy::Seed`](crate::Entropy::Seed) begins anew in each.
     ///
     /// # Errors
     ///
@@ -100,9 +100,9 @@ impl ClientUpgrade {
         Headers::of_head(&self.head)
     }
 
-    /// Judges the final response to this request, as [`Connection::client`](crate::Connection::client) does (RFC 6455
-    /// 4.1): a 101 opens the connection. `config` is the one that the request was made with.
-    /// [`Config::max_head_bytes`] and [`Config::max_headers`] apply.
+    /// Judges the final response to this request, not an interim one such as 103, as
+    /// [`Connection::client`](crate::Connection::client) does (RFC 6455 4.1): a 101 opens the connection. `config` is
+    /// the one that the request was made with. [`Config::max_head_bytes`] and [`Config::max_headers`] apply.
     ///
     /// # Errors
     ///

@@ -190,3 +190,8 @@ pub(super) const RESERVED_IN_UPGRADE: &[&str] = &[
 /// Headers of other responses that an application must not add.
 pub(super) const RESERVED_IN_RESPONSE: &[&str] =
     &["Connection", "Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding", "Upgrade"];
+
+/// Headers of a response that another HTTP/1.1 stack writes itself, from the body.
+#[cfg(feature = "http")]
+pub(super) const RESERVED_IN_FRAMING: &[&str] =
+    &["Content-Length", "Sec-WebSocket-Accept", "Transfer-Encoding"];

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 
 use super::client_upgrade::ClientUpgrade;
 use super::error::HandshakeError;
@@ -15,6 +15,7 @@ use super::response::Response;
 use super::verdict::{Accepted, Agreed, RequestError};
 use super::version::HttpVersion;
 use crate::config::Config;
+use crate::error::UsageError;
 
 /// An item of an [`http::HeaderMap`], so that a reference to the map can be passed as headers.
 impl<'h> From<(&'h HeaderName, &'h HeaderValue)> for Header<'h> {
@@ -75,7 +76,8 @@ impl ParsedRequest {
     /// # Errors
     ///
     /// A [`RequestError`], which has the response to send. A request over HTTP/2 or HTTP/3 fails with
-    /// [`HandshakeError::HttpVersion`]: [`ExtendedConnect`](crate::handshake::ExtendedConnect) reads those.
+    /// [`HandshakeError::HttpVersion`]: [`ExtendedConnect`](crate::handshake::ExtendedConnect) reads those. A fragment
+    /// in the target is not seen: `http::Uri` has removed it.
     pub fn from_http<B>(
         request: &Request<B>,
         config: &Config,
@@ -137,7 +139,8 @@ impl ClientUpgrade {
     }
 }
 
-/// Fails if the map of headers cannot hold so many, or a name is too long for it.
+/// The URI is the target in origin-form, such as `/chat`. Fails if the map of headers cannot hold so many, if a name is
+/// too long for it, or if the target has more than 65,534 bytes.
 impl<B: Default> TryFrom<&ClientUpgrade> for Request<B> {
     type Error = http::Error;
 
@@ -159,11 +162,20 @@ impl<B: Default> TryFrom<&Accepted> for http::Response<B> {
     }
 }
 
-/// Fails if the status, a name or a value is not allowed, or if the map of headers cannot hold so many.
+/// A 426 gets the headers that it needs, and a 204, 205 or 304 has no body. Fails for what
+/// [`Connection::respond`](crate::Connection::respond) refuses: a status that is not 200 to 599, a name or a value that
+/// is not allowed, a header that the HTTP stack writes itself. Fails if the map of headers cannot hold so many.
 impl<B: From<Vec<u8>>> TryFrom<Response> for http::Response<B> {
     type Error = http::Error;
 
     fn try_from(refusal: Response) -> Result<Self, http::Error> {
+        let refusal = refusal.for_another_stack().map_err(|error| match error {
+            UsageError::InvalidStatus(_) => StatusCode::from_u16(0).expect_err("too small").into(),
+            UsageError::InvalidHeaderValue => {
+                HeaderValue::from_bytes(b"\n").expect_err("a control character").into()
+            }
+            _ => http::Error::from(HeaderName::from_bytes(b"").expect_err("empty")),
+        })?;
         let builder = response(refusal.status(), refusal.headers());
         builder.body(refusal.into_body().into())
     }

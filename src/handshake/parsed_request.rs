@@ -1,5 +1,5 @@
-//! The server's side of a handshake in another HTTP/1.1 stack: it judges a request whose head that stack has parsed, and
-//! makes the response that the stack sends. The rules are those of `server.rs`.
+//! The server's side of a handshake in another HTTP/1.1 stack: it judges a request whose head that stack has parsed,
+//! and makes the response that the stack sends. The rules are those of `server.rs`.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -20,8 +20,8 @@ use crate::error::UsageError;
 /// [`Connection::server`](crate::Connection::server) has read (RFC 6455 4.2.1).
 ///
 /// [`UpgradeRequest::accept`] returns the response to send and the [`Upgrade`](crate::Upgrade) for
-/// [`Connection::from_upgrade`](crate::Connection::from_upgrade). When the stack has sent the response, it hands over the
-/// transport, and the bytes that it has read behind the head. Receive these bytes first:
+/// [`Connection::from_upgrade`](crate::Connection::from_upgrade). When the stack has sent the response, it hands over
+/// the transport, and the bytes that it has read behind the head. Receive these bytes first:
 /// [`ReadBuffer::fill_from`](crate::ReadBuffer::fill_from) copies them into a buffer,
 /// [`ReadBuffer::from`](crate::ReadBuffer) makes a buffer of a `Vec`, and
 /// [`Connection::receive`](crate::Connection::receive) takes them as they are.

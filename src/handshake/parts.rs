@@ -9,8 +9,8 @@ use super::syntax;
 use super::version::HttpVersion;
 use super::write_lines::write_header;
 
-/// Writes a request line. Returns an error if the method is not a token, or if the target is empty or has white space or
-/// a control character.
+/// Writes a request line. Returns an error if the method is not a token, or if the target is empty or has white space
+/// or a control character.
 pub(super) fn write_request_line(
     method: &str,
     target: &str,
@@ -30,8 +30,8 @@ pub(super) fn write_status_line(version: HttpVersion, status: u16) -> Vec<u8> {
     alloc::format!("{version} {status:03} \r\n").into_bytes()
 }
 
-/// Appends header lines and the blank line to a first line. It stops above `limit` bytes, since the reader refuses such a
-/// head.
+/// Appends header lines and the blank line to a first line. It stops behind the line that exceeds `limit` bytes, since
+/// the reader refuses such a head.
 pub(super) fn write_header_lines<'h>(
     mut head: Vec<u8>,
     headers: impl Iterator<Item = Header<'h>>,

@@ -221,7 +221,8 @@ impl Deflate {
     /// Checks the server's response to [`offer`](Deflate::offer), given the values of all its
     /// `Sec-WebSocket-Extensions` lines. Returns the agreed parameters, or `None` if the server declined the extension.
     /// The response must fit one of the offers, and must have nothing that these options refuse.
-    /// [`Connection::client`](crate::Connection::client) does this; call it only for a handshake that is done elsewhere.
+    /// [`Connection::client`](crate::Connection::client) does this; call it only for a handshake that is done
+    /// elsewhere.
     ///
     /// # Errors
     ///

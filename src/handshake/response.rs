@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::error::HandshakeError;
+#[cfg(feature = "http")]
+use super::header_list::RESERVED_IN_FRAMING;
 use super::header_list::{HeaderList, HeaderValue, RESERVED_IN_RESPONSE};
 use super::headers::Headers;
 use super::version::VERSION;
@@ -78,7 +80,37 @@ impl Response {
         // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
         let response = self.header("Connection", "Upgrade").header("Upgrade", "websocket");
         // RFC 6455 4.4.
-        response.header("Sec-WebSocket-Version", VERSION)
+        match response.headers().get("Sec-WebSocket-Version") {
+            Some(_) => response,
+            None => response.header("Sec-WebSocket-Version", VERSION),
+        }
+    }
+
+    /// Checks the response, and changes it into what another HTTP/1.1 stack must send.
+    #[cfg(feature = "http")]
+    pub(super) fn for_another_stack(mut self) -> Result<Self, UsageError> {
+        let has_upgrade_headers = self.status == 426 && self.headers().get("Upgrade").is_some();
+        self.check_status()?;
+        self.headers.check(match has_upgrade_headers {
+            true => RESERVED_IN_FRAMING,
+            false => RESERVED_IN_RESPONSE,
+        })?;
+        if self.has_no_content() {
+            self.body.clear();
+        }
+        Ok(if has_upgrade_headers { self } else { self.with_upgrade_headers() })
+    }
+
+    fn check_status(&self) -> Result<(), UsageError> {
+        match self.status {
+            200..=599 => Ok(()),
+            status => Err(UsageError::InvalidStatus(status)),
+        }
+    }
+
+    /// RFC 9110 15.3.5, 15.3.6, 15.4.5: these statuses have no content.
+    fn has_no_content(&self) -> bool {
+        matches!(self.status, 204 | 205 | 304)
     }
 
     /// The body.
@@ -94,12 +126,10 @@ impl Response {
 
     /// Writes the response, without its body if `head_only`. Writes nothing if there is an error.
     pub(crate) fn write(&self, head_only: bool, out: &mut Vec<u8>) -> Result<(), UsageError> {
-        if !(200..=599).contains(&self.status) {
-            return Err(UsageError::InvalidStatus(self.status));
-        }
+        self.check_status()?;
         self.headers.check(RESERVED_IN_RESPONSE)?;
         // RFC 9110 15.3.6: a 205 has no content either, but it has a Content-Length of 0.
-        let body = if matches!(self.status, 204 | 205 | 304) { &[][..] } else { &self.body };
+        let body = if self.has_no_content() { &[][..] } else { &self.body };
         let line = alloc::format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         out.extend_from_slice(line.as_bytes());
         self.write_connection(out);

@@ -65,8 +65,8 @@ impl RequestError {
     /// The response to send, with all headers that the other HTTP stack does not add itself.
     ///
     /// Over HTTP/1.1 its status is that of the [error](HandshakeError::status). For an extended CONNECT it is 501 for
-    /// another protocol (RFC 9220 3), else 400. It names the supported version if the client asked for another (RFC 6455
-    /// 4.4).
+    /// another protocol (RFC 9220 3), else 400. It names the supported version if the client asked for another (RFC
+    /// 6455 4.4).
     #[must_use]
     pub fn response(&self) -> Response {
         if !self.is_extended {

@@ -38,6 +38,9 @@ async fn main() -> ExitCode {
 async fn run(url: &str, texts: &[String]) -> Result<bool, Box<dyn Error>> {
     let config = Shared::new(Config::builder().deflate(Deflate::default()).build()?);
     let request = ClientRequest::new(url)?;
+    if request.uri().is_secure() {
+        return Err("this example speaks ws:// only; wss:// needs a TLS library".into());
+    }
     let stream = TcpStream::connect((request.uri().host(), request.uri().port())).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection.with_upgrades());
