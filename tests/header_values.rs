@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 
 use util::*;
-use websocket_proto::handshake::{ExtendedConnect, HeaderList, Headers, ProxyRequest, ProxyTunnel};
+use websocket_proto::handshake::{
+    ExtendedConnect, HeaderList, HeaderValue, Headers, ProxyRequest, ProxyTunnel,
+};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, Event, HandshakeError, ProtocolError,
     Response, Role, UsageError,
@@ -216,5 +218,26 @@ fn values_of_an_extended_connect_arrive_as_they_were_sent() {
                 assert_eq!((passes, refusal.error()), (false, &error), "{value:x?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_value_is_the_bytes_that_it_is_made_of() {
+    let (text, bytes) = ("caf\u{e9}", "caf\u{e9}".as_bytes());
+    let array: &[u8; 5] = bytes.try_into().unwrap();
+    let (string, vector) = (String::from(text), bytes.to_vec());
+    let values: [HeaderValue<'_>; 9] = [
+        text.into(),
+        bytes.into(),
+        array.into(),
+        (&string).into(),
+        (&vector).into(),
+        string.clone().into(),
+        vector.clone().into(),
+        Cow::Borrowed(text).into(),
+        Cow::Borrowed(bytes).into(),
+    ];
+    for value in values {
+        assert_eq!(value.as_bytes(), bytes);
     }
 }

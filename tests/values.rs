@@ -9,8 +9,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use util::*;
 use websocket_proto::{
-    Chunk, CloseCause, Closed, Connection, Delivery, EntropyError, Event, HandshakeError, Message,
-    ProtocolError, Role, Timeout,
+    Accept, Chunk, ClientRequest, CloseCause, Closed, Connection, Delivery, EntropyError, Event,
+    HandshakeError, Message, ProtocolError, Role, Timeout,
 };
 
 /// All events of `bytes` in two pieces, owned.
@@ -191,4 +191,30 @@ fn each_cause_has_a_text_of_its_own() {
     }
     let texts: HashSet<&str> = causes.iter().map(|(_, text)| *text).collect();
     assert_eq!(texts.len(), causes.len());
+}
+
+#[test]
+fn each_head_gives_its_bytes_away_as_they_were_received() {
+    let request = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let plain = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (head, at) in [(&request[..], 0), (&request[..], 9), (&plain[..], 0), (&plain[..], 9)] {
+        let mut server = Connection::server(config());
+        match events(&mut server, head, at).pop() {
+            Some(Event::UpgradeRequest(request)) => assert_eq!(request.into_bytes(), head),
+            Some(Event::PlainRequest(request)) => assert_eq!(request.into_bytes(), head),
+            other => panic!("{other:?}"),
+        }
+    }
+    let request = ClientRequest::new("ws://h/").unwrap();
+    let mut client = Connection::client(&request, config()).unwrap();
+    let mut server = Connection::server(config());
+    let upgrade = events(&mut server, &drain(&mut client), 0).pop();
+    assert!(matches!(upgrade, Some(Event::UpgradeRequest(_))));
+    server.accept(&Accept::new()).unwrap();
+    let head = drain(&mut server);
+    match events(&mut client, &head, 9).pop() {
+        Some(Event::Open(response)) => assert_eq!(response.into_bytes(), head),
+        other => panic!("{other:?}"),
+    }
 }
