@@ -176,8 +176,10 @@ macro_rules! setter {
 /// assert_eq!((config.close_timeout(), config.idle_timeout()), (None, Some(Duration::from_secs(60))));
 ///
 /// let error = config.to_builder().keepalive_interval(Duration::from_secs(60)).build().unwrap_err();
-/// assert_eq!(error.to_string(), "keepalive_interval is 60s, it must be at least 1 ms below idle_timeout, which is
-/// 60s");
+/// assert_eq!(
+///     error.to_string(),
+///     "keepalive_interval is 60s, it must be at least 1 ms below idle_timeout, which is 60s"
+/// );
 /// # Ok::<(), ConfigError>(())
 /// ```
 #[derive(Debug, Clone, Default)]
