@@ -112,7 +112,7 @@ fn inflate(mut source: ByteSource<'_>) {
         (true, true) => 3,
     };
     let params = super::receive::deflate_params(source.byte());
-    let limit = source.pick(&[64 * 1024, 0, 1, 10, 300, 16_384, 16_385]);
+    let limit = source.pick(&[64 * 1024, 2, 1, 10, 300, 16_384, 16_385]);
     let cut = [source.byte(), source.byte(), source.byte()];
     let setup = Setup { role, params, delivery, limit, max_final_blocks };
     let mut wire = Vec::new();
