@@ -8,6 +8,7 @@ use std::error::Error;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use util::*;
+use websocket_proto::handshake::parse_extensions;
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, Closed, Connection, Delivery, EntropyError, Event,
     HandshakeError, Message, ProtocolError, Role, Timeout,
@@ -217,4 +218,26 @@ fn each_head_gives_its_bytes_away_as_they_were_received() {
         Some(Event::Open(response)) => assert_eq!(response.into_bytes(), head),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn extensions_are_equal_if_their_names_and_parameters_are() {
+    let rows = ["a", "b", "a; p", "a; q", "a; p=1", "a; p=2", "a; p; q", "a; q; p"];
+    let read = |line| {
+        let mut all = parse_extensions(line).map(|extension| extension.expect("valid"));
+        (all.next().expect("one extension"), all.next())
+    };
+    let all = rows.map(|row| read(row.as_bytes()));
+    for (i, (a, rest)) in all.iter().enumerate() {
+        assert_eq!(*rest, None);
+        for (j, (b, _)) in all.iter().enumerate() {
+            assert_eq!(a == b, i == j, "{} and {}", rows[i], rows[j]);
+        }
+    }
+    let hash = |extension| BuildHasherDefault::<DefaultHasher>::default().hash_one(extension);
+    let hashes: HashSet<u64> = all.iter().map(|(extension, _)| hash(extension)).collect();
+    assert_eq!(hashes.len(), rows.len());
+    // Quotes and escapes do not change a value.
+    let (plain, quoted) = (read(b"a; p=12").0, read(b"a; p=\"1\\2\"").0);
+    assert_eq!((&plain, hash(&plain)), (&quoted, hash(&quoted)));
 }
