@@ -17,7 +17,7 @@ use crate::error::UsageError;
 use crate::event::{CloseCause, Event, Timeout};
 use crate::handshake::{
     Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
-    ServerHandshake, ServerStep, UpgradeRequest, UpgradeResponse,
+    ServerHandshake, ServerStep, UpgradeResponse, choose_extensions,
 };
 use crate::send::Sender;
 use crate::state::Role;
@@ -31,44 +31,13 @@ pub(super) enum Opening {
     Done,
     /// A part of a request has arrived. Until its first byte arrives, no `Opening` is stored.
     Request(ServerHandshake),
-    /// A request for a WebSocket waits for the caller.
-    Upgrade(PendingUpgrade, Extensions),
+    /// A request for a WebSocket waits for the caller. The server has chosen from the offered extensions; the last
+    /// value is that of the response's `Sec-WebSocket-Extensions`.
+    Upgrade(PendingUpgrade, Upgrade, Option<alloc::string::String>),
     /// A plain request waits for the caller; a response to HEAD has no body.
     Plain { head_only: bool },
     /// The response is being read.
     Response(ClientHandshake),
-}
-
-/// The extensions that the server chose from the client's offer.
-#[derive(Default)]
-pub(super) struct Extensions {
-    #[cfg(feature = "deflate")]
-    deflate: Option<(DeflateParams, alloc::string::String)>,
-}
-
-impl Extensions {
-    fn choose(request: &UpgradeRequest<'_>, config: &Config) -> Extensions {
-        #[cfg(feature = "deflate")]
-        return Extensions {
-            deflate: config
-                .deflate
-                .as_ref()
-                .and_then(|deflate| deflate.accept(request.extensions())),
-        };
-        #[cfg(not(feature = "deflate"))]
-        {
-            let _ = (request, config);
-            Extensions::default()
-        }
-    }
-
-    /// The value of the response's `Sec-WebSocket-Extensions`.
-    fn response(&self) -> Option<&str> {
-        #[cfg(feature = "deflate")]
-        return self.deflate.as_ref().map(|(_, response)| &response[..]);
-        #[cfg(not(feature = "deflate"))]
-        None
-    }
 }
 
 /// # Make a connection
@@ -126,16 +95,13 @@ impl Connection {
     /// more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing is queued, and the request is
     /// still undecided.
     pub fn accept(&mut self, accept: &Accept<'_>) -> Result<(), UsageError> {
-        let Some(Opening::Upgrade(pending, extensions)) = self.life.opening() else {
+        let Some(Opening::Upgrade(pending, upgrade, extensions)) = self.life.opening() else {
             return Err(UsageError::NoRequestPending);
         };
         Sender::check_head(accept.own_len(), &self.config)?;
-        self.send.send_head(|out| pending.accept(accept, extensions.response(), out))?;
-        #[cfg(feature = "deflate")]
-        {
-            let params = extensions.deflate.as_ref().map(|(params, _)| *params);
-            self.use_deflate(params);
-        }
+        self.send.send_head(|out| pending.accept(accept, extensions.as_deref(), out))?;
+        let upgrade = *upgrade;
+        self.use_extensions(upgrade);
         self.enter_phase(Phase::Open);
         if self.life.has_read_end() && !self.life.has_early_bytes() {
             self.end_without_close(CloseCause::TransportEnded);
@@ -184,9 +150,15 @@ impl Connection {
             connection.send.begin_masking(&connection.config)?;
         }
         connection.start_receiver();
-        #[cfg(feature = "deflate")]
-        connection.use_deflate(upgrade.deflate);
+        connection.use_extensions(upgrade);
         Ok(connection)
+    }
+
+    fn use_extensions(&mut self, upgrade: Upgrade) {
+        #[cfg(feature = "deflate")]
+        self.use_deflate(upgrade.deflate);
+        #[cfg(not(feature = "deflate"))]
+        let _ = upgrade;
     }
 
     #[cfg(feature = "deflate")]
@@ -260,8 +232,8 @@ impl Connection {
     fn decide<'a>(&mut self, step: Result<ServerStep<'a>, HandshakeError>) -> Event<'a> {
         match step {
             Ok(ServerStep::Upgrade(request, pending)) => {
-                let extensions = Extensions::choose(&request, &self.config);
-                self.life.set_opening(Opening::Upgrade(pending, extensions));
+                let (upgrade, extensions) = choose_extensions(request.extensions(), &self.config);
+                self.life.set_opening(Opening::Upgrade(pending, upgrade, extensions));
                 self.enter_phase(Phase::Decision);
                 Event::UpgradeRequest(request)
             }

@@ -12,7 +12,7 @@ use super::error::HandshakeError;
 use super::fields::{Fields, Single, check_chosen_subprotocol, offered_subprotocols};
 use super::header_list::HeaderList;
 use super::headers::{Header, Headers};
-use super::verdict::{Accepted, Agreed, RequestError, agree, choose};
+use super::verdict::{Accepted, Agreed, RequestError, agree, choose_extensions};
 use super::version::VERSION;
 use super::{extensions, syntax};
 use crate::config::Config;
@@ -214,7 +214,7 @@ impl<'h> ExtendedConnect<'h> {
         if let Some(name) = accept.subprotocol {
             headers.push_owned(SUBPROTOCOL, name);
         }
-        let (upgrade, extensions) = choose(self.extensions(), config);
+        let (upgrade, extensions) = choose_extensions(self.extensions(), config);
         if let Some(extensions) = extensions {
             headers.push(EXTENSIONS, extensions);
         }

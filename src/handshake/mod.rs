@@ -77,6 +77,7 @@ pub(crate) use response::Response;
 pub(crate) use server::{PendingUpgrade, ServerHandshake, ServerStep};
 pub(crate) use upgrade_response::UpgradeResponse;
 pub(crate) use uri::UriError;
+pub(crate) use verdict::choose_extensions;
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -11,7 +11,7 @@ use super::headers::{Header, Headers};
 use super::parts::{write_header_lines, write_request_line};
 use super::request::{PlainRequest, UpgradeRequest};
 use super::server::{PendingUpgrade, ServerHandshake, ServerStep};
-use super::verdict::{Accepted, RequestError, choose};
+use super::verdict::{Accepted, RequestError, choose_extensions};
 use super::version::HttpVersion;
 use crate::config::Config;
 use crate::error::UsageError;
@@ -125,7 +125,7 @@ impl UpgradeRequest<'_> {
     ///
     /// [`UsageError::SubprotocolNotOffered`], or the error of a header of `accept`.
     pub fn accept(&self, accept: &Accept<'_>, config: &Config) -> Result<Accepted, UsageError> {
-        let (upgrade, extensions) = choose(self.extensions(), config);
+        let (upgrade, extensions) = choose_extensions(self.extensions(), config);
         let mut head = Vec::new();
         PendingUpgrade::of(self).accept(accept, extensions.as_deref(), &mut head)?;
         let mut headers = HeaderList::default();

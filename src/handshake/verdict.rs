@@ -93,7 +93,7 @@ impl fmt::Display for RequestError {
 impl core::error::Error for RequestError {}
 
 /// A server's choice among the offered extensions: the result, and the value for the response.
-pub(super) fn choose<'h>(
+pub(crate) fn choose_extensions<'h>(
     offers: impl Iterator<Item = &'h [u8]>,
     config: &Config,
 ) -> (Upgrade, Option<String>) {
