@@ -4,6 +4,9 @@
 //! for the peer. The caller supplies time and randomness. A connection never touches a socket, a clock or a thread, so
 //! any loop can drive it.
 //!
+//! This page is the short form of `docs/guide.md`, in the repository and in the package. `docs/migration.md` there is
+//! for users of tungstenite, tokio-tungstenite, fastwebsockets and wsproto.
+//!
 //! # The loop
 //!
 //! The same order is right for every loop, blocking or not:
@@ -197,6 +200,16 @@ pub use upgrade::Upgrade;
 #[cfg(all(doctest, feature = "arbitrary", feature = "proptest"))]
 #[doc = include_str!("../docs/testing.md")]
 struct TestingPage;
+
+/// The guide's code is compiled with the tests.
+#[cfg(all(doctest, feature = "deflate", feature = "os-entropy"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
+/// The page's code is compiled with the tests. `tests/migration/run` compiles that of the other libraries too.
+#[cfg(all(doctest, feature = "http", feature = "os-entropy"))]
+#[doc = include_str!("../docs/migration.md")]
+struct Migration;
 
 /// The README's programs are compiled with the tests.
 #[cfg(doctest)]
