@@ -41,35 +41,40 @@ fn the_figures_show_what_the_code_does() {
 
 #[test]
 fn each_phase_and_each_event_of_the_sources_is_explored() {
-    let (server, client) = (explore(Role::Server), explore(Role::Client));
-    let seen = || [&server, &client].into_iter();
-    let phases: BTreeSet<&str> = seen().flat_map(|seen| seen.phases.keys()).map(|s| &**s).collect();
-    assert_eq!(phases, variants("src/connection/phase.rs", "pub(super) enum Phase {"));
-    let events: BTreeSet<&str> =
-        seen().flat_map(|seen| &seen.events).map(|(name, _)| &**name).collect();
-    assert_eq!(events, variants("src/event.rs", "pub enum Event<'a> {"));
+    let seen = [explore(Role::Server), explore(Role::Client)];
+    let phases: BTreeSet<&String> = seen.iter().flat_map(|seen| seen.phases.keys()).collect();
+    assert_eq!(phases, all_phases().iter().collect());
+    let events = seen.iter().flat_map(|seen| &seen.events).map(|(name, _)| name);
+    assert_eq!(events.collect::<BTreeSet<_>>(), all_events().iter().collect());
 }
 
 #[test]
 fn each_call_of_the_data_flow_is_public() {
     let interface = read("tests/public_api/interface.txt");
-    for (_, call) in FLOW {
-        let name = call.split('(').next().expect("a part");
-        assert!(
-            interface.contains(&format!("::{name}(")) || interface.contains(&format!("::{name}<")),
-            "no public function is called {name}"
-        );
+    for name in FLOW.iter().flat_map(|(_, calls)| calls.split(", ")) {
+        let (name, _) = name.split_once('(').expect("a call");
+        let is_function =
+            ["(", "<"].iter().any(|end| interface.contains(&format!("::{name}{end}")));
+        assert!(is_function, "no public function is called {name}");
     }
 }
 
-/// The names of the variants of an enum in the sources.
-fn variants(file: &str, start: &str) -> BTreeSet<&'static str> {
-    let text: &'static str = read(file).leak();
+/// The names of the variants of an enum, in the order of the sources.
+fn variants(file: &str, start: &str) -> Vec<String> {
+    let text = read(file);
     let (_, rest) = text.split_once(start).expect("the enum is in this file");
     let (body, _) = rest.split_once("\n}").expect("the enum ends");
     let lines = body.lines().filter_map(|line| line.strip_prefix("    "));
     let lines = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
-    lines.map(|line| line.split(['(', ',', ' ']).next().expect("a part")).collect()
+    lines.filter_map(|line| Some(line.split(['(', ',', ' ']).next()?.to_owned())).collect()
+}
+
+fn all_phases() -> Vec<String> {
+    variants("src/connection/phase.rs", "pub(super) enum Phase {")
+}
+
+fn all_events() -> Vec<String> {
+    variants("src/event.rs", "pub enum Event<'a> {")
 }
 
 fn root() -> &'static Path {
@@ -160,11 +165,9 @@ fn data_flow() -> String {
 
 /// The phases as columns, and what leads from one to another as rows.
 fn phases(role: Role, seen: &Seen) -> String {
-    let own = |name: &str| seen.phases.contains_key(name);
-    let all = read("src/connection/phase.rs");
-    // The columns stand in the order of the sources.
-    let names = variants_in_order(&all);
-    let columns: Vec<&str> = names.into_iter().filter(|name| own(name)).collect();
+    let all = all_phases();
+    let columns: Vec<&str> =
+        all.iter().map(String::as_str).filter(|name| seen.phases.contains_key(*name)).collect();
     let (left, width, top, step) = (300, 104, 64, 26);
     let x = |name: &str| {
         let column = columns.iter().position(|seen| *seen == name).expect("a phase of this role");
@@ -236,24 +239,9 @@ fn phases(role: Role, seen: &Seen) -> String {
     svg.finish()
 }
 
-fn variants_in_order(source: &str) -> Vec<&str> {
-    let (_, rest) = source.split_once("pub(super) enum Phase {").expect("the enum is in this file");
-    let (body, _) = rest.split_once("\n}").expect("the enum ends");
-    body.lines()
-        .filter_map(|line| line.trim().strip_suffix(','))
-        .filter(|line| !line.starts_with("//"))
-        .collect()
-}
-
 /// Which events a connection returns, by role and state.
 fn events(server: &Seen, client: &Seen) -> String {
-    let order: Vec<String> = {
-        let text = read("src/event.rs");
-        let (_, rest) = text.split_once("pub enum Event<'a> {").expect("the enum is in this file");
-        let (body, _) = rest.split_once("\n}").expect("the enum ends");
-        let names = body.lines().map(str::trim).filter(|line| line.starts_with(char::is_uppercase));
-        names.map(|line| line.split(['(', ',']).next().expect("a part").to_owned()).collect()
-    };
+    let order = all_events();
     let (left, width, step, top) = (170, 92, 28, 84);
     let height = top + step * order.len() as u32 + 46;
     let total = left + width * 6 + 40;

@@ -67,12 +67,12 @@ pub(crate) enum Timeout {
 }
 
 /// The rows of the figures in their order, and their texts.
-pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 19] = [
+pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 17] = [
     ("a valid request arrives", S::Request, None),
+    ("a plain request arrives", S::PlainRequest, None),
+    ("a request that is refused arrives", S::BadRequest, None),
     ("accept()", S::Accept, None),
     ("respond()", S::Respond, None),
-    ("a request that is refused", S::BadRequest, None),
-    ("a plain request arrives", S::PlainRequest, None),
     ("a valid response arrives", S::Response, None),
     ("the server refuses, or its response is wrong", S::BadResponse, None),
     ("the handshake timeout", S::Time, Some(Timeout::Handshake)),
@@ -85,8 +85,6 @@ pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 19] = [
     ("receive_eof(): the peer's direction ends", S::Eof, None),
     ("the close timeout", S::Time, Some(Timeout::Close)),
     ("abort()", S::Abort, None),
-    ("a message arrives", S::Message, None),
-    ("a ping arrives", S::Ping, None),
 ];
 
 /// The answers to a question in one phase.
@@ -107,7 +105,6 @@ pub(crate) struct Seen {
     pub(crate) phases: BTreeMap<String, (State, [Answers; 4])>,
     /// Name of the event, and the state in which it was returned.
     pub(crate) events: BTreeSet<(String, State)>,
-    pub(crate) situations: usize,
 }
 
 /// What tells one situation from another: the phase, the answers, and what was done to the transport.
@@ -141,7 +138,6 @@ fn explore_with(role: Role, delivery: Delivery, timeout: Timeout, seen: &mut See
         if !known.insert(subject.situation()) {
             continue;
         }
-        seen.situations += 1;
         for stimulus in ALL {
             let mut subject = Subject::after(role, delivery, timeout, &path);
             let from = phase(&subject.conn);
