@@ -47,7 +47,8 @@ fn client_and_server_agree_without_key_and_accept() {
             let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&name);
             assert!(!is_old, "{name} belongs to HTTP/1.1");
         }
-        let connect = ExtendedConnect::parse(received(&headers)).expect("a valid CONNECT");
+        let connect = ExtendedConnect::parse(received(&headers), &Config::default())
+            .expect("a valid CONNECT");
         assert_eq!(
             (connect.scheme(), connect.host(), connect.resource()),
             (scheme, authority, resource)
@@ -90,7 +91,8 @@ fn server_refuses_with_a_status_that_the_client_reports() {
             Some(header) => header.1 = value.as_bytes(),
             None => sent.push((name, value.as_bytes())),
         }
-        let response = ExtendedConnect::parse(sent).expect_err("a bad CONNECT").response();
+        let response =
+            ExtendedConnect::parse(sent, &Config::default()).expect_err("a bad CONNECT").response();
         let text = response.headers().map(|header| (header.name, header.value_str().unwrap()));
         assert_eq!(response.status(), status, "{name}: {value}");
         assert!(text.eq(headers.iter().copied()), "{name}: {value}");
@@ -236,7 +238,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
     let list = request.extended_connect(&config).expect("a valid request");
-    let connect = ExtendedConnect::parse(&list).expect("a valid request");
+    let connect = ExtendedConnect::parse(&list, &Config::default()).expect("a valid request");
     let accepted = connect.accept(&Accept::new(), &config).expect("nothing was chosen");
     let response = &accepted.headers;
     let opened = request.extended_response(200, response, &config).expect("a valid response");
@@ -291,7 +293,7 @@ fn unreadable_origin_is_not_treated_as_absent() {
         let mut all = received(&headers);
         all.retain(|(name, _)| *name != "origin");
         all.push(("origin", origin.as_bytes()));
-        let parsed = ExtendedConnect::parse(all.iter().copied());
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &Config::default());
         assert_eq!(
             parsed.as_ref().map(|connect| connect.origin()).ok(),
             is_good.then_some(Some(origin))
@@ -317,11 +319,12 @@ fn connection_specific_headers_are_refused_on_a_stream() {
         let request = request();
         let headers = request.extended_connect(&config).expect("a valid request");
         let mut all = received(&headers);
-        let connect = ExtendedConnect::parse(all.iter().copied()).expect("a valid request");
+        let connect = ExtendedConnect::parse(all.iter().copied(), &Config::default())
+            .expect("a valid request");
         let accepted = connect.accept(&Accept::new().header(name, value), &config);
         assert_eq!(accepted.is_ok(), is_good, "{name}: {value}");
         all.push((name, value.as_bytes()));
-        let parsed = ExtendedConnect::parse(all.iter().copied());
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &Config::default());
         assert_eq!(parsed.is_ok(), is_good, "{name}: {value}");
         if let Err(refusal) = parsed {
             assert_eq!(refusal.to_string(), refusal.error().to_string());
