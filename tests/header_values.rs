@@ -206,7 +206,7 @@ fn received_values_arrive_as_they_were_sent() {
 
 #[test]
 fn values_of_an_extended_connect_arrive_as_they_were_sent() {
-    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02
+    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02, rfc9113-8.2.1-03
     let request = request();
     let list = request.extended_connect(&Config::default()).expect("a valid request");
     for (value, _, passes) in values() {

@@ -141,7 +141,7 @@ fn empty_list_of_subprotocols_offers_none() {
 
 #[test]
 fn bad_requests_at_a_server() {
-    // rfc8441-4-02, 5-01, 5-04, 5-07, rfc9220-3-03, rfc9113-8.2.1-01, -02, 8.3.1-01, -03
+    // rfc8441-4-02, 5-01, 5-04, 5-07, rfc9220-3-03, rfc9113-8.2.1-01, -02, -03, 8.3.1-01, -03
     use HandshakeError as E;
     for (headers, error, status) in [
         (with(":method", "GET"), E::InvalidExtendedConnect, 400),
