@@ -332,3 +332,49 @@ fn connection_specific_headers_are_refused_on_a_stream() {
         }
     }
 }
+
+#[test]
+fn limits_of_heads_hold_for_lists_of_headers() {
+    // rfc6455-10.4-01
+    use HandshakeError as E;
+    let request = request();
+    let sent = request.extended_connect(&config()).expect("a valid request");
+    let all = received(&sent);
+    let len: usize = all.iter().map(|(name, value)| name.len() + 4 + value.len()).sum();
+    let limits = |headers, bytes| {
+        builder().max_headers(headers).max_head_bytes(bytes).build().expect("allowed values")
+    };
+    for (headers, bytes, error) in [
+        (all.len(), len, None),
+        (all.len() - 1, len, Some(E::TooManyHeaders { limit: all.len() - 1 })),
+        (all.len(), len - 1, Some(E::HeadTooLong { limit: len - 1 })),
+    ] {
+        let config = limits(headers, bytes);
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &config);
+        let refused = parsed.err();
+        assert_eq!(refused.as_ref().map(|refused| refused.error()), error.as_ref());
+        // RFC 6585 5.
+        assert!(refused.is_none_or(|refused| refused.response().status() == 431));
+        // The same for a client, with these headers in a response.
+        let plain = ClientRequest::new("wss://h/").expect("a valid URI");
+        let others = all.iter().filter(|(name, _)| !name.starts_with("sec-websocket-p")).copied();
+        let filler = all.iter().filter(|(name, _)| name.starts_with("sec-websocket-p"));
+        let filler = filler.map(|(name, value)| (&"xxxxxxxxxxxxxxxxxxxxxx"[..name.len()], *value));
+        assert_eq!(plain.extended_response(200, others.chain(filler), &config).err(), error);
+    }
+    // Headers without an end are read up to the limit.
+    let config = config();
+    let pulled = std::cell::Cell::new(0);
+    let endless =
+        |name| std::iter::repeat((name, &b"b"[..])).inspect(|_| pulled.set(pulled.get() + 1));
+    let limit = config.max_headers();
+    let pseudo = all[..5].iter().copied();
+    let parsed = ExtendedConnect::parse(pseudo.chain(endless("a")), &config);
+    assert_eq!(
+        parsed.err().map(|refused| refused.error().clone()),
+        Some(E::TooManyHeaders { limit })
+    );
+    let judged = request.extended_response(200, endless("sec-websocket-protocol"), &config);
+    assert_eq!(judged.err(), Some(E::TooManyHeaders { limit }));
+    assert!(pulled.get() <= 2 * (limit + 1));
+}

@@ -56,7 +56,7 @@ impl HeadBuffer {
         if self.stored.is_empty() {
             if rules.skips_empty_line {
                 if let Err(error) = self.skip_empty_line(input) {
-                    self.store_failed(b"\r");
+                    self.store_failed(Cow::Borrowed(b"\r"));
                     return Some(Err(error));
                 }
             }
@@ -74,7 +74,7 @@ impl HeadBuffer {
                     None
                 }
                 Err((error, end)) => {
-                    self.store_failed(&input[..end]);
+                    self.store_failed(Cow::Borrowed(&input[..end]));
                     Some(Err(error))
                 }
             };
@@ -107,8 +107,8 @@ impl HeadBuffer {
 
     /// Stores a head, or the front of one, in which a fault was found.
     #[cold]
-    pub(super) fn store_failed(&mut self, head: &[u8]) {
-        self.stored = head.to_vec();
+    pub(super) fn store_failed(&mut self, head: Cow<'_, [u8]>) {
+        self.stored = head.into_owned();
     }
 
     /// The bytes of a head that is incomplete or has failed.

@@ -64,7 +64,7 @@ impl HeadReader {
                 return Some(match judge(line, &fields, &input[..len]) {
                     Ok(verdict) => Ok((Cow::Borrowed(&*take_front(input, len)), verdict)),
                     Err(error) => {
-                        self.buffer.store_failed(&input[..len]);
+                        self.buffer.store_failed(Cow::Borrowed(&input[..len]));
                         Err(error)
                     }
                 });
@@ -77,14 +77,14 @@ impl HeadReader {
         Some(match judge_lines::<K, V>(&head, config, judge) {
             Ok(verdict) => Ok((head, verdict)),
             Err(error) => {
-                self.buffer.store_failed(&head);
+                self.buffer.store_failed(head);
                 Err(error)
             }
         })
     }
 
     /// Stores a head that the caller has found bad after it was read.
-    pub(super) fn store_failed(&mut self, head: &[u8]) {
+    pub(super) fn store_failed(&mut self, head: Cow<'_, [u8]>) {
         self.buffer.store_failed(head);
     }
 

@@ -59,7 +59,7 @@ impl ResponseReader {
             match verdict {
                 Some(Ok(())) => return Some(Ok(head)),
                 Some(Err(error)) => {
-                    self.reader.store_failed(&head);
+                    self.reader.store_failed(head);
                     return Some(Err(error));
                 }
                 None => {}
@@ -67,7 +67,7 @@ impl ResponseReader {
             match status {
                 // RFC 9110 15.2: a client skips interim responses that it did not expect.
                 100 | 102..=199 if self.interim == MAX_INTERIM_RESPONSES => {
-                    self.reader.store_failed(&head);
+                    self.reader.store_failed(head);
                     return Some(Err(HandshakeError::TooManyInterimResponses {
                         limit: MAX_INTERIM_RESPONSES,
                     }));
