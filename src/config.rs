@@ -213,6 +213,34 @@ settings! {
         "the most bytes of a refusal's body that a client stores", "Default: 16 KiB.";
 
     ///
+    /// The client then returns each piece as [`Event::RefusalBody`](crate::Event::RefusalBody), without the chunked
+    /// coding, and stores none of it. The body may have any size: it ends with the coding, with the transport, or when
+    /// [`handshake_timeout`](Config::handshake_timeout) has passed. [`Event::Closed`](crate::Event::Closed) follows it.
+    /// [`Connection::refusal`](crate::Connection::refusal) has the status and the headers before that.
+    /// [`max_refusal_body_bytes`](Config::max_refusal_body_bytes) does not apply.
+    ///
+    /// ```
+    /// use websocket_proto::{ClientRequest, Config, Connection, Event};
+    ///
+    /// let config = Config::builder().stream_refusal_body(true).build()?;
+    /// let mut conn = Connection::client(&ClientRequest::new("ws://example.com/")?, config)?;
+    /// let mut bytes = *b"HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\nit broke!";
+    /// let mut input = &mut bytes[..];
+    /// let (mut page, mut status) = (Vec::new(), None);
+    /// while let Some(event) = conn.receive(&mut input) {
+    ///     match event {
+    ///         Event::RefusalBody(piece) => page.extend_from_slice(&piece), // to a file, for example
+    ///         Event::Closed(closed) => status = closed.refusal().map(|refusal| refusal.status()),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert_eq!((page, status), (b"it broke!".to_vec(), Some(500)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    stream_refusal_body: bool = false,
+        "whether a client delivers the body of a refusal in pieces, as it arrives", "Default: `false`.";
+
+    ///
     /// For a frame of a compressed message the limit is an eighth and 1 KiB higher, since compressing can make data
     /// longer. [`max_message_bytes`](Config::max_message_bytes) limits the inflated size.
     max_frame_bytes: u64 = 16 * 1024 * 1024,
@@ -235,8 +263,9 @@ settings! {
     /// A send that would exceed the limit returns an error. In a request or response, only the application's headers
     /// and body count. A message that is compressed needs room for an eighth and 64 bytes more than its length. A piece
     /// that was [taken](crate::Connection::take_outgoing) counts 128 bytes more than its length until it is written.
-    /// Automatic pongs and the Close frame have limits of their own, so they are always queued. On 32-bit targets the
-    /// limit is below 1 GiB.
+    /// Automatic pongs and the Close frame have limits of their own, so they are always queued. What another HTTP stack
+    /// sends is not in this queue, so a head that is made for one has no limit. On 32-bit targets the limit is below 1
+    /// GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
         "Default: 64 MiB; at least 1. If you set [`high_water_bytes`](Config::high_water_bytes), at least that value.";

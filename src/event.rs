@@ -4,12 +4,16 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU16;
 
 use crate::close_code::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::ProtocolError;
-use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, UpgradeResponse};
+use crate::handshake::{
+    HandshakeError, PlainRequest, Refusal, Response, UpgradeRequest, UpgradeResponse,
+};
 use crate::message::{Chunk, Cut, Message};
 
 /// An event of a connection. [`Event::Closed`] is the last one.
@@ -36,6 +40,10 @@ pub enum Event<'a> {
     Ping(Cow<'a, [u8]>),
     /// A pong of at most 125 bytes. It answers a ping, or it is unsolicited (RFC 6455 5.5.3).
     Pong(Cow<'a, [u8]>),
+    /// Client: a piece of the body of the response with which the server refuses, with
+    /// [`Config::stream_refusal_body`](crate::Config::stream_refusal_body). It has at least one byte.
+    /// [`Connection::refusal`](crate::Connection::refusal) has the status and the headers.
+    RefusalBody(Cow<'a, [u8]>),
     /// The end of the connection. It is reported exactly once. The transport can be dropped once
     /// [`is_finished`](crate::Connection::is_finished) returns `true`.
     Closed(Closed),
@@ -54,6 +62,7 @@ impl Event<'_> {
             Event::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
+            Event::RefusalBody(piece) => Event::RefusalBody(Cow::Owned(piece.into_owned())),
             Event::Closed(closed) => Event::Closed(closed),
         }
     }
@@ -70,6 +79,7 @@ impl fmt::Debug for Event<'_> {
             Event::Chunk(chunk) => chunk.fmt(f),
             Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Event::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
+            Event::RefusalBody(piece) => write!(f, "RefusalBody({} bytes)", piece.len()),
             Event::Closed(closed) => closed.fmt(f),
         }
     }
@@ -104,6 +114,10 @@ struct End {
     cause: CloseCause,
     sent: Option<SentClose>,
     cut: Option<Cut>,
+    /// The head that failed the opening handshake. A refusal has its head itself.
+    failed_head: Option<Box<[u8]>>,
+    /// The status of the response with which the server has answered on its own.
+    answered: Option<NonZeroU16>,
 }
 
 /// Code and reason of the Close frame that we have sent.
@@ -200,9 +214,78 @@ impl Closed {
         }
     }
 
+    /// Returns the head of the request or response with which the opening handshake failed, for a log line (RFC 6455
+    /// 7.1.7). It ends with the byte that decided, or is what had arrived of an incomplete head. It has at most
+    /// [`Config::max_head_bytes`](crate::Config::max_head_bytes). Folded lines of a response are unfolded.
+    ///
+    /// Returns `None` if no byte of a head had arrived, if the handshake did not fail, or if an event has reported the
+    /// head before: a request that was rejected, or not answered in time.
+    ///
+    /// The peer chooses these bytes, and they may have secrets such as cookies. [`Debug`](fmt::Debug) does not show
+    /// them.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event};
+    ///
+    /// let mut conn = Connection::server(Config::default());
+    /// let mut bytes = *b"GET /chat HTTP/2.5\r\nHost: example.com\r\n\r\n";
+    /// let Some(Event::Closed(closed)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    /// let head = closed.failed_head().unwrap_or_default().escape_ascii();
+    /// assert_eq!(
+    ///     format!("{}: {head}", closed.cause()),
+    ///     "version is HTTP/2.5, not HTTP/1.1: GET /chat HTTP/2.5\\r\\n"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn failed_head(&self) -> Option<&[u8]> {
+        match self.refusal() {
+            Some(refusal) => Some(refusal.head()),
+            None => self.0.failed_head.as_deref(),
+        }
+    }
+
+    /// Server: returns the response that the connection has queued on its own, because the request is invalid or was
+    /// not answered in time. Add headers to it, and pass it to [`Connection::respond`](crate::Connection::respond)
+    /// before a byte of it is written. `None` for any other end, and on a client.
+    ///
+    /// A server with a clock must send a `Date` in every response with a status below 500 (RFC 9110 6.6.1). This one
+    /// has none, since a connection knows no calendar.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event};
+    /// # let now = || "Tue, 15 Nov 1994 08:12:31 GMT";
+    ///
+    /// let mut conn = Connection::server(Config::default());
+    /// let mut bytes = *b"GET /chat HTTP/1.1\r\nHost : example.com\r\n\r\n";
+    /// let Some(Event::Closed(closed)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    /// if let Some(response) = closed.response() {
+    ///     conn.respond(response.header("Date", now()).body(closed.cause().to_string()))?;
+    /// }
+    /// assert!(conn.outgoing().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+    /// assert!(conn.outgoing().ends_with(b"\r\n\r\nheader line does not begin with a token and a colon"));
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn response(&self) -> Option<Response> {
+        let status = self.0.answered?.get();
+        match self.cause() {
+            CloseCause::Protocol(ProtocolError::Handshake(error)) => error.response(),
+            _ => Some(Response::new(status)),
+        }
+    }
+
     /// The end of a connection by the peer's Close frame.
     pub(crate) fn clean(code: CloseCode, reason: String, cause: CloseCause) -> Closed {
-        Closed(Box::new(End { code, reason, clean: true, cause, sent: None, cut: None }))
+        Closed(Box::new(End {
+            code,
+            reason,
+            clean: true,
+            cause,
+            sent: None,
+            cut: None,
+            failed_head: None,
+            answered: None,
+        }))
     }
 
     /// The end of a connection without a Close frame from the peer.
@@ -214,6 +297,8 @@ impl Closed {
             cause,
             sent: None,
             cut: None,
+            failed_head: None,
+            answered: None,
         }))
     }
 
@@ -226,6 +311,18 @@ impl Closed {
     /// Adds what the end has cut.
     pub(crate) fn with_cut(mut self, cut: Option<Cut>) -> Closed {
         self.0.cut = cut;
+        self
+    }
+
+    /// Adds the head that failed the opening handshake; an empty one is none.
+    pub(crate) fn with_failed_head(mut self, head: Vec<u8>) -> Closed {
+        self.0.failed_head = Some(head.into_boxed_slice()).filter(|head| !head.is_empty());
+        self
+    }
+
+    /// Adds the status of the response with which the server has answered on its own.
+    pub(crate) fn with_answered(mut self, status: u16) -> Closed {
+        self.0.answered = NonZeroU16::new(status);
         self
     }
 }
@@ -282,8 +379,10 @@ pub enum CloseCause {
     Local,
     /// The peer broke the protocol, or the server refused the opening handshake: see [`Closed::refusal`].
     Protocol(ProtocolError),
-    /// Server: the application rejected the request, or answered a plain request.
+    /// Server: the application rejected the request for a WebSocket.
     Rejected,
+    /// Server: the application answered a plain request.
+    Answered,
     /// The transport ended without a Close frame.
     TransportEnded,
     /// The caller called [`abort`](crate::Connection::abort), or closed the connection before it was open. On a server,
@@ -304,6 +403,7 @@ impl CloseCause {
             self,
             CloseCause::Protocol(ProtocolError::Handshake(_))
                 | CloseCause::Rejected
+                | CloseCause::Answered
                 | CloseCause::TimedOut(Timeout::Handshake)
         )
     }
@@ -315,7 +415,8 @@ impl fmt::Display for CloseCause {
             CloseCause::Peer => f.write_str("peer started the closing handshake"),
             CloseCause::Local => f.write_str("we started the closing handshake"),
             CloseCause::Protocol(error) => error.fmt(f),
-            CloseCause::Rejected => f.write_str("request was answered without a WebSocket"),
+            CloseCause::Rejected => f.write_str("application rejected the request"),
+            CloseCause::Answered => f.write_str("application answered a plain request"),
             CloseCause::TransportEnded => f.write_str("transport ended without a Close frame"),
             CloseCause::Aborted => f.write_str("connection was aborted"),
             CloseCause::Failed => f.write_str("application failed the connection"),

@@ -279,6 +279,19 @@ impl Sender {
         Ok(())
     }
 
+    /// Whether the queue is a whole head: no byte of it is written or taken.
+    pub(crate) fn has_whole_head(&self) -> bool {
+        self.queue.has_whole_head()
+    }
+
+    /// Replaces a whole head by the bytes that `write` appends. If `write` fails, nothing changes.
+    pub(crate) fn replace_head(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
+        self.queue.replace_head(write)
+    }
+
     // Bytes for the transport.
 
     #[inline]

@@ -67,6 +67,7 @@ fn changed() -> Vec<Changed> {
         keepalive_interval: Duration::from_secs(15) => Some(Duration::from_secs(15));
         keepalive_interval: Some(Duration::from_secs(15)) => Some(Duration::from_secs(15));
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
+        stream_refusal_body: true => true;
         require_subprotocol: true => true;
         accept_unmasked_frames: true => true;
         entropy: Entropy::Seed(17) => Entropy::Seed(17);
@@ -116,6 +117,7 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("max_headers", config.max_headers().to_string()),
         ("max_early_bytes", kib(config.max_early_bytes() as u64)),
         ("max_refusal_body_bytes", kib(config.max_refusal_body_bytes() as u64)),
+        ("stream_refusal_body", format!("`{}`", config.stream_refusal_body())),
         ("max_frame_bytes", kib(config.max_frame_bytes())),
         ("max_message_bytes", kib(config.max_message_bytes())),
         ("max_fragments", config.max_fragments().to_string()),

@@ -79,7 +79,10 @@ fn requests_and_responses_are_told_without_queries_and_values() {
     let path = list.headers().get(":path").expect("it is there");
     assert!(path.ends_with(SECRET.as_bytes()));
     check(&list, ":path");
-    check(&ExtendedConnect::parse(&list).expect("a good CONNECT"), "ExtendedConnect");
+    check(
+        &ExtendedConnect::parse(&list, &Config::default()).expect("a good CONNECT"),
+        "ExtendedConnect",
+    );
 
     let head = |path: &str, upgrade: &str| {
         format!("GET {path} HTTP/1.1\r\nHost: h\r\nCookie: {SECRET}\r\n{upgrade}\r\n").into_bytes()

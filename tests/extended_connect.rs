@@ -47,7 +47,8 @@ fn client_and_server_agree_without_key_and_accept() {
             let is_old = ["host", "connection", "upgrade", "sec-websocket-key"].contains(&name);
             assert!(!is_old, "{name} belongs to HTTP/1.1");
         }
-        let connect = ExtendedConnect::parse(received(&headers)).expect("a valid CONNECT");
+        let connect = ExtendedConnect::parse(received(&headers), &Config::default())
+            .expect("a valid CONNECT");
         assert_eq!(
             (connect.scheme(), connect.host(), connect.resource()),
             (scheme, authority, resource)
@@ -90,7 +91,8 @@ fn server_refuses_with_a_status_that_the_client_reports() {
             Some(header) => header.1 = value.as_bytes(),
             None => sent.push((name, value.as_bytes())),
         }
-        let response = ExtendedConnect::parse(sent).expect_err("a bad CONNECT").response();
+        let response =
+            ExtendedConnect::parse(sent, &Config::default()).expect_err("a bad CONNECT").response();
         let text = response.headers().map(|header| (header.name, header.value_str().unwrap()));
         assert_eq!(response.status(), status, "{name}: {value}");
         assert!(text.eq(headers.iter().copied()), "{name}: {value}");
@@ -236,7 +238,7 @@ fn compression_is_agreed_on_as_over_http_1() {
     let config = builder().deflate(websocket_proto::Deflate::default()).build().unwrap();
     let request = ClientRequest::new("wss://example.com/chat").expect("a valid URI");
     let list = request.extended_connect(&config).expect("a valid request");
-    let connect = ExtendedConnect::parse(&list).expect("a valid request");
+    let connect = ExtendedConnect::parse(&list, &Config::default()).expect("a valid request");
     let accepted = connect.accept(&Accept::new(), &config).expect("nothing was chosen");
     let response = &accepted.headers;
     let opened = request.extended_response(200, response, &config).expect("a valid response");
@@ -291,7 +293,7 @@ fn unreadable_origin_is_not_treated_as_absent() {
         let mut all = received(&headers);
         all.retain(|(name, _)| *name != "origin");
         all.push(("origin", origin.as_bytes()));
-        let parsed = ExtendedConnect::parse(all.iter().copied());
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &Config::default());
         assert_eq!(
             parsed.as_ref().map(|connect| connect.origin()).ok(),
             is_good.then_some(Some(origin))
@@ -317,15 +319,62 @@ fn connection_specific_headers_are_refused_on_a_stream() {
         let request = request();
         let headers = request.extended_connect(&config).expect("a valid request");
         let mut all = received(&headers);
-        let connect = ExtendedConnect::parse(all.iter().copied()).expect("a valid request");
+        let connect = ExtendedConnect::parse(all.iter().copied(), &Config::default())
+            .expect("a valid request");
         let accepted = connect.accept(&Accept::new().header(name, value), &config);
         assert_eq!(accepted.is_ok(), is_good, "{name}: {value}");
         all.push((name, value.as_bytes()));
-        let parsed = ExtendedConnect::parse(all.iter().copied());
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &Config::default());
         assert_eq!(parsed.is_ok(), is_good, "{name}: {value}");
         if let Err(refusal) = parsed {
             assert_eq!(refusal.to_string(), refusal.error().to_string());
             assert_ne!(refusal.to_string(), "");
         }
     }
+}
+
+#[test]
+fn limits_of_heads_hold_for_lists_of_headers() {
+    // rfc6455-10.4-01
+    use HandshakeError as E;
+    let request = request();
+    let sent = request.extended_connect(&config()).expect("a valid request");
+    let all = received(&sent);
+    let len: usize = all.iter().map(|(name, value)| name.len() + 4 + value.len()).sum();
+    let limits = |headers, bytes| {
+        builder().max_headers(headers).max_head_bytes(bytes).build().expect("allowed values")
+    };
+    for (headers, bytes, error) in [
+        (all.len(), len, None),
+        (all.len() - 1, len, Some(E::TooManyHeaders { limit: all.len() - 1 })),
+        (all.len(), len - 1, Some(E::HeadTooLong { limit: len - 1 })),
+    ] {
+        let config = limits(headers, bytes);
+        let parsed = ExtendedConnect::parse(all.iter().copied(), &config);
+        let refused = parsed.err();
+        assert_eq!(refused.as_ref().map(|refused| refused.error()), error.as_ref());
+        // RFC 6585 5.
+        assert!(refused.is_none_or(|refused| refused.response().status() == 431));
+        // The same for a client, with these headers in a response.
+        let plain = ClientRequest::new("wss://h/").expect("a valid URI");
+        let others = all.iter().filter(|(name, _)| !name.starts_with("sec-websocket-p")).copied();
+        let filler = all.iter().filter(|(name, _)| name.starts_with("sec-websocket-p"));
+        let filler = filler.map(|(name, value)| (&"xxxxxxxxxxxxxxxxxxxxxx"[..name.len()], *value));
+        assert_eq!(plain.extended_response(200, others.chain(filler), &config).err(), error);
+    }
+    // Headers without an end are read up to the limit.
+    let config = config();
+    let pulled = std::cell::Cell::new(0);
+    let endless =
+        |name| std::iter::repeat((name, &b"b"[..])).inspect(|_| pulled.set(pulled.get() + 1));
+    let limit = config.max_headers();
+    let pseudo = all[..5].iter().copied();
+    let parsed = ExtendedConnect::parse(pseudo.chain(endless("a")), &config);
+    assert_eq!(
+        parsed.err().map(|refused| refused.error().clone()),
+        Some(E::TooManyHeaders { limit })
+    );
+    let judged = request.extended_response(200, endless("sec-websocket-protocol"), &config);
+    assert_eq!(judged.err(), Some(E::TooManyHeaders { limit }));
+    assert!(pulled.get() <= 2 * (limit + 1));
 }

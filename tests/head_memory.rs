@@ -9,7 +9,8 @@ mod util;
 use alloc::{Counting, Heap, measure};
 use stack::measure_stack;
 use util::*;
-use websocket_proto::{Connection, Event, Role};
+use websocket_proto::handshake::{HttpVersion, ParsedRequest};
+use websocket_proto::{ClientRequest, Connection, Event, HandshakeError, Role};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -71,4 +72,33 @@ fn memory_of_a_head_that_comes_in_pieces_is_small_and_does_not_depend_on_the_lim
             assert_eq!(cost(role, max_headers), (heap, stack), "{role:?} with {max_headers}");
         }
     }
+}
+
+#[test]
+fn a_part_over_the_limit_is_refused_without_a_copy_of_it() {
+    // rfc6455-10.4-01
+    let (config, huge) = (config(), "x".repeat(10 << 20));
+    let limit = config.max_head_bytes();
+    let upgrade = ClientRequest::new("ws://h/").unwrap().upgrade(&config).unwrap();
+    let version = HttpVersion::Http11;
+    let values = || [("x", huge.as_bytes())];
+    let names = || [(&huge[..], &b"x"[..])];
+    let in_request = |method: &str, target: &str, headers: [(&str, &[u8]); 1]| {
+        let parsed = ParsedRequest::from_parts(method, target, version, headers, &config);
+        parsed.expect_err("it is too long").error().clone()
+    };
+    let in_response = |headers: [(&str, &[u8]); 1]| {
+        upgrade.response(version, 101, headers, &config).expect_err("it is too long")
+    };
+    let (too_long, first) =
+        (HandshakeError::HeadTooLong { limit }, HandshakeError::FirstLineTooLong { limit });
+    let ((), heap) = measure(|| {
+        assert_eq!(in_request("GET", "/", values()), too_long);
+        assert_eq!(in_request("GET", "/", names()), too_long);
+        assert_eq!(in_request(&huge, "/", [("a", b"b")]), first);
+        assert_eq!(in_request("GET", &huge, [("a", b"b")]), first);
+        assert_eq!(in_response(values()), too_long);
+        assert_eq!(in_response(names()), too_long);
+    });
+    assert!(heap.peak <= 3 * limit as i64, "{heap:?}");
 }

@@ -72,7 +72,7 @@ fn values_set_by_the_caller_are_sent_unchanged_or_refused() {
         check("101", conn.accept(&accept).map(|()| written(conn.outgoing())));
         let plain = request();
         let list = plain.extended_connect(&config()).expect("a valid request");
-        let connect = ExtendedConnect::parse(&list).expect("a valid CONNECT");
+        let connect = ExtendedConnect::parse(&list, &Config::default()).expect("a valid CONNECT");
         let accepted = connect.accept(&accept, &config());
         check("200", accepted.map(|accepted| last(accepted.headers)));
         let response = Response::new(403).header("X", &value);
@@ -206,18 +206,21 @@ fn received_values_arrive_as_they_were_sent() {
 
 #[test]
 fn values_of_an_extended_connect_arrive_as_they_were_sent() {
-    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02
+    // rfc9110-5.5-01, rfc9110-5.5-02, rfc9113-8.2.1-02, rfc9113-8.2.1-03
     let request = request();
     let list = request.extended_connect(&Config::default()).expect("a valid request");
-    for (value, passes, _) in values() {
+    for (value, _, passes) in values() {
         let sent = list.headers().chain([("x", &value[..]).into()]);
-        match ExtendedConnect::parse(sent) {
+        match ExtendedConnect::parse(sent, &Config::default()) {
             Ok(connect) => assert!(passes && connect.header("x") == Some(&value), "{value:x?}"),
             Err(refusal) => {
                 let error = HandshakeError::InvalidExtendedConnect;
                 assert_eq!((passes, refusal.error()), (false, &error), "{value:x?}");
             }
         }
+        let received = request.extended_response(200, [("x", &value[..])], &Config::default());
+        let error = HandshakeError::InvalidHeaderValue;
+        assert_eq!(received.err(), (!passes).then_some(error), "{value:x?}");
     }
 }
 

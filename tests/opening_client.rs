@@ -14,8 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use util::*;
 use websocket_proto::handshake::accept_key;
 use websocket_proto::{
-    ClientRequest, CloseCause, Config, Connection, Entropy, EntropyError, Event, HandshakeError,
-    MessageKind, PreparedMessage, ProtocolError, Refusal, Role, State, Uri, UriError, UsageError,
+    ClientRequest, CloseCause, Closed, Config, Connection, Entropy, EntropyError, Event,
+    HandshakeError, MessageKind, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Role, State,
+    Timestamp, Uri, UriError, UsageError,
 };
 
 #[global_allocator]
@@ -693,5 +694,241 @@ fn header_of_a_response_with_almost_the_name_of_one_that_matters_is_any_other() 
         for other in almost(name) {
             assert_eq!(seen(&plus(&format!("{other}: {value}"))), [Seen::Open], "{other}");
         }
+    }
+}
+
+/// The end of a client that has received these pieces, and the joined pieces of a refusal's body.
+fn end_of(conn: &mut Connection, pieces: &[&[u8]]) -> (Option<Closed>, Vec<u8>) {
+    let mut body = Vec::new();
+    let mut note = |conn: &Connection, event: Event<'_>| match event {
+        Event::Closed(closed) => Some(closed),
+        Event::RefusalBody(piece) => {
+            assert!(!piece.is_empty());
+            // The head is known while its body arrives.
+            let refusal = conn.refusal().expect("its body is being read");
+            assert_eq!((refusal.header("x"), refusal.body()), (Some(&b"y"[..]), &b""[..]));
+            body.extend_from_slice(&piece);
+            None
+        }
+        Event::Open(_) => None,
+        other => panic!("{other:?}"),
+    };
+    let mut end = None;
+    for piece in pieces {
+        let mut copy = piece.to_vec();
+        let mut input = &mut copy[..];
+        while let Some(event) = conn.receive(&mut input) {
+            end = note(conn, event);
+        }
+        assert!(input.is_empty());
+    }
+    while let Some(event) = conn.poll_event() {
+        end = note(conn, event);
+    }
+    assert!(end.is_none() || conn.refusal().is_none(), "`Closed` has it now");
+    (end, body)
+}
+
+#[test]
+fn response_that_failed_can_be_seen_up_to_its_fault() {
+    // rfc6455-7.1.7-02
+    let good = response();
+    let bad = |from: &str, to: &str| (good.replace(from, to), good.replace(from, to).len());
+    let up_to = |text: String, part: &str| {
+        let end = text.find(part).expect("the part is there") + part.len();
+        (text, end)
+    };
+    let interim = "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n";
+    let check = |config: Config, text: &str, head: &str| {
+        for behind in [&b""[..], b"\x81\n\r\n\r\n"] {
+            for pieces in cuts(&[text.as_bytes(), behind].concat()) {
+                let mut conn = waiting(config.clone());
+                let closed = end_of(&mut conn, &pieces).0.expect("the response is bad");
+                let seen = closed.failed_head().map(|head| head.escape_ascii().to_string());
+                assert_eq!(seen, Some(head.escape_default().to_string()));
+                assert_eq!(closed.response(), None, "a client answers nothing");
+                assert!(!format!("{closed:?}").contains("HTTP/1"));
+            }
+        }
+    };
+    for (text, len) in [
+        ("SSH-2.0\r\n".to_string(), 1),
+        up_to("HTTP/1.1 xyz\r\nA: b\r\n\r\n".into(), "xyz\r\n"),
+        up_to(good.replace("Upgrade: websocket", "Upgrade: websocket\nX: y"), "websocket\n"),
+        bad("Connection: Upgrade", "Connection : Upgrade"),
+        bad("Sec-WebSocket-Accept: ", "Sec-WebSocket-Accept: x"),
+        bad("Protocol: chat", "Protocol: other"),
+        bad("\r\n\r\n", "\r\nSec-WebSocket-Extensions: foo\r\n\r\n"),
+        up_to("HTTP/1.1 404 Not here\r\nX: y\r\nContent-Length: 0\r\n\r\n".into(), "\r\n\r\n"),
+    ] {
+        check(config(), &text, &text[..len]);
+        // Interim responses before it have not failed.
+        check(config(), &format!("{interim}{text}"), &text[..len]);
+    }
+    check(config(), &interim.repeat(17), interim);
+    let limited = builder().max_head_bytes(50).build().unwrap();
+    check(limited, &good, &good[..50]);
+    // RFC 9112 5.2: a fold is shown as the spaces that it is read as.
+    check(config(), "HTTP/1.1 101 \r\na:\r\n b\r\n\r\n", "HTTP/1.1 101 \r\na:   b\r\n\r\n");
+    // A response of which a part has arrived.
+    type End = fn(&mut Connection);
+    let deadline: End = |conn| {
+        for ms in [0, 10_000, 10_001] {
+            conn.tick(Timestamp::from_millis(ms));
+        }
+    };
+    let ends: [End; 4] =
+        [deadline, Connection::receive_eof, Connection::abort, Connection::close_without_code];
+    for end in ends {
+        for len in [0, 1, 30, good.len() - 1] {
+            let mut conn = client();
+            assert!(end_of(&mut conn, &[&good.as_bytes()[..len]]).0.is_none());
+            end(&mut conn);
+            let closed = end_of(&mut conn, &[]).0.expect("the connection has ended");
+            let head = Some(&good.as_bytes()[..len]).filter(|head| !head.is_empty());
+            assert_eq!(closed.failed_head(), head);
+        }
+    }
+    // A handshake that succeeded has no failed head, however the connection ends.
+    let mut conn = client();
+    end_of(&mut conn, &[good.as_bytes()]);
+    conn.abort();
+    assert_eq!(end_of(&mut conn, &[]).0.expect("aborted").failed_head(), None);
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn response_with_the_wrong_extensions_can_be_seen() {
+    // rfc6455-7.1.7-02, rfc6455-7.4.1-10
+    let mut deflate = websocket_proto::Deflate::default();
+    deflate.required = true;
+    let config = builder().deflate(deflate).build().unwrap();
+    for line in ["", "Sec-WebSocket-Extensions: permessage-deflate; x\r\n"] {
+        let text =
+            response().replace("Upgrade: websocket\r\n", &format!("Upgrade: websocket\r\n{line}"));
+        for pieces in cuts(text.as_bytes()) {
+            let closed = end_of(&mut waiting(config.clone()), &pieces).0.expect("it is bad");
+            assert_eq!(closed.failed_head(), Some(text.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn reason_phrase_of_a_refusal_is_told_as_it_was_sent() {
+    // rfc9112-4-01
+    for (line, reason) in [
+        ("HTTP/1.1 404 Not Found", "Not Found"),
+        ("HTTP/1.1 404 ", ""),
+        ("HTTP/1.1 404", ""),
+        ("HTTP/1.0 599  a\tb ", " a\tb "),
+        ("HTTP/1.1 500 \u{e9}\u{fc}", "\u{e9}\u{fc}"),
+    ] {
+        let text = format!("{line}\r\nContent-Length: 0\r\n\r\n");
+        for pieces in cuts(text.as_bytes()) {
+            let outcome = run(&mut client(), &pieces);
+            assert_eq!(refusal(&outcome).reason(), reason.as_bytes(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn body_of_a_refusal_is_delivered_in_pieces_on_request() {
+    // rfc6455-4.1-41, rfc9112-6.3-01
+    let long = "0123456789".repeat(40);
+    let chunked = format!("190;ext=1\r\n{long}\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n");
+    for (status, lines, body, expected, is_complete, is_ended) in [
+        (401, "Content-Length: 6", "log in", "log in", true, true),
+        (500, "Content-Length: 400", &long[..], &long[..], true, true),
+        (302, "Content-Length: 0", "", "", true, true),
+        (204, "Content-Length: 9", "", "", true, true),
+        (403, "Transfer-Encoding: chunked", &chunked, &format!("{long}abc"), true, true),
+        (403, "Transfer-Encoding: chunked", "0\r\n\r\n", "", true, true),
+        (403, "Transfer-Encoding: chunked", "3\r\nabcX", "abc", false, true),
+        (403, "Transfer-Encoding: chunked", "x", "", false, true),
+        (403, "Transfer-Encoding: chunked", "5\r\nabc", "abc", false, false),
+        (200, "A: b", &long, &long, true, false),
+        (200, "A: b", "", "", true, false),
+        (404, "Content-Length: 9", "short", "short", false, false),
+    ] {
+        let text = format!("HTTP/1.1 {status} Reason\r\nX: y\r\n{lines}\r\n\r\n{body}");
+        let config = builder().stream_refusal_body(true).max_refusal_body_bytes(0).build().unwrap();
+        for pieces in cuts(text.as_bytes()) {
+            let mut conn = waiting(config.clone());
+            let (mut end, mut seen) = end_of(&mut conn, &pieces);
+            assert_eq!(end.is_some(), is_ended, "{text}");
+            if !is_ended {
+                assert_eq!((conn.state(), conn.wants_read()), (State::Connecting, true));
+                conn.receive_eof();
+                let (last, more) = end_of(&mut conn, &[]);
+                seen.extend(more);
+                end = last;
+            }
+            let end = end.expect("the end is reported");
+            let refusal = end.refusal().expect("the refusal is the cause");
+            assert_eq!(String::from_utf8_lossy(&seen), expected, "{text}");
+            assert_eq!(
+                (refusal.status(), refusal.reason(), refusal.body(), refusal.is_body_complete()),
+                (status, &b"Reason"[..], &b""[..], is_complete),
+                "{text}"
+            );
+            assert_over(&mut conn);
+            // The same through a `ReadBuffer`, with and without `is_event_ready`.
+            let outcome = run(&mut waiting(config.clone()), &pieces);
+            for capacity in [1, 20, 1000] {
+                assert_eq!(run_from(&mut waiting(config.clone()), &pieces, capacity), outcome);
+            }
+            assert_eq!(run_ready(&mut waiting(config.clone()), &pieces), outcome.seen);
+        }
+        // Without the setting nothing of the body is an event.
+        let outcome = run(&mut client(), &[text.as_bytes()]);
+        assert!(outcome.seen.len() <= 1);
+    }
+}
+
+/// Feeds the pieces through a `ReadBuffer`, and takes an event only if `is_event_ready` says so.
+fn run_ready(conn: &mut Connection, pieces: &[&[u8]]) -> Vec<Seen> {
+    let mut log = Log::default();
+    let mut buffer = ReadBuffer::with_capacity(1000);
+    for piece in pieces {
+        assert_eq!(buffer.fill_from(piece), piece.len());
+        while conn.is_event_ready(&mut buffer) {
+            log.push(conn.receive_from(&mut buffer).expect("it is ready"));
+        }
+    }
+    assert!(conn.receive_from(&mut buffer).is_none());
+    log.seen
+}
+
+#[test]
+fn pieces_of_a_refusals_body_take_no_memory_and_their_number_is_not_limited() {
+    let config = builder().stream_refusal_body(true).build().unwrap();
+    for (line, piece) in [
+        ("A: b", "0123456789abcdef".repeat(64)),
+        (
+            "Transfer-Encoding: chunked",
+            format!("400;{}\r\n{}\r\n", "e".repeat(100), "x".repeat(1024)),
+        ),
+    ] {
+        let mut conn = waiting(config.clone());
+        let head = format!("HTTP/1.1 500 \r\nX: y\r\n{line}\r\n\r\n");
+        assert!(end_of(&mut conn, &[head.as_bytes()]).0.is_none());
+        let mut total = 0;
+        let mut piece = piece.into_bytes();
+        let ((), heap) = measure(|| {
+            for _ in 0..4096 {
+                let mut input = &mut piece[..];
+                while let Some(event) = conn.receive(&mut input) {
+                    let Event::RefusalBody(piece) = event else { panic!("{event:?}") };
+                    total += piece.len();
+                }
+            }
+        });
+        assert_eq!((total, heap.peak), (4 << 20, 0));
+        // The timeout ends it, and what had arrived is known to be a part.
+        for ms in [0, 10_000, 10_001] {
+            conn.tick(Timestamp::from_millis(ms));
+        }
+        let closed = end_of(&mut conn, &[]).0.expect("the time has passed");
+        assert!(!closed.refusal().expect("the refusal is the cause").is_body_complete());
     }
 }

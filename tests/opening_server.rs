@@ -9,8 +9,8 @@ use alloc::{Counting, measure};
 use util::*;
 use websocket_proto::handshake::HttpVersion;
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
-    OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, UsageError,
+    Accept, CloseCause, Closed, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
+    OriginPolicy, PreparedMessage, ProtocolError, Response, Role, State, Timestamp, UsageError,
 };
 
 #[global_allocator]
@@ -336,7 +336,10 @@ fn bytes_after_an_undecided_request_are_bounded() {
                 assert_eq!(serve(&mut conn, &pieces, When::AfterAllPieces, accept), binary());
                 assert_eq!(drain(&mut conn), ACCEPTED.as_bytes());
             } else {
-                let seen = serve(&mut conn, &pieces, When::AfterAllPieces, assert_all_calls_fail);
+                let seen = serve(&mut conn, &pieces, When::AfterAllPieces, |conn| {
+                    let accepted = conn.accept(&Accept::default());
+                    assert_eq!(accepted, Err(UsageError::NoRequestPending));
+                });
                 let error = HandshakeError::TooManyEarlyBytes { limit: LIMIT };
                 assert_eq!(seen, [upgrade(), refused(error)]);
                 assert_eq!(drain(&mut conn), answer("400 Bad Request").into_bytes());
@@ -415,14 +418,12 @@ fn answers_without_a_request_are_refused_and_queue_nothing() {
         serve(&mut conn, &[bytes.as_bytes()], When::AfterAllPieces, decide);
         conn
     };
-    let bad = with("Host", "");
     for mut conn in [
         Connection::server(config()),
         after(&HEAD[..HEAD.len() - 1], |_| ()),
         after(HEAD, accept),
         after(HEAD, |conn| conn.respond(403).expect("the request is pending")),
         after("GET / HTTP/1.1\r\n\r\n", |conn| conn.respond(404).expect("the request is pending")),
-        after(&bad, |_| ()),
         after(HEAD, |conn| conn.close(1000, "").expect("1000 can be sent")),
         after(HEAD, Connection::abort),
         open(Role::Server),
@@ -638,7 +639,7 @@ fn plain_requests_are_answered() {
                         conn.respond(response.clone()).expect("the request is pending");
                     });
                     let plain = Seen::Plain(target.to_string());
-                    assert_eq!(seen, [plain, Seen::lost(CloseCause::Rejected)], "{request}");
+                    assert_eq!(seen, [plain, Seen::lost(CloseCause::Answered)], "{request}");
                     assert_eq!(String::from_utf8_lossy(&drain(&mut conn)), expected);
                     if when.has_eof() {
                         assert!(conn.is_finished());
@@ -898,7 +899,7 @@ fn plain_requests_by_http_1_0_are_answered_like_those_by_http_1_1() {
                 let (seen, output) = served(&request, behind, |conn| {
                     conn.respond(Response::new(200).body("ok")).expect("the request is pending");
                 });
-                assert_eq!(seen, [Seen::Plain("/".into()), Seen::lost(CloseCause::Rejected)]);
+                assert_eq!(seen, [Seen::Plain("/".into()), Seen::lost(CloseCause::Answered)]);
                 assert_eq!(output, format!("{answered}{body}"), "{request}");
             }
         }
@@ -1204,4 +1205,239 @@ fn frames_that_came_before_the_decision_come_before_those_behind_it_through_a_bu
     give(&mut conn, b"");
     let texts = ["one", "two", "three", "four"].map(|text| Seen::Text(text.into()));
     assert_eq!(log.seen, [&[upgrade()], &texts[..]].concat());
+}
+
+/// A head that a server refuses, and the front of it that decides.
+fn failed_heads() -> Vec<(String, usize)> {
+    let head = |begin: &str, line: &str| (with(begin, line), with(begin, line).len());
+    let up_to = |text: String, part: &str| {
+        let end = text.find(part).expect("the part is there") + part.len();
+        (text, end)
+    };
+    vec![
+        ("\x16\x03\x01".into(), 1),
+        up_to(with("GET", "GET /chat"), "GET /chat\r\n"),
+        up_to(with("GET", "GET /chat HTTP/2.0"), "GET /chat HTTP/2.0\r\n"),
+        up_to(with("Host", "Host: h\nX: y"), "Host: h\n"),
+        head("Host", "Host : h"),
+        head("Host", "Host: h\0"),
+        head("Host", ""),
+        head("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8"),
+        head("GET", "POST /chat HTTP/1.1"),
+        head("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: chat, chat"),
+    ]
+}
+
+/// The last event of a server that has received these pieces.
+fn closed_after(conn: &mut Connection, pieces: &[&[u8]]) -> Option<Closed> {
+    let mut last = None;
+    for piece in pieces {
+        let mut copy = piece.to_vec();
+        let mut input = &mut copy[..];
+        while let Some(event) = conn.receive(&mut input) {
+            last = Some(event.into_owned());
+        }
+    }
+    match last.or_else(|| conn.poll_event())? {
+        Event::Closed(closed) => Some(closed),
+        _ => None,
+    }
+}
+
+#[test]
+fn request_that_failed_can_be_seen_up_to_its_fault() {
+    // rfc6455-7.1.7-04
+    let check = |config: &Config, bytes: &[u8], head: &[u8]| {
+        for behind in [&b""[..], b"\x81\n\r\n\r\n"] {
+            for pieces in cuts(&[bytes, behind].concat()) {
+                let mut conn = Connection::server(config.clone());
+                let closed = closed_after(&mut conn, &pieces).expect("the request is bad");
+                let seen = closed.failed_head().map(|head| head.escape_ascii().to_string());
+                assert_eq!(seen, Some(head.escape_ascii().to_string()));
+                let text = format!("{closed:?}");
+                assert!(!text.contains("/chat") && !text.contains("47, 99, 104"), "{text}");
+            }
+        }
+    };
+    for (text, len) in failed_heads() {
+        check(&config(), text.as_bytes(), &text.as_bytes()[..len]);
+    }
+    // An empty line before a request is not a part of it. It is what failed if it is not one.
+    let bad = with("Host", "");
+    check(&config(), format!("\r\n{bad}").as_bytes(), bad.as_bytes());
+    check(&config(), format!("\r\n\r\n{bad}").as_bytes(), b"\r");
+    check(&config(), b"\rGET", b"\r");
+    // Of a head that is too long it is as much as the limit allows.
+    for limit in [1, 20, HEAD.len() - 1] {
+        let config = builder().max_head_bytes(limit).build().unwrap();
+        check(&config, HEAD.as_bytes(), &HEAD.as_bytes()[..limit]);
+    }
+    let config = builder().max_headers(3).build().unwrap();
+    check(&config, HEAD.as_bytes(), HEAD.as_bytes());
+}
+
+#[test]
+fn incomplete_request_can_be_seen_when_the_handshake_ends() {
+    // rfc6455-7.1.7-04
+    type End = fn(&mut Connection);
+    let ends: [(End, bool); 5] = [
+        (|conn| pass_deadline(conn), true),
+        (Connection::receive_eof, false),
+        (Connection::abort, false),
+        (Connection::write_closed, false),
+        (Connection::close_without_code, false),
+    ];
+    for (end, is_answered) in ends {
+        for len in [0, 1, 2, 9, HEAD.len() - 1] {
+            for pieces in cuts(&HEAD.as_bytes()[..len]) {
+                let mut conn = Connection::server(config());
+                assert!(closed_after(&mut conn, &pieces).is_none());
+                end(&mut conn);
+                let closed = closed_after(&mut conn, &[]).expect("the connection has ended");
+                let head = Some(&HEAD.as_bytes()[..len]).filter(|head| !head.is_empty());
+                assert_eq!(closed.failed_head(), head);
+                assert_eq!(
+                    closed.response().map(|response| response.status()),
+                    is_answered.then_some(408)
+                );
+            }
+        }
+        // What an event has reported is not stored.
+        let mut conn = Connection::server(config());
+        assert!(closed_after(&mut conn, &[HEAD.as_bytes()]).is_none());
+        end(&mut conn);
+        let closed = closed_after(&mut conn, &[]);
+        assert_eq!(closed.as_ref().and_then(Closed::failed_head), None);
+        if is_answered {
+            assert_eq!(closed.and_then(|closed| closed.response()), Some(Response::new(503)));
+        }
+    }
+}
+
+/// Calls `tick` until the handshake timeout has passed.
+fn pass_deadline(conn: &mut Connection) {
+    for ms in [0, 10_000, 10_001] {
+        conn.tick(Timestamp::from_millis(ms));
+    }
+}
+
+/// Servers that have answered on their own: how each came to be, its standard response, and whether the request was a
+/// HEAD.
+fn answered() -> Vec<(Connection, String, bool)> {
+    let after = |bytes: &str, end: fn(&mut Connection)| {
+        let mut conn = Connection::server(builder().max_early_bytes(3).build().unwrap());
+        for piece in bytes.as_bytes().chunks(700) {
+            feed(&mut conn, piece, &mut Log::default());
+        }
+        end(&mut conn);
+        conn
+    };
+    let early = |head: &str| {
+        let mut conn = after(head, |_| ());
+        feed(&mut conn, b"four", &mut Log::default());
+        conn
+    };
+    let not_allowed =
+        answer("405 Method Not Allowed").trim_end().to_string() + "\r\nAllow: GET\r\n\r\n";
+    let upgrade = "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n";
+    let (bad, late, busy) = (
+        answer("400 Bad Request"),
+        answer("408 Request Timeout"),
+        answer("503 Service Unavailable"),
+    );
+    let old = with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8");
+    vec![
+        (after("\x16", |_| ()), bad.clone(), false),
+        (after(&with("Host", ""), |_| ()), bad.clone(), false),
+        (after(&old, |_| ()), upgrade.into(), false),
+        (after(&with("GET", "HEAD /chat HTTP/1.1"), |_| ()), not_allowed, true),
+        (after("HEAD /x HTTP/1.1\r\nA\r\n\r\n", |_| ()), bad.clone(), true),
+        (early(HEAD), bad.clone(), false),
+        (early("GET / HTTP/1.1\r\n\r\n"), bad.clone(), false),
+        (early("HEAD / HTTP/1.1\r\n\r\n"), bad, true),
+        (after("", pass_deadline), late.clone(), false),
+        (after("GET /", pass_deadline), late.clone(), false),
+        (after("HEAD /", pass_deadline), late, true),
+        (after(HEAD, pass_deadline), busy.clone(), false),
+        (after("HEAD / HTTP/1.1\r\n\r\n", pass_deadline), busy, true),
+    ]
+}
+
+#[test]
+fn response_of_the_servers_own_can_be_replaced_until_a_byte_is_written() {
+    // rfc9110-6.6.1-01, rfc6455-4.2.2-07
+    const DATE: &str = "Tue, 15 Nov 1994 08:12:31 GMT";
+    type Step = fn(&mut Connection);
+    let too_late: [Step; 5] = [
+        |conn| conn.advance(1),
+        |conn| assert!(conn.take_outgoing().is_some()),
+        |conn| drop(drain(conn)),
+        Connection::write_closed,
+        Connection::abort,
+    ];
+    for at in 0..answered().len() {
+        let server = || answered().swap_remove(at);
+        let (mut conn, standard, is_head) = server();
+        assert_eq!(String::from_utf8_lossy(conn.outgoing()), standard);
+        // A response that cannot be sent changes nothing.
+        for (response, error) in [
+            (Response::new(101), UsageError::InvalidStatus(101)),
+            (Response::new(400).header("Content-Length", "5"), UsageError::ReservedHeader),
+            (Response::new(400).header("a", "b\n"), UsageError::InvalidHeaderValue),
+        ] {
+            assert_eq!(conn.respond(response), Err(error));
+            assert_eq!(String::from_utf8_lossy(conn.outgoing()), standard);
+        }
+        conn.advance(0);
+        // Any number of times, before and after the last event is taken.
+        conn.respond(Response::new(418).body("x".repeat(100_000))).expect("nothing is written");
+        let closed = match conn.poll_event() {
+            Some(Event::Closed(closed)) => Some(closed),
+            None => None,
+            other => panic!("{other:?}"),
+        };
+        let status: u16 = standard[9..12].parse().unwrap();
+        let own =
+            closed.map_or(Response::new(status), |closed| closed.response().expect("it answered"));
+        assert_eq!(own.status(), status);
+        conn.respond(own.header("Date", DATE).body("why")).expect("nothing is written");
+        assert!(conn.poll_event().is_none(), "a second end");
+        let text = String::from_utf8(drain(&mut conn)).unwrap();
+        assert!(
+            text.starts_with(&standard[..30]) && text.contains(&format!("\r\nDate: {DATE}\r\n"))
+        );
+        assert!(text.contains("Content-Length: 3\r\n"));
+        // RFC 9110 9.3.2: a HEAD gets no body.
+        assert!(text.ends_with(if is_head { "\r\n\r\n" } else { "\r\n\r\nwhy" }), "{text}");
+        assert_drains(&mut conn);
+        for step in too_late {
+            let (mut conn, ..) = server();
+            while conn.poll_event().is_some() {}
+            step(&mut conn);
+            assert_all_calls_fail(&mut conn);
+        }
+    }
+}
+
+#[test]
+fn standard_response_is_told_with_the_end() {
+    // rfc9110-6.6.1-01
+    for (text, _) in failed_heads() {
+        let mut conn = Connection::server(config());
+        let closed = closed_after(&mut conn, &[text.as_bytes()]).expect("the request is bad");
+        let standard = closed.response().expect("the server has answered");
+        let queued = conn.outgoing().to_vec();
+        conn.respond(standard).expect("nothing is written");
+        assert_eq!(conn.outgoing(), queued);
+    }
+    // The caller's own answers are not told.
+    let rejected: fn(&mut Connection) = |conn| conn.respond(403).unwrap();
+    for end in [rejected, Connection::close_without_code, Connection::abort] {
+        let mut conn = Connection::server(config());
+        assert!(closed_after(&mut conn, &[HEAD.as_bytes()]).is_none());
+        end(&mut conn);
+        let closed = closed_after(&mut conn, &[]).expect("the connection has ended");
+        assert_eq!((closed.response(), closed.failed_head()), (None, None));
+    }
 }

@@ -13,7 +13,7 @@ mod util;
 use std::iter;
 
 use proptest::prelude::*;
-use targets::parsed_head::{Failure, Parts, Verdict, same_request, same_response};
+use targets::parsed_head::{Failure, Parts, Verdict, parsed_head, same_request, same_response};
 use util::*;
 use websocket_proto::handshake::{HttpVersion, ParsedRequest, RequestError, accept_key};
 use websocket_proto::strategies::{
@@ -58,6 +58,15 @@ fn client_request() -> ClientRequest {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    // rfc9110-5.1-01, rfc9110-5.5-02, rfc6455-10.4-01
+    #[test]
+    fn hostile_parts_are_refused_or_judged_as_the_lines_that_they_make(
+        limits in any::<u8>(),
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        parsed_head(&[&[0x20, limits], &bytes[..]].concat());
+    }
 
     // rfc6455-4.2.1-02, -05, -07, -08, -09, -13
     #[test]

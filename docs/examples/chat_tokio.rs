@@ -191,8 +191,11 @@ fn react(
             let _ = room.said.send(PreparedMessage::new(&message));
             Ok(())
         }
-        Event::Closed(closed) if !closed.is_clean() && *closed.cause() != CloseCause::Rejected => {
-            eprintln!("not closed cleanly: {}", closed.cause());
+        Event::Closed(closed) => {
+            let is_ours = matches!(closed.cause(), CloseCause::Rejected | CloseCause::Answered);
+            if !closed.is_clean() && !is_ours {
+                eprintln!("not closed cleanly: {}", closed.cause());
+            }
             Ok(())
         }
         _ => Ok(()),

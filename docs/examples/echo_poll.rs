@@ -236,7 +236,7 @@ impl Peer {
                     Event::PlainRequest(_) => conn.respond(404),
                     Event::Message(message) if conn.state() == State::Open => conn.send(message),
                     Event::Closed(closed)
-                        if !closed.is_clean() && *closed.cause() != CloseCause::Rejected =>
+                        if !closed.is_clean() && *closed.cause() != CloseCause::Answered =>
                     {
                         eprintln!("not closed cleanly: {}", closed.cause());
                         Ok(())

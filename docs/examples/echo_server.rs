@@ -98,7 +98,7 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
                 Event::PlainRequest(request) => conn.respond(answer(&request))?,
                 Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
                 Event::Closed(closed)
-                    if !closed.is_clean() && *closed.cause() != CloseCause::Rejected =>
+                    if !closed.is_clean() && *closed.cause() != CloseCause::Answered =>
                 {
                     eprintln!("not closed cleanly: {}", closed.cause());
                 }

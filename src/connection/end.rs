@@ -229,7 +229,8 @@ impl Connection {
             CloseCause::Protocol(_) => None,
             _ => self.recv.cut(),
         };
-        Closed::abnormal(cause).with_sent(self.life.take_sent()).with_cut(cut)
+        let (sent, head) = (self.life.take_sent(), self.take_head());
+        Closed::abnormal(cause).with_sent(sent).with_cut(cut).with_failed_head(head)
     }
 
     /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
@@ -314,6 +315,7 @@ fn failure_code(cause: &CloseCause) -> Option<CloseCode> {
         CloseCause::Peer
         | CloseCause::Local
         | CloseCause::Rejected
+        | CloseCause::Answered
         | CloseCause::TransportEnded
         | CloseCause::Aborted
         | CloseCause::Failed

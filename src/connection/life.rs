@@ -33,7 +33,7 @@ enum Ended {
 /// State that an idle open connection does not need.
 #[derive(Default)]
 struct Extra {
-    /// The opening handshake, until it is over.
+    /// The opening handshake, until it is over, or until a response of the server's own that ends it is written.
     opening: Opening,
     /// Bytes that arrived behind the request while the caller decided; `..early_start` was received.
     early: Vec<u8>,
@@ -184,6 +184,11 @@ impl Life {
     /// Buffers the last event.
     pub(super) fn set_closed(&mut self, closed: Closed) {
         self.extra.get_or_insert_default().closed = Some(closed);
+    }
+
+    /// The last event, if it waits to be taken.
+    pub(super) fn waiting_closed(&self) -> Option<&Closed> {
+        self.extra.as_ref()?.closed.as_ref()
     }
 
     /// Stores our Close until the end is reported.

@@ -1,8 +1,10 @@
 //! The opening handshake of a connection (RFC 6455 4): which bytes go where, who decides about a request, and what is
 //! buffered until the decision. [`crate::handshake`] reads and writes the heads.
 
+use alloc::borrow::Cow;
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::{Connection, Phase};
 use crate::Shared;
@@ -14,10 +16,10 @@ use crate::config::Config;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Codec, Deflate, DeflateParams};
 use crate::error::UsageError;
-use crate::event::{CloseCause, Event, Timeout};
+use crate::event::{CloseCause, Closed, Event, Timeout};
 use crate::handshake::{
-    Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Response,
-    ServerHandshake, ServerStep, UpgradeResponse, choose_extensions,
+    Accept, ClientHandshake, ClientRequest, HandshakeError, PendingUpgrade, Piece, Refusal,
+    RefusalReader, Response, ServerHandshake, ServerStep, UpgradeResponse, choose_extensions,
 };
 use crate::send::Sender;
 use crate::state::Role;
@@ -36,8 +38,12 @@ pub(super) enum Opening {
     Upgrade(PendingUpgrade, Upgrade, Option<alloc::string::String>),
     /// A plain request waits for the caller; a response to HEAD has no body.
     Plain { head_only: bool },
+    /// The server has answered on its own. The caller may replace the response until a byte of it is written.
+    Refused { head_only: bool },
     /// The response is being read.
     Response(ClientHandshake),
+    /// The body of the server's refusal is delivered in pieces.
+    Refusal(RefusalReader),
 }
 
 /// # Make a connection
@@ -110,26 +116,88 @@ impl Connection {
     }
 
     /// Answers the request that [`Event::PlainRequest`] or [`Event::UpgradeRequest`] reported, with a status such as
-    /// 403, or with a whole response. An upgrade is thereby rejected (RFC 6455 4.2.2). The connection then ends with
-    /// [`CloseCause::Rejected`]. If the transport takes no bytes of the response for [`Config::close_timeout`], the
-    /// connection is finished.
+    /// 403, or with a whole response. An upgrade is thereby rejected (RFC 6455 4.2.2), and the connection ends with
+    /// [`CloseCause::Rejected`]; after a plain request it ends with [`CloseCause::Answered`]. If the transport takes no
+    /// bytes of the response for [`Config::close_timeout`], the connection is finished.
+    ///
+    /// A request that is invalid, or that is not answered in time, is answered by the connection on its own, and the end
+    /// is reported. As long as no byte of that response is [written](Connection::advance) or
+    /// [taken](Connection::take_outgoing), this call replaces it, and reports no second end. [`Closed::response`] returns
+    /// the response that is replaced.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event, Response};
+    ///
+    /// let mut conn = Connection::server(Config::default());
+    /// let mut bytes = *b"GET /chat HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n";
+    /// let Some(Event::Closed(closed)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    /// let standard = closed.response().unwrap();
+    /// assert_eq!(standard.status(), 426);
+    /// conn.respond(standard.header("Server", "chat"))?;
+    /// let text = std::str::from_utf8(conn.outgoing()).unwrap();
+    /// assert!(text.contains("Sec-WebSocket-Version: 13\r\n") && text.contains("Server: chat\r\n"));
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`UsageError::NoRequestPending`], [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
+    /// [`UsageError::NoRequestPending`], also if a byte of the response to be replaced is written or taken;
+    /// [`UsageError::InvalidStatus`], [`UsageError::InvalidHeaderName`],
     /// [`UsageError::InvalidHeaderValue`], [`UsageError::ReservedHeader`]; [`UsageError::BufferFull`] for headers and a
-    /// body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing is queued, and the
-    /// request is still undecided.
+    /// body of more bytes than [`Config::max_outgoing_bytes`] or 2 GiB. After an error nothing has changed: the request
+    /// is still undecided, or the connection's own response is still queued.
     #[doc(alias = "reject")]
     pub fn respond(&mut self, response: impl Into<Response>) -> Result<(), UsageError> {
-        if !matches!(self.life.opening(), Some(Opening::Upgrade(..) | Opening::Plain { .. })) {
-            return Err(UsageError::NoRequestPending);
-        }
+        let cause = match self.life.opening() {
+            Some(Opening::Upgrade(..)) => Some(CloseCause::Rejected),
+            Some(Opening::Plain { .. }) => Some(CloseCause::Answered),
+            Some(Opening::Refused { .. }) if self.send.has_whole_head() => None,
+            _ => return Err(UsageError::NoRequestPending),
+        };
         let response = response.into();
         Sender::check_head(response.own_len(), &self.config)?;
-        self.queue_response(&response)?;
-        self.end(Phase::Draining, CloseCause::Rejected);
-        Ok(())
+        match cause {
+            Some(cause) => {
+                self.queue_response(&response)?;
+                self.end(Phase::Draining, cause);
+                Ok(())
+            }
+            // The end is reported, or waits to be.
+            None => {
+                let head_only = self.is_head_only();
+                self.send.replace_head(|out| response.write(head_only, out))
+            }
+        }
+    }
+
+    /// Client: returns the refusal of the server while its body is being read, and until [`Event::Closed`] is returned,
+    /// which then has it. Its status and headers are complete. `None` at any other time, and on a server.
+    ///
+    /// With [`Config::stream_refusal_body`] it tells what the pieces belong to:
+    ///
+    /// ```
+    /// use websocket_proto::{ClientRequest, Config, Connection, Event};
+    ///
+    /// let config = Config::builder().stream_refusal_body(true).build().expect("an allowed value");
+    /// let mut conn = Connection::client(&ClientRequest::new("ws://example.com/")?, config)?;
+    /// let mut bytes = *b"HTTP/1.1 503 Busy\r\nContent-Type: text/html\r\n\r\n<p>Try";
+    /// let Some(Event::RefusalBody(piece)) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    /// let refusal = conn.refusal().unwrap();
+    /// assert_eq!((refusal.status(), refusal.header("content-type")), (503, Some(&b"text/html"[..])));
+    /// assert_eq!(*piece, *b"<p>Try");
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self.life.opening()? {
+            Opening::Response(handshake) => handshake.refusal(),
+            Opening::Refusal(reader) => Some(reader.refusal()),
+            Opening::Done => self.life.waiting_closed()?.refusal(),
+            Opening::Request(_)
+            | Opening::Upgrade(..)
+            | Opening::Plain { .. }
+            | Opening::Refused { .. } => None,
+        }
     }
 
     /// Makes an open connection after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an
@@ -180,35 +248,51 @@ impl Connection {
 
     /// Queues a response that ends the connection. In answer to HEAD it has no body.
     fn queue_response(&mut self, response: &Response) -> Result<(), UsageError> {
-        let head_only = matches!(self.life.opening(), Some(Opening::Plain { head_only: true }));
+        let head_only = self.is_head_only();
         self.send.send_last_head(|out| response.write(head_only, out))
+    }
+
+    /// RFC 9110 9.3.2: whether the request is a HEAD, whose response has no body.
+    fn is_head_only(&self) -> bool {
+        match self.life.opening() {
+            Some(Opening::Request(handshake)) => handshake.is_head_method(),
+            Some(Opening::Plain { head_only } | Opening::Refused { head_only }) => *head_only,
+            _ => false,
+        }
     }
 
     pub(super) fn receive_opening<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         match self.life.opening_mut() {
             None => self.receive_first(input),
-            Some(Opening::Request(handshake)) => {
-                let step = handshake.receive(input, &self.config)?;
-                Some(self.decide(step))
-            }
+            Some(Opening::Request(handshake)) => match handshake.receive(input, &self.config)? {
+                Ok(step) => Some(self.decide(step)),
+                Err(error) => Some(self.refuse(error)),
+            },
             Some(Opening::Response(handshake)) => match handshake.receive(input, &self.config)? {
                 Ok(response) => {
                     self.enter_phase(match self.life.has_write_end() {
                         false => Phase::Open,
                         true => Phase::WriteClosed,
                     });
-                    match self.agree(&response) {
+                    match self.use_response(&response) {
                         Ok(()) => Some(Event::Open(response)),
                         Err(failed) => Some(failed),
                     }
+                }
+                Err(HandshakeError::Refused(refusal)) if self.config.stream_refusal_body => {
+                    self.life.set_opening(Opening::Refusal(RefusalReader::new(refusal)));
+                    self.receive_refusal_body(input)
                 }
                 Err(error) => {
                     self.end_without_close(CloseCause::Protocol(error.into()));
                     self.poll_event()
                 }
             },
+            Some(Opening::Refusal(_)) => self.receive_refusal_body(input),
             Some(Opening::Upgrade(..) | Opening::Plain { .. }) => self.buffer_early(input),
-            Some(Opening::Done) => unreachable!("the phase says that the handshake is not over"),
+            Some(Opening::Done | Opening::Refused { .. }) => {
+                unreachable!("the phase says that the handshake is not over")
+            }
         }
     }
 
@@ -218,7 +302,11 @@ impl Connection {
         debug_assert_eq!(self.life.phase(), Phase::Request);
         let mut handshake = ServerHandshake::new();
         match handshake.receive(input, &self.config) {
-            Some(step) => Some(self.decide(step)),
+            Some(Ok(step)) => Some(self.decide(step)),
+            Some(Err(error)) => {
+                self.life.set_opening(Opening::Request(handshake));
+                Some(self.refuse(error))
+            }
             None => {
                 if !handshake.is_empty() {
                     self.life.set_opening(Opening::Request(handshake));
@@ -228,27 +316,43 @@ impl Connection {
         }
     }
 
-    /// Reports a valid request, about which the caller decides. Refuses an invalid one.
-    fn decide<'a>(&mut self, step: Result<ServerStep<'a>, HandshakeError>) -> Event<'a> {
+    /// Reports a valid request, about which the caller decides.
+    fn decide<'a>(&mut self, step: ServerStep<'a>) -> Event<'a> {
         match step {
-            Ok(ServerStep::Upgrade(request, pending)) => {
+            ServerStep::Upgrade(request, pending) => {
                 let (upgrade, extensions) = choose_extensions(request.extensions(), &self.config);
                 self.life.set_opening(Opening::Upgrade(pending, upgrade, extensions));
                 self.enter_phase(Phase::Decision);
                 Event::UpgradeRequest(request)
             }
-            Ok(ServerStep::Plain(request)) => {
+            ServerStep::Plain(request) => {
                 self.life.set_opening(Opening::Plain { head_only: request.is_head() });
                 self.enter_phase(Phase::Decision);
                 Event::PlainRequest(request)
             }
-            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Takes the next piece of a refusal's body. The end of the body ends the connection.
+    #[cold]
+    fn receive_refusal_body<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        let Some(Opening::Refusal(reader)) = self.life.opening_mut() else {
+            unreachable!("the body of a refusal is being read")
+        };
+        let piece = reader.receive_piece(input);
+        if piece == Piece::End || reader.is_at_end() {
+            // The refusal becomes the cause. After the last piece, no further byte may arrive.
+            self.end_without_close(CloseCause::TransportEnded);
+        }
+        match piece {
+            Piece::Data(data) => Some(Event::RefusalBody(Cow::Borrowed(data))),
+            Piece::Incomplete | Piece::End => self.poll_event(),
         }
     }
 
     /// RFC 6455 9.1: the response may only name extensions that the client offered.
     #[cfg(feature = "deflate")]
-    fn agree(&mut self, response: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
+    fn use_response(&mut self, response: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
         if self.config.deflate.is_none() {
             return Ok(());
         }
@@ -260,7 +364,8 @@ impl Connection {
                 let body = CloseBody::new(CloseCode::EXTENSION_REQUIRED, "permessage-deflate");
                 let body = body.expect("code and reason can be sent");
                 let cause = CloseCause::Protocol(HandshakeError::ExtensionMissing.into());
-                Err(Event::Closed(self.fail_with(cause, Some(&body))))
+                let closed = self.fail_with(cause, Some(&body));
+                Err(Event::Closed(closed.with_failed_head(response.as_bytes().to_vec())))
             }
             Ok(params) => {
                 self.use_deflate(params);
@@ -269,15 +374,15 @@ impl Connection {
             // RFC 6455 7.1.7: the handshake fails without a Close frame.
             Err(error) => {
                 self.send.drop_queue();
-                let failed = self.fail_opening(error);
+                let closed = self.fail_with(CloseCause::Protocol(error.into()), None);
                 self.enter_phase(Phase::Finished);
-                Err(failed)
+                Err(Event::Closed(closed.with_failed_head(response.as_bytes().to_vec())))
             }
         }
     }
 
     #[cfg(not(feature = "deflate"))]
-    fn agree(&mut self, _: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
+    fn use_response(&mut self, _: &UpgradeResponse<'_>) -> Result<(), Event<'static>> {
         Ok(())
     }
 
@@ -294,22 +399,40 @@ impl Connection {
     /// RFC 6455 4.2.1, 10.7: a request that cannot be served is answered with an HTTP status.
     #[cold]
     fn refuse(&mut self, error: HandshakeError) -> Event<'static> {
-        if let Some(response) = error.response() {
-            let queued = self.queue_response(&response);
-            debug_assert!(queued.is_ok(), "the response is well-formed");
-        }
-        self.fail_opening(error)
+        let response = error.response().expect("each error of a request has a response");
+        Event::Closed(self.answer_unasked(&response, CloseCause::Protocol(error.into())))
     }
 
-    fn fail_opening(&mut self, error: HandshakeError) -> Event<'static> {
-        self.fail_for(CloseCause::Protocol(error.into()), None)
+    /// Answers a request on its own, with a response that the caller may replace, and ends the connection. The caller
+    /// of this function reports the end.
+    fn answer_unasked(&mut self, response: &Response, cause: CloseCause) -> Closed {
+        let head_only = self.is_head_only();
+        let queued = self.queue_response(response);
+        debug_assert!(queued.is_ok(), "the response is well-formed");
+        let closed = self.fail_with(cause, None).with_answered(response.status());
+        self.life.set_opening(Opening::Refused { head_only });
+        closed
+    }
+
+    /// Takes the head that the opening handshake was reading, as far as it has arrived, or up to its fault.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        match self.life.opening_mut() {
+            Some(Opening::Request(handshake)) => handshake.take_head(),
+            Some(Opening::Response(handshake)) => handshake.take_head(),
+            _ => Vec::new(),
+        }
     }
 
     /// Takes the server's refusal if a client is reading its body. The end of the transport may be the end of the body.
     pub(super) fn refusal_so_far(&mut self) -> Option<HandshakeError> {
         let has_end = self.life.has_read_end();
-        match self.life.opening_mut()? {
+        let opening = self.life.opening_mut()?;
+        match opening {
             Opening::Response(handshake) => handshake.take_refusal(has_end),
+            Opening::Refusal(_) => match core::mem::take(opening) {
+                Opening::Refusal(reader) => Some(HandshakeError::Refused(reader.finish(has_end))),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -321,10 +444,9 @@ impl Connection {
         match self.role() {
             Role::Client => self.end_without_close(cause),
             Role::Server => {
-                self.answer_with_status(
-                    if self.life.phase() == Phase::Request { 408 } else { 503 },
-                    cause,
-                );
+                let status = if self.life.phase() == Phase::Request { 408 } else { 503 };
+                let closed = self.answer_unasked(&Response::new(status), cause);
+                self.life.set_closed(closed);
             }
         }
     }

@@ -13,6 +13,7 @@ use super::error::HandshakeError;
 use super::extensions;
 use super::fields::{Fields, Single, check_chosen_subprotocol, extension_not_offered};
 use super::headers::Headers;
+use super::refusal::Refusal;
 use super::response_reader::ResponseReader;
 use super::syntax::{self, is_in_any_case};
 use super::upgrade_response::UpgradeResponse;
@@ -52,18 +53,34 @@ impl ClientHandshake {
 
     /// Takes a response off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
     /// needed. Bytes behind a valid head stay in `input`, unchanged. After an error the content of `input` is
-    /// unspecified.
+    /// unspecified, and [`take_head`](ClientHandshake::take_head) returns the head that failed. With one exception: with
+    /// [`Config::stream_refusal_body`], a refusal is an error as soon as its head is read, and its body stays in
+    /// `input`.
     pub(crate) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         config: &Config,
     ) -> Option<Result<UpgradeResponse<'a>, HandshakeError>> {
         let expected = &self.expected;
-        let judge = |status, fields: &Fields<'_>, head: &[u8]| {
-            (status == 101).then(|| expected.judge(head, fields, config))
+        let judge = |status, fields: &Fields<'_>, head: &[u8]| match status {
+            101 => Some(expected.judge(head, fields, config)),
+            200.. if config.stream_refusal_body => {
+                Some(Err(HandshakeError::Refused(Refusal::new(status, head.to_vec()))))
+            }
+            _ => None,
         };
         let result = self.reader.receive(input, config, judge)?;
         Some(result.map(UpgradeResponse::new))
+    }
+
+    /// Takes the bytes of a head that is incomplete, or that has failed, up to the byte that decided it.
+    pub(crate) fn take_head(&mut self) -> Vec<u8> {
+        self.reader.take_head()
+    }
+
+    /// The refusal whose body is being read, with what has arrived of it.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        self.reader.refusal()
     }
 
     /// Stops reading. Returns the refusal if its body was being read. `at_eof` tells that the transport ended, which

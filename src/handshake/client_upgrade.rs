@@ -10,7 +10,7 @@ use super::error::HandshakeError;
 use super::headers::{Header, Headers, split_line};
 use super::parts::{write_header_lines, write_status_line};
 use super::response_reader::judge_whole;
-use super::verdict::{Agreed, agree};
+use super::verdict::{Agreed, judge_extensions};
 use super::version::HttpVersion;
 use super::{extensions, syntax};
 use crate::config::Config;
@@ -130,7 +130,8 @@ impl ClientUpgrade {
         judge_whole(&mut head, config, |status, fields, head| {
             (status == 101).then(|| self.expected.judge(head, fields, config))
         })?;
-        let upgrade = agree(Headers::of_head(&head).get_all(extensions::HEADER), config)?;
+        let extensions = Headers::of_head(&head).get_all(extensions::HEADER);
+        let upgrade = judge_extensions(extensions, config)?;
         Ok(Agreed { subprotocol: chosen.map(syntax::trim).and_then(syntax::token), upgrade })
     }
 

@@ -12,7 +12,7 @@ use super::error::HandshakeError;
 use super::fields::{Fields, Single, check_chosen_subprotocol, offered_subprotocols};
 use super::header_list::HeaderList;
 use super::headers::{Header, Headers};
-use super::verdict::{Accepted, Agreed, RequestError, agree, choose_extensions};
+use super::verdict::{Accepted, Agreed, RequestError, choose_extensions, judge_extensions};
 use super::version::VERSION;
 use super::{extensions, syntax};
 use crate::config::Config;
@@ -72,7 +72,9 @@ impl ClientRequest {
     ///
     /// [`HandshakeError::Status`] for any other status, 101 included. [`HandshakeError::ExtensionMissing`] if the
     /// server did not accept an extension that `config` requires; only then the stream is open, and can be closed with
-    /// code 1010 (RFC 6455 7.4.1) or reset. Otherwise the error of the headers.
+    /// code 1010 (RFC 6455 7.4.1) or reset. [`HandshakeError::InvalidHeaderValue`] for a value with white space around
+    /// it (RFC 9113 8.2.1). [`HandshakeError::HeadTooLong`] and [`HandshakeError::TooManyHeaders`] for a list above a
+    /// limit of [`ExtendedConnect::parse`]. Otherwise the error of the headers.
     pub fn extended_response<'h, I>(
         &self,
         status: u16,
@@ -86,14 +88,19 @@ impl ClientRequest {
             return Err(HandshakeError::Status { status });
         }
         let (mut extensions, mut subprotocols) = (Vec::new(), Vec::new());
+        let mut size = ListSize::default();
         for header in headers.into_iter().map(Into::into) {
+            size.add(header, config)?;
+            if !syntax::is_field_value(header.value) {
+                return Err(HandshakeError::InvalidHeaderValue);
+            }
             if header.is(EXTENSIONS) {
-                extensions.push(syntax::trim(header.value));
+                extensions.push(header.value);
             } else if header.is(SUBPROTOCOL) {
-                subprotocols.push(syntax::trim(header.value));
+                subprotocols.push(header.value);
             }
         }
-        let upgrade = agree(extensions.iter().copied(), config)?;
+        let upgrade = judge_extensions(extensions.iter().copied(), config)?;
         let subprotocol = check_chosen_subprotocol(
             subprotocols.into_iter(),
             |chosen| self.subprotocols.iter().any(|offered| offered == chosen),
@@ -113,7 +120,7 @@ impl ClientRequest {
 /// let (request, config) = (ClientRequest::new("wss://example.com/chat")?, Config::default());
 /// let sent = request.extended_connect(&config)?;
 ///
-/// let connect = match ExtendedConnect::parse(&sent) {
+/// let connect = match ExtendedConnect::parse(&sent, &config) {
 ///     Ok(connect) => connect,
 ///     Err(error) => panic!("send {:?}", error.response()),
 /// };
@@ -134,16 +141,18 @@ pub struct ExtendedConnect<'h> {
 }
 
 impl<'h> ExtendedConnect<'h> {
-    /// Reads the headers of a CONNECT request, pseudo-headers included, in their order.
+    /// Reads the headers of a CONNECT request, pseudo-headers included, in their order. [`Config::max_headers`] limits
+    /// their number, and [`Config::max_head_bytes`] their size: the bytes of each name and value, and 4 more, as in a
+    /// line of HTTP/1.1.
     ///
     /// # Errors
     ///
     /// A [`RequestError`], which has the response to send.
-    pub fn parse<I>(headers: I) -> Result<Self, RequestError>
+    pub fn parse<I>(headers: I, config: &Config) -> Result<Self, RequestError>
     where
         I: IntoIterator<Item: Into<Header<'h>>>,
     {
-        parse(headers.into_iter().map(Into::into)).map_err(RequestError::extended)
+        parse(headers.into_iter().map(Into::into), config).map_err(RequestError::extended)
     }
 
     /// The scheme: `https`, or `http` if the connection is not secure (RFC 8441 5).
@@ -246,12 +255,35 @@ impl fmt::Debug for ExtendedConnect<'_> {
     }
 }
 
-/// The values of all headers of this name, without the white space around them.
+/// The values of all headers of this name.
 fn named<'h>(
     headers: impl Iterator<Item = Header<'h>> + Clone,
     name: &'static str,
 ) -> impl Iterator<Item = &'h [u8]> + Clone {
-    headers.filter(move |header| header.is(name)).map(|header| syntax::trim(header.value))
+    headers.filter(move |header| header.is(name)).map(|header| header.value)
+}
+
+/// The size of a list of headers so far.
+#[derive(Default)]
+struct ListSize {
+    headers: usize,
+    bytes: usize,
+}
+
+impl ListSize {
+    /// Adds a header. Returns an error if the list is over a limit (RFC 6455 10.4).
+    fn add(&mut self, header: Header<'_>, config: &Config) -> Result<(), HandshakeError> {
+        self.headers += 1;
+        self.bytes = self.bytes.saturating_add(header.name.len() + 4 + header.value.len());
+        let (limit, max_headers) = (config.max_head_bytes, config.max_headers);
+        if self.bytes > limit {
+            return Err(HandshakeError::HeadTooLong { limit });
+        }
+        if self.headers > max_headers {
+            return Err(HandshakeError::TooManyHeaders { limit: max_headers });
+        }
+        Ok(())
+    }
 }
 
 const MALFORMED: HandshakeError = HandshakeError::InvalidExtendedConnect;
@@ -265,15 +297,22 @@ struct Parts<'h> {
     headers: HeaderList<'h>,
 }
 
-fn divide<'h>(all: impl Iterator<Item = Header<'h>>) -> Result<Parts<'h>, HandshakeError> {
+fn divide<'h>(
+    all: impl Iterator<Item = Header<'h>>,
+    config: &Config,
+) -> Result<Parts<'h>, HandshakeError> {
+    let mut size = ListSize::default();
     let [mut method, mut protocol, mut scheme, mut path, mut authority] = [None; 5];
     let mut headers = HeaderList::default();
-    for Header { name, value } in all {
-        // RFC 9113 8.2.1: names are lower-case tokens. RFC 9110 5.5: values have no control character but the tab.
+    for header in all {
+        size.add(header, config)?;
+        let Header { name, value } = header;
+        // RFC 9113 8.2.1: names are lower-case tokens; values have no white space around them. RFC 9110 5.5: they have
+        // no control character but the tab.
         let bare = name.strip_prefix(':').unwrap_or(name);
         let is_name = syntax::is_token(bare.as_bytes())
             && !bare.bytes().any(|byte| byte.is_ascii_uppercase());
-        if !is_name || syntax::value_len(value) < value.len() {
+        if !is_name || !syntax::is_field_value(value) {
             return Err(MALFORMED);
         }
         let place = match name {
@@ -310,8 +349,11 @@ fn divide<'h>(all: impl Iterator<Item = Header<'h>>) -> Result<Parts<'h>, Handsh
     Ok(Parts { protocol, scheme, path, authority, headers })
 }
 
-fn parse<'h>(all: impl Iterator<Item = Header<'h>>) -> Result<ExtendedConnect<'h>, HandshakeError> {
-    let Parts { protocol, scheme, path, authority, headers } = divide(all)?;
+fn parse<'h>(
+    all: impl Iterator<Item = Header<'h>>,
+    config: &Config,
+) -> Result<ExtendedConnect<'h>, HandshakeError> {
+    let Parts { protocol, scheme, path, authority, headers } = divide(all, config)?;
     if protocol != "websocket" {
         return Err(HandshakeError::OtherProtocol);
     }

@@ -47,7 +47,7 @@ impl HeadBuffer {
 
     /// Takes a head off the front of `input`: borrowed if it lies there whole, owned if it began in an earlier call.
     /// Returns `None` if all of `input` was stored and more is needed. An error leaves `input` as it was, apart from a
-    /// skipped empty line.
+    /// skipped empty line; the head up to the byte with the fault is then stored.
     pub(super) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -56,6 +56,7 @@ impl HeadBuffer {
         if self.stored.is_empty() {
             if rules.skips_empty_line {
                 if let Err(error) = self.skip_empty_line(input) {
+                    self.store_failed(Cow::Borrowed(b"\r"));
                     return Some(Err(error));
                 }
             }
@@ -72,7 +73,10 @@ impl HeadBuffer {
                     self.store(mem::take::<&mut [u8]>(input), rules.limit);
                     None
                 }
-                Err(error) => Some(Err(error)),
+                Err((error, end)) => {
+                    self.store_failed(Cow::Borrowed(&input[..end]));
+                    Some(Err(error))
+                }
             };
         }
         let before = self.stored.len();
@@ -94,8 +98,27 @@ impl HeadBuffer {
                 *input = &mut [];
                 None
             }
-            Err(error) => Some(Err(error)),
+            Err((error, end)) => {
+                self.stored.truncate(end);
+                Some(Err(error))
+            }
         }
+    }
+
+    /// Stores a head, or the front of one, in which a fault was found.
+    #[cold]
+    pub(super) fn store_failed(&mut self, head: Cow<'_, [u8]>) {
+        self.stored = head.into_owned();
+    }
+
+    /// The bytes of a head that is incomplete or has failed.
+    pub(super) fn stored(&self) -> &[u8] {
+        &self.stored
+    }
+
+    /// Takes the bytes of a head that is incomplete or has failed.
+    pub(super) fn take_stored(&mut self) -> Vec<u8> {
+        mem::take(&mut self.stored)
     }
 
     /// Takes one empty line off the front of `input`, or as much of it as has arrived.
@@ -159,16 +182,17 @@ fn unfold(head: &mut [u8]) {
 }
 
 /// Searches for the blank line from `from` on; the bytes before were searched. Checks each byte in order, so that the
-/// verdict does not depend on how the bytes were cut. Returns where the head ends.
+/// verdict does not depend on how the bytes were cut. Returns where the head ends; with an error, where the bytes end
+/// that decided it.
 fn scan(
     bytes: &[u8],
     from: usize,
     line_start: &mut usize,
     rules: &HeadRules,
-) -> Result<Option<usize>, HandshakeError> {
+) -> Result<Option<usize>, (HandshakeError, usize)> {
     match bytes.first() {
         Some(&byte) if from == 0 && !(rules.is_first_byte)(byte) => {
-            return Err(HandshakeError::NotHttp { byte });
+            return Err((HandshakeError::NotHttp { byte }, 1));
         }
         _ => {}
     }
@@ -179,10 +203,10 @@ fn scan(
         at = lf + 1;
         // RFC 9112 2.2: lines end in CR LF. A bare LF could be used for request smuggling.
         if lf == 0 || window[lf - 1] != b'\r' {
-            return Err(HandshakeError::BareLineFeed { at: lf });
+            return Err((HandshakeError::BareLineFeed { at: lf }, at));
         }
         if *line_start == 0 {
-            (rules.judge_line)(&window[..at])?;
+            (rules.judge_line)(&window[..at]).map_err(|error| (error, at))?;
         } else if lf - *line_start == 1 {
             return Ok(Some(at));
         }
@@ -191,9 +215,9 @@ fn scan(
     if bytes.len() <= rules.limit {
         Ok(None)
     } else if *line_start == 0 {
-        Err(HandshakeError::FirstLineTooLong { limit: rules.limit })
+        Err((HandshakeError::FirstLineTooLong { limit: rules.limit }, rules.limit))
     } else {
-        Err(HandshakeError::HeadTooLong { limit: rules.limit })
+        Err((HandshakeError::HeadTooLong { limit: rules.limit }, rules.limit))
     }
 }
 

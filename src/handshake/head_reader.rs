@@ -3,6 +3,7 @@
 //! client.
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
@@ -49,7 +50,7 @@ impl HeadReader {
 
     /// Takes a head off the front of `input`, and has it judged. Returns the head and the verdict, or `None` if all of
     /// `input` was used and more is needed. Bytes behind a good head stay in `input`, unchanged; after an error the
-    /// content of `input` is unspecified.
+    /// content of `input` is unspecified, and [`take_head`](HeadReader::take_head) returns the head that failed.
     #[inline]
     pub(super) fn receive<'a, K: HeadKind, V>(
         &mut self,
@@ -60,18 +61,42 @@ impl HeadReader {
         if self.buffer.is_empty() {
             let mut fields = Fields::default();
             if let Some((line, len)) = K::read_whole(input, config, &mut fields) {
-                let verdict = judge(line, &fields, &input[..len]);
-                return Some(verdict.map(|verdict| {
-                    let head = Cow::Borrowed(&*take_front(input, len));
-                    (head, verdict)
-                }));
+                return Some(match judge(line, &fields, &input[..len]) {
+                    Ok(verdict) => Ok((Cow::Borrowed(&*take_front(input, len)), verdict)),
+                    Err(error) => {
+                        self.buffer.store_failed(Cow::Borrowed(&input[..len]));
+                        Err(error)
+                    }
+                });
             }
         }
         let head = match self.buffer.receive(input, &K::rules(config.max_head_bytes))? {
             Ok(head) => head,
             Err(error) => return Some(Err(error)),
         };
-        Some(judge_lines::<K, V>(&head, config, judge).map(|verdict| (head, verdict)))
+        Some(match judge_lines::<K, V>(&head, config, judge) {
+            Ok(verdict) => Ok((head, verdict)),
+            Err(error) => {
+                self.buffer.store_failed(head);
+                Err(error)
+            }
+        })
+    }
+
+    /// Stores a head that the caller has found bad after it was read.
+    pub(super) fn store_failed(&mut self, head: Cow<'_, [u8]>) {
+        self.buffer.store_failed(head);
+    }
+
+    /// The bytes of a head that is incomplete or has failed.
+    pub(super) fn head(&self) -> &[u8] {
+        self.buffer.stored()
+    }
+
+    /// Takes the bytes of a head that is incomplete, or that has failed: up to the byte that decided it, at most
+    /// [`Config::max_head_bytes`]. They are empty if nothing has arrived.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.buffer.take_stored()
     }
 }
 

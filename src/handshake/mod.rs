@@ -72,6 +72,7 @@ pub(crate) use client::ClientHandshake;
 pub(crate) use client_request::ClientRequest;
 pub(crate) use error::HandshakeError;
 pub(crate) use refusal::Refusal;
+pub(crate) use refusal_body::{Piece, RefusalReader};
 pub(crate) use request::{PlainRequest, UpgradeRequest};
 pub(crate) use response::Response;
 pub(crate) use server::{PendingUpgrade, ServerHandshake, ServerStep};

@@ -29,6 +29,8 @@ use super::syntax;
 pub struct OriginPolicy {
     /// The origins as browsers write them (RFC 6454 6.2).
     allowed: Vec<String>,
+    /// The origins without a port that are allowed with any port.
+    any_port: Vec<String>,
     allows_missing: bool,
 }
 
@@ -48,7 +50,36 @@ impl OriginPolicy {
         for (index, origin) in origins.into_iter().enumerate() {
             allowed.push(normalize(origin.into()).ok_or(OriginError { index })?);
         }
-        Ok(OriginPolicy { allowed, allows_missing: false })
+        Ok(OriginPolicy { allowed, ..OriginPolicy::default() })
+    }
+
+    /// Allows these origins with any port, for development servers that choose one. An entry is `scheme://host`, and is
+    /// changed as by [`new`](OriginPolicy::new).
+    ///
+    /// Other programs on that host can serve pages on other ports, so list only hosts that you trust as a whole.
+    ///
+    /// ```
+    /// use websocket_proto::OriginPolicy;
+    ///
+    /// let policy = OriginPolicy::new(["https://example.com"])?.allow_any_port(["http://localhost"])?;
+    /// assert!(policy.is_allowed(Some("http://localhost:5173")));
+    /// assert!(!policy.is_allowed(Some("http://localhost.evil:5173")));
+    /// assert!(!policy.is_allowed(Some("https://example.com:5173")));
+    /// # Ok::<(), websocket_proto::OriginError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The index of the first entry that is not an origin, or that has a port or no host.
+    pub fn allow_any_port<I>(mut self, origins: I) -> Result<Self, OriginError>
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        for (index, origin) in origins.into_iter().enumerate() {
+            let origin = normalize(origin.into()).filter(|origin| has_host_only(origin));
+            self.any_port.push(origin.ok_or(OriginError { index })?);
+        }
+        Ok(self)
     }
 
     /// Whether requests without an `Origin` are allowed. Default: `false`.
@@ -63,7 +94,10 @@ impl OriginPolicy {
     #[must_use]
     pub fn is_allowed(&self, origin: Option<&str>) -> bool {
         match origin {
-            Some(origin) => self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)),
+            Some(origin) => {
+                self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+                    || self.any_port.iter().any(|allowed| is_on_a_port_of(allowed, origin))
+            }
             None => self.allows_missing,
         }
     }
@@ -79,6 +113,21 @@ impl OriginPolicy {
         let is_ambiguous = origin.is_none() && request.header("Origin").is_some();
         if !is_ambiguous && self.is_allowed(origin) { Ok(()) } else { Err(Response::new(403)) }
     }
+}
+
+/// Whether an entry that was [normalized](normalize) has a host and no port.
+fn has_host_only(origin: &str) -> bool {
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    let parts = syntax::split_authority(authority.as_bytes());
+    matches!(parts, Some((host, None)) if !host.is_empty())
+}
+
+/// Whether an origin is `allowed`, alone or with a port. Browsers leave the default port out (RFC 6454 6.2).
+fn is_on_a_port_of(allowed: &str, origin: &str) -> bool {
+    let Some((front, rest)) = origin.split_at_checked(allowed.len()) else { return false };
+    let is_port = |port: &str| syntax::number::<u16>(port.as_bytes()).is_some();
+    front.eq_ignore_ascii_case(allowed)
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Writes an origin as browsers do (RFC 6454 4, 6.2). Returns `None` if the text is not an origin.
@@ -194,6 +243,43 @@ mod tests {
             ("Origin: https://example.com\r\nOrigin: https://evil\r\n", false),
         ] {
             assert_eq!(is_let_in(&policy, lines), allowed, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn any_port_of_a_host_is_let_in_on_request_only() {
+        // rfc6455-10.2-01
+        let policy = OriginPolicy::new(["https://a.example:8443"]).expect("an origin");
+        let policy = policy.allow_any_port(["HTTP://LocalHost/", "https://[::1]", "app://x"]);
+        let policy = policy.expect("hosts without a port");
+        for (origin, allowed) in [
+            ("http://localhost", true),
+            ("http://localhost:1", true),
+            ("HTTP://LOCALHOST:65535", true),
+            ("https://[::1]:3000", true),
+            ("app://x:9", true),
+            ("https://a.example:8443", true),
+            ("https://a.example:8444", false),
+            ("https://localhost:1", false),
+            ("http://localhost:", false),
+            ("http://localhost:65536", false),
+            ("http://localhost:x", false),
+            ("http://localhost:1/", false),
+            ("http://localhost:1:2", false),
+            ("http://localhost.evil", false),
+            ("http://localhost@evil", false),
+            ("http://localhos\u{e9}:1", false),
+            ("http://localhos", false),
+            ("", false),
+        ] {
+            assert_eq!(policy.is_allowed(Some(origin)), allowed, "{origin}");
+        }
+        assert!(!policy.is_allowed(None));
+        for entry in ["http://h:80", "http://h:81", "null", "file://", "http://*", "h", ""] {
+            let policy = OriginPolicy::default().allow_any_port(["http://good", entry]);
+            let is_default = entry == "http://h:80";
+            assert_eq!(policy.is_ok(), is_default, "{entry}: the default port is no port");
+            assert!(is_default || policy == Err(OriginError { index: 1 }), "{entry}");
         }
     }
 

@@ -94,8 +94,9 @@ impl ParsedRequest {
         I: IntoIterator<Item: Into<Header<'h>>>,
     {
         let headers = headers.into_iter().map(Into::into);
-        write_request_line(method, target, version)
-            .and_then(|line| write_header_lines(line, headers, config.max_head_bytes))
+        let limit = config.max_head_bytes;
+        write_request_line(method, target, version, limit)
+            .and_then(|line| write_header_lines(line, headers, limit))
             .and_then(|head| judge(head, config))
             .map_err(RequestError::http1)
     }

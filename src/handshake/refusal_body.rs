@@ -1,7 +1,7 @@
-//! Reads the body of a refusal as it arrives (RFC 9112 6): finds its end, and stores it up to a limit.
+//! Reads the body of a refusal as it arrives (RFC 9112 6): finds its end, and stores it up to a limit or returns it in
+//! pieces.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt;
 
 use super::headers::Headers;
@@ -10,11 +10,20 @@ use super::syntax;
 use crate::input::take_front;
 
 /// Reads the body of a refusal.
-pub(super) struct RefusalReader {
+pub(crate) struct RefusalReader {
     refusal: Box<Refusal>,
     framing: Framing,
     /// The number of bytes of chunk extensions and trailers that were skipped.
     passed_over: usize,
+}
+
+/// One step through the bytes of a body.
+enum Step<'a> {
+    Data(&'a [u8]),
+    /// A byte of the chunked coding.
+    Skipped,
+    Incomplete,
+    End,
 }
 
 /// How the end of the body is found (RFC 9112 6.3).
@@ -56,16 +65,45 @@ enum Chunked {
     End,
 }
 
+/// The next step of a reader that returns the body in pieces.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// Bytes of the body, at least one.
+    Data(&'a [u8]),
+    /// All of the input was used, and more is needed.
+    Incomplete,
+    /// The body is finished: complete, or malformed.
+    End,
+}
+
 impl RefusalReader {
-    /// A reader for the response with this status and valid head.
-    pub(super) fn new(status: u16, head: Vec<u8>) -> Self {
-        let framing = framing(status, &head);
-        let head = head.into_boxed_slice();
-        RefusalReader {
-            refusal: Box::new(Refusal { status, head, body: Vec::new(), is_body_complete: false }),
-            framing,
-            passed_over: 0,
+    /// A reader for a response whose body has not been read.
+    pub(crate) fn new(refusal: Box<Refusal>) -> Self {
+        let framing = framing(refusal.status, &refusal.head);
+        RefusalReader { refusal, framing, passed_over: 0 }
+    }
+
+    /// The refusal, with what has arrived of its body.
+    pub(crate) fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+
+    /// Takes bytes off the front of `input`, up to the next bytes of the body, and returns these. It stores nothing and
+    /// has no limit.
+    pub(crate) fn receive_piece<'a>(&mut self, input: &mut &'a mut [u8]) -> Piece<'a> {
+        loop {
+            match self.step(input, usize::MAX, usize::MAX) {
+                Step::Data(data) => return Piece::Data(data),
+                Step::Skipped => {}
+                Step::Incomplete => return Piece::Incomplete,
+                Step::End => return Piece::End,
+            }
         }
+    }
+
+    /// Whether the body is known to be complete, so that no further byte is needed.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.framing, Framing::Length(0))
     }
 
     /// Takes bytes of the body off the front of `input`. Returns `true` if the body is finished: complete, over the
@@ -73,54 +111,67 @@ impl RefusalReader {
     pub(super) fn receive(&mut self, input: &mut &mut [u8], limit: usize) -> bool {
         loop {
             let room = limit.saturating_sub(self.refusal.body.len());
-            let mut endless = u64::MAX;
-            let left = match &mut self.framing {
-                Framing::Length(0) => {
-                    self.refusal.is_body_complete = true;
-                    return true;
-                }
-                // The rest is not stored, so it is not waited for.
-                Framing::Length(_) if room == 0 => return true,
-                Framing::Length(left) | Framing::Chunked(Chunked::Data { left }) => left,
-                Framing::Chunked(state) => {
-                    let Some(&byte) = input.first() else { return false };
-                    take_front(input, 1);
-                    if matches!(state, Chunked::Extension { .. } | Chunked::Trailer) {
-                        self.passed_over += 1;
-                        if self.passed_over > limit {
-                            return true;
-                        }
-                    }
-                    match state.step(byte) {
-                        Some(true) => {
-                            self.refusal.is_body_complete = true;
-                            return true;
-                        }
-                        Some(false) => continue,
-                        None => return true,
-                    }
-                }
-                Framing::UntilEof => &mut endless,
-            };
-            if input.is_empty() {
-                return false;
-            }
-            if room == 0 {
-                return true;
-            }
-            let len = input.len().min(room).min(usize::try_from(*left).unwrap_or(usize::MAX));
-            self.refusal.body.extend_from_slice(take_front(input, len));
-            *left -= len as u64;
-            if let Framing::Chunked(state @ Chunked::Data { left: 0 }) = &mut self.framing {
-                *state = Chunked::DataCr;
+            match self.step(input, room, limit) {
+                Step::Data(data) => self.refusal.body.extend_from_slice(data),
+                Step::Skipped => {}
+                Step::Incomplete => return false,
+                Step::End => return true,
             }
         }
     }
 
+    /// Takes one byte of the coding off the front of `input`, or at most `room` bytes of data. If there is no room, the
+    /// body ends. It also ends if more than `limit` bytes of chunk extensions and trailers were skipped.
+    fn step<'a>(&mut self, input: &mut &'a mut [u8], room: usize, limit: usize) -> Step<'a> {
+        let mut endless = u64::MAX;
+        let left = match &mut self.framing {
+            Framing::Length(0) => {
+                self.refusal.is_body_complete = true;
+                return Step::End;
+            }
+            // The rest is not stored, so it is not waited for.
+            Framing::Length(_) if room == 0 => return Step::End,
+            Framing::Length(left) | Framing::Chunked(Chunked::Data { left }) => left,
+            Framing::Chunked(state) => {
+                let Some(&byte) = input.first() else { return Step::Incomplete };
+                take_front(input, 1);
+                if matches!(state, Chunked::Extension { .. } | Chunked::Trailer) {
+                    self.passed_over = self.passed_over.saturating_add(1);
+                    if self.passed_over > limit {
+                        return Step::End;
+                    }
+                }
+                return match state.step(byte) {
+                    Some(true) => {
+                        self.refusal.is_body_complete = true;
+                        Step::End
+                    }
+                    Some(false) => Step::Skipped,
+                    None => Step::End,
+                };
+            }
+            Framing::UntilEof => &mut endless,
+        };
+        if input.is_empty() {
+            return Step::Incomplete;
+        }
+        if room == 0 {
+            return Step::End;
+        }
+        let len = input.len().min(room).min(usize::try_from(*left).unwrap_or(usize::MAX));
+        let data = take_front(input, len);
+        *left -= len as u64;
+        if let Framing::Chunked(state @ Chunked::Data { left: 0 }) = &mut self.framing {
+            *state = Chunked::DataCr;
+        }
+        Step::Data(data)
+    }
+
     /// The refusal with the body that was read. `is_eof` tells that the transport ended, which completes a body without
     /// a length.
-    pub(super) fn finish(mut self, is_eof: bool) -> Box<Refusal> {
-        self.refusal.is_body_complete |= is_eof && matches!(self.framing, Framing::UntilEof);
+    pub(crate) fn finish(mut self, is_eof: bool) -> Box<Refusal> {
+        self.refusal.is_body_complete |=
+            self.is_at_end() || (is_eof && matches!(self.framing, Framing::UntilEof));
         self.refusal
     }
 }

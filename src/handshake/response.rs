@@ -77,13 +77,18 @@ impl Response {
         if self.status != 426 {
             return self;
         }
-        // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
-        let response = self.header("Connection", "Upgrade").header("Upgrade", "websocket");
-        // RFC 6455 4.4.
-        match response.headers().get("Sec-WebSocket-Version") {
-            Some(_) => response,
-            None => response.header("Sec-WebSocket-Version", VERSION),
-        }
+        let headers = self.upgrade_headers();
+        // RFC 9110 7.8: Connection lists Upgrade.
+        let response = self.header("Connection", "Upgrade");
+        headers.fold(response, |response, (name, value)| response.header(name, value))
+    }
+
+    /// The headers that a 426 needs besides `Connection`, without a version that the application has added.
+    fn upgrade_headers(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let version = ("Sec-WebSocket-Version", VERSION);
+        let has_version = self.headers().get(version.0).is_some();
+        // RFC 9110 15.5.22: Upgrade says what is required. RFC 6455 4.4: the version is named.
+        [("Upgrade", "websocket")].into_iter().chain((!has_version).then_some(version))
     }
 
     /// Checks the response, and changes it into what another HTTP/1.1 stack must send.
@@ -150,11 +155,10 @@ impl Response {
         if self.status != 426 {
             return write_header(out, "Connection", b"close");
         }
-        // RFC 9110 15.5.22: Upgrade in a 426 says what is required. RFC 9110 7.8: Connection lists Upgrade.
+        // RFC 9110 7.8: Connection lists Upgrade.
         write_header(out, "Connection", b"close, Upgrade");
-        write_header(out, "Upgrade", b"websocket");
-        if self.headers().get("Sec-WebSocket-Version").is_none() {
-            write_header(out, "Sec-WebSocket-Version", VERSION.as_bytes());
+        for (name, value) in self.upgrade_headers() {
+            write_header(out, name, value.as_bytes());
         }
     }
 }

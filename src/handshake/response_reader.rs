@@ -3,12 +3,14 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use super::error::HandshakeError;
 use super::fields::Fields;
 use super::head_buffer::HeadRules;
 use super::head_reader::{HeadKind, HeadReader};
 use super::read_lines::read_status_line;
+use super::refusal::Refusal;
 use super::refusal_body::RefusalReader;
 use super::whole_head;
 use crate::config::Config;
@@ -54,20 +56,39 @@ impl ResponseReader {
                 Ok(read) => read,
                 Err(error) => return Some(Err(error)),
             };
-            if let Some(verdict) = verdict {
-                return Some(verdict.map(|()| head));
+            match verdict {
+                Some(Ok(())) => return Some(Ok(head)),
+                Some(Err(error)) => {
+                    self.reader.store_failed(head);
+                    return Some(Err(error));
+                }
+                None => {}
             }
             match status {
                 // RFC 9110 15.2: a client skips interim responses that it did not expect.
                 100 | 102..=199 if self.interim == MAX_INTERIM_RESPONSES => {
+                    self.reader.store_failed(head);
                     return Some(Err(HandshakeError::TooManyInterimResponses {
                         limit: MAX_INTERIM_RESPONSES,
                     }));
                 }
                 100 | 102..=199 => self.interim += 1,
-                _ => self.refusal = Some(Box::new(RefusalReader::new(status, head.into_owned()))),
+                _ => {
+                    let refusal = Refusal::new(status, head.into_owned());
+                    self.refusal = Some(Box::new(RefusalReader::new(refusal)));
+                }
             }
         }
+    }
+
+    /// Takes the bytes of a head that is incomplete, or that has failed, up to the byte that decided it.
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
+        self.reader.take_head()
+    }
+
+    /// The refusal whose body is being read, with what has arrived of it.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref().map(|reader| reader.refusal())
     }
 
     /// Stops reading. Returns the refusal if its body was being read. `at_eof` tells that the transport ended, which
@@ -93,7 +114,7 @@ pub(super) fn judge_whole(
     if let Some(verdict) = verdict {
         return verdict;
     }
-    let mut refusal = RefusalReader::new(status, head.into_owned());
+    let mut refusal = RefusalReader::new(Refusal::new(status, head.into_owned()));
     // A body of no bytes is complete.
     let _ = refusal.receive(&mut &mut [][..], config.max_refusal_body_bytes);
     Err(HandshakeError::Refused(refusal.finish(false)))

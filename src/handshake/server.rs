@@ -55,7 +55,7 @@ impl ServerHandshake {
 
     /// Takes a head off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
     /// needed. Bytes behind a valid head stay in `input`, unchanged. After an error the content of `input` is
-    /// unspecified.
+    /// unspecified, and [`take_head`](ServerHandshake::take_head) returns the head that failed.
     pub(crate) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
@@ -63,6 +63,16 @@ impl ServerHandshake {
     ) -> Option<Result<ServerStep<'a>, HandshakeError>> {
         let result = self.reader.receive::<RequestHead, _>(input, config, judge)?;
         Some(result.map(|(head, pending)| step(head, pending)))
+    }
+
+    /// Whether the request that is incomplete or has failed is a HEAD, whose response has no body (RFC 9110 9.3.2).
+    pub(crate) fn is_head_method(&self) -> bool {
+        self.reader.head().starts_with(b"HEAD ")
+    }
+
+    /// Takes the bytes of a head that is incomplete, or that has failed, up to the byte that decided it.
+    pub(crate) fn take_head(&mut self) -> Vec<u8> {
+        self.reader.take_head()
     }
 }
 

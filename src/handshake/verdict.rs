@@ -65,8 +65,8 @@ impl RequestError {
     /// The response to send, with all headers that the other HTTP stack does not add itself.
     ///
     /// Over HTTP/1.1 its status is that of the [error](HandshakeError::status). For an extended CONNECT it is 501 for
-    /// another protocol (RFC 9220 3), else 400. It names the supported version if the client asked for another (RFC
-    /// 6455 4.4).
+    /// another protocol (RFC 9220 3), 431 for headers above a limit (RFC 6585 5), else 400. It names the supported
+    /// version if the client asked for another (RFC 6455 4.4).
     #[must_use]
     pub fn response(&self) -> Response {
         if !self.is_extended {
@@ -75,6 +75,9 @@ impl RequestError {
         }
         match self.error {
             HandshakeError::OtherProtocol => Response::new(501),
+            HandshakeError::HeadTooLong { .. } | HandshakeError::TooManyHeaders { .. } => {
+                Response::new(431)
+            }
             // A 426 needs Upgrade, which HTTP/2 and HTTP/3 do not have.
             HandshakeError::Version { .. } => {
                 Response::new(400).header("sec-websocket-version", VERSION)
@@ -110,7 +113,7 @@ pub(crate) fn choose_extensions<'h>(
 }
 
 /// Judges the extensions in the server's response, for a client that has offered those of `config` (RFC 6455 4.1 5.).
-pub(super) fn agree<'h>(
+pub(super) fn judge_extensions<'h>(
     extensions: impl Iterator<Item = &'h [u8]> + Clone,
     config: &Config,
 ) -> Result<Upgrade, HandshakeError> {

@@ -253,6 +253,26 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether the queue is one head, and no byte of it is written or taken.
+    pub(crate) fn has_whole_head(&self) -> bool {
+        let is_untouched = self.start == 0 && self.parts_len == 0;
+        self.head > 0 && is_untouched && self.tail.len() == self.head as usize
+    }
+
+    /// Replaces a whole head by the bytes that `write` appends. If `write` fails, nothing changes.
+    pub(crate) fn replace_head(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), UsageError>,
+    ) -> Result<(), UsageError> {
+        debug_assert!(self.has_whole_head());
+        let old = core::mem::take(&mut self.tail);
+        let written = self.push_head(write);
+        if written.is_err() {
+            self.tail = old;
+        }
+        written
+    }
+
     /// Queues a ping or pong ahead of all data frames that are neither taken nor partly written.
     pub(crate) fn push_control(&mut self, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
         let parts = self.parts();

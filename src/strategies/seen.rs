@@ -24,6 +24,8 @@ pub enum Seen {
     Ping(Vec<u8>),
     /// A pong.
     Pong(Vec<u8>),
+    /// The body of a refusal, joined from its pieces.
+    RefusalBody(Vec<u8>),
     /// The end.
     Closed(Closed),
 }
@@ -64,7 +66,7 @@ struct Log {
 impl Log {
     fn push(&mut self, event: Event<'_>) {
         assert!(!matches!(self.seen.last(), Some(Seen::Closed(_))), "{event:?} after the end");
-        self.seen.push(match event {
+        let seen = match event {
             Event::UpgradeRequest(_) => Seen::UpgradeRequest,
             Event::PlainRequest(_) => Seen::PlainRequest,
             Event::Open(_) => Seen::Open,
@@ -84,7 +86,12 @@ impl Log {
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+            Event::RefusalBody(piece) => match self.seen.last_mut() {
+                Some(Seen::RefusalBody(body)) => return body.extend_from_slice(&piece),
+                _ => Seen::RefusalBody(piece.into_owned()),
+            },
             Event::Closed(closed) => Seen::Closed(closed),
-        });
+        };
+        self.seen.push(seen);
     }
 }

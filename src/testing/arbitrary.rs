@@ -241,13 +241,14 @@ impl<'a> Arbitrary<'a> for Config {
         let config = config.deflate(u.arbitrary::<Option<Deflate>>()?);
         let config = config
             .entropy(Entropy::Seed(u.arbitrary()?))
-            .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?));
+            .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?))
+            .stream_refusal_body(u.arbitrary()?);
         Ok(config.build().expect("each value is allowed, and none contradicts another"))
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
         let deflate = if cfg!(feature = "deflate") { (1, 8) } else { (0, 0) };
-        (26 + deflate.0, Some(26 + deflate.1))
+        (27 + deflate.0, Some(27 + deflate.1))
     }
 }
 

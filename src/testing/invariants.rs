@@ -53,6 +53,9 @@ impl Life {
             Event::Ping(payload) | Event::Pong(payload) => {
                 holds(payload.len() <= 125, || format!("{event:?} is over 125 bytes"))
             }
+            Event::RefusalBody(piece) => {
+                holds(!piece.is_empty(), || "a piece of a refusal's body is empty".into())
+            }
             Event::Chunk(chunk) => holds(chunk.is_last() || !chunk.as_bytes().is_empty(), || {
                 format!("{chunk:?} is empty but not the last")
             }),

@@ -142,6 +142,8 @@ pub enum Seen {
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    /// Joined pieces.
+    RefusalBody(Vec<u8>),
     Closed {
         code: CloseCode,
         reason: String,
@@ -212,6 +214,14 @@ impl Log {
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+            Event::RefusalBody(piece) => {
+                assert!(!piece.is_empty());
+                if let Some(Seen::RefusalBody(all)) = self.seen.last_mut() {
+                    all.extend_from_slice(&piece);
+                    return;
+                }
+                Seen::RefusalBody(piece.into_owned())
+            }
             Event::Closed(closed) => {
                 if let Some((kind, bytes)) = self.open.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));

@@ -200,6 +200,9 @@ fn judge(setup: &Setup, outcome: &Outcome) {
                 let head = Head::read(&outcome.output);
                 assert_eq!(Some(head.status()), error.status());
                 judge_refusal(&head, &outcome.output[head.size..], false);
+                assert_eq!(closed.response().map(|response| response.status()), error.status());
+                let head = closed.failed_head().expect("a byte has failed");
+                assert!((1..=setup.config.max_head_bytes()).contains(&head.len()));
             }
             CloseCause::TransportEnded => assert!(setup.ends && outcome.output.is_empty()),
             other => panic!("unexpected cause {other:?}"),

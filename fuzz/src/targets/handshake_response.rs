@@ -44,7 +44,7 @@ impl Setup {
         let frames = read_frames(Role::Client, frames);
         let closes = frames.iter().filter(|frame| frame.first == 0x88).count();
         assert!(closes <= 1);
-        match outcome.seen.first() {
+        match outcome.seen.iter().find(|seen| !matches!(seen, Seen::RefusalBody(_))) {
             Some(Seen::Open(head)) => self.judge_response(head, request),
             Some(Seen::Closed(closed)) => match closed.cause() {
                 CloseCause::Protocol(ProtocolError::Handshake(error)) => {
@@ -62,13 +62,42 @@ impl Setup {
                         assert!(refusal.body().len() <= self.config.max_refusal_body_bytes());
                         refusal.headers().for_each(|header| assert!(!header.name.is_empty()));
                         refusal.supported_versions().for_each(drop);
+                        assert!(
+                            closed.failed_head().is_some_and(|head| head.starts_with(b"HTTP/1."))
+                        );
                     }
+                    let head = closed.failed_head().expect("a byte has failed");
+                    assert!(head.len() <= self.config.max_head_bytes());
                 }
                 CloseCause::TransportEnded => assert!(self.ends && frames.is_empty()),
                 other => panic!("unexpected cause {other:?}"),
             },
             None => assert!(frames.is_empty()),
             Some(other) => panic!("unexpected first event {other:?}"),
+        }
+    }
+
+    /// Checks that the pieces of a refusal's body are what is stored of it otherwise.
+    fn judge_pieces(&self, wire: &[u8], streamed: &Outcome) {
+        let config = self.config.to_builder();
+        let config = config.stream_refusal_body(false).max_refusal_body_bytes(wire.len() + 1);
+        let stored = Setup { config: config.build().expect("allowed values"), ..*self };
+        let stored = stored.run(&[wire]);
+        let refusal = |outcome: &Outcome| outcome.closed().and_then(|end| end.refusal().cloned());
+        match (refusal(streamed), refusal(&stored)) {
+            (Some(streamed_refusal), Some(stored)) => {
+                let body = streamed.seen.iter().find_map(|seen| match seen {
+                    Seen::RefusalBody(body) => Some(&body[..]),
+                    _ => None,
+                });
+                assert_eq!(body.unwrap_or_default(), stored.body());
+                assert_eq!(streamed_refusal.body(), b"");
+                assert_eq!(streamed_refusal.is_body_complete(), stored.is_body_complete());
+                assert!(streamed_refusal.headers().eq(stored.headers()));
+                assert_eq!(streamed_refusal.reason(), stored.reason());
+            }
+            (None, None) => {}
+            other => panic!("{other:?}"),
         }
     }
 
@@ -131,6 +160,7 @@ pub fn handshake_response(data: &[u8]) {
     let delivery = if flags.next() { Delivery::Chunks } else { Delivery::Messages };
     let (offers_subprotocols, ends, deflate) = (flags.next(), flags.next(), flags.next());
     let mut config = config().delivery(delivery).require_subprotocol(flags.next());
+    config = config.stream_refusal_body(flags.next());
     #[cfg(feature = "deflate")]
     if deflate {
         let byte = source.byte();
@@ -153,6 +183,9 @@ pub fn handshake_response(data: &[u8]) {
     wire.extend_from_slice(source.rest());
     let whole = setup.run(&[&wire]);
     setup.judge(&whole, &request);
+    if setup.config.stream_refusal_body() {
+        setup.judge_pieces(&wire, &whole);
+    }
     for pieces in cuts(&wire, cut) {
         assert_eq!(setup.run(&pieces), whole, "the cut changes the outcome");
     }

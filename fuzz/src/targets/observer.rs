@@ -20,6 +20,8 @@ pub enum Seen {
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    /// Joined pieces.
+    RefusalBody(Vec<u8>),
     Closed(Closed),
 }
 
@@ -121,6 +123,16 @@ impl Observer {
             }
             Event::Ping(payload) => Seen::Ping(control(payload.into_owned())),
             Event::Pong(payload) => Seen::Pong(control(payload.into_owned())),
+            Event::RefusalBody(piece) => {
+                assert!(!piece.is_empty() && self.conn.config().stream_refusal_body());
+                let refusal = self.conn.refusal().expect("its body is being read");
+                assert!(refusal.status() != 101 && refusal.body().is_empty());
+                if let Some(Seen::RefusalBody(body)) = self.seen.last_mut() {
+                    return body.extend_from_slice(&piece);
+                }
+                assert!(self.seen.is_empty());
+                Seen::RefusalBody(piece.into_owned())
+            }
             Event::Closed(closed) => {
                 assert_eq!(self.conn.state(), State::Closed);
                 let has_code = closed.code() != CloseCode::ABNORMAL;
@@ -276,7 +288,12 @@ impl Observer {
         assert_eq!(conn.send_fragment(MessageKind::Text, b"late", true), refused);
         assert_eq!((conn.ping(b""), conn.pong(b"")), (refused, refused));
         assert_eq!(conn.close(1000, ""), Ok(()));
-        assert_eq!(conn.respond(404), Err(UsageError::NoRequestPending));
+        // A response of the connection's own can be replaced, but not by one that cannot be sent.
+        let respond = conn.respond(99);
+        assert!(matches!(
+            respond,
+            Err(UsageError::NoRequestPending | UsageError::InvalidStatus(99))
+        ));
         conn.tick(Timestamp::from_millis(0));
         conn.release_memory();
         assert!(conn.poll_event().is_none() && !conn.is_writable());

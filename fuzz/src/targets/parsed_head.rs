@@ -1,11 +1,14 @@
 //! The same head as bytes and as the parts that another HTTP/1.1 stack would pass: both must get the same verdict, and
-//! an accepted one the same answer. The head is a client's request or a server's response.
+//! an accepted one the same answer. The head is a client's request or a server's response. Parts that no parser would
+//! pass are refused.
 
 use std::borrow::Cow;
 
 use super::http::{Head, is_token};
 use super::source::{ByteSource, Flags, config};
-use websocket_proto::handshake::{Accepted, Agreed, HttpVersion, ParsedRequest, accept_key};
+use websocket_proto::handshake::{
+    Accepted, Agreed, ExtendedConnect, HttpVersion, ParsedRequest, accept_key,
+};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Closed, Config, Connection, Event, HandshakeError,
     ProtocolError,
@@ -297,6 +300,126 @@ pub fn same_response(
     Some(by_parts)
 }
 
+/// Bytes that no head under the limit can hold.
+const HUGE: usize = 20_000;
+static SPACES: [u8; HUGE] = [b' '; HUGE];
+static LETTERS: [u8; HUGE] = [b'x'; HUGE];
+static ZEROS: [u8; HUGE] = [0; HUGE];
+
+/// Parts that no parser would pass: any text as a method, a target or a name, any bytes as a value, huge ones, and many
+/// headers.
+fn hostile_parts<'h>(source: &mut ByteSource<'h>) -> Parts<'h> {
+    let mut word = |good: &'static str| match source.byte() % 4 {
+        0 => text(source),
+        1 => std::str::from_utf8(&LETTERS).expect("ASCII"),
+        _ => good,
+    };
+    let first = [word("GET"), word("/chat"), ""];
+    let mut headers: Lines<'h> = vec![
+        ("host", b"example.com"),
+        ("connection", b"Upgrade"),
+        ("upgrade", b"websocket"),
+        ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", b"13"),
+    ];
+    while !source.is_empty() && headers.len() < 5000 {
+        let name = match source.byte() % 8 {
+            0 => "host",
+            1 => "sec-websocket-protocol",
+            2 => "sec-websocket-extensions",
+            3 => ":path",
+            4 => "x",
+            _ => text(source),
+        };
+        let value = match source.byte() % 8 {
+            0 => &SPACES[..],
+            1 => &LETTERS,
+            2 => &ZEROS,
+            _ => {
+                let len = source.byte() % 32;
+                source.take(len.into())
+            }
+        };
+        let times = source.pick(&[1, 1, 1, 2, 60, 1000]);
+        headers.extend(std::iter::repeat_n((name, value), times));
+    }
+    Parts { first, headers }
+}
+
+/// Up to 15 bytes as text.
+fn text<'h>(source: &mut ByteSource<'h>) -> &'h str {
+    let len = source.byte() % 16;
+    std::str::from_utf8(source.take(len.into())).unwrap_or("\u{fffd}")
+}
+
+/// Whether each part is one that a parser passes, so that the lines that are made of them have these parts.
+fn can_be_parsed(parts: &Parts<'_>) -> bool {
+    let [method, target, _] = parts.first;
+    let is_plain = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+    is_token(method.as_bytes())
+        && !target.is_empty()
+        && target.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+        && parts
+            .headers
+            .iter()
+            .all(|(name, value)| is_token(name.as_bytes()) && value.iter().all(is_plain))
+}
+
+/// A head with this first line, and the headers as lines.
+fn write(first: String, headers: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut head = first.into_bytes();
+    for (name, value) in headers {
+        head.extend([b"\r\n", name.as_bytes(), b": ", value].concat());
+    }
+    head.extend(b"\r\n\r\n");
+    head
+}
+
+/// Judges hostile parts as a request, as a response with this status, and as an extended CONNECT. They are refused, or
+/// get the verdict of the lines that they make.
+fn judge_hostile(parts: &Parts<'_>, status: u16, config: &Config) {
+    let accept = Accept::new();
+    let version = HttpVersion::Http11;
+    let [method, target, _] = parts.first;
+    let (by_parts, is_good) =
+        (verdict_on_parts(parts, version, config, &accept), can_be_parsed(parts));
+    if is_good {
+        let head = write(format!("{method} {target} {version}"), &parts.headers);
+        assert_eq!(verdict_on_bytes(&head, config, &accept), Some(by_parts));
+    } else {
+        assert!(matches!(by_parts, Verdict::Refused { .. }), "{parts:?} is {by_parts:?}");
+    }
+
+    let request = ClientRequest::new("ws://example.com/chat").expect("a good URI");
+    let parts_only = Parts { first: ["GET", "/", ""], headers: parts.headers.clone() };
+    let head = write(format!("{version} {status:03} "), &parts.headers);
+    if !can_be_parsed(&parts_only) || head.len() > config.max_head_bytes() {
+        let upgrade = request.upgrade(config).expect("a valid request");
+        assert!(upgrade.response(version, status, parts.headers.iter().copied(), config).is_err());
+    } else {
+        same_response(&request, config, |_| head);
+    }
+
+    let pseudo: [(&str, &[u8]); 5] = [
+        (":method", b"CONNECT"),
+        (":protocol", b"websocket"),
+        (":scheme", b"http"),
+        (":path", target.as_bytes()),
+        (":authority", b"example.com"),
+    ];
+    // Without `connection` and `upgrade`.
+    let others = || parts.headers.iter().enumerate().filter(|(at, _)| !matches!(at, 1 | 2));
+    let all = pseudo.iter().chain(others().map(|(_, header)| header)).copied();
+    if let Ok(connect) = ExtendedConnect::parse(all.clone(), config) {
+        assert!(can_be_parsed(&parts_only));
+        assert!(all.clone().count() <= config.max_headers());
+        let bytes: usize = all.map(|(name, value)| name.len() + value.len()).sum();
+        assert!(bytes <= config.max_head_bytes());
+        assert!(connect.headers().all(|header| trim(header.value) == header.value));
+    }
+    let _ = request.extended_response(200, parts.headers.iter().copied(), config);
+}
+
 /// The bytes with `@` replaced by the accept value of a request.
 fn with_accept<'b>(bytes: &'b [u8], request: &[u8]) -> Cow<'b, [u8]> {
     let Some(at) = bytes.iter().position(|&byte| byte == b'@') else { return bytes.into() };
@@ -310,7 +433,7 @@ pub fn parsed_head(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let mut flags = Flags::new(source.byte());
     let (is_response, deflate, required) = (flags.next(), flags.next(), flags.next());
-    let (with_subprotocol, with_header) = (flags.next(), flags.next());
+    let (with_subprotocol, with_header, is_hostile) = (flags.next(), flags.next(), flags.next());
     let mut config = config().require_subprotocol(required);
     #[cfg(feature = "deflate")]
     if deflate {
@@ -321,6 +444,10 @@ pub fn parsed_head(data: &[u8]) {
     let _ = deflate;
     config = config.max_headers(source.pick(&[64, 1, 5, 1000]));
     let config = config.build().expect("allowed values");
+    if is_hostile {
+        let status = source.pick(&[101, 200, 404, 99, 103, 1000]);
+        return judge_hostile(&hostile_parts(&mut source), status, &config);
+    }
     let head = source.rest();
     // A head that is written again may be longer by a space in each line.
     if head.len() > config.max_head_bytes() / 2 {
