@@ -80,7 +80,8 @@
 //! | `million` | memory and speed of a million connections in one process |
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
-//! `docs/examples/hyper`, in the repository, is a package of its own: a server and a client on hyper 1.x.
+//! `docs/examples/hyper`, `axum`, `h2` and `h3`, in the repository, are packages of their own: programs on other HTTP
+//! stacks.
 //!
 //! # Whose mistake it is
 //!

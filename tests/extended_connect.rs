@@ -7,7 +7,7 @@ use util::*;
 use websocket_proto::handshake::{Accepted, ExtendedConnect, HeaderList};
 use websocket_proto::{
     Accept, ClientRequest, CloseCause, Config, Connection, HandshakeError, OriginPolicy,
-    ProtocolError, Role, State, UsageError,
+    ProtocolError, Role, State, Timestamp, UsageError,
 };
 
 fn request() -> ClientRequest {
@@ -229,6 +229,140 @@ fn reset_of_the_stream_is_the_loss_of_the_transport() {
         assert_eq!(outcome.seen, [Seen::lost(CloseCause::Aborted)]);
         assert!(outcome.output.is_empty() && conn.is_finished());
     }
+}
+
+#[test]
+fn reset_is_wanted_exactly_if_the_stream_was_given_up() {
+    // rfc8441-5-10, rfc8441-5-11, rfc9220-3-05, rfc9220-3-06
+    type End = fn(&mut Connection);
+    fn time_out(conn: &mut Connection) {
+        let mut now = Timestamp::from_millis(0);
+        while let Some(wake) = conn.tick(now) {
+            assert!(!conn.wants_reset(), "before the timeout");
+            now = wake;
+        }
+        assert!(conn.is_finished());
+    }
+    fn peer_closes(conn: &mut Connection) {
+        feed(conn, &to(conn.role(), 0x88, b"\x03\xe8"), &mut Log::default());
+    }
+    fn fail(conn: &mut Connection) {
+        feed(conn, &to(conn.role(), 0x83, b""), &mut Log::default());
+    }
+    let rows: [(&str, bool, End); 14] = [
+        ("open", false, |_| {}),
+        ("the peer ends without a Close", false, Connection::receive_eof),
+        ("a write fails", false, Connection::write_closed),
+        ("the peer closes and ends", false, |conn| {
+            peer_closes(conn);
+            drain(conn);
+            conn.receive_eof();
+        }),
+        ("a failure, drained to the end", false, |conn| {
+            fail(conn);
+            drain(conn);
+            conn.receive_eof();
+        }),
+        ("abort after the end", false, |conn| {
+            peer_closes(conn);
+            drain(conn);
+            conn.receive_eof();
+            assert!(conn.is_finished());
+            conn.abort();
+        }),
+        ("abort", true, Connection::abort),
+        ("abort in the middle of a frame", true, |conn| {
+            conn.send("text").unwrap();
+            conn.advance(1);
+            conn.abort();
+        }),
+        ("abort instead of an answer to the peer's Close", true, |conn| {
+            peer_closes(conn);
+            conn.abort();
+        }),
+        ("our Close is not written", true, |conn| {
+            conn.close(1000, "").unwrap();
+            time_out(conn);
+        }),
+        ("our Close is not answered", true, |conn| {
+            conn.close(1000, "").unwrap();
+            drain(conn);
+            time_out(conn);
+        }),
+        ("the answer to the peer's Close is not written", true, |conn| {
+            peer_closes(conn);
+            time_out(conn);
+        }),
+        ("the answer is not written to a peer that has ended", true, |conn| {
+            peer_closes(conn);
+            conn.advance(1);
+            conn.receive_eof();
+            time_out(conn);
+        }),
+        ("a failed connection is not ended by the peer", true, |conn| {
+            fail(conn);
+            drain(conn);
+            time_out(conn);
+        }),
+    ];
+    for role in ROLES {
+        for (name, is_reset, end) in rows {
+            let mut conn = open(role);
+            end(&mut conn);
+            assert_eq!(conn.wants_reset(), is_reset, "{role:?}: {name}");
+            // Both questions can be true, so that a loop without resets still ends the transport.
+            if is_reset {
+                assert!(conn.is_finished() && conn.wants_shutdown(), "{role:?}: {name}");
+            }
+            conn.write_closed();
+            conn.receive_eof();
+            assert_eq!(conn.wants_reset(), is_reset, "{role:?}: {name}, later");
+            assert!(!conn.wants_shutdown());
+        }
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn types_of_the_crate_http_pass_through_both_ends() {
+    // rfc8441-4-03, rfc8441-5-01, rfc9220-3-01
+    use http::{Method, Request, Response, StatusCode};
+    let config = config();
+    let client = request().origin("https://a").header("X-Bytes", &[b'a', 0xe9]);
+    let list = client.extended_connect(&config).expect("a valid request");
+    let request: Request<()> = Request::try_from(&list).expect("few headers");
+    assert_eq!(request.method(), Method::CONNECT);
+    assert_eq!(request.uri(), "https://example.com:8443/chat?room=1");
+    let connect = ExtendedConnect::from_http(&request, "websocket").expect("a valid request");
+    assert_eq!(Ok(&connect), ExtendedConnect::parse(&list).as_ref());
+    let accepted = connect.accept(&Accept::new().subprotocol("chat"), &config).unwrap();
+    let response: Response<()> = Response::try_from(&accepted).expect("few headers");
+    assert_eq!(response.status(), StatusCode::OK);
+    let agreed = client.extended_response(200, response.headers(), &config);
+    assert_eq!(agreed.unwrap().subprotocol, Some("chat"));
+
+    // What is missing or wrong gets the status that it gets from a list.
+    let status = |request: &Request<()>, protocol| {
+        let error = ExtendedConnect::from_http(request, protocol).expect_err("a bad request");
+        let response: Response<Vec<u8>> = error.response().try_into().expect("few headers");
+        response.status().as_u16()
+    };
+    assert_eq!(status(&request, "connect-udp"), 501);
+    for change in [
+        (|r| *r.method_mut() = Method::GET) as fn(&mut Request<()>),
+        |r| *r.uri_mut() = "/chat".parse().unwrap(),
+        |r| *r.uri_mut() = "example.com:443".parse().unwrap(),
+        |r| *r.uri_mut() = "ftp://example.com/".parse().unwrap(),
+        |r| drop(r.headers_mut().insert("upgrade", "websocket".parse().unwrap())),
+        |r| drop(r.headers_mut().insert("sec-websocket-version", "8".parse().unwrap())),
+        |r| drop(r.headers_mut().insert("host", "other".parse().unwrap())),
+    ] {
+        let mut request = request.clone();
+        change(&mut request);
+        assert_eq!(status(&request, "websocket"), 400, "{request:?}");
+    }
+    // A list that is no request.
+    assert!(Request::<()>::try_from(&accepted.headers).is_err());
 }
 
 #[cfg(feature = "deflate")]

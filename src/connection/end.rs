@@ -125,6 +125,32 @@ impl Connection {
         }
     }
 
+    /// Returns whether the transport should be reset, because it was given up: by [`abort`](Connection::abort), or by a
+    /// [`Config::close_timeout`] that has passed. The connection is then finished. HTTP/2 sends RST_STREAM with CANCEL
+    /// (RFC 8441 5), HTTP/3 resets both directions with H3_REQUEST_CANCELLED (RFC 9220 3). The peer must not take the
+    /// end for an orderly one: a frame may be cut. Ask this before [`wants_shutdown`](Connection::wants_shutdown), which
+    /// is true as well if the write side has not ended.
+    ///
+    /// A loop on TCP does not need this. It drops the socket.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// conn.abort(); // the stream was reset
+    /// let answer = match () {
+    ///     () if conn.wants_reset() => "RST_STREAM(CANCEL)",
+    ///     () if conn.wants_shutdown() => "END_STREAM",
+    ///     () => "nothing",
+    /// };
+    /// assert_eq!(answer, "RST_STREAM(CANCEL)");
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn wants_reset(&self) -> bool {
+        self.life.is_given_up()
+    }
+
     /// Tells that the write side of the transport has ended: a write has failed, or the caller has done the shutdown
     /// that [`wants_shutdown`](Connection::wants_shutdown) asks for. The queue is dropped; the [buffered
     /// amount](Connection::buffered_amount) stays as it is. A second call does nothing.
@@ -168,6 +194,9 @@ impl Connection {
     /// If [`Event::Closed`] was not reported before and no Close was received, [`poll_event`](Connection::poll_event)
     /// returns it with code 1006. A second call does nothing.
     pub fn abort(&mut self) {
+        if !self.is_finished() {
+            self.life.give_up();
+        }
         match self.life.phase().state() {
             State::Connecting | State::Open | State::Closing => {
                 self.end_without_close(CloseCause::Aborted);

@@ -21,13 +21,16 @@ pub(super) struct Life {
 
 const _: () = assert!(size_of::<Life>() <= 24 || size_of::<usize>() != 8);
 
-/// The directions of the transport that have ended, according to the caller.
+/// The directions of the transport that have ended, according to the caller. A finished connection reads nothing more, so
+/// a transport that was given up has no direction to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     None,
     Read,
+    GivenUp,
     Write,
     Both,
+    GivenUpAfterWrite,
 }
 
 /// State that an idle open connection does not need.
@@ -92,19 +95,20 @@ impl Life {
     /// Whether the peer has ended its direction.
     #[inline]
     pub(super) fn has_read_end(&self) -> bool {
-        matches!(self.ended, Ended::Read | Ended::Both)
+        matches!(self.ended, Ended::Read | Ended::Both) || self.is_given_up()
     }
 
     /// Whether our direction has ended.
     #[inline]
     pub(super) fn has_write_end(&self) -> bool {
-        matches!(self.ended, Ended::Write | Ended::Both)
+        matches!(self.ended, Ended::Write | Ended::Both | Ended::GivenUpAfterWrite)
     }
 
     pub(super) fn end_read(&mut self) {
         self.ended = match self.ended {
             Ended::None | Ended::Read => Ended::Read,
             Ended::Write | Ended::Both => Ended::Both,
+            Ended::GivenUp | Ended::GivenUpAfterWrite => self.ended,
         };
     }
 
@@ -112,6 +116,20 @@ impl Life {
         self.ended = match self.ended {
             Ended::None | Ended::Write => Ended::Write,
             Ended::Read | Ended::Both => Ended::Both,
+            Ended::GivenUp | Ended::GivenUpAfterWrite => Ended::GivenUpAfterWrite,
+        };
+    }
+
+    /// Whether the caller or a timeout has given the transport up.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.ended, Ended::GivenUp | Ended::GivenUpAfterWrite)
+    }
+
+    /// The connection finishes at once, although the transport has not ended.
+    pub(super) fn give_up(&mut self) {
+        self.ended = match self.ended {
+            Ended::None | Ended::Read | Ended::GivenUp => Ended::GivenUp,
+            Ended::Write | Ended::Both | Ended::GivenUpAfterWrite => Ended::GivenUpAfterWrite,
         };
     }
 

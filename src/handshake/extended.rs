@@ -112,6 +112,12 @@ impl ClientRequest {
 
 /// A valid extended CONNECT for WebSocket, as a server received it (RFC 8441 5, RFC 9220 3).
 ///
+/// The stream of an accepted request is the transport of a [`Connection`](crate::Connection). END_STREAM is its end:
+/// send it when the connection [`wants_shutdown`](crate::Connection::wants_shutdown), and call
+/// [`receive_eof`](crate::Connection::receive_eof) when it arrives. RST_STREAM is its loss: send it with CANCEL when the
+/// connection [`wants_reset`](crate::Connection::wants_reset), and call [`abort`](crate::Connection::abort) when it
+/// arrives.
+///
 /// ```
 /// use websocket_proto::handshake::ExtendedConnect;
 /// use websocket_proto::{Accept, ClientRequest, Config};

@@ -11,7 +11,8 @@ use super::syntax;
 use super::write_lines::put_header;
 use crate::error::UsageError;
 
-/// A list of headers in the order in which they are sent, pseudo-headers first: what an HTTP stack writes.
+/// A list of headers in the order in which they are sent, pseudo-headers first: what an HTTP stack writes. With the
+/// feature `http`, the list of an extended CONNECT converts into an `http::Request`.
 ///
 /// ```
 /// use websocket_proto::{ClientRequest, Config};

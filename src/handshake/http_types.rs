@@ -5,10 +5,13 @@ use alloc::vec::Vec;
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 
 use super::client_upgrade::ClientUpgrade;
 use super::error::HandshakeError;
+use super::extended::ExtendedConnect;
+use super::header_list::HeaderList;
 use super::headers::{Header, Headers};
 use super::parsed_request::ParsedRequest;
 use super::response::Response;
@@ -104,6 +107,71 @@ fn judge(
 ) -> Result<ParsedRequest, RequestError> {
     let version = HttpVersion::try_from(version).map_err(RequestError::http1)?;
     ParsedRequest::from_parts(method.as_str(), &uri.to_string(), version, headers, config)
+}
+
+/// # With the crate `http`
+impl<'h> ExtendedConnect<'h> {
+    /// Reads a request, like [`parse`](ExtendedConnect::parse). The types of `http` have no place for `:protocol`. The
+    /// HTTP stack puts it into the request's extensions: `h2::ext::Protocol`, `hyper::ext::Protocol`,
+    /// `h3::ext::Protocol`.
+    ///
+    /// ```
+    /// use websocket_proto::handshake::ExtendedConnect;
+    /// use websocket_proto::{Accept, ClientRequest, Config};
+    ///
+    /// // The request that the client's HTTP stack sends, and the server's stack receives.
+    /// let (client, config) = (ClientRequest::new("wss://example.com/chat")?, Config::default());
+    /// let request: http::Request<()> = (&client.extended_connect(&config)?).try_into().expect("few headers");
+    ///
+    /// let connect = ExtendedConnect::from_http(&request, "websocket").expect("a valid request");
+    /// assert_eq!((connect.host(), connect.resource()), ("example.com", "/chat"));
+    /// let accepted = connect.accept(&Accept::new(), &config)?;
+    /// let response: http::Response<()> = (&accepted).try_into().expect("few headers");
+    ///
+    /// let agreed = client.extended_response(response.status().as_u16(), response.headers(), &config);
+    /// assert!(agreed.is_ok());
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`RequestError`], which has the response to send. A request without an authority, a scheme or a path is
+    /// malformed (RFC 8441 4).
+    pub fn from_http<B>(request: &'h Request<B>, protocol: &'h str) -> Result<Self, RequestError> {
+        let uri = request.uri();
+        let parts = [
+            (":method", Some(request.method().as_str())),
+            (":protocol", Some(protocol)),
+            (":scheme", uri.scheme_str()),
+            (":authority", uri.authority().map(Authority::as_str)),
+            (":path", uri.path_and_query().map(PathAndQuery::as_str)),
+        ];
+        let pseudo = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let pseudo = pseudo.map(|(name, value)| Header { name, value: value.as_bytes() });
+        ExtendedConnect::parse(pseudo.chain(request.headers().iter().map(Header::from)))
+    }
+}
+
+/// The request of [`ClientRequest::extended_connect`](crate::ClientRequest::extended_connect). Its `:protocol` is left
+/// out: put `websocket` into the extensions, in the type of the HTTP stack (`h2::ext::Protocol`,
+/// `hyper::ext::Protocol`, `h3::ext::Protocol`). Fails if the list has no pseudo-headers, if the map of headers cannot
+/// hold so many, if a name is too long for it, or if the path has more than 65,534 bytes.
+impl<B: Default> TryFrom<&HeaderList<'_>> for Request<B> {
+    type Error = http::Error;
+
+    fn try_from(list: &HeaderList<'_>) -> Result<Self, http::Error> {
+        let pseudo = |name| list.headers().get(name).unwrap_or_default();
+        let uri = Uri::builder()
+            .scheme(pseudo(":scheme"))
+            .authority(pseudo(":authority"))
+            .path_and_query(pseudo(":path"))
+            .build()?;
+        let request = Request::builder().method(pseudo(":method")).uri(uri);
+        list.headers()
+            .filter(|header| !header.name.starts_with(':'))
+            .fold(request, |request, Header { name, value }| request.header(name, value))
+            .body(B::default())
+    }
 }
 
 /// # With the crate `http`

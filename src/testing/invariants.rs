@@ -82,6 +82,9 @@ impl Life {
         holds(is_closed || !conn.wants_shutdown(), || {
             format!("wants_shutdown is true, but the state is {state}")
         })?;
+        holds(is_finished || !conn.wants_reset(), || {
+            "wants_reset is true, but the connection is not finished".into()
+        })?;
         holds(!(is_finished && conn.wants_write()), || {
             "the connection is finished, but wants_write is true".into()
         })?;
