@@ -271,7 +271,8 @@ settings! {
     ///
     /// The first wait is for the transport to take queued bytes, until our Close or our last HTTP response is written.
     /// It starts again whenever the transport takes bytes other than pings and pongs, so a slow peer receives the whole
-    /// queue. The second wait is for the peer's Close. The third wait is for the end of the transport.
+    /// queue. The second wait is for the peer's Close. The third wait is for the end of the transport. If the caller
+    /// [answers the peer's Close](Config::answer_close), the time limits the wait for this answer too.
     close_timeout: Option<Duration> = Some(Duration::from_secs(5)),
         "the limit of each wait of a connection that ends; `None` for no limit", "Default: 5 s; at least 1 ms.";
 
@@ -327,6 +328,35 @@ settings! {
     /// ```
     accept_unmasked_frames: bool = false,
         "whether a server accepts frames that the client did not mask", "Default: `false`.";
+
+    ///
+    /// With `false` a ping is only reported by [`Event::Ping`](crate::Event::Ping). The caller answers it with
+    /// [`pong`](crate::Connection::pong) and the same payload, as soon as is practical; of several pings it may answer
+    /// only the latest (RFC 6455 5.5.2, 5.5.3). [`max_queued_pongs`](Config::max_queued_pongs) does not limit these
+    /// answers, so answer no faster than the transport takes them.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event, Role};
+    ///
+    /// let config = Config::builder().answer_pings(false).build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Client, config)?;
+    /// let mut ping = *b"\x89\x05Hello";
+    /// let Some(Event::Ping(payload)) = conn.receive(&mut &mut ping[..]) else { panic!() };
+    /// assert!(!conn.wants_write()); // nothing is answered yet
+    /// conn.pong(&payload)?;
+    /// assert_eq!(conn.outgoing()[0], 0x8a);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    answer_pings: bool = true,
+        "whether the connection answers pings by itself", "Default: `true`.";
+
+    ///
+    /// With `false` the peer's Close is reported by [`Event::CloseReceived`](crate::Event::CloseReceived), unless our
+    /// Close was sent before. The caller may then go on sending, and answers with
+    /// [`close`](crate::Connection::close) (RFC 6455 5.5.1). If the transport takes no bytes of messages for
+    /// [`close_timeout`](Config::close_timeout) before that, the connection answers by itself.
+    answer_close: bool = true,
+        "whether the connection answers the peer's Close by itself", "Default: `true`.";
 
     #[cfg(feature = "deflate")]
     deflate: Option<Deflate> = None,

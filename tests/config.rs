@@ -69,6 +69,8 @@ fn changed() -> Vec<Changed> {
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
         require_subprotocol: true => true;
         accept_unmasked_frames: true => true;
+        answer_pings: false => false;
+        answer_close: false => false;
         entropy: Entropy::Seed(17) => Entropy::Seed(17);
     };
     #[cfg(feature = "deflate")]
@@ -136,6 +138,8 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("release_after", time(Some(config.release_after()))),
         ("require_subprotocol", format!("`{}`", config.require_subprotocol())),
         ("accept_unmasked_frames", format!("`{}`", config.accept_unmasked_frames())),
+        ("answer_pings", format!("`{}`", config.answer_pings())),
+        ("answer_close", format!("`{}`", config.answer_close())),
         #[cfg(feature = "deflate")]
         ("deflate", format!("`{:?}`", config.deflate())),
         #[cfg(feature = "os-entropy")]

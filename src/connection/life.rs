@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::opening::Opening;
 use super::phase::Phase;
+use crate::close_code::CloseCode;
 use crate::event::{Closed, Event, SentClose};
 use crate::state::State;
 use crate::timer::Timer;
@@ -42,6 +43,8 @@ struct Extra {
     ready: Option<Box<Event<'static>>>,
     /// Our Close, while the peer's is expected.
     sent: Option<SentClose>,
+    /// The end that the peer's Close causes, while the caller has not answered it.
+    unanswered: Option<Closed>,
     /// The last event, if a call that returns no event has caused it.
     closed: Option<Closed>,
 }
@@ -58,7 +61,7 @@ impl Extra {
     }
 
     fn is_unused(&self) -> bool {
-        !self.comes_first() && self.sent.is_none()
+        !self.comes_first() && self.sent.is_none() && self.unanswered.is_none()
     }
 }
 
@@ -196,6 +199,21 @@ impl Life {
         let sent = self.extra.as_mut()?.sent.take();
         self.free_unused_extra();
         sent
+    }
+
+    /// Stores the end that the peer's Close causes, until the caller has answered it.
+    pub(super) fn set_unanswered(&mut self, closed: Closed) {
+        self.extra.get_or_insert_default().unanswered = Some(closed);
+    }
+
+    /// Takes the end that the peer's Close causes.
+    pub(super) fn take_unanswered(&mut self) -> Option<Closed> {
+        self.extra.as_mut()?.unanswered.take()
+    }
+
+    /// The code of the peer's Close, while the caller has not answered it.
+    pub(super) fn unanswered_code(&self) -> Option<CloseCode> {
+        self.extra.as_ref()?.unanswered.as_ref().map(Closed::code)
     }
 
     /// Takes the buffered event.

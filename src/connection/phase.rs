@@ -7,17 +7,18 @@ use crate::state::State;
 /// ```text
 /// server  Request ─► Decision ─┐                                    the peer's Close has arrived
 ///                              ├─► Open ─┬─► Closing ───────┬─► Flushing (server) ─────┐
-/// client  Response ────────────┘         └─► WriteClosed ───┴─► AwaitingEnd (client) ──┼─► Finished
-/// any of these, failed, refused, rejected or idle too long ──────► Draining ───────────────┘
+/// client  Response ────────────┘         ├─► WriteClosed ───┼─► AwaitingEnd (client) ──┼─► Finished
+///                                        └─► Answering ─────┘                          │
+/// any but Answering, failed, refused, rejected or idle too long ────► Draining ────────┘
 /// ```
 ///
 /// The diagram omits what leads to `Finished` at once: `abort`, the end of the transport before the peer's Close, the
 /// close timeout, a failed or late handshake of a client, a `close` or `fail` in `Request` or `Response`, and a failed
 /// write in `Request` or `Decision`. It also omits the following arrows. If the peer closes first, `Open` leads to
-/// `Flushing` or `AwaitingEnd`. If the write side has ended when the response arrives, `Response` leads to
-/// `WriteClosed`. If the write side ends before our Close is written, `Closing` leads to `WriteClosed`, and `Draining`
-/// leads to `Finished`. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase: `is_finished` tells when the
-/// transport can be dropped.
+/// `Flushing` or `AwaitingEnd`, unless the caller answers by hand. If the write side has ended when the response
+/// arrives, `Response` leads to `WriteClosed`. If the write side ends before our Close is written, `Closing` leads to
+/// `WriteClosed`, and `Draining` leads to `Finished`. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase:
+/// `is_finished` tells when the transport can be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.
@@ -28,6 +29,9 @@ pub(super) enum Phase {
     Response,
     /// The handshake is done.
     Open,
+    /// The peer's Close has arrived, and the caller has not answered it. Messages can be sent (RFC 6455 5.5.1). Bytes
+    /// that arrive are dropped.
+    Answering,
     /// Our Close was queued; the peer's Close is expected.
     Closing,
     /// The write side of the transport has ended before our Close was written; the peer's Close is expected.
@@ -48,7 +52,7 @@ impl Phase {
     pub(super) fn state(self) -> State {
         match self {
             Phase::Request | Phase::Decision | Phase::Response => State::Connecting,
-            Phase::Open => State::Open,
+            Phase::Open | Phase::Answering => State::Open,
             Phase::Closing | Phase::WriteClosed => State::Closing,
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
                 State::Closed
@@ -58,6 +62,12 @@ impl Phase {
 
     /// Whether frames are received.
     pub(super) fn receives_frames(self) -> bool {
-        matches!(self.state(), State::Open | State::Closing)
+        matches!(self, Phase::Open | Phase::Closing | Phase::WriteClosed)
+    }
+
+    /// Whether messages can be sent.
+    #[inline]
+    pub(super) fn sends_messages(self) -> bool {
+        matches!(self, Phase::Open | Phase::Answering)
     }
 }

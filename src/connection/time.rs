@@ -36,7 +36,7 @@ impl Connection {
         let limit = match span {
             Span::Handshake => self.config.handshake_timeout,
             Span::Silence | Span::Congestion => self.config.idle_timeout,
-            Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
+            Span::Answer | Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
             Span::None => None,
         };
         let deadline = match self.life.timer.observe(now, span, limit) {
@@ -74,6 +74,7 @@ impl Connection {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
             Phase::Open if self.send.is_congested() => Span::Congestion,
             Phase::Open => Span::Silence,
+            Phase::Answering => Span::Answer,
             _ if self.send.has_unwritten_end() => Span::Flush,
             Phase::Closing | Phase::WriteClosed => Span::Closing,
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining => Span::Linger,
@@ -110,6 +111,11 @@ impl Connection {
                     .expect("code and reason can be sent");
                 let closed = self.fail_with(CloseCause::TimedOut(Timeout::Idle), Some(&body));
                 self.life.set_closed(closed);
+            }
+            // RFC 6455 5.5.1: the peer's Close is answered as soon as is practical.
+            Span::Answer => {
+                let code = self.life.unanswered_code().expect("it is stored in `Answering`");
+                self.answer_close(&CloseBody::answer_to(code));
             }
             Span::Flush | Span::Closing if self.life.phase().state() == State::Closing => {
                 self.end_without_close(CloseCause::TimedOut(Timeout::Close));

@@ -1,9 +1,11 @@
 //! The events of a receiver in a form that can be compared, and the loop that collects them.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Payload;
+use crate::close_code::CloseCode;
 use crate::connection::Connection;
 use crate::event::{Closed, Event};
 use crate::message::MessageKind;
@@ -24,6 +26,8 @@ pub enum Seen {
     Ping(Vec<u8>),
     /// A pong.
     Pong(Vec<u8>),
+    /// The peer's Close, if the caller answers it: its code and reason.
+    CloseReceived(CloseCode, Box<str>),
     /// The end.
     Closed(Closed),
 }
@@ -84,6 +88,7 @@ impl Log {
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+            Event::CloseReceived { code, reason } => Seen::CloseReceived(code, reason),
             Event::Closed(closed) => Seen::Closed(closed),
         });
     }

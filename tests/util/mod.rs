@@ -142,6 +142,7 @@ pub enum Seen {
     Unfinished(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    CloseReceived(CloseCode, String),
     Closed {
         code: CloseCode,
         reason: String,
@@ -212,6 +213,7 @@ impl Log {
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+            Event::CloseReceived { code, reason } => Seen::CloseReceived(code, reason.into()),
             Event::Closed(closed) => {
                 if let Some((kind, bytes)) = self.open.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));
