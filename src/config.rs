@@ -300,6 +300,51 @@ settings! {
         "Default: `None`; at least 1 ms, and at least 1 ms shorter than [`idle_timeout`](Config::idle_timeout).";
 
     ///
+    /// The wait begins with the first [`tick`](crate::Connection::tick) that finds the ping written. A pong with the
+    /// payload of the ping ends it. The connection then sends a Close with code 1001, and reports
+    /// [`Event::Closed`](crate::Event::Closed) with [`Timeout::Pong`](crate::Timeout::Pong).
+    ///
+    /// What ends a silence for [`idle_timeout`](Config::idle_timeout) starts this wait again, so it limits how long the
+    /// peer may be silent while it owes a pong. A peer that sends a long frame cannot send its pong before the end of
+    /// this frame, and many peers send it behind the messages that they have queued. While the connection
+    /// [`is_congested`](crate::Connection::is_congested), the time does not count, since the caller may have stopped
+    /// reading.
+    ///
+    /// Keepalive pings then carry a number of 4 bytes, the same one until it is answered. The connection takes 256
+    /// bytes more from the first ping on.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use websocket_proto::{CloseCause, Config, Connection, Event, Role, Timeout, Timestamp};
+    ///
+    /// let config = Config::builder()
+    ///     .keepalive_interval(Duration::from_secs(20))
+    ///     .pong_timeout(Duration::from_secs(5))
+    ///     .build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Server, config)?;
+    /// let mut now = Timestamp::default();
+    /// let closed = loop {
+    ///     now = conn.tick(now).expect("an open connection has a deadline");
+    ///     conn.advance(conn.outgoing().len()); // written to a peer that does not answer
+    ///     if let Some(Event::Closed(closed)) = conn.poll_event() {
+    ///         break closed;
+    ///     }
+    /// };
+    /// assert_eq!(closed.cause(), &CloseCause::TimedOut(Timeout::Pong));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pong_timeout: Option<Duration> = None,
+        "the longest wait for the pong to a keepalive ping; `None` for no limit",
+        "Default: `None`; at least 1 ms, and only with [`keepalive_interval`](Config::keepalive_interval).";
+
+    ///
+    /// [`round_trip_time`](crate::Connection::round_trip_time) returns it. [`pong_timeout`](Config::pong_timeout)
+    /// measures it too. Keepalive pings then carry a number of 4 bytes, as there.
+    measure_round_trip: bool = false,
+        "whether the round-trip time of keepalive pings is measured",
+        "Default: `false`; `true` only with [`keepalive_interval`](Config::keepalive_interval).";
+
+    ///
     /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, `tick`
     /// frees memory at most 1/8 s after its last use.
     release_after: Duration = Duration::from_secs(1),

@@ -3,6 +3,7 @@
 //! The files in `connection/` have the other methods, grouped by purpose.
 
 mod life;
+mod liveness;
 mod phase;
 
 // The documentation lists the methods of `Connection` in the order of these modules: the order in which a program

@@ -370,6 +370,8 @@ pub enum Timeout {
     Close,
     /// [`Config::idle_timeout`](crate::Config::idle_timeout).
     Idle,
+    /// [`Config::pong_timeout`](crate::Config::pong_timeout).
+    Pong,
 }
 
 impl fmt::Display for Timeout {
@@ -378,6 +380,7 @@ impl fmt::Display for Timeout {
             Timeout::Handshake => "handshake timeout has passed",
             Timeout::Close => "close timeout has passed",
             Timeout::Idle => "idle timeout has passed",
+            Timeout::Pong => "pong timeout has passed",
         })
     }
 }

@@ -72,7 +72,7 @@ const LATE: u8 = 1 << 6;
 
 /// The time between the `tick` that first finds a passed deadline and the `tick` that acts on it. The caller can read
 /// in between.
-const GRACE: Duration = Duration::from_millis(1);
+pub(crate) const GRACE: Duration = Duration::from_millis(1);
 
 const _: () = assert!(size_of::<Timer>() == 14);
 
@@ -181,7 +181,7 @@ impl Timer {
     }
 
     /// `since + after`, rounded up by less than a millisecond.
-    fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
+    pub(crate) fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
         let elapsed = now.wrapping_millis().wrapping_sub(self.since) as i64;
         let away = Duration::from_millis(elapsed.unsigned_abs());
         let rounded = now.rounded_up();

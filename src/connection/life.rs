@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::liveness::Liveness;
 use super::opening::Opening;
 use super::phase::Phase;
 use crate::close_code::CloseCode;
@@ -47,7 +48,12 @@ struct Extra {
     unanswered: Option<Closed>,
     /// The last event, if a call that returns no event has caused it.
     closed: Option<Closed>,
+    /// The keepalive pings, from the first one on, if their pongs are waited for or measured.
+    liveness: Option<Box<Liveness>>,
 }
+
+/// [`Config::pong_timeout`](crate::Config::pong_timeout) names this number.
+const _: () = assert!(size_of::<Extra>() + size_of::<Liveness>() <= 256 || size_of::<usize>() != 8);
 
 impl Extra {
     /// Whether something comes before the input.
@@ -61,7 +67,10 @@ impl Extra {
     }
 
     fn is_unused(&self) -> bool {
-        !self.comes_first() && self.sent.is_none() && self.unanswered.is_none()
+        !self.comes_first()
+            && self.sent.is_none()
+            && self.unanswered.is_none()
+            && self.liveness.is_none()
     }
 }
 
@@ -214,6 +223,21 @@ impl Life {
     /// The code of the peer's Close, while the caller has not answered it.
     pub(super) fn unanswered_code(&self) -> Option<CloseCode> {
         self.extra.as_ref()?.unanswered.as_ref().map(Closed::code)
+    }
+
+    /// The keepalive pings; `None` before the first one, and if no pong is waited for or measured.
+    pub(super) fn liveness(&self) -> Option<&Liveness> {
+        self.extra.as_ref()?.liveness.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn liveness_mut(&mut self) -> Option<&mut Liveness> {
+        self.extra.as_mut()?.liveness.as_deref_mut()
+    }
+
+    /// The keepalive pings, which are stored from now on.
+    pub(super) fn begin_liveness(&mut self) -> &mut Liveness {
+        self.extra.get_or_insert_default().liveness.get_or_insert_default()
     }
 
     /// Takes the buffered event.

@@ -315,7 +315,7 @@ impl Connection {
             Received::Message(message) => Event::Message(message),
             Received::Chunk(chunk) => Event::Chunk(chunk),
             Received::Ping(payload) => self.receive_ping(payload),
-            Received::Pong(payload) => Event::Pong(payload),
+            Received::Pong(payload) => self.receive_pong(payload),
             Received::Close(code, reason) => self.receive_close(code, reason),
         }
     }
@@ -328,6 +328,13 @@ impl Connection {
             }
         }
         Event::Ping(payload)
+    }
+
+    fn receive_pong<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
+        if let Some(liveness) = self.life.liveness_mut() {
+            liveness.receive_pong(&payload);
+        }
+        Event::Pong(payload)
     }
 
     /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection. It is answered unless our Close was sent before.
