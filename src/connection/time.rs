@@ -48,21 +48,19 @@ impl Connection {
                 return self.tick(now);
             }
         };
-        let (mut pong, mut ping) = (None, None);
-        if let (Phase::Open, Some(interval)) = (self.life.phase(), self.config.keepalive_interval) {
-            if !self.life.timer.is_late() {
-                pong = match self.watch_pong(now, span) {
-                    Deadline::None => None,
-                    Deadline::At(deadline) => Some(deadline),
-                    Deadline::Passed => {
-                        self.fail_silent(Timeout::Pong, "pong timeout");
-                        return self.tick(now);
-                    }
-                };
-                ping = Some(self.keep_alive(now, interval));
+        let ping = match (self.life.phase(), self.config.keepalive_interval) {
+            (Phase::Open, Some(interval)) if !self.life.timer.is_late() => {
+                let pong = self.watch_pong(now, span);
+                if pong == Deadline::Passed {
+                    self.fail_silent(Timeout::Pong, "pong timeout");
+                    return self.tick(now);
+                }
+                let ping = self.keep_alive(now, interval);
+                Some(if let Deadline::At(deadline) = pong { ping.min(deadline) } else { ping })
             }
-        }
-        [memory, deadline, pong, ping].into_iter().flatten().min()
+            _ => None,
+        };
+        [memory, deadline, ping].into_iter().flatten().min()
     }
 
     /// Returns the round-trip time of the last pong that answers one of our keepalive pings: from the first
@@ -141,6 +139,7 @@ impl Connection {
     }
 
     /// Queues a keepalive ping. It has a number only if its pong is waited for or measured.
+    #[cold]
     fn send_keepalive(&mut self) -> Result<(), UsageError> {
         if !self.config.measure_round_trip && self.config.pong_timeout.is_none() {
             return self.ping(b"");
@@ -154,13 +153,13 @@ impl Connection {
     /// Tells the keepalive pings the time, and returns the deadline for the pong.
     #[inline]
     fn watch_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
-        match self.life.liveness_mut() {
+        match self.life.liveness() {
             None => Deadline::None,
             Some(_) => self.watch_numbered_pong(now, span),
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn watch_numbered_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
         let is_waiting = self.send.has_waiting_ping();
         let limit = self.config.pong_timeout;
