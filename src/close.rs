@@ -56,6 +56,14 @@ impl CloseBody {
         Ok(body)
     }
 
+    /// The body that answers a Close with this code: it has the same code (RFC 6455 5.5.1).
+    pub(crate) fn answer_to(code: CloseCode) -> CloseBody {
+        match code {
+            CloseCode::NO_STATUS => CloseBody::EMPTY,
+            code => CloseBody::new(code, "").expect("a received code can be sent"),
+        }
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }

@@ -300,7 +300,8 @@ settings! {
     ///
     /// The first wait is for the transport to take queued bytes, until our Close or our last HTTP response is written.
     /// It starts again whenever the transport takes bytes other than pings and pongs, so a slow peer receives the whole
-    /// queue. The second wait is for the peer's Close. The third wait is for the end of the transport.
+    /// queue. The second wait is for the peer's Close. The third wait is for the end of the transport. If the caller
+    /// [answers the peer's Close](Config::answer_close), the time limits the wait for this answer too.
     close_timeout: Option<Duration> = Some(Duration::from_secs(5)),
         "the limit of each wait of a connection that ends; `None` for no limit", "Default: 5 s; at least 1 ms.";
 
@@ -326,6 +327,51 @@ settings! {
     keepalive_interval: Option<Duration> = None,
         "the silence of the peer after which a ping is sent; `None` for no pings",
         "Default: `None`; at least 1 ms, and at least 1 ms shorter than [`idle_timeout`](Config::idle_timeout).";
+
+    ///
+    /// The wait begins with the first [`tick`](crate::Connection::tick) that finds the ping written. A pong with the
+    /// payload of the ping ends it. The connection then sends a Close with code 1001, and reports
+    /// [`Event::Closed`](crate::Event::Closed) with [`Timeout::Pong`](crate::Timeout::Pong).
+    ///
+    /// What ends a silence for [`idle_timeout`](Config::idle_timeout) starts this wait again, so it limits how long the
+    /// peer may be silent while it owes a pong. A peer that sends a long frame cannot send its pong before the end of
+    /// this frame, and many peers send it behind the messages that they have queued. While the connection
+    /// [`is_congested`](crate::Connection::is_congested), the time does not count, since the caller may have stopped
+    /// reading.
+    ///
+    /// Keepalive pings then carry a number of 4 bytes, the same one until it is answered. The connection takes 256
+    /// bytes more from the first ping on.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use websocket_proto::{CloseCause, Config, Connection, Event, Role, Timeout, Timestamp};
+    ///
+    /// let config = Config::builder()
+    ///     .keepalive_interval(Duration::from_secs(20))
+    ///     .pong_timeout(Duration::from_secs(5))
+    ///     .build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Server, config)?;
+    /// let mut now = Timestamp::default();
+    /// let closed = loop {
+    ///     now = conn.tick(now).expect("an open connection has a deadline");
+    ///     conn.advance(conn.outgoing().len()); // written to a peer that does not answer
+    ///     if let Some(Event::Closed(closed)) = conn.poll_event() {
+    ///         break closed;
+    ///     }
+    /// };
+    /// assert_eq!(closed.cause(), &CloseCause::TimedOut(Timeout::Pong));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pong_timeout: Option<Duration> = None,
+        "the longest wait for the pong to a keepalive ping; `None` for no limit",
+        "Default: `None`; at least 1 ms, and only with [`keepalive_interval`](Config::keepalive_interval).";
+
+    ///
+    /// [`round_trip_time`](crate::Connection::round_trip_time) returns it. [`pong_timeout`](Config::pong_timeout)
+    /// measures it too. Keepalive pings then carry a number of 4 bytes, as there.
+    measure_round_trip: bool = false,
+        "whether the round-trip time of keepalive pings is measured",
+        "Default: `false`; `true` only with [`keepalive_interval`](Config::keepalive_interval).";
 
     ///
     /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, `tick`
@@ -356,6 +402,35 @@ settings! {
     /// ```
     accept_unmasked_frames: bool = false,
         "whether a server accepts frames that the client did not mask", "Default: `false`.";
+
+    ///
+    /// With `false` a ping is only reported by [`Event::Ping`](crate::Event::Ping). The caller answers it with
+    /// [`pong`](crate::Connection::pong) and the same payload, as soon as is practical; of several pings it may answer
+    /// only the latest (RFC 6455 5.5.2, 5.5.3). [`max_queued_pongs`](Config::max_queued_pongs) does not limit these
+    /// answers, so answer no faster than the transport takes them.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event, Role};
+    ///
+    /// let config = Config::builder().answer_pings(false).build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Client, config)?;
+    /// let mut ping = *b"\x89\x05Hello";
+    /// let Some(Event::Ping(payload)) = conn.receive(&mut &mut ping[..]) else { panic!() };
+    /// assert!(!conn.wants_write()); // nothing is answered yet
+    /// conn.pong(&payload)?;
+    /// assert_eq!(conn.outgoing()[0], 0x8a);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    answer_pings: bool = true,
+        "whether the connection answers pings by itself", "Default: `true`.";
+
+    ///
+    /// With `false` the peer's Close is reported by [`Event::CloseReceived`](crate::Event::CloseReceived), unless our
+    /// Close was sent before. The caller may then go on sending, and answers with
+    /// [`close`](crate::Connection::close) (RFC 6455 5.5.1). If the transport takes no bytes of messages for
+    /// [`close_timeout`](Config::close_timeout) before that, the connection answers by itself.
+    answer_close: bool = true,
+        "whether the connection answers the peer's Close by itself", "Default: `true`.";
 
     #[cfg(feature = "deflate")]
     deflate: Option<Deflate> = None,

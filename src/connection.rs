@@ -3,6 +3,7 @@
 //! The files in `connection/` have the other methods, grouped by purpose.
 
 mod life;
+mod liveness;
 mod phase;
 
 // The documentation lists the methods of `Connection` in the order of these modules: the order in which a program
@@ -108,11 +109,15 @@ impl Connection {
         }
     }
 
-    /// Enters a phase. If the connection is open then, the receiver starts. If it is closed then, the receiver stops,
-    /// and a message that is sent in fragments stays incomplete. The phase changes nowhere else.
+    /// Enters a phase. If the connection is open then, the receiver starts. It stops with the peer's Close and with the
+    /// end. If the connection is closed then, a message that is sent in fragments stays incomplete. The phase changes
+    /// nowhere else.
     fn enter_phase(&mut self, to: Phase) {
         self.life.enter(to);
         self.start_receiver();
+        if to == Phase::Answering {
+            self.recv.stop();
+        }
         if to.state() == State::Closed {
             self.recv.stop();
             self.send.cut_fragment(compressor(&mut self.codec));

@@ -36,7 +36,8 @@ pub enum Event<'a> {
     Message(Message<'a>),
     /// A piece of a message, with [`Delivery::Chunks`](crate::Delivery::Chunks).
     Chunk(Chunk<'a>),
-    /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2).
+    /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2), unless
+    /// [`Config::answer_pings`](crate::Config::answer_pings) leaves that to the caller.
     Ping(Cow<'a, [u8]>),
     /// A pong of at most 125 bytes. It answers a ping, or it is unsolicited (RFC 6455 5.5.3).
     Pong(Cow<'a, [u8]>),
@@ -44,6 +45,32 @@ pub enum Event<'a> {
     /// [`Config::stream_refusal_body`](crate::Config::stream_refusal_body). It has at least one byte.
     /// [`Connection::refusal`](crate::Connection::refusal) has the status and the headers.
     RefusalBody(Cow<'a, [u8]>),
+    /// The peer's Close, with [`Config::answer_close`](crate::Config::answer_close) set to `false` (RFC 6455 5.5.1).
+    /// Nothing more is received, and messages can still be sent. Finish the current message, and answer with
+    /// [`close`](crate::Connection::close) or [`close_without_code`](crate::Connection::close_without_code).
+    /// [`Event::Closed`] follows, with this code and reason.
+    ///
+    /// ```
+    /// use websocket_proto::{CloseCode, Config, Connection, Event, MessageKind, Role};
+    ///
+    /// let config = Config::builder().answer_close(false).build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Client, config)?;
+    /// conn.send_fragment(MessageKind::Text, b"one, ", false)?;
+    /// let mut bytes = *b"\x88\x05\x03\xe9bye";
+    /// let Some(Event::CloseReceived { code, .. }) = conn.receive(&mut &mut bytes[..]) else { panic!() };
+    /// assert_eq!(code, CloseCode::GOING_AWAY);
+    /// conn.send_fragment(MessageKind::Text, b"two", true)?;
+    /// conn.close(CloseCode::NORMAL, "done")?;
+    /// let Some(Event::Closed(closed)) = conn.poll_event() else { panic!() };
+    /// assert_eq!((closed.code(), closed.sent_code()), (CloseCode::GOING_AWAY, Some(CloseCode::NORMAL)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    CloseReceived {
+        /// The code; 1005 if the frame has none (RFC 6455 7.1.5).
+        code: CloseCode,
+        /// The reason, at most 123 bytes.
+        reason: Box<str>,
+    },
     /// The end of the connection. It is reported exactly once. The transport can be dropped once
     /// [`is_finished`](crate::Connection::is_finished) returns `true`.
     Closed(Closed),
@@ -63,6 +90,7 @@ impl Event<'_> {
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
             Event::RefusalBody(piece) => Event::RefusalBody(Cow::Owned(piece.into_owned())),
+            Event::CloseReceived { code, reason } => Event::CloseReceived { code, reason },
             Event::Closed(closed) => Event::Closed(closed),
         }
     }
@@ -80,6 +108,9 @@ impl fmt::Debug for Event<'_> {
             Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Event::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
             Event::RefusalBody(piece) => write!(f, "RefusalBody({} bytes)", piece.len()),
+            Event::CloseReceived { code, reason } => {
+                write!(f, "CloseReceived({code}, {reason:?})")
+            }
             Event::Closed(closed) => closed.fmt(f),
         }
     }
@@ -373,7 +404,8 @@ impl core::error::Error for Closed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// The peer sent the first Close. It was answered, unless the write side of the transport had ended.
+    /// The peer sent the first Close. It was answered, unless the write side of the transport had ended, or the caller
+    /// called [`abort`](crate::Connection::abort) before it answered.
     Peer,
     /// We sent the first Close, and the peer has answered it.
     Local,
@@ -439,6 +471,8 @@ pub enum Timeout {
     Close,
     /// [`Config::idle_timeout`](crate::Config::idle_timeout).
     Idle,
+    /// [`Config::pong_timeout`](crate::Config::pong_timeout).
+    Pong,
 }
 
 impl fmt::Display for Timeout {
@@ -447,6 +481,7 @@ impl fmt::Display for Timeout {
             Timeout::Handshake => "handshake timeout has passed",
             Timeout::Close => "close timeout has passed",
             Timeout::Idle => "idle timeout has passed",
+            Timeout::Pong => "pong timeout has passed",
         })
     }
 }

@@ -19,7 +19,7 @@ pub enum Role {
 pub enum State {
     /// The opening handshake is not complete.
     Connecting,
-    /// Messages can be sent.
+    /// Messages can be sent. After [`Event::CloseReceived`](crate::Event::CloseReceived) nothing more is received.
     Open,
     /// Our Close was queued, or [`write_closed`](crate::Connection::write_closed) was called. The peer's Close has not
     /// arrived.

@@ -16,6 +16,8 @@ pub(crate) enum Span {
     Silence,
     /// The connection is open and congested: the time since the transport last took bytes of the queue.
     Congestion,
+    /// The caller has not answered the peer's Close: the time since the transport last took bytes of the queue.
+    Answer,
     /// Our Close frame or last HTTP response is in the queue: the time since the transport last took bytes of the
     /// queue.
     Flush,
@@ -70,7 +72,7 @@ const LATE: u8 = 1 << 6;
 
 /// The time between the `tick` that first finds a passed deadline and the `tick` that acts on it. The caller can read
 /// in between.
-const GRACE: Duration = Duration::from_millis(1);
+pub(crate) const GRACE: Duration = Duration::from_millis(1);
 
 const _: () = assert!(size_of::<Timer>() == 14);
 
@@ -130,7 +132,7 @@ impl Timer {
             Span::Silence => RECEIVED | PROGRESS,
             // In these spans the queue is a backlog. Pongs do not count, so that a peer cannot defer the end by sending
             // pings.
-            Span::Congestion | Span::Flush => TAKEN,
+            Span::Congestion | Span::Answer | Span::Flush => TAKEN,
             Span::None | Span::Handshake | Span::Closing | Span::Linger => 0,
         };
         if self.span != span || self.signs & restarts != 0 {
@@ -179,7 +181,7 @@ impl Timer {
     }
 
     /// `since + after`, rounded up by less than a millisecond.
-    fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
+    pub(crate) fn deadline(&self, now: Timestamp, after: Duration) -> Timestamp {
         let elapsed = now.wrapping_millis().wrapping_sub(self.since) as i64;
         let away = Duration::from_millis(elapsed.unsigned_abs());
         let rounded = now.rounded_up();
@@ -216,10 +218,11 @@ impl Timer {
 mod tests {
     use super::*;
 
-    const SPANS: [Span; 6] = [
+    const SPANS: [Span; 7] = [
         Span::Handshake,
         Span::Silence,
         Span::Congestion,
+        Span::Answer,
         Span::Flush,
         Span::Closing,
         Span::Linger,
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_new_span_and_a_sign_of_life_restart_it() {
         type Sign = fn(&mut Timer);
-        // Whether the sign restarts `Silence`, and whether it restarts `Congestion` and `Flush`.
+        // Whether the sign restarts `Silence`, and whether it restarts `Congestion`, `Answer` and `Flush`.
         let signs: [(&str, Sign, bool, bool); 8] = [
             ("nothing", |_| {}, false, false),
             ("bytes received", Timer::note_received, true, false),
@@ -298,7 +301,7 @@ mod tests {
                 sign(&mut timer);
                 let is_restarted = match span {
                     Span::Silence => restarts_silence,
-                    Span::Congestion | Span::Flush => restarts_backlog,
+                    Span::Congestion | Span::Answer | Span::Flush => restarts_backlog,
                     Span::None | Span::Handshake | Span::Closing | Span::Linger => false,
                 };
                 let deadline = if is_restarted { 130 } else { 110 };
@@ -356,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_is_received_after_a_late_look_defers_the_end_for_as_long_as_the_limit_at_most() {
-        for span in [Span::Handshake, Span::Congestion, Span::Flush, Span::Closing, Span::Linger] {
+        for span in SPANS.into_iter().filter(|span| *span != Span::Silence) {
             let mut timer = Timer::new();
             timer.observe(ms(0), span, limit(100));
             timer.observe(ms(5000), span, limit(100));

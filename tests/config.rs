@@ -36,11 +36,19 @@ macro_rules! changed {
     ($($name:ident: $value:expr => $got:expr;)*) => {
         vec![$((
             stringify!($name),
-            Config::builder().$name($value),
+            needed(stringify!($name)).$name($value),
             (|config| format!("{:?}", config.$name())) as fn(&Config) -> String,
             format!("{:?}", $got),
         )),*]
     };
+}
+
+/// A builder with what this setting needs.
+fn needed(name: &str) -> ConfigBuilder {
+    match name {
+        "pong_timeout" | "measure_round_trip" => Config::builder().keepalive_interval(MS),
+        _ => Config::builder(),
+    }
 }
 
 /// Each setting with another value than its default.
@@ -66,10 +74,14 @@ fn changed() -> Vec<Changed> {
         idle_timeout: Duration::from_secs(14) => Some(Duration::from_secs(14));
         keepalive_interval: Duration::from_secs(15) => Some(Duration::from_secs(15));
         keepalive_interval: Some(Duration::from_secs(15)) => Some(Duration::from_secs(15));
+        pong_timeout: Duration::from_secs(18) => Some(Duration::from_secs(18));
+        measure_round_trip: true => true;
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
         stream_refusal_body: true => true;
         require_subprotocol: true => true;
         accept_unmasked_frames: true => true;
+        answer_pings: false => false;
+        answer_close: false => false;
         entropy: Entropy::Seed(17) => Entropy::Seed(17);
     };
     #[cfg(feature = "deflate")]
@@ -87,9 +99,10 @@ fn each_getter_returns_what_its_setter_got_and_no_other_setting_changes() {
         let config = builder.build().expect(name);
         assert_eq!(get(&config), value, "{name}");
         assert_ne!(get(&Config::default()), value, "{name}: the row must change the default");
-        let fields = fields(&config);
+        let config_fields = fields(&config);
+        let base = fields(&needed(name).build().expect(name));
         let differing: Vec<_> =
-            fields.keys().filter(|name| fields[*name] != defaults[*name]).collect();
+            base.keys().filter(|name| config_fields[*name] != base[*name]).collect();
         assert_eq!(differing, [name]);
         // The values stay through `to_builder`.
         let again = config.to_builder().build().expect(name);
@@ -135,9 +148,13 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("close_timeout", time(config.close_timeout())),
         ("idle_timeout", time(config.idle_timeout())),
         ("keepalive_interval", time(config.keepalive_interval())),
+        ("pong_timeout", time(config.pong_timeout())),
+        ("measure_round_trip", format!("`{}`", config.measure_round_trip())),
         ("release_after", time(Some(config.release_after()))),
         ("require_subprotocol", format!("`{}`", config.require_subprotocol())),
         ("accept_unmasked_frames", format!("`{}`", config.accept_unmasked_frames())),
+        ("answer_pings", format!("`{}`", config.answer_pings())),
+        ("answer_close", format!("`{}`", config.answer_close())),
         #[cfg(feature = "deflate")]
         ("deflate", format!("`{:?}`", config.deflate())),
         #[cfg(feature = "os-entropy")]
@@ -281,6 +298,24 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             new().keepalive_interval(MS - NS),
             short("keepalive_interval", MS - NS),
             vec![new().keepalive_interval(Duration::MAX)],
+        ),
+        (
+            new().keepalive_interval(MS).pong_timeout(MS - NS),
+            short("pong_timeout", MS - NS),
+            vec![
+                new().keepalive_interval(MS).pong_timeout(MS),
+                new().keepalive_interval(HOUR).idle_timeout(HOUR + MS).pong_timeout(Duration::MAX),
+            ],
+        ),
+        (
+            new().idle_timeout(HOUR).pong_timeout(HOUR),
+            NeedsKeepalive { setting: "pong_timeout" },
+            vec![new().keepalive_interval(MS).idle_timeout(HOUR).pong_timeout(HOUR)],
+        ),
+        (
+            new().measure_round_trip(true),
+            NeedsKeepalive { setting: "measure_round_trip" },
+            vec![new().keepalive_interval(MS).measure_round_trip(true)],
         ),
         (
             new().release_after(HOUR + NS),
@@ -507,6 +542,10 @@ fn an_error_says_what_was_seen_and_what_is_allowed() {
         (
             KeepaliveNotBelowIdle { keepalive_interval: ms(20), idle_timeout: ms(10) },
             "keepalive_interval is 20ms, it must be at least 1 ms below idle_timeout, which is 10ms",
+        ),
+        (
+            NeedsKeepalive { setting: "pong_timeout" },
+            "pong_timeout needs keepalive_interval, which is None",
         ),
     ] {
         assert_eq!(error.to_string(), text);

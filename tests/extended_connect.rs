@@ -333,8 +333,9 @@ fn types_of_the_crate_http_pass_through_both_ends() {
     let request: Request<()> = Request::try_from(&list).expect("few headers");
     assert_eq!(request.method(), Method::CONNECT);
     assert_eq!(request.uri(), "https://example.com:8443/chat?room=1");
-    let connect = ExtendedConnect::from_http(&request, "websocket").expect("a valid request");
-    assert_eq!(Ok(&connect), ExtendedConnect::parse(&list).as_ref());
+    let connect = ExtendedConnect::from_http(&request, "websocket", &Config::default())
+        .expect("a valid request");
+    assert_eq!(Ok(&connect), ExtendedConnect::parse(&list, &Config::default()).as_ref());
     let accepted = connect.accept(&Accept::new().subprotocol("chat"), &config).unwrap();
     let response: Response<()> = Response::try_from(&accepted).expect("few headers");
     assert_eq!(response.status(), StatusCode::OK);
@@ -343,7 +344,8 @@ fn types_of_the_crate_http_pass_through_both_ends() {
 
     // What is missing or wrong gets the status that it gets from a list.
     let status = |request: &Request<()>, protocol| {
-        let error = ExtendedConnect::from_http(request, protocol).expect_err("a bad request");
+        let error = ExtendedConnect::from_http(request, protocol, &Config::default())
+            .expect_err("a bad request");
         let response: Response<Vec<u8>> = error.response().try_into().expect("few headers");
         response.status().as_u16()
     };

@@ -854,6 +854,10 @@ mod arbitrary_values {
             );
             usize::from(config.delivery() == Delivery::Chunks)
         });
+        values::<Config>(2, |config| usize::from(config.answer_pings()));
+        values::<Config>(2, |config| usize::from(config.answer_close()));
+        values::<Config>(2, |config| usize::from(config.measure_round_trip()));
+        values::<Config>(2, |config| usize::from(config.pong_timeout().is_some()));
         values::<FrameHeader>(3, |header| {
             let mut bytes = [0; MAX_HEADER_BYTES];
             let size = header.encode(&mut bytes);
@@ -879,6 +883,7 @@ mod arbitrary_values {
     fn scripts_from_random_bytes_keep_their_promises() {
         let mut kinds = std::collections::BTreeSet::new();
         let (mut messages, mut released, mut ways) = (0, 0, [[0; 2]; 2]);
+        let mut closes = 0;
         for seed in 0..300 {
             let bytes = noise(seed, 500);
             let mut source = Unstructured::new(&bytes);
@@ -893,8 +898,11 @@ mod arbitrary_values {
             );
             messages +=
                 run.events.iter().filter(|(_, event)| matches!(event, Event::Message(_))).count();
+            let is_close = |event| matches!(event, &(_, Event::CloseReceived { .. }));
+            closes += run.events.iter().filter(|event| is_close(event)).count();
             released += run.output.len();
         }
+        assert!(closes > 0, "the peer's Close is answered by hand");
         assert_eq!(kinds.len(), 22, "the number of kinds of steps that occur");
         assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");

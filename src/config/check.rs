@@ -89,6 +89,11 @@ pub enum ConfigError {
         /// [`Config::idle_timeout`].
         idle_timeout: Duration,
     },
+    /// A setting about the answers to keepalive pings is set, but [`Config::keepalive_interval`] is not.
+    NeedsKeepalive {
+        /// The setting's name: `pong_timeout` or `measure_round_trip`.
+        setting: &'static str,
+    },
 }
 
 impl Config {
@@ -116,6 +121,7 @@ impl Config {
             ("close_timeout", self.close_timeout),
             ("idle_timeout", self.idle_timeout),
             ("keepalive_interval", self.keepalive_interval),
+            ("pong_timeout", self.pong_timeout),
         ] {
             if let Some(value) = time.filter(|&time| time < LEAST_TIME) {
                 return Err(ConfigError::TooShort { setting, value, least: LEAST_TIME });
@@ -141,6 +147,12 @@ impl Config {
             return Err(ConfigError::HighWaterAboveMax { high_water_bytes, max_outgoing_bytes });
         }
         match (self.keepalive_interval, self.idle_timeout) {
+            (None, _) if self.pong_timeout.is_some() => {
+                Err(ConfigError::NeedsKeepalive { setting: "pong_timeout" })
+            }
+            (None, _) if self.measure_round_trip => {
+                Err(ConfigError::NeedsKeepalive { setting: "measure_round_trip" })
+            }
             (Some(keepalive_interval), Some(idle_timeout))
                 if idle_timeout.saturating_sub(keepalive_interval) < LEAST_TIME =>
             {
@@ -243,6 +255,9 @@ impl fmt::Display for ConfigError {
                 "keepalive_interval is {keepalive_interval:?}, it must be at least 1 ms below \
                  idle_timeout, which is {idle_timeout:?}"
             ),
+            ConfigError::NeedsKeepalive { setting } => {
+                write!(f, "{setting} needs keepalive_interval, which is None")
+            }
         }
     }
 }

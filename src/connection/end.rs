@@ -9,7 +9,9 @@ use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, SentClose};
 use crate::message::Chunk;
-use crate::state::{Role, State};
+use crate::state::Role;
+#[cfg(doc)]
+use crate::state::State;
 
 /// # Close, and end the transport
 impl Connection {
@@ -17,6 +19,10 @@ impl Connection {
     /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
     /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
     /// connection is closing or closed, nothing happens.
+    ///
+    /// After [`Event::CloseReceived`] this is the answer to the peer's Close (RFC 6455 5.5.1). The connection is then
+    /// closed, and [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. A message whose last fragment was
+    /// not sent stays incomplete.
     ///
     /// # Errors
     ///
@@ -47,6 +53,9 @@ impl Connection {
     /// with 503; [`respond`](Connection::respond) takes another status. Any other connection that is not open yet is
     /// finished at once. If the connection is closed, nothing happens.
     ///
+    /// After [`Event::CloseReceived`] there is nothing left to fail, and this is the same as
+    /// [`close`](Connection::close): the answer to the peer's Close.
+    ///
     /// [`close`](Connection::close) is the friendly way: it delivers what the peer sends until its own Close.
     ///
     /// ```
@@ -73,6 +82,7 @@ impl Connection {
                 let closed = self.fail_with(CloseCause::Failed, Some(&body));
                 self.life.set_closed(closed);
             }
+            Phase::Answering => self.answer_close(&body),
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
         }
         Ok(())
@@ -81,8 +91,9 @@ impl Connection {
     /// Tells that the peer has ended its direction of the transport: a read of 0 bytes, an END_STREAM. If the peer has
     /// not sent a Close, the connection ends with code 1006 (RFC 6455 7.1.5), and
     /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. A server that has not answered its request
-    /// ends after the answer, and after the messages that the client sent with its request. If the closing handshake is
-    /// done, the queued bytes must still be written. A second call does nothing.
+    /// ends after the answer, and after the messages that the client sent with its request. If the peer's Close has
+    /// arrived, the queued bytes must still be written, and [`Event::CloseReceived`] can still be answered. A second
+    /// call does nothing.
     #[doc(alias("receive_end"))]
     pub fn receive_eof(&mut self) {
         if self.life.has_read_end() {
@@ -99,7 +110,12 @@ impl Connection {
             | Phase::Open
             | Phase::Closing
             | Phase::WriteClosed => self.end_without_close(CloseCause::TransportEnded),
-            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}
+            // The peer's Close has arrived. The peer may still read.
+            Phase::Answering
+            | Phase::Flushing
+            | Phase::AwaitingEnd
+            | Phase::Draining
+            | Phase::Finished => {}
         }
     }
 
@@ -120,6 +136,7 @@ impl Connection {
             | Phase::Decision
             | Phase::Response
             | Phase::Open
+            | Phase::Answering
             | Phase::Closing
             | Phase::WriteClosed => false,
         }
@@ -158,7 +175,8 @@ impl Connection {
     /// A transport that cannot be written may still deliver the peer's Close. So a connection whose Close was not
     /// written does not end here: its state becomes [`State::Closing`]. Messages are still received, and
     /// [`send`](Connection::send) returns [`UsageError::NotOpen`]. If the peer's Close arrives within
-    /// [`Config::close_timeout`], its code is reported with [`CloseCause::Peer`].
+    /// [`Config::close_timeout`], its code is reported with [`CloseCause::Peer`]. A connection that has reported
+    /// [`Event::CloseReceived`] is closed, since that cannot be answered any more.
     ///
     /// A client that waits for the response to its request still receives it. A server that has not answered its
     /// request is finished at once, with [`CloseCause::Aborted`]. A connection that has failed or was rejected is
@@ -173,6 +191,7 @@ impl Connection {
         match self.life.phase() {
             Phase::Request | Phase::Decision => self.end_without_close(CloseCause::Aborted),
             Phase::Open => self.enter_phase(Phase::WriteClosed),
+            Phase::Answering => self.end_unanswered(self.after_both_closes()),
             Phase::Closing if is_end_unwritten => {
                 self.life.take_sent();
                 self.enter_phase(Phase::WriteClosed);
@@ -191,17 +210,24 @@ impl Connection {
 
     /// Finishes the connection at once, because the transport cannot be read any more, or because the caller gives it
     /// up. Nothing more is written or read. If a write fails, call [`write_closed`](Connection::write_closed) instead.
-    /// If [`Event::Closed`] was not reported before and no Close was received, [`poll_event`](Connection::poll_event)
-    /// returns it with code 1006. A second call does nothing.
+    /// If [`Event::Closed`] was not reported before, [`poll_event`](Connection::poll_event) returns it: with code 1006,
+    /// or after [`Event::CloseReceived`] with the peer's code. A second call does nothing.
     pub fn abort(&mut self) {
         if !self.is_finished() {
             self.life.give_up();
         }
-        match self.life.phase().state() {
-            State::Connecting | State::Open | State::Closing => {
-                self.end_without_close(CloseCause::Aborted);
+        match self.life.phase() {
+            Phase::Request
+            | Phase::Decision
+            | Phase::Response
+            | Phase::Open
+            | Phase::Closing
+            | Phase::WriteClosed => self.end_without_close(CloseCause::Aborted),
+            Phase::Answering => {
+                self.send.drop_queue();
+                self.end_unanswered(Phase::Finished);
             }
-            State::Closed => {
+            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
             }
@@ -223,6 +249,7 @@ impl Connection {
             | Phase::Decision
             | Phase::Response
             | Phase::Open
+            | Phase::Answering
             | Phase::Closing
             | Phase::WriteClosed => false,
         }
@@ -316,6 +343,32 @@ impl Connection {
         Some(SentClose::new(code, reason))
     }
 
+    /// Answers the peer's Close. [`poll_event`](Connection::poll_event) returns [`Event::Closed`].
+    pub(super) fn answer_close(&mut self, body: &CloseBody) {
+        let sent = self.queue_close(body);
+        self.end_answering(sent, self.after_both_closes());
+    }
+
+    /// Ends the connection without an answer to the peer's Close.
+    fn end_unanswered(&mut self, to: Phase) {
+        self.end_answering(None, to);
+    }
+
+    fn end_answering(&mut self, sent: Option<SentClose>, to: Phase) {
+        let closed =
+            self.life.take_unanswered().expect("the peer's Close is stored in `Answering`");
+        self.enter_phase(to);
+        self.life.set_closed(closed.with_sent(sent));
+    }
+
+    /// The phase after both Close frames, or after the peer's if ours cannot be sent.
+    pub(super) fn after_both_closes(&self) -> Phase {
+        match self.role() {
+            Role::Server => Phase::Flushing,
+            Role::Client => Phase::AwaitingEnd,
+        }
+    }
+
     fn start_close(&mut self, body: &CloseBody) {
         match self.life.phase() {
             Phase::Request | Phase::Response => self.end_without_close(CloseCause::Aborted),
@@ -325,6 +378,7 @@ impl Connection {
                 self.life.set_sent(sent);
                 self.enter_phase(Phase::Closing);
             }
+            Phase::Answering => self.answer_close(body),
             Phase::Closing
             | Phase::WriteClosed
             | Phase::Flushing

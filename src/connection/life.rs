@@ -4,8 +4,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::liveness::Liveness;
 use super::opening::Opening;
 use super::phase::Phase;
+use crate::close_code::CloseCode;
 use crate::event::{Closed, Event, SentClose};
 use crate::state::State;
 use crate::timer::Timer;
@@ -45,9 +47,16 @@ struct Extra {
     ready: Option<Box<Event<'static>>>,
     /// Our Close, while the peer's is expected.
     sent: Option<SentClose>,
+    /// The end that the peer's Close causes, while the caller has not answered it.
+    unanswered: Option<Closed>,
     /// The last event, if a call that returns no event has caused it.
     closed: Option<Closed>,
+    /// The keepalive pings, from the first one on, if their pongs are waited for or measured.
+    liveness: Option<Box<Liveness>>,
 }
+
+/// [`Config::pong_timeout`](crate::Config::pong_timeout) names this number.
+const _: () = assert!(size_of::<Extra>() + size_of::<Liveness>() <= 256 || size_of::<usize>() != 8);
 
 impl Extra {
     /// Whether something comes before the input.
@@ -61,7 +70,10 @@ impl Extra {
     }
 
     fn is_unused(&self) -> bool {
-        !self.comes_first() && self.sent.is_none()
+        !self.comes_first()
+            && self.sent.is_none()
+            && self.unanswered.is_none()
+            && self.liveness.is_none()
     }
 }
 
@@ -219,6 +231,36 @@ impl Life {
         let sent = self.extra.as_mut()?.sent.take();
         self.free_unused_extra();
         sent
+    }
+
+    /// Stores the end that the peer's Close causes, until the caller has answered it.
+    pub(super) fn set_unanswered(&mut self, closed: Closed) {
+        self.extra.get_or_insert_default().unanswered = Some(closed);
+    }
+
+    /// Takes the end that the peer's Close causes.
+    pub(super) fn take_unanswered(&mut self) -> Option<Closed> {
+        self.extra.as_mut()?.unanswered.take()
+    }
+
+    /// The code of the peer's Close, while the caller has not answered it.
+    pub(super) fn unanswered_code(&self) -> Option<CloseCode> {
+        self.extra.as_ref()?.unanswered.as_ref().map(Closed::code)
+    }
+
+    /// The keepalive pings; `None` before the first one, and if no pong is waited for or measured.
+    pub(super) fn liveness(&self) -> Option<&Liveness> {
+        self.extra.as_ref()?.liveness.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn liveness_mut(&mut self) -> Option<&mut Liveness> {
+        self.extra.as_mut()?.liveness.as_deref_mut()
+    }
+
+    /// The keepalive pings, which are stored from now on.
+    pub(super) fn begin_liveness(&mut self) -> &mut Liveness {
+        self.extra.get_or_insert_default().liveness.get_or_insert_default()
     }
 
     /// Takes the buffered event.

@@ -11,7 +11,6 @@ use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
 use crate::message::Message;
 use crate::receive::{Front, LookAhead, ReadBuffer, Reading, Received, Terms};
-use crate::state::Role;
 use crate::utf8::InvalidUtf8;
 
 /// # Receive
@@ -114,7 +113,8 @@ impl Connection {
     /// After `true`, no other call changes which event comes next, as long as the connection does not end. If the
     /// connection ends before the event is taken, by [`abort`](Connection::abort), [`fail`](Connection::fail), a
     /// timeout or [`receive_eof`](Connection::receive_eof), a message that lies whole in the buffer is dropped with the
-    /// other bytes there.
+    /// other bytes there. If [`close`](Connection::close) is called in between, a Close that lies in the buffer is its
+    /// answer.
     #[must_use]
     pub fn is_event_ready(&mut self, buffer: &mut ReadBuffer) -> bool {
         if !self.recv.has_front() {
@@ -179,6 +179,7 @@ impl Connection {
             Phase::Request
             | Phase::Response
             | Phase::Open
+            | Phase::Answering
             | Phase::Closing
             | Phase::WriteClosed
             | Phase::AwaitingEnd
@@ -261,8 +262,12 @@ impl Connection {
         match self.life.phase() {
             Phase::Request | Phase::Decision | Phase::Response => self.receive_opening(input),
             Phase::Open | Phase::Closing | Phase::WriteClosed => self.receive_frames(input),
-            // RFC 6455 1.4, 7.1.7: bytes after the end of the connection are dropped.
-            Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {
+            // RFC 6455 1.4, 7.1.7: bytes after the peer's Close and after the end of the connection are dropped.
+            Phase::Answering
+            | Phase::Flushing
+            | Phase::AwaitingEnd
+            | Phase::Draining
+            | Phase::Finished => {
                 *input = &mut [];
                 None
             }
@@ -310,14 +315,14 @@ impl Connection {
             Received::Message(message) => Event::Message(message),
             Received::Chunk(chunk) => Event::Chunk(chunk),
             Received::Ping(payload) => self.receive_ping(payload),
-            Received::Pong(payload) => Event::Pong(payload),
+            Received::Pong(payload) => self.receive_pong(payload),
             Received::Close(code, reason) => self.receive_close(code, reason),
         }
     }
 
     /// RFC 6455 5.5.2: a ping is answered with its payload.
     fn receive_ping<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
-        if !self.life.has_write_end() {
+        if self.config.answer_pings && !self.life.has_write_end() {
             if let Err(error) = self.send.answer_ping(&payload, &self.config) {
                 return self.fail_for(CloseCause::Entropy(error), None);
             }
@@ -325,24 +330,29 @@ impl Connection {
         Event::Ping(payload)
     }
 
+    fn receive_pong<'a>(&mut self, payload: Cow<'a, [u8]>) -> Event<'a> {
+        if let Some(liveness) = self.life.liveness_mut() {
+            liveness.receive_pong(&payload);
+        }
+        Event::Pong(payload)
+    }
+
     /// RFC 6455 5.5.1, 7.1.5: the peer's Close ends the connection. It is answered unless our Close was sent before.
     fn receive_close(&mut self, code: CloseCode, reason: String) -> Event<'static> {
+        let cut = self.recv.cut();
         let (cause, sent) = match self.life.phase() {
             Phase::Closing => (CloseCause::Local, self.life.take_sent()),
-            // `queue_close` queues nothing if the write side has ended.
-            _ => {
-                let body = match code {
-                    CloseCode::NO_STATUS => CloseBody::EMPTY,
-                    code => CloseBody::new(code, "").expect("a received code can be sent"),
-                };
-                (CloseCause::Peer, self.queue_close(&body))
+            Phase::Open if !self.config.answer_close => {
+                let event = Event::CloseReceived { code, reason: reason.as_str().into() };
+                self.enter_phase(Phase::Answering);
+                let closed = Closed::clean(code, reason, CloseCause::Peer).with_cut(cut);
+                self.life.set_unanswered(closed);
+                return event;
             }
+            // `queue_close` queues nothing if the write side has ended.
+            _ => (CloseCause::Peer, self.queue_close(&CloseBody::answer_to(code))),
         };
-        let cut = self.recv.cut();
-        self.enter_phase(match self.role() {
-            Role::Server => Phase::Flushing,
-            Role::Client => Phase::AwaitingEnd,
-        });
+        self.enter_phase(self.after_both_closes());
         Event::Closed(Closed::clean(code, reason, cause).with_sent(sent).with_cut(cut))
     }
 

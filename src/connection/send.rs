@@ -196,7 +196,7 @@ impl Connection {
     #[must_use]
     #[doc(alias("poll_ready"))]
     pub fn is_writable(&self) -> bool {
-        self.life.phase() == Phase::Open && !self.send.is_congested()
+        self.life.phase().sends_messages() && !self.send.is_congested()
     }
 
     /// Returns the number of payload bytes that were passed to `send` and are not yet written to the transport: the
@@ -222,8 +222,8 @@ impl Connection {
         self.send_control(Opcode::Ping, payload)
     }
 
-    /// Queues an unsolicited pong, which can serve as a one-way heartbeat (RFC 6455 5.5.3). The connection answers
-    /// pings by itself.
+    /// Queues a pong: an unsolicited one, which can serve as a one-way heartbeat (RFC 6455 5.5.3), or the answer to a
+    /// ping. The connection answers pings by itself, unless [`Config::answer_pings`] is `false`.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl Connection {
     #[inline]
     fn check_open(&self) -> Result<(), UsageError> {
         match self.life.phase() {
-            Phase::Open => Ok(()),
+            phase if phase.sends_messages() => Ok(()),
             phase => Err(UsageError::NotOpen(phase.state())),
         }
     }
@@ -246,7 +246,8 @@ impl Connection {
             return Err(UsageError::ControlTooLong { len: payload.len() });
         }
         // RFC 6455 5.5.1, 5.5.2: our Close forbids further data frames, not pings and pongs.
-        if !matches!(self.life.phase(), Phase::Open | Phase::Closing) || self.life.has_write_end() {
+        let phase = self.life.phase();
+        if !(phase.sends_messages() || phase == Phase::Closing) || self.life.has_write_end() {
             return Err(UsageError::NotOpen(self.state()));
         }
         self.send.send_control(opcode, payload, &self.config)

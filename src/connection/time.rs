@@ -8,6 +8,7 @@ use crate::close::CloseBody;
 use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::config::Config;
+use crate::error::UsageError;
 use crate::event::{CloseCause, Timeout};
 use crate::state::State;
 use crate::timer::{Deadline, Span};
@@ -36,7 +37,7 @@ impl Connection {
         let limit = match span {
             Span::Handshake => self.config.handshake_timeout,
             Span::Silence | Span::Congestion => self.config.idle_timeout,
-            Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
+            Span::Answer | Span::Flush | Span::Closing | Span::Linger => self.config.close_timeout,
             Span::None => None,
         };
         let deadline = match self.life.timer.observe(now, span, limit) {
@@ -49,11 +50,46 @@ impl Connection {
         };
         let ping = match (self.life.phase(), self.config.keepalive_interval) {
             (Phase::Open, Some(interval)) if !self.life.timer.is_late() => {
-                Some(self.keep_alive(now, interval))
+                let pong = self.watch_pong(now, span);
+                if pong == Deadline::Passed {
+                    self.fail_silent(Timeout::Pong, "pong timeout");
+                    return self.tick(now);
+                }
+                let ping = self.keep_alive(now, interval);
+                Some(if let Deadline::At(deadline) = pong { ping.min(deadline) } else { ping })
             }
             _ => None,
         };
         [memory, deadline, ping].into_iter().flatten().min()
+    }
+
+    /// Returns the round-trip time of the last pong that answers one of our keepalive pings: from the first
+    /// [`tick`](Connection::tick) after the ping was written to the first one after the pong was received. `None` if
+    /// there was no such pong, or if neither [`Config::measure_round_trip`] nor [`Config::pong_timeout`] is set.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use websocket_proto::{Config, Connection, Role, Timestamp};
+    ///
+    /// let config = Config::builder()
+    ///     .keepalive_interval(Duration::from_secs(20))
+    ///     .measure_round_trip(true)
+    ///     .build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Client, config)?;
+    /// conn.tick(Timestamp::from_millis(0));
+    /// conn.tick(Timestamp::from_millis(20_000)); // queues a ping
+    /// conn.advance(conn.outgoing().len()); // written
+    /// conn.tick(Timestamp::from_millis(20_000));
+    /// let mut pong = *b"\x8a\x04\x00\x00\x00\x01";
+    /// let _ = conn.receive(&mut &mut pong[..]);
+    /// conn.tick(Timestamp::from_millis(20_035));
+    /// assert_eq!(conn.round_trip_time(), Some(Duration::from_millis(35)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[doc(alias("rtt", "latency"))]
+    pub fn round_trip_time(&self) -> Option<Duration> {
+        self.life.liveness()?.round_trip()
     }
 
     /// Frees memory that serves only further messages: the queue's buffer if nothing is queued, a
@@ -74,6 +110,7 @@ impl Connection {
             Phase::Request | Phase::Decision | Phase::Response => Span::Handshake,
             Phase::Open if self.send.is_congested() => Span::Congestion,
             Phase::Open => Span::Silence,
+            Phase::Answering => Span::Answer,
             _ if self.send.has_unwritten_end() => Span::Flush,
             Phase::Closing | Phase::WriteClosed => Span::Closing,
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining => Span::Linger,
@@ -96,20 +133,68 @@ impl Connection {
         let (due, next) = self.life.timer.ping_due(now, interval);
         if due && !self.send.has_waiting_ping() {
             // If the ping cannot be queued, the next interval tries again.
-            let _ = self.ping(b"");
+            let _ = self.send_keepalive();
         }
         next
+    }
+
+    /// Queues a keepalive ping. It has a number only if its pong is waited for or measured.
+    #[cold]
+    fn send_keepalive(&mut self) -> Result<(), UsageError> {
+        if !self.config.measure_round_trip && self.config.pong_timeout.is_none() {
+            return self.ping(b"");
+        }
+        let number = self.life.begin_liveness().next_number();
+        self.ping(&number.to_be_bytes())?;
+        self.life.begin_liveness().note_queued(number);
+        Ok(())
+    }
+
+    /// Tells the keepalive pings the time, and returns the deadline for the pong.
+    #[inline]
+    fn watch_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
+        match self.life.liveness() {
+            None => Deadline::None,
+            Some(_) => self.watch_numbered_pong(now, span),
+        }
+    }
+
+    #[cold]
+    fn watch_numbered_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
+        let is_waiting = self.send.has_waiting_ping();
+        let limit = self.config.pong_timeout;
+        let silent_until = limit.map(|limit| self.life.timer.deadline(now, limit));
+        let Some(liveness) = self.life.liveness_mut() else { return Deadline::None };
+        liveness.observe(now, is_waiting);
+        match (limit, silent_until, span) {
+            (Some(limit), Some(silent_until), Span::Silence) => {
+                liveness.deadline(now, limit, silent_until)
+            }
+            // While the connection is congested, the caller may have stopped reading.
+            _ => {
+                liveness.suspend();
+                Deadline::None
+            }
+        }
+    }
+
+    /// Fails an open connection whose peer is silent.
+    fn fail_silent(&mut self, timeout: Timeout, reason: &str) {
+        let body =
+            CloseBody::new(CloseCode::GOING_AWAY, reason).expect("code and reason can be sent");
+        let closed = self.fail_with(CloseCause::TimedOut(timeout), Some(&body));
+        self.life.set_closed(closed);
     }
 
     /// Ends the connection, or drops its queue, because the timeout of `span` has passed.
     fn time_out(&mut self, span: Span) {
         match span {
             Span::Handshake => self.time_out_opening(),
-            Span::Silence | Span::Congestion => {
-                let body = CloseBody::new(CloseCode::GOING_AWAY, "idle timeout")
-                    .expect("code and reason can be sent");
-                let closed = self.fail_with(CloseCause::TimedOut(Timeout::Idle), Some(&body));
-                self.life.set_closed(closed);
+            Span::Silence | Span::Congestion => self.fail_silent(Timeout::Idle, "idle timeout"),
+            // RFC 6455 5.5.1: the peer's Close is answered as soon as is practical.
+            Span::Answer => {
+                let code = self.life.unanswered_code().expect("it is stored in `Answering`");
+                self.answer_close(&CloseBody::answer_to(code));
             }
             Span::Flush | Span::Closing if self.life.phase().state() == State::Closing => {
                 self.life.give_up();

@@ -1,6 +1,6 @@
 //! Hands out the outgoing bytes, and learns which of them were written.
 
-use super::{Connection, Phase};
+use super::Connection;
 #[cfg(doc)]
 use crate::config::Config;
 use crate::send::{Advanced, OutgoingChunks, Segment};
@@ -121,7 +121,7 @@ impl Connection {
     #[must_use]
     #[doc(alias("backpressure"))]
     pub fn is_congested(&self) -> bool {
-        self.send.is_congested() && self.life.phase() == Phase::Open
+        self.send.is_congested() && self.life.phase().sends_messages()
     }
 
     fn advance_partly(&mut self, n: usize) {

@@ -123,7 +123,7 @@ impl<'h> ExtendedConnect<'h> {
     /// let (client, config) = (ClientRequest::new("wss://example.com/chat")?, Config::default());
     /// let request: http::Request<()> = (&client.extended_connect(&config)?).try_into().expect("few headers");
     ///
-    /// let connect = ExtendedConnect::from_http(&request, "websocket").expect("a valid request");
+    /// let connect = ExtendedConnect::from_http(&request, "websocket", &config).expect("a valid request");
     /// assert_eq!((connect.host(), connect.resource()), ("example.com", "/chat"));
     /// let accepted = connect.accept(&Accept::new(), &config)?;
     /// let response: http::Response<()> = (&accepted).try_into().expect("few headers");
@@ -137,7 +137,11 @@ impl<'h> ExtendedConnect<'h> {
     ///
     /// A [`RequestError`], which has the response to send. A request without an authority, a scheme or a path is
     /// malformed (RFC 8441 4).
-    pub fn from_http<B>(request: &'h Request<B>, protocol: &'h str) -> Result<Self, RequestError> {
+    pub fn from_http<B>(
+        request: &'h Request<B>,
+        protocol: &'h str,
+        config: &Config,
+    ) -> Result<Self, RequestError> {
         let uri = request.uri();
         let parts = [
             (":method", Some(request.method().as_str())),
@@ -148,7 +152,7 @@ impl<'h> ExtendedConnect<'h> {
         ];
         let pseudo = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let pseudo = pseudo.map(|(name, value)| Header { name, value: value.as_bytes() });
-        ExtendedConnect::parse(pseudo.chain(request.headers().iter().map(Header::from)))
+        ExtendedConnect::parse(pseudo.chain(request.headers().iter().map(Header::from)), config)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The events of a receiver in a form that can be compared, and the loop that collects them.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Payload;
+use crate::close_code::CloseCode;
 use crate::connection::Connection;
 use crate::event::{Closed, Event};
 use crate::message::MessageKind;
@@ -26,6 +28,8 @@ pub enum Seen {
     Pong(Vec<u8>),
     /// The body of a refusal, joined from its pieces.
     RefusalBody(Vec<u8>),
+    /// The peer's Close, if the caller answers it: its code and reason.
+    CloseReceived(CloseCode, Box<str>),
     /// The end.
     Closed(Closed),
 }
@@ -90,6 +94,7 @@ impl Log {
                 Some(Seen::RefusalBody(body)) => return body.extend_from_slice(&piece),
                 _ => Seen::RefusalBody(piece.into_owned()),
             },
+            Event::CloseReceived { code, reason } => Seen::CloseReceived(code, reason),
             Event::Closed(closed) => Seen::Closed(closed),
         };
         self.seen.push(seen);

@@ -235,8 +235,17 @@ impl<'a> Arbitrary<'a> for Config {
         let (idle, keepalive) = (time(u)?, time(u)?);
         let config = config
             .idle_timeout(idle)
-            .keepalive_interval(keepalive.filter(|&every| idle.is_none_or(|idle| every < idle)))
-            .require_subprotocol(u.arbitrary()?);
+            .keepalive_interval(keepalive.filter(|&every| idle.is_none_or(|idle| every < idle)));
+        // One byte makes all of these choices. Mostly its usual values are 0 and 1.
+        let bits: u8 = u.arbitrary()?;
+        let pong = [None, Some(1), Some(50), Some(5000)][usize::from(bits >> 6)];
+        let has_keepalive = keepalive.is_some_and(|every| idle.is_none_or(|idle| every < idle));
+        let config = config
+            .require_subprotocol(bits & 1 != 0)
+            .answer_pings(bits & 0b110 != 0b110)
+            .answer_close(bits & 0b1_1000 != 0b1_1000)
+            .measure_round_trip(has_keepalive && bits & 0b10_0000 != 0)
+            .pong_timeout(pong.filter(|_| has_keepalive).map(Duration::from_millis));
         #[cfg(feature = "deflate")]
         let config = config.deflate(u.arbitrary::<Option<Deflate>>()?);
         let config = config

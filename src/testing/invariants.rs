@@ -26,12 +26,13 @@ pub(super) fn holds(is_so: bool, what: impl FnOnce() -> String) -> Checked {
 pub(super) struct Life {
     state: State,
     is_finished: bool,
+    has_close: bool,
     is_closed: bool,
 }
 
 impl Life {
     pub(super) fn new(conn: &Connection) -> Life {
-        Life { state: conn.state(), is_finished: false, is_closed: false }
+        Life { state: conn.state(), is_finished: false, has_close: false, is_closed: false }
     }
 
     /// Whether `Closed` has been returned.
@@ -42,9 +43,18 @@ impl Life {
     /// Checks an event. To be called for every event.
     pub(super) fn note(&mut self, event: &Event<'_>) -> Checked {
         holds(!self.is_closed, || format!("{event:?} came after the terminal event"))?;
+        let may_follow = !self.has_close || matches!(event, Event::Closed(_));
+        holds(may_follow, || format!("{event:?} came after the peer's Close"))?;
         match event {
+            Event::CloseReceived { reason, .. } => {
+                self.has_close = true;
+                holds(reason.len() <= 123, || format!("{event:?} has a reason over 123 bytes"))
+            }
             Event::Closed(closed) => {
                 self.is_closed = true;
+                holds(closed.is_clean() || !self.has_close, || {
+                    format!("{closed:?} came after the peer's Close")
+                })?;
                 let by_close = matches!(closed.cause(), CloseCause::Peer | CloseCause::Local);
                 holds(closed.is_clean() == by_close, || {
                     format!("{closed:?}: clean does not agree with the cause")

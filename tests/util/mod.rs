@@ -144,6 +144,7 @@ pub enum Seen {
     Pong(Vec<u8>),
     /// Joined pieces.
     RefusalBody(Vec<u8>),
+    CloseReceived(CloseCode, String),
     Closed {
         code: CloseCode,
         reason: String,
@@ -222,6 +223,7 @@ impl Log {
                 }
                 Seen::RefusalBody(piece.into_owned())
             }
+            Event::CloseReceived { code, reason } => Seen::CloseReceived(code, reason.into()),
             Event::Closed(closed) => {
                 if let Some((kind, bytes)) = self.open.take() {
                     self.seen.push(Seen::Unfinished(kind, bytes));

@@ -119,7 +119,7 @@ async fn answer(
         respond.send_response(response, false)?.send_data(text.into(), true)?;
         return Ok(format!("{} answered with {status}", request.method()));
     };
-    let connect = match ExtendedConnect::from_http(&request, protocol.as_str()) {
+    let connect = match ExtendedConnect::from_http(&request, protocol.as_str(), config) {
         Ok(connect) => connect,
         Err(error) => {
             let response: Response<Vec<u8>> = error.response().try_into()?;

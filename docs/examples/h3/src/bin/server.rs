@@ -90,7 +90,7 @@ async fn answer(
         stream.finish().await?;
         return Ok(format!("{} answered with {status}", request.method()));
     };
-    let connect = match ExtendedConnect::from_http(&request, protocol.as_str()) {
+    let connect = match ExtendedConnect::from_http(&request, protocol.as_str(), config) {
         Ok(connect) => connect,
         Err(error) => {
             let response: Response<Vec<u8>> = error.response().try_into()?;
