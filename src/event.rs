@@ -9,6 +9,8 @@ use core::fmt;
 use crate::close_code::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::ProtocolError;
+use crate::frame::FrameHeader;
+use crate::frame_payload::FramePayload;
 use crate::handshake::{HandshakeError, PlainRequest, Refusal, UpgradeRequest, UpgradeResponse};
 use crate::message::{Chunk, Cut, Message};
 
@@ -32,6 +34,12 @@ pub enum Event<'a> {
     Message(Message<'a>),
     /// A piece of a message, with [`Delivery::Chunks`](crate::Delivery::Chunks).
     Chunk(Chunk<'a>),
+    /// The header of a data frame, with [`Delivery::Frames`](crate::Delivery::Frames). Its payload follows. A frame
+    /// whose payload is empty has only this event.
+    FrameHeader(FrameHeader),
+    /// A piece of the payload of the data frame whose header came last, with
+    /// [`Delivery::Frames`](crate::Delivery::Frames).
+    FramePayload(FramePayload<'a>),
     /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2).
     Ping(Cow<'a, [u8]>),
     /// A pong of at most 125 bytes. It answers a ping, or it is unsolicited (RFC 6455 5.5.3).
@@ -52,6 +60,8 @@ impl Event<'_> {
             Event::Open(response) => Event::Open(response.into_owned()),
             Event::Message(message) => Event::Message(message.into_owned()),
             Event::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Event::FrameHeader(header) => Event::FrameHeader(header),
+            Event::FramePayload(payload) => Event::FramePayload(payload.into_owned()),
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
             Event::Closed(closed) => Event::Closed(closed),
@@ -68,6 +78,8 @@ impl fmt::Debug for Event<'_> {
             Event::Open(response) => f.debug_tuple("Open").field(response).finish(),
             Event::Message(message) => message.fmt(f),
             Event::Chunk(chunk) => chunk.fmt(f),
+            Event::FrameHeader(header) => header.fmt(f),
+            Event::FramePayload(payload) => payload.fmt(f),
             Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Event::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
             Event::Closed(closed) => closed.fmt(f),

@@ -8,7 +8,6 @@ use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, SentClose};
-use crate::message::Chunk;
 use crate::state::{Role, State};
 
 /// # Close, and end the transport
@@ -233,22 +232,22 @@ impl Connection {
     }
 
     /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
-    /// `chunk` that was received before the fault is returned first; [`poll_event`](Connection::poll_event) then
-    /// returns [`Event::Closed`].
+    /// piece of a message that was received `before` the fault is returned first;
+    /// [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
     #[cold]
     pub(super) fn fail_for<'a>(
         &mut self,
         cause: CloseCause,
-        chunk: Option<Chunk<'a>>,
+        before: Option<Event<'a>>,
     ) -> Event<'a> {
         let body = failure_code(&cause)
             .map(|code| CloseBody::new(code, "").expect("the codes of failures can be sent"));
         let closed = self.fail_with(cause, body.as_ref());
-        match chunk {
+        match before {
             None => Event::Closed(closed),
-            Some(chunk) => {
+            Some(before) => {
                 self.life.set_closed(closed);
-                Event::Chunk(chunk)
+                before
             }
         }
     }

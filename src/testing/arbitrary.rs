@@ -214,7 +214,7 @@ impl<'a> Arbitrary<'a> for Config {
             Ok(first_or(TIMES, u)?.map(Duration::from_millis))
         };
         let config = Config::builder()
-            .delivery(*u.choose(&[Delivery::Messages, Delivery::Chunks])?)
+            .delivery(*u.choose(&[Delivery::Messages, Delivery::Chunks, Delivery::Frames])?)
             .max_head_bytes(first_or(HEADS, u)?)
             .max_headers(first_or(&[64, 1, 2, 5, usize::MAX], u)?)
             .max_early_bytes(first_or(EARLY, u)?)
