@@ -13,6 +13,8 @@ pub const MAX_CONTROL_BYTES: usize = 125;
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
+/// RSV1 in [`FrameHeader::rsv`].
+pub(crate) const RSV1_IN_HEADER: u8 = RSV1 >> 4;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;
 

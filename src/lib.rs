@@ -74,6 +74,7 @@
 //! | `chat_tokio` | tokio's `select!`, broadcast of messages encoded once, an Origin policy |
 //! | `client` | a client at a terminal or in a pipe |
 //! | `decode` | captured bytes, frame by frame, with each violation of the protocol |
+//! | `proxy` | frames passed on as they come, compressed ones too, with backpressure in both directions |
 //! | `million` | memory and speed of a million connections in one process |
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
