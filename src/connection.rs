@@ -120,7 +120,11 @@ impl Connection {
         }
         if to.state() == State::Closed {
             self.recv.stop();
-            self.send.cut_fragment(compressor(&mut self.codec));
+            // After the peer's Close, our Close may still wait for the end of a frame.
+            let has_peers_close = matches!(to, Phase::Flushing | Phase::AwaitingEnd);
+            if !has_peers_close || !self.send.has_waiting_close() {
+                self.send.cut_fragment(compressor(&mut self.codec));
+            }
             self.codec = None;
         }
     }

@@ -44,8 +44,26 @@ pub enum UsageError {
     },
     /// A fragmented message is unfinished. It must be finished before another one is started (RFC 6455 5.4).
     MessageUnfinished,
-    /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4).
+    /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4). Or the connection compresses
+    /// one of them, and the caller the other.
     FragmentKindChanged,
+    /// A frame that [`begin_frame`](crate::Connection::begin_frame) has begun is unfinished. No other data frame can be
+    /// sent before the rest of its payload (RFC 6455 5.2).
+    FrameUnfinished {
+        /// Bytes of the payload that are missing.
+        left: u64,
+    },
+    /// More payload than the unfinished frame lacks, or no frame is unfinished.
+    PayloadTooLong {
+        /// Length in bytes.
+        len: usize,
+        /// Bytes of the payload that the frame lacks; 0 if no frame is unfinished.
+        left: u64,
+    },
+    /// A frame with this header cannot be sent now: a control frame; a continuation of no message (RFC 6455 5.4); a
+    /// reserved bit other than RSV1 on the first frame of a message where permessage-deflate was agreed (RFC 7692 6); a
+    /// payload of 2^63 bytes or more (RFC 6455 5.2).
+    InvalidFrameHeader,
     /// Text must be UTF-8 (RFC 6455 5.6).
     InvalidUtf8,
     /// Not a usable `ws` or `wss` URI (RFC 6455 3).
@@ -88,6 +106,15 @@ impl fmt::Display for UsageError {
             UsageError::MessageUnfinished => f.write_str("a fragmented message is unfinished"),
             UsageError::FragmentKindChanged => {
                 f.write_str("fragment is not of the kind of the message's first")
+            }
+            UsageError::FrameUnfinished { left } => {
+                write!(f, "a frame is unfinished, its payload lacks {left} bytes")
+            }
+            UsageError::PayloadTooLong { len, left } => {
+                write!(f, "payload is {len} bytes, the unfinished frame lacks {left}")
+            }
+            UsageError::InvalidFrameHeader => {
+                f.write_str("a frame with this header cannot be sent now")
             }
             UsageError::InvalidUtf8 => f.write_str("text is not UTF-8"),
             UsageError::Uri(error) => error.fmt(f),

@@ -11,6 +11,8 @@ use core::num::NonZeroU16;
 use crate::close_code::CloseCode;
 use crate::entropy::EntropyError;
 use crate::error::ProtocolError;
+use crate::frame::FrameHeader;
+use crate::frame_payload::FramePayload;
 use crate::handshake::{
     HandshakeError, PlainRequest, Refusal, Response, UpgradeRequest, UpgradeResponse,
 };
@@ -36,6 +38,12 @@ pub enum Event<'a> {
     Message(Message<'a>),
     /// A piece of a message, with [`Delivery::Chunks`](crate::Delivery::Chunks).
     Chunk(Chunk<'a>),
+    /// The header of a data frame, with [`Delivery::Frames`](crate::Delivery::Frames). Its payload follows. A frame
+    /// whose payload is empty has only this event.
+    FrameHeader(FrameHeader),
+    /// A piece of the payload of the data frame whose header came last, with
+    /// [`Delivery::Frames`](crate::Delivery::Frames).
+    FramePayload(FramePayload<'a>),
     /// A ping of at most 125 bytes. The connection has queued its pong (RFC 6455 5.5.2), unless
     /// [`Config::answer_pings`](crate::Config::answer_pings) leaves that to the caller.
     Ping(Cow<'a, [u8]>),
@@ -87,6 +95,8 @@ impl Event<'_> {
             Event::Open(response) => Event::Open(response.into_owned()),
             Event::Message(message) => Event::Message(message.into_owned()),
             Event::Chunk(chunk) => Event::Chunk(chunk.into_owned()),
+            Event::FrameHeader(header) => Event::FrameHeader(header),
+            Event::FramePayload(payload) => Event::FramePayload(payload.into_owned()),
             Event::Ping(payload) => Event::Ping(Cow::Owned(payload.into_owned())),
             Event::Pong(payload) => Event::Pong(Cow::Owned(payload.into_owned())),
             Event::RefusalBody(piece) => Event::RefusalBody(Cow::Owned(piece.into_owned())),
@@ -105,6 +115,8 @@ impl fmt::Debug for Event<'_> {
             Event::Open(response) => f.debug_tuple("Open").field(response).finish(),
             Event::Message(message) => message.fmt(f),
             Event::Chunk(chunk) => chunk.fmt(f),
+            Event::FrameHeader(header) => header.fmt(f),
+            Event::FramePayload(payload) => payload.fmt(f),
             Event::Ping(payload) => write!(f, "Ping({} bytes)", payload.len()),
             Event::Pong(payload) => write!(f, "Pong({} bytes)", payload.len()),
             Event::RefusalBody(piece) => write!(f, "RefusalBody({} bytes)", piece.len()),

@@ -13,6 +13,8 @@ pub const MAX_CONTROL_BYTES: usize = 125;
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const RSV: u8 = 0x70;
+/// RSV1 in [`FrameHeader::rsv`].
+pub(crate) const RSV1_IN_HEADER: u8 = RSV1 >> 4;
 const MASK: u8 = 0x80;
 const CONTROL: u8 = 0x08;
 
@@ -56,7 +58,9 @@ impl Opcode {
     }
 }
 
-/// A frame's header, for programs that read or write frames without a [`Connection`](crate::Connection).
+/// A frame's header. Programs that read or write frames without a [`Connection`](crate::Connection) decode and encode
+/// it. A connection reports it with [`Delivery::Frames`](crate::Delivery::Frames), and takes it in
+/// [`begin_frame`](crate::Connection::begin_frame).
 ///
 /// ```
 /// use websocket_proto::{FrameHeader, Opcode};
@@ -217,6 +221,24 @@ pub(crate) struct Header {
     pub(crate) len: u64,
     /// Length of the header in bytes.
     pub(crate) size: usize,
+}
+
+impl Header {
+    /// The same header for the caller.
+    pub(crate) fn to_public(self) -> FrameHeader {
+        let unmasked_size = match self.len {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        };
+        FrameHeader {
+            fin: self.first.is_final(),
+            rsv: (self.first.0 & RSV) >> 4,
+            opcode: self.first.opcode(),
+            mask: (self.size > unmasked_size).then_some(self.key),
+            payload_len: self.len,
+        }
+    }
 }
 
 /// Which mask bit a frame must have (RFC 6455 5.1).

@@ -77,6 +77,7 @@
 //! | `chat_tokio` | tokio's `select!`, broadcast of messages encoded once, an Origin policy |
 //! | `client` | a client at a terminal or in a pipe |
 //! | `decode` | captured bytes, frame by frame, with each violation of the protocol |
+//! | `proxy` | frames passed on as they come, compressed ones too, with backpressure in both directions |
 //! | `million` | memory and speed of a million connections in one process |
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
@@ -142,6 +143,7 @@ mod entropy;
 mod error;
 mod event;
 mod frame;
+mod frame_payload;
 pub mod handshake;
 mod input;
 mod last_use;
@@ -180,6 +182,7 @@ pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
 pub use event::{CloseCause, Closed, Event, Timeout};
 pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+pub use frame_payload::FramePayload;
 pub use handshake::accept::Accept;
 pub use handshake::client_request::ClientRequest;
 pub use handshake::error::HandshakeError;

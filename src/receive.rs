@@ -8,6 +8,7 @@ mod front;
 mod inflating;
 mod message;
 mod quick;
+mod raw;
 mod read_buffer;
 mod ready;
 
@@ -22,8 +23,10 @@ use crate::config::{Config, Delivery};
 use crate::deflate::MaybeCodec;
 use crate::error::ProtocolError;
 use crate::frame::{
-    self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
+    self, FirstByte, FrameHeader, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking,
+    ReservedBits, Rules,
 };
+use crate::frame_payload::FramePayload;
 use crate::input::take_front;
 use crate::mask;
 use crate::message::{Chunk, Cut, Message};
@@ -119,7 +122,8 @@ pub(crate) struct Terms<'c> {
 
 impl Terms<'_> {
     /// The position between messages. For frames of up to 125 bytes the quick way does not check `max_frame_bytes` and
-    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed in chunk delivery.
+    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed if messages are not delivered
+    /// whole.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
@@ -137,6 +141,8 @@ impl Terms<'_> {
 pub(crate) enum Received<'a> {
     Message(Message<'a>),
     Chunk(Chunk<'a>),
+    FrameHeader(FrameHeader),
+    FramePayload(FramePayload<'a>),
     Ping(Cow<'a, [u8]>),
     Pong(Cow<'a, [u8]>),
     /// A Close frame; code 1005 if it has no body (RFC 6455 7.1.5).
@@ -146,14 +152,20 @@ pub(crate) enum Received<'a> {
 /// What the peer did wrong, for which the connection fails (RFC 6455 7.1.7).
 pub(crate) struct Fault<'a> {
     /// A piece of the message that was received before the fault. The caller gets it first.
-    pub(crate) chunk: Option<Chunk<'a>>,
+    pub(crate) before: Option<Before<'a>>,
     pub(crate) error: ProtocolError,
+}
+
+/// A piece of a message that was received before a fault.
+pub(crate) enum Before<'a> {
+    Chunk(Chunk<'a>),
+    FramePayload(FramePayload<'a>),
 }
 
 impl From<ProtocolError> for Box<Fault<'_>> {
     #[cold]
     fn from(error: ProtocolError) -> Self {
-        Box::new(Fault { chunk: None, error })
+        Box::new(Fault { before: None, error })
     }
 }
 
@@ -252,6 +264,9 @@ impl Receiver {
                                 None => continue,
                                 received => return Ok(received),
                             }
+                        }
+                        Some(header) if terms.config.delivery == Delivery::Frames => {
+                            return Ok(Some(self.begin_raw_frame(header, terms)?));
                         }
                         Some(header) => self.begin_frame(&header),
                     }
@@ -379,10 +394,12 @@ impl Receiver {
                         Ok(chunk.map(Received::Chunk))
                     }
                     Err(InvalidUtf8) => {
-                        Err(Box::new(Fault { chunk, error: ProtocolError::InvalidUtf8 }))
+                        let before = chunk.map(Before::Chunk);
+                        Err(Box::new(Fault { before, error: ProtocolError::InvalidUtf8 }))
                     }
                 }
             }
+            Delivery::Frames => self.receive_raw(frame, input, terms).map(Some),
         }
     }
 

@@ -4,6 +4,7 @@
 #[cfg(feature = "deflate")]
 mod compressing;
 mod fragment;
+mod frames;
 mod prepared;
 mod queue;
 
@@ -126,7 +127,7 @@ impl Sender {
         config: &Config,
     ) -> Result<(), UsageError> {
         if self.fragment.is_some() {
-            return Err(UsageError::MessageUnfinished);
+            return Err(self.unfinished());
         }
         check_room_behind(queued, len, config)
     }
@@ -238,14 +239,20 @@ impl Sender {
         Ok(())
     }
 
-    /// Queues a Close frame behind all data. No data frame follows it (RFC 6455 5.5.1).
+    /// Queues a Close frame behind all data. No data frame follows it (RFC 6455 5.5.1). If a frame is unfinished, the
+    /// Close waits for its end.
     pub(crate) fn send_close(&mut self, body: &CloseBody, compressor: Option<&mut Compressor>) {
         let key = match self.role {
             Role::Client => Some(self.close_key),
             Role::Server => None,
         };
+        let first = FirstByte::new(Opcode::Close, true);
+        if self.has_open_frame() {
+            // RFC 6455 5.5.1: the Close may wait, and a frame cannot be cut.
+            return self.queue.push_behind_frame(first, body.as_bytes(), key);
+        }
         self.cut_fragment(compressor);
-        self.queue.push(FirstByte::new(Opcode::Close, true), body.as_bytes(), key);
+        self.queue.push(first, body.as_bytes(), key);
         self.queue.mark_end();
     }
 

@@ -14,9 +14,10 @@ use websocket_proto::handshake::{
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
     ConfigError, Connection, Cut, Delivery, Entropy, EntropyError, Event, FrameHeader,
-    HandshakeError, Message, MessageKind, Opcode, OriginError, OriginPolicy, OutgoingChunks,
-    PlainRequest, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response, Role, Segment,
-    State, Timeout, Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri, UriError, UsageError,
+    FramePayload, HandshakeError, Message, MessageKind, Opcode, OriginError, OriginPolicy,
+    OutgoingChunks, PlainRequest, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response,
+    Role, Segment, State, Timeout, Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri,
+    UriError, UsageError,
 };
 #[cfg(feature = "deflate")]
 use websocket_proto::{Deflate, DeflateParams};
@@ -57,7 +58,7 @@ have!(
 );
 
 // What is received.
-have!(Event<'static>, Message<'static>, Chunk<'static>, Closed: Value);
+have!(Event<'static>, Message<'static>, Chunk<'static>, FramePayload<'static>, Closed: Value);
 have!(UpgradeRequest<'static>, PlainRequest<'static>, UpgradeResponse<'static>, Refusal: Value);
 have!(ParsedRequest: Value);
 

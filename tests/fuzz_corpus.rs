@@ -47,6 +47,17 @@ fn receive() {
 }
 
 #[test]
+fn reframe() {
+    replay("reframe", targets::reframe::reframe);
+}
+
+/// A stream means the same bytes to `receive` and to `reframe`, so the seeds of `receive` go through the proxy too.
+#[test]
+fn reframe_what_receive_has() {
+    replay("receive", targets::reframe::reframe);
+}
+
+#[test]
 fn handshake_request() {
     replay("handshake_request", targets::handshake_request::handshake_request);
 }

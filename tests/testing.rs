@@ -14,8 +14,8 @@ use websocket_proto::testing::{
     Script, ScriptedPeer, Step, Wire,
 };
 use websocket_proto::{
-    Accept, CloseCause, Closed, Config, Connection, Delivery, Event, HandshakeError,
-    MAX_HEADER_BYTES, Message, MessageKind, ProtocolError, Role, State, Timeout, Timestamp,
+    Accept, CloseCause, Closed, Config, Connection, Delivery, Event, FrameHeader, HandshakeError,
+    MAX_HEADER_BYTES, Message, MessageKind, Opcode, ProtocolError, Role, State, Timeout, Timestamp,
     UsageError,
 };
 
@@ -776,6 +776,46 @@ fn script_fails_a_connection_and_checks_that_it_ends() {
 }
 
 #[test]
+fn script_sends_frames_in_pieces_and_accounts_for_them() {
+    // rfc6455-5.4-06, rfc6455-5.5.1-12
+    let header = |opcode, fin, payload_len| {
+        Step::BeginFrame(FrameHeader { fin, rsv: 0, opcode, mask: None, payload_len })
+    };
+    for role in ROLES {
+        let mut script = Script::new(role);
+        script.steps = vec![
+            header(Opcode::Text, false, 5),
+            Step::SendPayload(b"He".to_vec()),
+            Step::Write(4),
+            Step::Frame(RawFrame::ping("waits"), 1),
+            Step::Send("not within a frame".into()),
+            Step::Write(usize::MAX),
+            Step::SendPayload(b"llo!".to_vec()),
+            Step::SendPayload(b"llo".to_vec()),
+            Step::Take,
+            header(Opcode::Continuation, true, 2),
+            Step::Close(1000.into(), "waits".into()),
+            Step::SendPayload(b"!".to_vec()),
+            Step::Write(usize::MAX),
+            Step::SendPayload(b"!".to_vec()),
+        ];
+        assert!(script.steps[0].is_call() && script.steps[1].is_call());
+        let run = script.run(config()).unwrap_or_else(|broken| panic!("{broken}"));
+        let refused: Vec<_> = run.results.iter().filter_map(|result| result.err()).collect();
+        let expected = [
+            UsageError::FrameUnfinished { left: 3 },
+            UsageError::PayloadTooLong { len: 4, left: 3 },
+        ];
+        assert_eq!(refused, expected);
+        let sent: Vec<_> =
+            read_frames(&run.output).into_iter().map(|f| (f.first, f.payload)).collect();
+        let expected: [(u8, &[u8]); 4] =
+            [(0x01, b"Hello"), (0x8a, b"waits"), (0x80, b"!!"), (0x88, b"\x03\xe8waits")];
+        assert_eq!(sent, expected.map(|(first, bytes)| (first, bytes.to_vec())), "{role:?}");
+    }
+}
+
+#[test]
 fn script_accounts_for_what_a_reaction_sends() {
     let mut script = Script::new(Role::Server);
     script.steps = vec![
@@ -805,7 +845,7 @@ fn script_accounts_for_what_a_reaction_sends() {
 mod arbitrary_values {
     use super::*;
     use arbitrary::{Arbitrary, Unstructured};
-    use websocket_proto::{CloseCode, FrameHeader, Opcode};
+    use websocket_proto::CloseCode;
 
     /// Pseudo-random bytes, the same in every run.
     fn noise(seed: u64, len: usize) -> Vec<u8> {
@@ -903,7 +943,7 @@ mod arbitrary_values {
             released += run.output.len();
         }
         assert!(closes > 0, "the peer's Close is answered by hand");
-        assert_eq!(kinds.len(), 22, "the number of kinds of steps that occur");
+        assert_eq!(kinds.len(), 24, "the number of kinds of steps that occur");
         assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");
     }

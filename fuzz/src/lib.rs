@@ -16,6 +16,7 @@ pub use targets::handshake_response::handshake_response;
 pub use targets::parsed_head::parsed_head;
 pub use targets::queue::queue;
 pub use targets::receive::receive;
+pub use targets::reframe::reframe;
 pub use targets::script::script;
 pub use targets::user_script::user_script;
 

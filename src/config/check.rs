@@ -101,7 +101,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let whole_messages = match self.delivery {
             Delivery::Messages => MOST_BUFFER_BYTES,
-            Delivery::Chunks => u64::MAX,
+            Delivery::Chunks | Delivery::Frames => u64::MAX,
         };
         for (setting, value, least, most) in [
             ("max_head_bytes", self.max_head_bytes as u64, 1, MOST_BUFFER_BYTES),

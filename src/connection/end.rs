@@ -8,7 +8,6 @@ use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::error::UsageError;
 use crate::event::{CloseCause, Closed, Event, SentClose};
-use crate::message::Chunk;
 use crate::state::Role;
 #[cfg(doc)]
 use crate::state::State;
@@ -16,7 +15,8 @@ use crate::state::State;
 /// # Close, and end the transport
 impl Connection {
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
-    /// sent before are written first, and messages of the peer still arrive. A connection that is not open yet ends
+    /// sent before are written first, and messages of the peer still arrive. If a frame is
+    /// [unfinished](Connection::unfinished_frame), the Close waits for the rest of its payload. A connection that is not open yet ends
     /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
     /// connection is closing or closed, nothing happens.
     ///
@@ -44,7 +44,7 @@ impl Connection {
     /// Fails the connection with a code and reason of the caller's (RFC 6455 7.1.7), as a mistake of the peer does: for
     /// messages that break the rules of a subprotocol, for a peer that exceeds a quota. A Close with this code and a
     /// reason of at most 123 bytes is queued behind the messages that were sent before, unless a Close was queued
-    /// before. What the peer sends from now on is read and dropped, its Close included.
+    /// before. If a frame is [unfinished](Connection::unfinished_frame), no Close is sent, since it cannot cut the frame. What the peer sends from now on is read and dropped, its Close included.
     /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go
     /// on with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport
     /// read to its end.
@@ -290,22 +290,22 @@ impl Connection {
     }
 
     /// Fails the connection because of what was received. If the cause has a close code, a Close with it goes out. A
-    /// `chunk` that was received before the fault is returned first; [`poll_event`](Connection::poll_event) then
-    /// returns [`Event::Closed`].
+    /// piece of a message that was received `before` the fault is returned first;
+    /// [`poll_event`](Connection::poll_event) then returns [`Event::Closed`].
     #[cold]
     pub(super) fn fail_for<'a>(
         &mut self,
         cause: CloseCause,
-        chunk: Option<Chunk<'a>>,
+        before: Option<Event<'a>>,
     ) -> Event<'a> {
         let body = failure_code(&cause)
             .map(|code| CloseBody::new(code, "").expect("the codes of failures can be sent"));
         let closed = self.fail_with(cause, body.as_ref());
-        match chunk {
+        match before {
             None => Event::Closed(closed),
-            Some(chunk) => {
+            Some(before) => {
                 self.life.set_closed(closed);
-                Event::Chunk(chunk)
+                before
             }
         }
     }
@@ -313,8 +313,13 @@ impl Connection {
     /// Fails an open or closing connection (RFC 6455 7.1.7). If it was open, the Close is queued. The caller reports
     /// the end.
     pub(super) fn fail_with(&mut self, cause: CloseCause, body: Option<&CloseBody>) -> Closed {
+        if self.send.has_waiting_close() {
+            self.life.take_sent();
+        }
         let closed = self.abnormal_end(cause);
         let closed = match (self.life.phase(), body) {
+            // A Close cannot cut a frame, and the caller will not send the rest.
+            (Phase::Open, Some(_)) if self.send.has_open_frame() => closed,
             (Phase::Open, Some(body)) => closed.with_sent(self.queue_close(body)),
             _ => closed,
         };

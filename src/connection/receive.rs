@@ -10,7 +10,7 @@ use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
 use crate::message::Message;
-use crate::receive::{Front, LookAhead, ReadBuffer, Reading, Received, Terms};
+use crate::receive::{Before, Fault, Front, LookAhead, ReadBuffer, Reading, Received, Terms};
 use crate::utf8::InvalidUtf8;
 
 /// # Receive
@@ -234,7 +234,7 @@ impl Connection {
         match self.recv.receive(input, terms, &mut self.codec) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
-            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
@@ -304,7 +304,7 @@ impl Connection {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
             Ok(Reading::Frames) => self.receive_frames(input),
-            Err(fault) => Some(self.fail_for(CloseCause::Protocol(fault.error), fault.chunk)),
+            Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
@@ -314,10 +314,22 @@ impl Connection {
         match received {
             Received::Message(message) => Event::Message(message),
             Received::Chunk(chunk) => Event::Chunk(chunk),
+            Received::FrameHeader(header) => Event::FrameHeader(header),
+            Received::FramePayload(payload) => Event::FramePayload(payload),
             Received::Ping(payload) => self.receive_ping(payload),
             Received::Pong(payload) => self.receive_pong(payload),
             Received::Close(code, reason) => self.receive_close(code, reason),
         }
+    }
+
+    /// Fails the connection because of what was received. A piece of the message that came before is returned first.
+    #[cold]
+    fn fail_by<'a>(&mut self, fault: Fault<'a>) -> Event<'a> {
+        let before = fault.before.map(|before| match before {
+            Before::Chunk(chunk) => Event::Chunk(chunk),
+            Before::FramePayload(payload) => Event::FramePayload(payload),
+        });
+        self.fail_for(CloseCause::Protocol(fault.error), before)
     }
 
     /// RFC 6455 5.5.2: a ping is answered with its payload.

@@ -10,7 +10,7 @@ use crate::deflate::MaybeCodec;
 use crate::error::UsageError;
 #[cfg(doc)]
 use crate::event::Event;
-use crate::frame::{MAX_CONTROL_BYTES, Opcode};
+use crate::frame::{FrameHeader, MAX_CONTROL_BYTES, Opcode};
 use crate::message::{Message, MessageKind};
 use crate::send::PreparedMessage;
 #[cfg(feature = "deflate")]
@@ -22,8 +22,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`], [`UsageError::Entropy`].
-    /// After an error nothing is queued.
+    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::FrameUnfinished`],
+    /// [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
     #[inline]
     #[doc(alias("write_message", "send_text", "send_binary"))]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {
@@ -90,6 +90,110 @@ impl Connection {
     #[must_use]
     pub fn unfinished_message(&self) -> Option<MessageKind> {
         self.send.unfinished_kind()
+    }
+
+    /// Queues the header of a data frame whose payload follows in pieces, by [`send_payload`](Connection::send_payload)
+    /// (RFC 6455 5.2). A long payload needs no memory, and frames of another connection are passed on as they come. Of
+    /// the header, `mask` has no effect: a client draws a key of its own, and a server does not mask. A frame without
+    /// payload is whole at once.
+    ///
+    /// The frames of a message are sent in their order (RFC 6455 5.4): the first has the kind as its opcode, the others
+    /// are continuations, the last has FIN. Fragments that are not compressed may also be sent by
+    /// [`send_fragment`](Connection::send_fragment).
+    ///
+    /// The connection does not compress these frames. If permessage-deflate was agreed, `rsv` may be 4 (RSV1) on the
+    /// first frame of a message. Its payload is then compressed by the caller, or on the connection that it comes from,
+    /// within the [agreed parameters](Connection::deflate_params) (RFC 7692 7.2.1). With context takeover the peer
+    /// inflates a message with the window of the messages before. So all compressed messages of the connection must
+    /// come from the same compressor.
+    ///
+    /// Until the payload is whole, nothing else can be sent. Pings and pongs wait in the queue, and so do a Close of
+    /// [`close`](Connection::close) and the answer to the peer's Close. A connection that fails in between ends without
+    /// a Close, so the peer reports code 1006.
+    ///
+    /// This pump passes the frames of one connection to another. It is the core of a proxy whose two connections have
+    /// agreed on the same parameters of permessage-deflate, or on none. It may be called if `to`
+    /// [`is_writable`](Connection::is_writable), so that the queue stays short.
+    ///
+    /// ```
+    /// use websocket_proto::{CloseCode, Config, Connection, Delivery, Event, Role, State, UsageError};
+    ///
+    /// fn pass_on(from: &mut Connection, mut input: &mut [u8], to: &mut Connection) -> Result<(), UsageError> {
+    ///     while let Some(event) = from.receive(&mut input) {
+    ///         match event {
+    ///             Event::FrameHeader(header) if to.state() == State::Open => to.begin_frame(&header)?,
+    ///             // What follows a header that was not passed on is dropped.
+    ///             Event::FramePayload(payload) if to.unfinished_frame().is_some() => {
+    ///                 to.send_payload(payload.as_bytes())?;
+    ///             }
+    ///             Event::Closed(closed) if closed.code() == CloseCode::NO_STATUS => to.close_without_code(),
+    ///             Event::Closed(closed) if closed.is_clean() => to.close(closed.code(), closed.reason())?,
+    ///             Event::Closed(_) => to.fail(CloseCode::GOING_AWAY, "")?,
+    ///             // Each connection answers the pings of its peer.
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let config = Config::builder().delivery(Delivery::Frames).build().expect("any delivery is allowed");
+    /// let mut client = Connection::from_upgrade(Role::Server, config.clone())?; // the side of a client
+    /// let mut server = Connection::from_upgrade(Role::Client, config)?; // the side of a server
+    /// pass_on(&mut server, &mut b"\x01\x03Hel\x80\x02lo".clone(), &mut client)?;
+    /// pass_on(&mut server, &mut b"\x88\x02\x03\xe8".clone(), &mut client)?;
+    /// let mut sent = Vec::new();
+    /// client.outgoing_chunks().for_each(|bytes| sent.extend_from_slice(bytes));
+    /// assert_eq!(sent, b"\x01\x03Hel\x80\x02lo\x88\x02\x03\xe8");
+    /// # Ok::<(), UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::InvalidFrameHeader`]; [`UsageError::FrameUnfinished`]; [`UsageError::MessageUnfinished`] for the
+    /// first frame of a message within another one; [`UsageError::FragmentKindChanged`] for a continuation of a message
+    /// that the connection compresses; [`UsageError::InvalidUtf8`] if a text ends with this frame within a character;
+    /// [`UsageError::NotOpen`], [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
+    #[doc(alias("send_frame", "write_frame", "passthrough"))]
+    pub fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), UsageError> {
+        self.check_open()?;
+        let compressor = compressor(&mut self.codec);
+        self.send.begin_frame(header, &self.config, compressor)
+    }
+
+    /// Queues a copy of the next bytes of the payload that [`begin_frame`](Connection::begin_frame) has announced, at
+    /// most as many as are missing. A client masks them. Text may be cut anywhere. With the last byte the frame is
+    /// whole, and the pings, pongs and the Close that have waited for it can go out.
+    ///
+    /// It may be called until the frame is whole, also if a Close waits for that.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, FrameHeader, Opcode, Role};
+    ///
+    /// let mut conn = Connection::from_upgrade(Role::Server, Config::default())?;
+    /// let header = FrameHeader { fin: true, rsv: 0, opcode: Opcode::Binary, mask: None, payload_len: 3 << 30 };
+    /// conn.begin_frame(&header)?;
+    /// conn.send_payload(&[0; 4096])?; // the first bytes of a file of 3 GiB
+    /// assert_eq!(conn.unfinished_frame(), Some((3 << 30) - 4096));
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::PayloadTooLong`]; [`UsageError::InvalidUtf8`] for text that is not compressed, as in
+    /// [`send_fragment`](Connection::send_fragment); [`UsageError::NotOpen`], [`UsageError::BufferFull`]. After an error
+    /// nothing is queued, and the payload can be continued.
+    pub fn send_payload(&mut self, payload: &[u8]) -> Result<(), UsageError> {
+        if !self.send.has_waiting_close() {
+            self.check_open()?;
+        }
+        self.send.send_payload(payload, &self.config)
+    }
+
+    /// Returns how many bytes of payload are missing of the frame that is being [sent in
+    /// pieces](Connection::begin_frame); `None` if no frame is unfinished. The connection's end also ends the frame.
+    #[must_use]
+    pub fn unfinished_frame(&self) -> Option<u64> {
+        self.send.open_frame()
     }
 
     /// Queues a message without compression, even if [`send`](Connection::send) would compress it. Use it for secrets,

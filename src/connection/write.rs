@@ -15,7 +15,8 @@ impl Connection {
     }
 
     /// Returns the first contiguous piece of the outgoing bytes, or an empty slice. A frame's header is
-    /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one. After a write, call
+    /// always followed by the first 1,400 bytes of its payload, or by all of a shorter one, unless the payload is
+    /// [sent in pieces](Connection::begin_frame). After a write, call
     /// [`advance`](Connection::advance) with the number of written bytes before you call any other `&mut self` method.
     /// Otherwise a ping or pong may be queued in front of the written bytes.
     #[inline]
@@ -68,7 +69,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// If `n` is more than [`outgoing_len`](Connection::outgoing_len).
+    /// If `n` is more than [`outgoing_len`](Connection::outgoing_len), or includes bytes that cannot be written yet.
     #[inline]
     #[doc(alias("consume"))]
     pub fn advance(&mut self, n: usize) {
@@ -106,7 +107,9 @@ impl Connection {
     }
 
     /// Returns the number of bytes that are queued and not written: frames with their headers, control frames, the
-    /// opening handshake. [`advance`](Connection::advance) tells which bytes are written.
+    /// opening handshake. [`advance`](Connection::advance) tells which bytes are written. Pings, pongs and a Close that
+    /// wait for the end of an [unfinished frame](Connection::unfinished_frame) count too, although they cannot be
+    /// written yet.
     #[inline]
     #[must_use]
     pub fn outgoing_len(&self) -> u64 {

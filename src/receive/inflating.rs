@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::message::Coding;
-use super::{DataFrame, Fault, Received, Receiver, Reception, Result, Terms};
+use super::{Before, DataFrame, Fault, Received, Receiver, Reception, Result, Terms};
 use crate::config::Delivery;
 use crate::deflate::{Inflater, MaybeCodec, Step};
 use crate::error::ProtocolError;
@@ -57,6 +57,7 @@ impl Receiver {
                 self.move_place(frame, step.used, self.place_behind_frame(terms));
                 Ok(self.take_chunk(&step, false, terms)?.map(Received::Chunk))
             }
+            Delivery::Frames => self.receive_raw(frame, input, terms).map(Some),
         }
     }
 
@@ -162,7 +163,7 @@ impl Receiver {
     }
 
     /// Returns the chunk that a step has made, if it completes a character or the message. If there is an error, the
-    /// bytes before it are returned in [`Fault::chunk`].
+    /// bytes before it are returned in [`Fault::before`].
     fn take_chunk(
         &mut self,
         step: &Step,
@@ -181,7 +182,8 @@ impl Receiver {
                 if error == ProtocolError::InvalidUtf8 {
                     self.message.buf.check_up_to_fault();
                 }
-                Err(Box::new(Fault { chunk: self.message.take_chunk(false), error }))
+                let before = self.message.take_chunk(false).map(Before::Chunk);
+                Err(Box::new(Fault { before, error }))
             }
         }
     }

@@ -22,7 +22,8 @@ pub(super) struct OpenMessage {
     pub(super) bytes: u64,
     /// Number of frames so far; 0 between messages.
     fragments: u32,
-    /// In chunk delivery, the first bytes of a character that is not complete. A compressed message has them in `buf`.
+    /// If messages are not delivered whole, the first bytes of a character that is not complete. The chunks of a
+    /// compressed message have them in `buf`.
     carry: Utf8Carry,
     /// What is known of the open message; `None` between messages.
     open: Option<Open>,
@@ -263,6 +264,23 @@ impl OpenMessage {
         (chunk, verdict)
     }
 
+    /// Checks an unmasked piece of the payload that is passed on as it is: the UTF-8 of text that is not compressed. `end`
+    /// ends the message. The error is the number of bytes before the first wrong byte. A text that ends within a
+    /// character is wrong at its last byte.
+    pub(super) fn check_raw(&mut self, piece: &[u8], end: bool) -> Result<(), usize> {
+        let is_plain = matches!(self.sequence(), Sequence::Within { .. });
+        if is_plain && self.kind() == MessageKind::Text {
+            let before = self.carry;
+            if self.carry.feed(piece, end).is_err() {
+                return Err(len_before_fault(before, piece));
+            }
+        }
+        if end {
+            self.finish();
+        }
+        Ok(())
+    }
+
     fn has_no_chunks(&self) -> bool {
         matches!(self.open, Some(Open { chunks: Chunks::None, .. }))
     }
@@ -280,6 +298,14 @@ impl OpenMessage {
         self.bytes = 0;
         self.fragments = 0;
     }
+}
+
+/// The number of bytes of `piece` before the first byte that no valid text can have there, behind the carried bytes. If
+/// there is no such byte, the text ends too early, and the last byte is the wrong one.
+#[cold]
+fn len_before_fault(mut carry: Utf8Carry, piece: &[u8]) -> usize {
+    let fault = piece.iter().position(|byte| carry.feed(&[*byte], false).is_err());
+    fault.unwrap_or(piece.len().saturating_sub(1))
 }
 
 #[cfg(feature = "deflate")]

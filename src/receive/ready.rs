@@ -12,7 +12,8 @@ const MAX_CHAR_BYTES: usize = 4;
 /// What `is_event_ready` must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LookAhead {
-    /// The next call of `receive` returns a message, chunk, control frame or fault, and borrows where it can.
+    /// The next call of `receive` returns a message, a piece of one, a control frame or a fault, and borrows where it
+    /// can.
     Event,
     /// This many bytes must be received before more is known. If they complete an event, it usually borrows nothing.
     /// Only a chunk of text can borrow, and at most three bytes. `is_event_ready` copies them, so that it can store the
@@ -84,19 +85,23 @@ impl Receiver {
             return LookAhead::Event;
         }
         match terms.config.delivery {
+            Delivery::Frames if !first.is_control() => LookAhead::Event,
             Delivery::Chunks if !first.is_control() && is_plain => LookAhead::Receive(size),
             _ => LookAhead::Receive(size + available),
         }
     }
 
-    /// Whether the next `n` bytes of payload complete a message or chunk that may borrow them. `end` tells that they
-    /// end the message.
+    /// Whether the next `n` bytes of payload complete a message or a piece of one that may borrow them. `end` tells that
+    /// they end the message.
     fn completes(&self, n: usize, end: bool, terms: Terms<'_>) -> bool {
+        if terms.config.delivery == Delivery::Frames {
+            return true;
+        }
         if self.is_compressed() {
             return false;
         }
         end || match (terms.config.delivery, self.message.kind()) {
-            (Delivery::Messages, _) => false,
+            (Delivery::Messages | Delivery::Frames, _) => false,
             (Delivery::Chunks, MessageKind::Binary) => true,
             (Delivery::Chunks, MessageKind::Text) => {
                 n >= MAX_CHAR_BYTES || self.message.chunk_len(n) < n

@@ -9,6 +9,7 @@ mod chunks;
 mod cursor;
 mod parts;
 mod segment;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod through;
@@ -386,8 +387,8 @@ impl Queue {
     /// [`advance_partly`](Queue::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
-        let has_no_pieces = || self.parts.as_ref().is_none_or(|parts| parts.has_no_pieces());
-        let is_whole = n > 0 && n as u64 == self.len() && (self.parts_len == 0 || has_no_pieces());
+        let is_writable = || self.parts.as_ref().is_none_or(|parts| parts.is_writable());
+        let is_whole = n > 0 && n as u64 == self.len() && (self.parts_len == 0 || is_writable());
         if is_whole {
             self.parts_len = 0;
             self.reset();
@@ -450,6 +451,7 @@ impl Queue {
             }
             let piece = self.first();
             let step = n.min(piece.len());
+            assert!(step > 0, "advance is {n} too many: what is left waits for the end of a frame");
             let mut cursor = self.parts.as_ref().expect("it was made above").written;
             let counts = cursor.advance(piece, step);
             n -= step;

@@ -34,9 +34,10 @@ pub enum Seen {
     Closed(Closed),
 }
 
-/// Feeds the pieces to a connection, one after the other, then calls [`poll_event`], and returns all events. Chunks are
-/// joined; a message whose last chunk does not arrive is left out, so that both kinds of [`Delivery`](crate::Delivery)
-/// give the same. Outgoing bytes are not taken.
+/// Feeds the pieces to a connection, one after the other, then calls [`poll_event`], and returns all events. Chunks and
+/// frames are joined; a message whose last piece does not arrive is left out, so that every
+/// [`Delivery`](crate::Delivery) gives the same. With [`Delivery::Frames`](crate::Delivery::Frames), messages must not be
+/// compressed. Outgoing bytes are not taken.
 ///
 /// [`poll_event`]: Connection::poll_event
 ///
@@ -60,11 +61,19 @@ pub fn feed<'p>(conn: &mut Connection, pieces: impl IntoIterator<Item = &'p [u8]
     log.seen
 }
 
+/// The opcodes that begin a message (RFC 6455 5.2).
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
 #[derive(Default)]
 struct Log {
     seen: Vec<Seen>,
-    /// The chunks of a message whose last chunk has not arrived.
-    chunks: Vec<u8>,
+    /// The pieces of a message whose last piece has not arrived.
+    pieces: Vec<u8>,
+    /// With frames: the kind of the message.
+    kind: Option<MessageKind>,
+    /// With frames: whether the frame ends the message.
+    is_last_frame: bool,
 }
 
 impl Log {
@@ -76,17 +85,31 @@ impl Log {
             Event::Open(_) => Seen::Open,
             Event::Message(message) => Seen::Message(message.into()),
             Event::Chunk(chunk) => {
-                self.chunks.extend_from_slice(chunk.as_bytes());
+                self.pieces.extend_from_slice(chunk.as_bytes());
                 if !chunk.is_last() {
                     return;
                 }
-                let bytes = core::mem::take(&mut self.chunks);
-                Seen::Message(match chunk.kind() {
-                    MessageKind::Text => {
-                        Payload::Text(String::from_utf8(bytes).expect("chunks of text are UTF-8"))
-                    }
-                    MessageKind::Binary => Payload::Binary(bytes),
-                })
+                self.join(chunk.kind())
+            }
+            Event::FrameHeader(header) => {
+                self.is_last_frame = header.fin;
+                let kind = match header.opcode as u8 {
+                    TEXT => MessageKind::Text,
+                    BINARY => MessageKind::Binary,
+                    _ => self.kind.expect("a continuation follows the first frame of its message"),
+                };
+                self.kind = Some(kind);
+                if !header.fin || header.payload_len > 0 {
+                    return;
+                }
+                self.join(kind)
+            }
+            Event::FramePayload(payload) => {
+                self.pieces.extend_from_slice(payload.as_bytes());
+                match self.kind {
+                    Some(kind) if payload.is_last() && self.is_last_frame => self.join(kind),
+                    _ => return,
+                }
             }
             Event::Ping(payload) => Seen::Ping(payload.into_owned()),
             Event::Pong(payload) => Seen::Pong(payload.into_owned()),
@@ -98,5 +121,15 @@ impl Log {
             Event::Closed(closed) => Seen::Closed(closed),
         };
         self.seen.push(seen);
+    }
+
+    fn join(&mut self, kind: MessageKind) -> Seen {
+        let bytes = core::mem::take(&mut self.pieces);
+        Seen::Message(match kind {
+            MessageKind::Text => {
+                Payload::Text(String::from_utf8(bytes).expect("checked text is UTF-8"))
+            }
+            MessageKind::Binary => Payload::Binary(bytes),
+        })
     }
 }

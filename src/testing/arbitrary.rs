@@ -213,8 +213,14 @@ impl<'a> Arbitrary<'a> for Config {
         let time = |u: &mut Unstructured<'a>| -> Result<Option<Duration>> {
             Ok(first_or(TIMES, u)?.map(Duration::from_millis))
         };
+        // Most programs do not expect frames.
+        let delivery = match u.int_in_range(0..=15)? {
+            15 => Delivery::Frames,
+            n if n % 2 == 0 => Delivery::Messages,
+            _ => Delivery::Chunks,
+        };
         let config = Config::builder()
-            .delivery(*u.choose(&[Delivery::Messages, Delivery::Chunks])?)
+            .delivery(delivery)
             .max_head_bytes(first_or(HEADS, u)?)
             .max_headers(first_or(&[64, 1, 2, 5, usize::MAX], u)?)
             .max_early_bytes(first_or(EARLY, u)?)
@@ -353,11 +359,16 @@ impl<'a> Arbitrary<'a> for Step {
 struct Fragments {
     sent: Option<MessageKind>,
     received: Option<MessageKind>,
+    /// Payload bytes that the frame lacks which is sent in pieces.
+    unsent: u64,
 }
 
 impl Fragments {
     /// A step; now and then one of `rare`.
     fn step(&mut self, rare: &[Step], u: &mut Unstructured<'_>) -> Result<Step> {
+        if self.unsent > 0 && u.arbitrary()? {
+            return self.send_payload(u);
+        }
         Ok(match u.int_in_range(0..=31)? {
             0..=9 => {
                 let (frame, most) = (self.frame(u)?, *u.choose(&[usize::MAX, 1, 2, 7, 100])?);
@@ -385,6 +396,7 @@ impl Fragments {
             28 => u.choose(rare)?.clone(),
             // Steps that end the connection are rare.
             29 if u.ratio(1, 4)? => Step::Close(u.arbitrary()?, text(u)?),
+            29 => self.begin_frame(u)?,
             30 if u.ratio(1, 8)? => Step::Eof,
             31 if u.ratio(1, 8)? => Step::Abort,
             31 if u.ratio(1, 4)? => Step::CloseWithoutCode,
@@ -418,6 +430,37 @@ impl Fragments {
             _ => self.received,
         };
         Ok(frame)
+    }
+
+    /// The header of a frame that mostly fits the unfinished message.
+    fn begin_frame(&mut self, u: &mut Unstructured<'_>) -> Result<Step> {
+        let kind = match self.sent {
+            Some(kind) => kind,
+            None => u.arbitrary()?,
+        };
+        let opcode = match (self.sent, kind) {
+            _ if u.ratio(1, 32)? => u.arbitrary()?,
+            (Some(_), _) => Opcode::Continuation,
+            (None, MessageKind::Text) => Opcode::Text,
+            (None, MessageKind::Binary) => Opcode::Binary,
+        };
+        let fin = u.ratio(1, 2)?;
+        let rsv = if u.ratio(1, 8)? { u.int_in_range(0..=7)? } else { 0 };
+        let payload_len = first_or(&[5, 0, 1, 126, 1000, 65_536, u64::MAX], u)?;
+        self.unsent = payload_len;
+        self.sent = (!fin).then_some(kind);
+        Ok(Step::BeginFrame(FrameHeader { fin, rsv, opcode, mask: None, payload_len }))
+    }
+
+    /// A piece of the payload that mostly fits the unfinished frame.
+    fn send_payload(&mut self, u: &mut Unstructured<'_>) -> Result<Step> {
+        let mut payload = payload(u)?;
+        if !u.ratio(1, 32)? {
+            payload.truncate(usize::try_from(self.unsent).unwrap_or(usize::MAX));
+            payload.iter_mut().for_each(|byte| *byte &= 0x7f);
+        }
+        self.unsent = self.unsent.saturating_sub(payload.len() as u64);
+        Ok(Step::SendPayload(payload))
     }
 
     fn fragment(&mut self, u: &mut Unstructured<'_>) -> Result<Step> {

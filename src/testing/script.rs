@@ -32,7 +32,8 @@ use crate::timestamp::Timestamp;
 ///   nothing, and after `false`, `receive_from` changes nothing ([`Step::AskFirst`]);
 /// - all output is well-formed: the head of the opening handshake if there is one, then frames that are valid for the
 ///   role, with at most one Close and no data frame after it;
-/// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes;
+/// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes; only within a frame that is
+///   [sent in pieces](Connection::begin_frame) it also counts bytes that wait for the end of the frame;
 /// - [`buffered_amount`](Connection::buffered_amount) is the number of bytes sent less those written, exactly (with
 ///   permessage-deflate: less those of messages written whole);
 /// - [`send_through`](Connection::send_through) passes its frame to the closure if nothing else is outgoing, and stops
@@ -234,6 +235,20 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
             Step::Fragment { kind, payload, last } => {
                 let sent = conn.send_fragment(*kind, payload, *last);
                 self.sent(sent, payload.len())
+            }
+            Step::BeginFrame(header) => {
+                let begun = conn.begin_frame(header);
+                if begun.is_ok() {
+                    self.out.begun(header);
+                }
+                begun
+            }
+            Step::SendPayload(payload) => {
+                let sent = conn.send_payload(payload);
+                if sent.is_ok() {
+                    self.out.continued(payload.len());
+                }
+                sent
             }
             Step::SendThrough { message, room } => self.send_through(message, *room)?,
             Step::Ping(payload) => conn.ping(payload),

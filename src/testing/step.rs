@@ -9,6 +9,7 @@ use super::frame::RawFrame;
 use crate::close_code::CloseCode;
 #[cfg(doc)]
 use crate::connection::Connection;
+use crate::frame::FrameHeader;
 use crate::message::{Message, MessageKind};
 
 /// One call of a connection, or one event of its peer, its transport or its clock.
@@ -42,6 +43,10 @@ pub enum Step {
         /// Whether it is the last fragment.
         last: bool,
     },
+    /// [`Connection::begin_frame`].
+    BeginFrame(FrameHeader),
+    /// [`Connection::send_payload`].
+    SendPayload(Vec<u8>),
     /// [`Connection::send_through`], to a transport that accepts `room` bytes.
     SendThrough {
         /// The message.
@@ -88,6 +93,8 @@ impl Step {
             | Step::SendPrepared(_)
             | Step::SendUncompressed(_)
             | Step::Fragment { .. }
+            | Step::BeginFrame(_)
+            | Step::SendPayload(_)
             | Step::SendThrough { .. }
             | Step::Ping(_)
             | Step::Pong(_)
@@ -126,6 +133,8 @@ impl fmt::Debug for Step {
                 let last = if *last { ", last" } else { "" };
                 write!(f, "Fragment({kind:?}, {} bytes{last})", payload.len())
             }
+            Step::BeginFrame(header) => write!(f, "BeginFrame({header:?})"),
+            Step::SendPayload(payload) => write!(f, "SendPayload({} bytes)", payload.len()),
             Step::SendThrough { message, room } => {
                 write!(f, "SendThrough({message:?}, room for {room})")
             }

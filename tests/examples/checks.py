@@ -19,6 +19,7 @@ import tempfile
 import termios
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +39,10 @@ PATIENCE = 20
 class Server:
     """A server process that runs during a `with` block. `address` is the first address on which it listens."""
 
-    def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None):
+    def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None, arguments=()):
         self.log = tempfile.NamedTemporaryFile()
         self.process = subprocess.Popen(
-            [*prefix, PROGRAMS / name, address],
+            [*prefix, PROGRAMS / name, address, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -139,7 +140,7 @@ class Peer:
         self.stream, self.is_client = stream, is_client
 
     @classmethod
-    def request(cls, address, origin=None, buffers=None):
+    def request(cls, address, origin=None, buffers=None, extensions=None):
         """Connects and sends an upgrade request. `buffers` sets the sizes of the socket buffers, in bytes."""
         host, port = split(address)
         stream = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -152,6 +153,8 @@ class Peer:
         head += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         if origin:
             head += b"Origin: " + origin.encode() + b"\r\n"
+        if extensions:
+            head += b"Sec-WebSocket-Extensions: " + extensions.encode() + b"\r\n"
         peer.stream.sendall(head + b"\r\n")
         return peer
 
@@ -541,6 +544,7 @@ WRONG_ARGUMENTS = {
     "chat_tokio": (["--deflate"], ["127.0.0.1:0", "x"]),
     "client": ([], ["--once"], ["ws://127.0.0.1:1/", "--twice", "x"], ["ws://127.0.0.1:1/", "--once"]),
     "decode": ([], ["--client"], ["x"]),
+    "proxy": ([], ["127.0.0.1:0"], ["127.0.0.1:0", "127.0.0.1:1", "x"]),
     "million": (["x"], ["1", "2"], ["--json"]),
     "autobahn_client": ([], ["--deflate"], ["ws://127.0.0.1:1", "x"]),
     "echo_check": ([], ["ws://127.0.0.1:1", "x"]),
@@ -685,6 +689,123 @@ def autobahn_client():
     with scripted(fuzzing_server) as url:
         status, out, error, _ = run("autobahn_client", url.removesuffix("/"))
     expect((status, out, error), (0, "2 cases\n", ""))
+
+
+@check("proxy: both ends send 40 MiB at once, and all of it is echoed")
+def proxy_in_both_directions():
+    with Server("echo_threads") as server, Server("proxy", arguments=(server.address,)) as proxy:
+        peer = Peer.open(proxy.address)
+        send_40_mib(peer)
+        for i in range(40):
+            expect(peer.receive() == (BINARY, bytes([i]) * MIB), True, f"message {i} comes back")
+        peer.send(9, b"ping")
+        expect(peer.receive(), (PONG, b"ping"))
+        peer.close(1000)
+        expect((proxy.said(), server.said()), ("", ""))
+
+
+@check("proxy: its memory is bounded if a peer does not read")
+def proxy_with_a_late_reader():
+    with Server("echo_threads") as server, Server("proxy", arguments=(server.address,)) as proxy:
+        peer = Peer.open(proxy.address)
+        with ThreadPoolExecutor(1) as thread:
+            sent = thread.submit(lambda: [peer.send(BINARY, bytes([i]) * MIB) for i in range(64)])
+            time.sleep(1)
+            expect(sent.done(), False, "all was read")
+            if proxy.resident_bytes() > 8 * MIB:
+                raise AssertionError(f"the proxy has {proxy.resident_bytes()} bytes")
+            for i in range(64):
+                expect(peer.receive() == (BINARY, bytes([i]) * MIB), True, f"message {i} comes back")
+        peer.close(1000)
+
+
+@check("proxy: the front of a frame is passed on before its rest has arrived")
+def proxy_streams():
+    rest = threading.Event()
+
+    def half(listener):
+        peer = Peer.accept(listener)
+        expect(peer.read(2 + 2 + 4)[:4], b"\x82\xfe\x03\xe8", "the header")
+        peer.read(500)
+        rest.set()
+        peer.read(500)
+        peer.close(1001)
+
+    with scripted(half) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        peer = Peer.open(proxy.address)
+        frame = peer.frame(BINARY, bytes(1000))
+        peer.stream.sendall(frame[:508])
+        expect(rest.wait(PATIENCE), True, "the server has the front")
+        peer.stream.sendall(frame[508:])
+        expect(peer.receive(), (CLOSE, b"\x03\xe9"))
+        peer.send(CLOSE, b"\x03\xe9")
+        peer.expect_end()
+
+
+@check("proxy: compressed messages are passed on as they are if both sides agree, and are not used otherwise")
+def proxy_with_compression():
+    deflater, inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(-15)
+
+    def compressed(text):
+        return (deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    for arguments, is_agreed in ((("--deflate",), True), ((), False)):
+        with Server("echo_server", arguments=arguments) as server, Server("proxy", arguments=(server.address,)) as proxy:
+            peer = Peer.request(proxy.address, extensions="permessage-deflate; client_max_window_bits")
+            head = read_head(peer.stream)
+            expect(head.split()[1], b"101", "the status")
+            expect(b"permessage-deflate" in head, is_agreed, "permessage-deflate is agreed")
+            text = b"the same text, again and again. " * 20
+            for _ in range(3 if is_agreed else 0):
+                frame = bytearray(peer.frame(TEXT, compressed(text)))
+                frame[0] |= 0x40
+                peer.stream.sendall(frame)
+                first, n = peer.read(2)
+                expect((first, n < 126), (0xC1, True), "the header")
+                expect(inflater.decompress(peer.read(n) + b"\x00\x00\xff\xff"), text, "the echo")
+            peer.send(TEXT, b"plain")
+            expect(peer.receive(), (TEXT, b"plain"))
+            peer.close(1000)
+            expect(proxy.said(), "")
+
+
+@check("proxy: what ends one side is passed on to the other")
+def proxy_ends():
+    with Server("proxy", arguments=("127.0.0.1:1",)) as proxy:
+        expect(Peer.request(proxy.address).status(), 502, "no server")
+        expect(http(proxy.address, "GET / HTTP/1.1")[0], 404, "a plain request")
+
+    def refuse(listener):
+        stream = listener.accept()[0]
+        read_head(stream)
+        stream.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        stream.close()
+
+    with scripted(refuse) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        expect(Peer.request(proxy.address).status(), 403, "the server's status")
+
+    def leave(listener):
+        Peer.accept(listener).stream.close()
+
+    with scripted(leave) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        expect(Peer.open(proxy.address).receive()[1][:2], b"\x03\xe9", "the code for the client")
+
+    def leave_in_a_frame(listener):
+        peer = Peer.accept(listener)
+        peer.stream.sendall(peer.frame(TEXT, b"cut")[:3])
+        peer.stream.close()
+
+    with scripted(leave_in_a_frame) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        peer = Peer.open(proxy.address)
+        expect(peer.read(3), b"\x81\x03c", "the front of the frame")
+        peer.expect_end()
+
+    def see_the_client_leave(listener):
+        peer = Peer.accept(listener)
+        expect(peer.receive()[1][:2], b"\x03\xe9", "the code for the server")
+
+    with scripted(see_the_client_leave) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        Peer.open(proxy.address).stream.close()
 
 
 def outcome(name, function, arguments):

@@ -11,6 +11,7 @@ pub mod observer;
 pub mod parsed_head;
 pub mod queue;
 pub mod receive;
+pub mod reframe;
 pub mod script;
 pub mod source;
 pub mod user_script;

@@ -84,22 +84,20 @@ impl Setup {
         observer.finish()
     }
 
-    #[cfg(feature = "deflate")]
     fn open(&self) -> Connection {
-        let config = self.config.clone();
-        match self.deflate {
-            Some(byte) => Connection::from_upgrade(
-                websocket_proto::Upgrade::new(self.role).deflate(deflate_params(byte)),
-                config,
-            ),
-            None => Connection::from_upgrade(self.role, config),
-        }
-        .expect("a seed cannot fail")
+        self.open_as(self.role, self.config.delivery())
     }
 
-    #[cfg(not(feature = "deflate"))]
-    fn open(&self) -> Connection {
-        Connection::from_upgrade(self.role, self.config.clone()).expect("a seed cannot fail")
+    /// An open connection with this role and delivery.
+    pub fn open_as(&self, role: Role, delivery: Delivery) -> Connection {
+        let config = self.config.to_builder().delivery(delivery).build();
+        let config = config.expect("each value is allowed");
+        #[cfg(feature = "deflate")]
+        if let Some(byte) = self.deflate {
+            let upgrade = websocket_proto::Upgrade::new(role).deflate(deflate_params(byte));
+            return Connection::from_upgrade(upgrade, config).expect("a seed cannot fail");
+        }
+        Connection::from_upgrade(role, config).expect("a seed cannot fail")
     }
 
     /// The frames that must have been written for these events.

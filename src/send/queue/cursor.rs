@@ -54,6 +54,11 @@ impl FrameCursor {
         }
     }
 
+    /// In the payload of a frame, `left` bytes before its end.
+    pub(super) fn in_payload(first: FirstByte, left: u64, is_compressed: bool) -> FrameCursor {
+        FrameCursor { header_left: 0, payload_left: left, first: Some(first), is_compressed }
+    }
+
     pub(super) fn at_border(self) -> bool {
         self.to_border() == 0
     }

@@ -1,6 +1,7 @@
 //! The parts of a queue that a short queue without control frames does not need: its lists of pieces, the buffer of
 //! control frames, and the cursors. `queue` decides which bytes go where.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -8,6 +9,7 @@ use core::mem;
 use super::count_moved;
 use super::cursor::{Counts, FrameCursor};
 use super::segment::{Piece, Segment};
+use super::streamed::Streamed;
 use crate::Shared;
 
 /// The capacity for control frames may be this much larger than twice their size.
@@ -45,6 +47,8 @@ pub(super) struct Parts {
     pub(super) last_pong: Option<usize>,
     /// The block of a recycled segment, for the next piece that is taken. Nobody else owns it. Its vector is empty.
     pub(super) spare: Option<Shared<Vec<u8>>>,
+    /// The frame whose payload the caller sends in pieces. When it is whole, the memory stays for the next one.
+    pub(super) streamed: Option<Box<Streamed>>,
     /// The place of the first byte that is not written, in its frame.
     pub(super) written: FrameCursor,
     /// The place of the first byte that is not taken, in its frame; the same as `written` if nothing is taken.
@@ -54,12 +58,22 @@ pub(super) struct Parts {
 impl Parts {
     /// Whether an empty queue does not need these parts.
     pub(super) fn can_be_freed(&self) -> bool {
-        !self.is_in_compressed && self.dropped == 0
+        !self.is_in_compressed && self.dropped == 0 && !self.is_in_streamed()
+    }
+
+    /// Whether a frame, or a message that the caller compresses, is unfinished.
+    fn is_in_streamed(&self) -> bool {
+        self.streamed.as_ref().is_some_and(|streamed| streamed.is_unfinished())
     }
 
     /// Whether only the tail and control frames are queued.
     pub(super) fn has_no_pieces(&self) -> bool {
         self.taken.is_empty() && self.pieces.is_empty()
+    }
+
+    /// Whether all that is queued can be written: nothing waits for the end of a frame.
+    pub(super) fn is_writable(&self) -> bool {
+        self.has_no_pieces() && !self.is_in_streamed()
     }
 
     /// Whether the next bytes are those of control frames: a control frame is partly written, or no data frame is
@@ -134,7 +148,7 @@ impl Parts {
     }
 
     /// Sets the counts after the last control frame, and frees a large buffer.
-    fn clear_control(&mut self) {
+    pub(super) fn clear_control(&mut self) {
         if self.control.capacity() > KEEP_CONTROL_BYTES {
             self.control = Vec::new();
         }
@@ -152,7 +166,8 @@ impl Parts {
         self.compressed_sizes.clear();
         self.taken_pongs = 0;
         self.pings = 0;
-        self.written = FrameCursor::at_border_in(self.is_in_compressed);
+        let unfinished = self.streamed.as_mut().and_then(|streamed| streamed.reset());
+        self.written = unfinished.unwrap_or(FrameCursor::at_border_in(self.is_in_compressed));
         self.untaken = self.written;
     }
 }
