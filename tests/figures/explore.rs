@@ -21,6 +21,8 @@ pub(crate) enum Stimulus {
     BadResponse,
     Close,
     PeerClose,
+    /// The peer's Close, which the caller answers.
+    PeerCloseByHand,
     Fail,
     Mistake,
     Message,
@@ -36,7 +38,7 @@ pub(crate) enum Stimulus {
 
 use Stimulus as S;
 
-const ALL: [Stimulus; 19] = [
+const ALL: [Stimulus; 20] = [
     S::Request,
     S::PlainRequest,
     S::BadRequest,
@@ -46,6 +48,7 @@ const ALL: [Stimulus; 19] = [
     S::BadResponse,
     S::Close,
     S::PeerClose,
+    S::PeerCloseByHand,
     S::Fail,
     S::Mistake,
     S::Message,
@@ -63,11 +66,12 @@ const ALL: [Stimulus; 19] = [
 pub(crate) enum Timeout {
     Handshake,
     Idle,
+    Pong,
     Close,
 }
 
 /// The rows of the figures in their order, and their texts.
-pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 17] = [
+pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 19] = [
     ("a valid request arrives", S::Request, None),
     ("a plain request arrives", S::PlainRequest, None),
     ("a request that is refused arrives", S::BadRequest, None),
@@ -78,9 +82,11 @@ pub(crate) const ROWS: [(&str, Stimulus, Option<Timeout>); 17] = [
     ("the handshake timeout", S::Time, Some(Timeout::Handshake)),
     ("close()", S::Close, None),
     ("the peer's Close arrives", S::PeerClose, None),
+    ("the same, with answer_close(false)", S::PeerCloseByHand, None),
     ("the peer breaks the protocol", S::Mistake, None),
     ("fail()", S::Fail, None),
     ("the idle timeout", S::Time, Some(Timeout::Idle)),
+    ("the pong timeout", S::Time, Some(Timeout::Pong)),
     ("write_closed(): a write has failed", S::WriteClosed, None),
     ("receive_eof(): the peer's direction ends", S::Eof, None),
     ("the close timeout", S::Time, Some(Timeout::Close)),
@@ -118,28 +124,39 @@ struct Subject {
     key: String,
 }
 
+/// What the explored configurations differ in.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    delivery: Delivery,
+    timeout: Timeout,
+    /// Whether the caller answers the peer's Close, and sees the body of a refusal in pieces.
+    by_hand: bool,
+}
+
 /// Explores a role in each configuration.
 pub(crate) fn explore(role: Role) -> Seen {
     let mut seen = Seen::default();
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
-        for timeout in [Timeout::Handshake, Timeout::Idle, Timeout::Close] {
-            explore_with(role, delivery, timeout, &mut seen);
+    for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
+        for timeout in [Timeout::Handshake, Timeout::Idle, Timeout::Pong, Timeout::Close] {
+            for by_hand in [false, true] {
+                explore_with(role, Settings { delivery, timeout, by_hand }, &mut seen);
+            }
         }
     }
     seen
 }
 
-fn explore_with(role: Role, delivery: Delivery, timeout: Timeout, seen: &mut Seen) {
+fn explore_with(role: Role, settings: Settings, seen: &mut Seen) {
     let mut known = BTreeSet::<Situation>::new();
     let mut paths = VecDeque::from([Vec::new()]);
     while let Some(path) = paths.pop_front() {
-        let subject = Subject::after(role, delivery, timeout, &path);
+        let subject = Subject::after(role, settings, &path);
         seen.note_answers(&subject.conn);
         if !known.insert(subject.situation()) {
             continue;
         }
         for stimulus in ALL {
-            let mut subject = Subject::after(role, delivery, timeout, &path);
+            let mut subject = Subject::after(role, settings, &path);
             let from = phase(&subject.conn);
             if !subject.apply(stimulus, &mut seen.events) {
                 continue;
@@ -147,7 +164,7 @@ fn explore_with(role: Role, delivery: Delivery, timeout: Timeout, seen: &mut See
             let to = phase(&subject.conn);
             if from != to {
                 let is_row = |row: &&(&'static str, Stimulus, Option<Timeout>)| {
-                    row.1 == stimulus && row.2.is_none_or(|seen| seen == timeout)
+                    row.1 == stimulus && row.2.is_none_or(|timeout| timeout == settings.timeout)
                 };
                 let row = ROWS.iter().find(is_row);
                 let (text, ..) =
@@ -180,13 +197,18 @@ fn phase(conn: &Connection) -> String {
 }
 
 impl Subject {
-    fn after(role: Role, delivery: Delivery, timeout: Timeout, path: &[Stimulus]) -> Subject {
-        let only = |this: Timeout| (timeout == this).then_some(Duration::from_secs(60));
+    fn after(role: Role, settings: Settings, path: &[Stimulus]) -> Subject {
+        let minute = Duration::from_secs(60);
+        let only = |this: Timeout| (settings.timeout == this).then_some(minute);
         let config = Config::builder()
-            .delivery(delivery)
+            .delivery(settings.delivery)
             .handshake_timeout(only(Timeout::Handshake))
             .idle_timeout(only(Timeout::Idle))
             .close_timeout(only(Timeout::Close))
+            .keepalive_interval(only(Timeout::Pong))
+            .pong_timeout(only(Timeout::Pong))
+            .answer_close(!settings.by_hand)
+            .stream_refusal_body(settings.by_hand)
             .entropy(Entropy::Seed(1))
             .build()
             .expect("each value is allowed");
@@ -240,9 +262,14 @@ impl Subject {
                 format!("{head}Sec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes()
             }
             S::BadResponse if !is_server && handshake => {
-                b"HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n".to_vec()
+                b"HTTP/1.1 403 \r\nContent-Length: 2\r\n\r\nno".to_vec()
             }
-            S::PeerClose if in_frames => frame(0x88, &1000_u16.to_be_bytes()),
+            S::PeerClose if in_frames && conn.config().answer_close() => {
+                frame(0x88, &1000_u16.to_be_bytes())
+            }
+            S::PeerCloseByHand if in_frames && !conn.config().answer_close() => {
+                frame(0x88, &1000_u16.to_be_bytes())
+            }
             S::Mistake if in_frames => frame(0xf1, b""),
             S::Message if in_frames => frame(0x81, b"hi"),
             S::Ping if in_frames => frame(0x89, b""),
@@ -299,6 +326,10 @@ fn name(event: &Event<'_>) -> String {
         Event::Open(_) => "Open",
         Event::Message(_) => "Message",
         Event::Chunk(_) => "Chunk",
+        Event::FrameHeader(_) => "FrameHeader",
+        Event::FramePayload(_) => "FramePayload",
+        Event::RefusalBody(_) => "RefusalBody",
+        Event::CloseReceived { .. } => "CloseReceived",
         Event::Ping(_) => "Ping",
         Event::Pong(_) => "Pong",
         Event::Closed(_) => "Closed",
