@@ -254,6 +254,9 @@ fn the_questions_of_the_loop_before_the_answer() {
         assert!(!conn.is_writable() && conn.is_congested(), "{role:?}");
         drain(&mut conn);
         assert!(conn.is_writable() && !conn.is_congested(), "{role:?}");
+        conn.send(vec![0; 1001]).unwrap();
+        conn.close(1000, "").unwrap();
+        assert!(!conn.is_writable() && !conn.is_congested(), "{role:?}: nothing is answered");
     }
 }
 
