@@ -82,3 +82,9 @@ pub fn measure<R>(code: impl FnOnce() -> R) -> (R, Heap) {
     };
     (result, heap)
 }
+
+/// The bytes that this thread has allocated and not freed.
+#[allow(dead_code, reason = "each test file is a crate that uses its own part of this")]
+pub fn live() -> i64 {
+    LIVE.with(Cell::get)
+}
