@@ -145,7 +145,7 @@ async fn receive_all(ws: &mut impl Receives, through: Through, polls: usize) {
 
 /// The most polls of one future before it is dropped, and steps beyond.
 fn polls() -> impl Iterator<Item = usize> {
-    (0..30).chain([50, 100, EVERY])
+    (0..16).chain([24, 60, EVERY])
 }
 
 fn pair(seed: u64) -> (WebSocket<LinkStream>, WebSocket<LinkStream>) {

@@ -11,7 +11,7 @@ use websocket_proto::{ClientRequest, Event, Message, Role};
 
 use super::util::{config, to};
 
-const CLIENTS: usize = 100;
+const CLIENTS: usize = 50;
 const ROUNDS: usize = 20;
 
 /// An echo that borrows.

@@ -29,6 +29,9 @@ async fn messages_of_all_sizes_arrive_whole_over_any_transport() {
         (3, ChunkSize::Fixed(4096)),
         (4, ChunkSize::Random(300)),
     ] {
+        // Small pieces of large messages take long.
+        let most = if chunk == ChunkSize::Random(300) { 20_000 } else { usize::MAX };
+        let sizes = SIZES.into_iter().filter(|size| *size <= most);
         let mut link = Link::new(seed);
         for role in ROLES {
             let wire = link.wire(role).chunk_reads(chunk).chunk_writes(chunk);
@@ -48,7 +51,7 @@ async fn messages_of_all_sizes_arrive_whole_over_any_transport() {
             Ok::<_, Error>(())
         });
         let send = async {
-            for size in SIZES {
+            for size in sizes.clone() {
                 client_sends.send(payload(size)).await?;
                 client_sends.feed(&payload(size)).await?;
                 client_sends.feed("é".repeat(size / 2)).await?;
@@ -56,7 +59,7 @@ async fn messages_of_all_sizes_arrive_whole_over_any_transport() {
             client_sends.flush().await
         };
         let receive = async {
-            for size in SIZES {
+            for size in sizes.clone() {
                 for _ in 0..2 {
                     let message = client_receives.recv().await?.expect("a message");
                     assert!(message == Message::from(payload(size)), "{size} bytes, {chunk:?}");

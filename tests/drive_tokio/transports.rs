@@ -67,9 +67,10 @@ impl AsyncWrite for Counting {
         if let Some(kind) = self.fail_once.pop() {
             return Poll::Ready(Err(kind.into()));
         }
-        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        if self.most > 0 {
-            bytes.truncate(self.most);
+        let mut bytes = Vec::new();
+        for slice in slices {
+            let room = if self.most > 0 { self.most - bytes.len() } else { usize::MAX };
+            bytes.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         match &mut self.unflushed {
             Some(unflushed) => unflushed.extend_from_slice(&bytes),
