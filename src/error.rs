@@ -146,7 +146,7 @@ impl From<EntropyError> for UsageError {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", feature = "tokio"))]
 impl From<UsageError> for std::io::Error {
     fn from(error: UsageError) -> Self {
         use std::io::ErrorKind;

@@ -128,7 +128,7 @@
 )]
 
 extern crate alloc;
-#[cfg(any(test, feature = "std"))]
+#[cfg(any(test, feature = "std", feature = "tokio"))]
 extern crate std;
 
 #[cfg(feature = "std")]
@@ -139,6 +139,8 @@ mod config;
 mod connection;
 #[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
+#[cfg(feature = "tokio")]
+pub mod drive;
 mod entropy;
 mod error;
 mod event;

@@ -1,24 +1,24 @@
-//! A chat room on tokio: each message is sent to all clients. It shows the loop inside `select!`, a message that is
-//! encoded once for all connections, a check of the Origin, and how to disconnect a client that is too slow. SIGINT or
-//! SIGTERM closes all connections with 1001; the program then ends with status 0.
+//! A chat room on tokio by the driver `drive::tokio`: each message is sent to all clients. It shows the two halves of a
+//! WebSocket, a message that is encoded once for all connections, a check of the Origin, and how to disconnect a client
+//! that is too slow. SIGINT or SIGTERM closes all connections with 1001; the program then ends with status 0.
 //!
 //! `cargo run --release --example chat_tokio [ADDR]`; the default is 127.0.0.1:9001.
 
-use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
+use websocket_proto::drive::tokio::{Incoming, SendHalf};
+use websocket_proto::drive::{Error, Request};
 use websocket_proto::{
-    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, OriginPolicy, PreparedMessage,
-    Shared, UsageError,
+    Accept, CloseCode, Closed, Config, OriginPolicy, PreparedMessage, Response, Shared,
 };
 
 /// The time that the connections have to close after a signal.
@@ -30,7 +30,6 @@ struct Room {
     closes: watch::Sender<bool>,
     config: Shared<Config>,
     origins: OriginPolicy,
-    clock: Clock,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -54,9 +53,9 @@ async fn main() -> ExitCode {
 }
 
 /// Serves until a signal arrives and the connections are closed.
-async fn run(address: &str) -> Result<()> {
+async fn run(address: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })?;
     let address = listener.local_addr()?;
     println!("listening on ws://{address}");
@@ -68,8 +67,9 @@ async fn run(address: &str) -> Result<()> {
         said: broadcast::Sender::new(64),
         closes: watch::Sender::new(false),
         config: Shared::new(config.build()?),
-        origins: OriginPolicy::new(origins(&address)).map_err(Error::other)?.allow_missing(true),
-        clock: Clock::new(),
+        origins: OriginPolicy::new(origins(&address))
+            .map_err(io::Error::other)?
+            .allow_missing(true),
     });
     let mut signal = pin!(signal());
     loop {
@@ -84,8 +84,10 @@ async fn run(address: &str) -> Result<()> {
         };
         let (room, closes) = (room.clone(), room.closes.subscribe());
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &room, closes).await {
-                eprintln!("connection dropped: {error}");
+            match serve(stream, &room, closes).await {
+                Ok(()) => {}
+                Err(Error::Closed(closed)) => eprintln!("not closed cleanly: {}", closed.cause()),
+                Err(error) => eprintln!("connection dropped: {error}"),
             }
         });
     }
@@ -97,7 +99,7 @@ async fn run(address: &str) -> Result<()> {
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn signal() -> Result<()> {
+async fn signal() -> io::Result<()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -118,86 +120,66 @@ fn origins(address: &SocketAddr) -> [String; 2] {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    stream: TcpStream,
     room: &Room,
     mut closes: watch::Receiver<bool>,
-) -> Result<()> {
+) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let (mut reader, mut writer) = stream.split();
-    let mut conn = Connection::server(room.config.clone());
-    let mut said = room.said.subscribe();
-    let mut buf = vec![0; 4096];
-    let mut filled = 0;
-    loop {
-        let mut input = &mut buf[..std::mem::take(&mut filled)];
-        while let Some(event) = conn.receive(&mut input) {
-            if let Event::UpgradeRequest(_) = event {
-                said = said.resubscribe(); // skips the messages from before this client joined
-            }
-            react(&mut conn, event, room)?;
+    let incoming = tokio::select! {
+        incoming = Incoming::receive(stream, room.config.clone()) => incoming?,
+        _ = closes.changed() => return Ok(()),
+    };
+    // A real server could look up a cookie now, and decide later.
+    let refusal = match incoming.request() {
+        Request::Upgrade(request) => room.origins.check(request).err(),
+        Request::Plain(_) => Some(Response::from(404)),
+    };
+    if let Some(refusal) = refusal {
+        incoming.respond(refusal).await?;
+        return Ok(());
+    }
+    let said = room.said.subscribe();
+    let (sends, mut receives) = incoming.accept(&Accept::new()).await?.split();
+    let receive = async {
+        while let Some(message) = receives.recv().await? {
+            // It fails if the room has no connections, which is no error here.
+            let _ = room.said.send(PreparedMessage::new(&message));
         }
-        if conn.wants_shutdown() {
-            let _ = writer.shutdown().await; // fails if the peer has gone
-            conn.write_closed();
-        }
-        if conn.is_finished() {
-            return Ok(());
-        }
-        let wake = conn.tick(room.clock.now());
-        if conn.is_finished() {
-            continue;
-        }
-        let wake = wake.map(|wake| room.clock.instant(wake).into());
-        let mut slices = [IoSlice::new(&[]); 16];
-        let count = conn.outgoing_slices(&mut slices);
-        tokio::select! {
-            written = writer.write_vectored(&slices[..count]), if count > 0 => match written {
-                Ok(n @ 1..) => conn.advance(n),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => conn.write_closed(),
-            },
-            read = reader.read(&mut buf), if conn.wants_read() => match read {
-                Ok(0) => conn.receive_eof(),
-                Ok(n) => filled = n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => conn.abort(),
-            },
-            // A client that does not read gets no more messages for now; the channel drops the oldest ones.
-            message = said.recv(), if conn.is_writable() => match message {
-                Ok(message) => conn.send_prepared(&message)?,
-                Err(RecvError::Lagged(_)) => conn.close(CloseCode::POLICY_VIOLATION, "too slow for this room")?,
-                Err(RecvError::Closed) => conn.close(CloseCode::GOING_AWAY, "")?,
-            },
-            _ = closes.changed() => conn.close(CloseCode::GOING_AWAY, "")?,
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-        }
+        Ok(())
+    };
+    let tell = async {
+        // If the client cannot be written any more, its Close may still be received.
+        let _ = tell(sends, said, closes).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = receive => ended,
+        never = tell => never,
     }
 }
 
-fn react(
-    conn: &mut Connection,
-    event: Event<'_>,
-    room: &Room,
-) -> std::result::Result<(), UsageError> {
-    match event {
-        // A real server could look up a cookie in another task and decide later: the connection waits.
-        Event::UpgradeRequest(request) => match room.origins.check(&request) {
-            Ok(()) => conn.accept(&Accept::default()),
-            Err(refusal) => conn.respond(refusal),
-        },
-        Event::PlainRequest(_) => conn.respond(404),
-        Event::Message(message) => {
-            // It fails if the room has no connections, which is no error here.
-            let _ = room.said.send(PreparedMessage::new(&message));
-            Ok(())
-        }
-        Event::Closed(closed) => {
-            let is_ours = matches!(closed.cause(), CloseCause::Rejected | CloseCause::Answered);
-            if !closed.is_clean() && !is_ours {
-                eprintln!("not closed cleanly: {}", closed.cause());
+/// Sends what is said, and closes the connection when the room closes.
+async fn tell(
+    mut sends: SendHalf<TcpStream>,
+    mut said: broadcast::Receiver<PreparedMessage>,
+    mut closes: watch::Receiver<bool>,
+) -> Result<Closed, Error> {
+    loop {
+        let message = tokio::select! {
+            message = said.recv() => message,
+            _ = closes.changed() => Err(RecvError::Closed),
+        };
+        match message {
+            Ok(message) => sends.with(|conn| conn.send_prepared(&message))?,
+            Err(RecvError::Closed) => return sends.close(CloseCode::GOING_AWAY, "").await,
+            Err(RecvError::Lagged(_)) => {
+                return sends.close(CloseCode::POLICY_VIOLATION, "too slow for this room").await;
             }
-            Ok(())
         }
-        _ => Ok(()),
+        // A client that does not read gets no more messages for now; the channel drops the oldest ones.
+        tokio::select! {
+            flushed = sends.flush() => flushed?,
+            _ = closes.changed() => return sends.close(CloseCode::GOING_AWAY, "").await,
+        }
     }
 }

@@ -12,7 +12,8 @@ use super::Front;
 ///
 /// Read into [`spare`](ReadBuffer::spare). Call [`filled`](ReadBuffer::filled) with the number of bytes that were read.
 /// Then call `receive_from` until it returns `None`. Each connection needs a buffer of its own, since the buffer stores
-/// the front of a message until the rest arrives. 16 KiB is a good size. Bytes that other code has read
+/// the front of a message until the rest arrives; [`shared`](ReadBuffer::shared) makes one that does not. 16 KiB is a
+/// good size for a buffer of one connection. Bytes that other code has read
 /// come in by [`fill_from`](ReadBuffer::fill_from), or as a `Vec`. A message that does not fit into the buffer is
 /// assembled on the heap.
 ///
@@ -46,14 +47,51 @@ pub struct ReadBuffer {
     end: usize,
     /// The received front of a message that has not arrived whole. It is at the beginning of `start..end`.
     front: Option<Front>,
+    /// A message of at most this many bytes waits in the buffer until it has arrived whole: the capacity, or 0.
+    longest_front: usize,
 }
 
 impl ReadBuffer {
     /// Allocates a buffer of `capacity` bytes, at least 1. It never grows.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> ReadBuffer {
-        let bytes = vec![0; capacity.max(1)].into_boxed_slice();
-        ReadBuffer { bytes, start: 0, end: 0, front: None }
+        ReadBuffer::from_bytes(vec![0; capacity.max(1)], 0)
+    }
+
+    /// Allocates a buffer of `capacity` bytes, at least 1, that any number of connections can use in turn. It stores no
+    /// front of a message: what has arrived of it waits in the connection. So the buffer
+    /// [is empty](ReadBuffer::is_empty) after each `receive_from` that returned `None`, and memory follows what has
+    /// arrived. A message is borrowed from it only if one read had the whole of it, so make it large: 128 KiB holds a
+    /// message of 64 KiB with its header.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, Event, ReadBuffer, Role};
+    ///
+    /// let mut conns = [
+    ///     Connection::from_upgrade(Role::Client, Config::default())?,
+    ///     Connection::from_upgrade(Role::Client, Config::default())?,
+    /// ];
+    /// let mut buffer = ReadBuffer::shared(128 * 1024);
+    /// for part in [&b"\x81\x05Hel"[..], b"lo"] {
+    ///     for conn in &mut conns {
+    ///         let _ = buffer.fill_from(part);
+    ///         while let Some(event) = conn.receive_from(&mut buffer) {
+    ///             assert!(matches!(event, Event::Message(message) if message.as_text() == Some("Hello")));
+    ///         }
+    ///         assert!(buffer.is_empty());
+    ///     }
+    /// }
+    /// # Ok::<(), websocket_proto::UsageError>(())
+    /// ```
+    #[must_use]
+    pub fn shared(capacity: usize) -> ReadBuffer {
+        ReadBuffer { longest_front: 0, ..ReadBuffer::with_capacity(capacity) }
+    }
+
+    /// A buffer of all these bytes, the first `end` of which are filled.
+    fn from_bytes(bytes: Vec<u8>, end: usize) -> ReadBuffer {
+        let bytes = bytes.into_boxed_slice();
+        ReadBuffer { longest_front: bytes.len(), bytes, start: 0, end, front: None }
     }
 
     /// Returns the part to read into. It is not empty after a `receive_from` that returned `None`. Before that, it is
@@ -135,7 +173,7 @@ impl ReadBuffer {
     }
 
     /// Calls the closure `receive` with the filled bytes, and removes the bytes that it takes from their beginning.
-    /// `receive` also gets the stored front of a message, and the buffer's capacity.
+    /// `receive` also gets the stored front of a message, and the size of the longest message that may wait here.
     #[inline]
     pub(crate) fn take_front<'a, R>(
         &'a mut self,
@@ -151,10 +189,9 @@ impl ReadBuffer {
         n: usize,
         receive: impl FnOnce(&mut &'a mut [u8], &mut Option<Front>, usize) -> R,
     ) -> R {
-        let capacity = self.bytes.len();
         let end = self.start + n;
         let mut input = &mut self.bytes[self.start..end];
-        let result = receive(&mut input, &mut self.front, capacity);
+        let result = receive(&mut input, &mut self.front, self.longest_front);
         self.start = end - input.len();
         if self.start == self.end {
             self.start = 0;
@@ -183,7 +220,7 @@ impl From<Vec<u8>> for ReadBuffer {
         let end = bytes.len();
         // The vector is filled up to its capacity, so it does not grow, unless it has none.
         bytes.resize(bytes.capacity().max(1), 0);
-        ReadBuffer { bytes: bytes.into_boxed_slice(), start: 0, end, front: None }
+        ReadBuffer::from_bytes(bytes, end)
     }
 }
 

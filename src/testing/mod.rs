@@ -4,6 +4,7 @@
 //!
 //! - [`Pair`]: a client and a server, joined by a simulated [`Wire`] in each direction and a virtual clock;
 //! - [`Link`] and [`Endpoint`]: the parts of a pair, for your own loop at one end;
+//! - `LinkStream`, with the feature `tokio`: the ends of a link as transports of tokio, on its paused clock;
 //! - [`ScriptedPeer`]: a peer that sends any bytes, valid or not, and decodes the answers as [`RawFrame`]s;
 //! - [`Script`]: a sequence of calls on one connection, with the promises of a connection checked after each.
 //!
@@ -24,6 +25,8 @@ mod peer;
 mod random;
 mod script;
 mod step;
+#[cfg(feature = "tokio")]
+mod stream;
 mod wire;
 
 pub use endpoint::{Endpoint, answer_request};
@@ -33,4 +36,6 @@ pub use pair::Pair;
 pub use peer::{RequestFlaw, ResponseFlaw, ScriptedPeer};
 pub use script::{Broken, Run, Script};
 pub use step::Step;
+#[cfg(feature = "tokio")]
+pub use stream::LinkStream;
 pub use wire::{Arrival, ChunkSize, Wire, WriteFailed};

@@ -353,7 +353,7 @@ def both_ends_send(name):
         expect(server.said(), "")
 
 
-@check("a peer that reads late gets all its echoes", *ECHO_SERVERS)
+@check("a peer that reads late gets all its echoes", *ECHO_SERVERS, "echo_tokio")
 def late_reader(name):
     with Server(name) as server, ThreadPoolExecutor(1) as thread:
         peer = Peer.open(server.address)
@@ -367,7 +367,7 @@ def late_reader(name):
         expect(server.said(), "")
 
 
-@check("clients that wait for a descriptor are served when descriptors are free", *SERVERS)
+@check("clients that wait for a descriptor are served when descriptors are free", *SERVERS, "echo_tokio")
 def few_descriptors(name):
     with Server(name, prefix=("sh", "-c", 'ulimit -n "$0" && exec "$@"', "24")) as server:
         waiting = [Peer.request(server.address) for _ in range(60)]
@@ -447,7 +447,7 @@ def last_word(name):
         within(PATIENCE, lambda: "not closed cleanly: transport ended" in server.said(), "it says so")
 
 
-@check("the end of the stream is seen when it arrives together with bytes", *SERVERS)
+@check("the end of the stream is seen when it arrives together with bytes", *SERVERS, "echo_tokio")
 def end_with_bytes(name):
     with Server(name) as server:
         peer = Peer.open(server.address)
@@ -474,7 +474,7 @@ def many_turns(name):
         expect(len(peer.receive()[1]), MIB // 2)
 
 
-@check("a message is echoed", *SERVERS)
+@check("a message is echoed", *SERVERS, "echo_tokio")
 def comes_back(name):
     with Server(name) as server:
         status, out, error, _ = run("client", f"ws://{server.address}/", "--once", "Hellö")
@@ -501,7 +501,7 @@ def page(name):
         expect(http(server.address, "POST / HTTP/1.1\r\nContent-Length: 0")[0], 405)
 
 
-@check("IPv6", *SERVERS)
+@check("IPv6", *SERVERS, "echo_tokio")
 def ipv6(name):
     with Server(name, "[::1]:0") as server:
         status, out, _, _ = run("client", f"ws://{server.address}/", "--once", "Hello")

@@ -1,7 +1,11 @@
 //! An allocator that counts the allocations of each thread, so that tests can assert what the library allocates.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without")]
-#![allow(unreachable_pub, reason = "it is a module of test crates")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate that uses its own part of this"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -81,4 +85,9 @@ pub fn measure<R>(code: impl FnOnce() -> R) -> (R, Heap) {
         peak: PEAK.with(Cell::get) - live,
     };
     (result, heap)
+}
+
+/// The bytes that this thread has allocated and not freed.
+pub fn live() -> i64 {
+    LIVE.with(Cell::get)
 }

@@ -1,0 +1,153 @@
+//! The error of all drivers, and how a finished connection becomes a result. It has no part in driving.
+
+use core::fmt;
+use std::io;
+
+use crate::{CloseCause, Closed, HandshakeError, ProtocolError, UsageError};
+
+/// Why a driver could not do what was asked. It converts into [`io::Error`].
+///
+/// ```
+/// use websocket_proto::drive::Error;
+/// use websocket_proto::{State, UsageError};
+///
+/// let error = Error::from(UsageError::NotOpen(State::Closing));
+/// assert_eq!(error.to_string(), "connection is closing, sending needs it open");
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotConnected);
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The transport failed. If a write failed, messages of the peer may still be received.
+    Io(io::Error),
+    /// The call was wrong, or cannot be carried out. It has changed nothing.
+    Usage(UsageError),
+    /// The connection has ended, and not by a complete closing handshake; or it was never opened.
+    /// [`Closed::refusal`] has the response of a server that refused.
+    Closed(Closed),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io(error) => error.fmt(f),
+            Error::Usage(error) => error.fmt(f),
+            Error::Closed(closed) => write!(f, "{closed}: {}", closed.cause()),
+        }
+    }
+}
+
+/// The text of an inner error is a part of this error's text, so the source is what is below the inner error.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(error) => error.source(),
+            Error::Usage(error) => error.source(),
+            Error::Closed(_) => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Error::Io(error)
+    }
+}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Error {
+        Error::Usage(error)
+    }
+}
+
+impl From<Closed> for Error {
+    fn from(closed: Closed) -> Error {
+        Error::Closed(closed)
+    }
+}
+
+/// An error of the transport stays what it is. [`Error::Closed`] becomes the source of the new error, whose kind tells
+/// the cause: `TimedOut`, `UnexpectedEof`, `ConnectionRefused` for a refused handshake, `InvalidData` for a mistake of
+/// the peer, else `ConnectionAborted`.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error {
+            Error::Io(error) => error,
+            Error::Usage(error) => error.into(),
+            Error::Closed(closed) => io::Error::new(kind_of(closed.cause()), closed),
+        }
+    }
+}
+
+fn kind_of(cause: &CloseCause) -> io::ErrorKind {
+    match cause {
+        CloseCause::Protocol(ProtocolError::Handshake(HandshakeError::Refused(_))) => {
+            io::ErrorKind::ConnectionRefused
+        }
+        CloseCause::Protocol(_) => io::ErrorKind::InvalidData,
+        CloseCause::TransportEnded => io::ErrorKind::UnexpectedEof,
+        CloseCause::TimedOut(_) => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::ConnectionAborted,
+    }
+}
+
+/// How a connection has ended, as a driver reports it.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    /// The connection's last event.
+    closed: Option<Closed>,
+    /// The error that ended reading.
+    read: Option<io::Error>,
+    /// The error that ended writing. Its kind stays when the error was reported.
+    write: Option<(io::ErrorKind, Option<io::Error>)>,
+    /// Whether [`outcome`](End::outcome) has reported the end.
+    is_reported: bool,
+}
+
+impl End {
+    pub(super) fn note_closed(&mut self, closed: &Closed) {
+        self.closed = Some(closed.clone());
+    }
+
+    pub(super) fn note_read_error(&mut self, error: io::Error) {
+        self.read = Some(error);
+    }
+
+    pub(super) fn note_write_error(&mut self, error: io::Error) {
+        self.write.get_or_insert((error.kind(), Some(error)));
+    }
+
+    /// The error that ended writing, if it was not reported.
+    pub(super) fn take_write_error(&mut self) -> Option<io::Error> {
+        self.write.as_mut().and_then(|(_, error)| error.take())
+    }
+
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    /// The result for a finished connection: `Ok` after a complete closing handshake, else the error. It is reported
+    /// once. From then on the result is `Ok`, so that a loop over messages ends.
+    pub(super) fn outcome(&mut self) -> Result<(), Error> {
+        if core::mem::replace(&mut self.is_reported, true) {
+            return Ok(());
+        }
+        match (self.read.take(), &self.closed) {
+            (_, Some(closed)) if closed.is_clean() => Ok(()),
+            (Some(error), _) => Err(Error::Io(error)),
+            (None, Some(closed)) => Err(Error::Closed(closed.clone())),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// The error of a call that needs the connection open. `error` is what the connection says.
+    pub(super) fn refusal(&mut self, error: UsageError) -> Error {
+        match (error, &mut self.write, &self.closed) {
+            (UsageError::NotOpen(_), Some((kind, error)), _) => {
+                Error::Io(error.take().unwrap_or_else(|| (*kind).into()))
+            }
+            (UsageError::NotOpen(_), None, Some(closed)) => Error::Closed(closed.clone()),
+            (error, ..) => Error::Usage(error),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The opening handshake of a server in two steps: receive the request, then answer it.
+
+use core::fmt;
+use core::future::poll_fn;
+use std::vec::Vec;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+
+use super::machine::{Awaited, Found, Machine};
+use super::socket::WebSocket;
+use crate::drive::input::Input;
+use crate::drive::{Error, Request};
+use crate::{Accept, Closed, Config, Connection, Event, Response, Shared};
+
+/// A client's request that waits for the answer of a server.
+///
+/// Between the two steps the program can do what it likes: look up a session, serve a page, hand the request to another
+/// HTTP server. No timeout runs meanwhile. To drop it drops the transport.
+///
+/// ```
+/// # use tokio::io::{AsyncRead, AsyncWrite};
+/// use websocket_proto::drive::tokio::Incoming;
+/// use websocket_proto::drive::{Error, Request};
+/// use websocket_proto::{Accept, Config, Response};
+///
+/// # async fn is_known(_: &[u8]) -> bool { true }
+/// async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Error> {
+///     let incoming = Incoming::receive(stream, Config::default()).await?;
+///     match incoming.request() {
+///         Request::Upgrade(request) => {
+///             if !is_known(request.header("Cookie").unwrap_or_default()).await {
+///                 incoming.respond(401).await?;
+///                 return Ok(());
+///             }
+///             let mut ws = incoming.accept(&Accept::new()).await?;
+///             ws.send("Welcome").await?;
+///             ws.close(1000, "").await?;
+///         }
+///         Request::Plain(request) if request.resource() == "/health" => {
+///             incoming.respond(Response::new(200).body("ok")).await?;
+///         }
+///         Request::Plain(_) => {
+///             let (_stream, _bytes) = incoming.into_parts(); // for another HTTP server
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct Incoming<T> {
+    pub(super) machine: Machine<T>,
+    pub(super) input: Input,
+    pub(super) request: Request,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
+    /// Receives a client's request. A request that is not valid HTTP/1.1, or not a valid handshake (RFC 6455 4.2.1), is
+    /// answered with the right status.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Closed`] if no valid request arrived in
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout).
+    pub async fn receive(
+        transport: T,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<Incoming<T>, Error> {
+        let mut machine = Machine::new(transport, Connection::server(config));
+        let mut input = Input::default();
+        loop {
+            match poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
+                Found::Finish => return Err(machine.unopened()),
+                Found::Event => {}
+            }
+            let request = match machine.take_event(&mut input).map(Event::into_owned) {
+                Some(Event::UpgradeRequest(request)) => Request::Upgrade(request),
+                Some(Event::PlainRequest(request)) => Request::Plain(request),
+                _ => continue,
+            };
+            input.settle();
+            return Ok(Incoming { machine, input, request });
+        }
+    }
+
+    /// Accepts the request, and writes the 101 (RFC 6455 4.2.2).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] if the request is [plain](Request::Plain), or if what was passed cannot be sent; the client
+    /// gets a 500 then. [`Error::Io`] and [`Error::Closed`] if the response could not be written.
+    pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<T>, Error> {
+        self::accept(self.machine, self.input, accept).await
+    }
+
+    /// Answers the request with a status such as 403, or with a whole response, and ends the connection. It returns
+    /// when the client has ended its side, or after [`Config::close_timeout`](crate::Config::close_timeout).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] if the response cannot be sent. [`Error::Io`] if it could not be written.
+    pub async fn respond(self, response: impl Into<Response>) -> Result<Closed, Error> {
+        respond(self.machine, self.input, response.into()).await
+    }
+}
+
+impl<T> Incoming<T> {
+    /// Returns the request.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Returns the transport, for questions such as the peer's address.
+    #[must_use]
+    pub fn transport(&self) -> &T {
+        &self.machine.transport
+    }
+
+    /// Hands the request on: returns the transport, and all bytes that were read from it.
+    #[must_use]
+    pub fn into_parts(self) -> (T, Vec<u8>) {
+        let bytes = [self.request.as_bytes(), self.input.unreceived()].concat();
+        (self.machine.transport, bytes)
+    }
+}
+
+impl<T> fmt::Debug for Incoming<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+/// Accepts the request that the machine has received.
+pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
+    mut machine: Machine<T>,
+    input: Input,
+    accept: &Accept<'_>,
+) -> Result<WebSocket<T>, Error> {
+    if let Err(error) = machine.with(|conn| conn.accept(accept)) {
+        // A plain request, or parts that cannot be sent. The client shall not wait for an answer.
+        let _ = respond(machine, input, Response::new(500)).await;
+        return Err(error.into());
+    }
+    poll_fn(|cx| machine.poll_sent(cx, Awaited::Flush)).await?;
+    Ok(WebSocket { machine, input })
+}
+
+/// Answers the request that the machine has received, and runs the connection to its end.
+pub(super) async fn respond<T: AsyncRead + AsyncWrite + Unpin>(
+    mut machine: Machine<T>,
+    mut input: Input,
+    response: Response,
+) -> Result<Closed, Error> {
+    machine.with(|conn| conn.respond(response))?;
+    while let Found::Event = poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
+        let _ = machine.take_event(&mut input);
+    }
+    machine.responded()
+}

@@ -1,0 +1,275 @@
+//! How a WebSocket ends: by either end's Close, by a transport that fails or ends, and by a drop.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+
+use futures_sink::Sink;
+use tokio::io::{AsyncWrite, AsyncWriteExt, duplex};
+use websocket_proto::drive::Error;
+use websocket_proto::drive::tokio::WebSocket;
+use websocket_proto::testing::{Link, LinkStream};
+use websocket_proto::{CloseCause, CloseCode, Message, Role, UsageError};
+
+use super::util::{ROLES, config, open as connection, other, plain_frames, to};
+use super::{next, open};
+
+#[tokio::test]
+async fn close_runs_the_closing_handshake_to_its_end() {
+    // rfc6455-7.1.1-01
+    for role in ROLES {
+        for is_split in [false, true] {
+            let (mut ws, mut peer) = open(role);
+            ws.feed("before").await.unwrap();
+            let answer = async {
+                assert_eq!(peer.next().await, (0x81, b"before".to_vec()));
+                assert_eq!(peer.next().await, (0x88, b"\x03\xe8bye".to_vec()));
+                // Messages may come until the peer's Close.
+                peer.send(0x81, b"crossed").await;
+                peer.send(0x88, b"\x03\xe9").await;
+                if role == Role::Client {
+                    peer.stream.shutdown().await.unwrap();
+                }
+                assert_eq!(peer.rest().await, b"", "the write side is shut down");
+            };
+            let (closed, ()) = match is_split {
+                false => tokio::join!(ws.close(1000, "bye"), answer),
+                true => {
+                    let (mut sends, mut receives) = ws.split();
+                    let close = sends.close(1000, "bye");
+                    let receive = async {
+                        assert_eq!(receives.recv().await.unwrap(), Some(Message::from("crossed")));
+                        assert_eq!(receives.recv().await.unwrap(), None);
+                    };
+                    let (closed, (), ()) = tokio::join!(close, receive, answer);
+                    assert!(receives.closed().is_some() && sends.closed().is_some());
+                    (closed, ())
+                }
+            };
+            let closed = closed.unwrap();
+            assert_eq!(
+                (closed.code(), closed.cause()),
+                (CloseCode::from(1001), &CloseCause::Local)
+            );
+            assert_eq!(closed.sent_reason(), "bye");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sending_half_closes_also_after_the_other_half_was_dropped() {
+    for role in ROLES {
+        for is_late in [false, true] {
+            let (ws, mut peer) = open(role);
+            let (mut sends, mut receives) = ws.split();
+            // A part of a frame has arrived: it must not be lost with the half that has read it.
+            let frame = peer.frame(0x81, b"half");
+            let close = [&frame[3..], &peer.frame(0x88, b"\x03\xe8")].concat();
+            peer.stream.write_all(&[&peer.frame(0x81, b"a"), &frame[..3]].concat()).await.unwrap();
+            receives.recv().await.unwrap();
+            let dropped = async {
+                if is_late {
+                    tokio::task::yield_now().await;
+                }
+                drop(receives);
+            };
+            let answer = async {
+                assert_eq!(peer.next().await.0, 0x88);
+                peer.stream.write_all(&close).await.unwrap();
+                peer.stream.shutdown().await.unwrap();
+            };
+            let (closed, (), ()) = tokio::join!(sends.close(1000, ""), dropped, answer);
+            assert_eq!(*closed.unwrap().cause(), CloseCause::Local);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_peers_close_is_answered_and_ends_the_stream() {
+    // rfc6455-5.5.1-13
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        ws.feed("queued").await.unwrap();
+        peer.send(0x88, b"\x03\xe9bye").await;
+        peer.stream.shutdown().await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), None);
+        let closed = ws.closed().unwrap();
+        assert_eq!((closed.code(), closed.reason()), (CloseCode::GOING_AWAY, "bye"));
+        let frames = plain_frames(&peer.rest().await);
+        assert_eq!(frames, [(0x81, b"queued".to_vec()), (0x88, b"\x03\xe9".to_vec())]);
+        assert!(matches!(ws.send("late").await, Err(Error::Closed(_))));
+        assert!(ws.close(1000, "").await.unwrap().is_clean(), "it is closed already");
+        assert_eq!(ws.recv().await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_close_that_cannot_be_sent_changes_nothing() {
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        let error = ws.close(1005, "").await.unwrap_err();
+        assert!(matches!(error, Error::Usage(UsageError::CloseCodeNotSendable(_))));
+        ws.send("still open").await.unwrap();
+        assert_eq!(peer.next().await, (0x81, b"still open".to_vec()));
+        let error = ws.send(vec![0; 65 << 20]).await.unwrap_err();
+        assert!(matches!(error, Error::Usage(UsageError::BufferFull { .. })));
+        ws.send("still open").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sink_is_closed_when_its_close_is_written() {
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        std::future::poll_fn(|cx| Pin::new(&mut ws).poll_close(cx)).await.unwrap();
+        assert_eq!(peer.next().await, (0x88, b"\x03\xe8".to_vec()));
+        peer.send(0x81, b"crossed").await;
+        peer.send(0x88, b"\x03\xe8").await;
+        peer.stream.shutdown().await.unwrap();
+        assert_eq!(next(&mut ws).await.unwrap().unwrap(), Message::from("crossed"));
+        assert!(next(&mut ws).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_end_without_a_close_is_one_error() {
+    // rfc6455-7.1.5-03
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        drop(peer);
+        let Err(Error::Closed(closed)) = ws.recv().await else { panic!() };
+        assert_eq!(*closed.cause(), CloseCause::TransportEnded);
+        assert_eq!(ws.recv().await.unwrap(), None);
+        let error = std::io::Error::from(ws.close(1000, "").await.unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+
+        let (mut ws, mut peer) = open(role);
+        peer.send(0x83, b"").await;
+        let receive = async {
+            let Err(Error::Closed(closed)) = ws.recv().await else { panic!() };
+            assert!(matches!(closed.cause(), CloseCause::Protocol(_)));
+        };
+        let drain = async {
+            // RFC 6455 7.1.7: the Close tells the mistake.
+            assert_eq!(peer.next().await.1[..2], [0x03, 0xea]);
+            peer.stream.shutdown().await.unwrap();
+        };
+        tokio::join!(receive, drain);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_the_transport_are_reported_as_they_are() {
+    for role in ROLES {
+        let mut link = Link::new(1);
+        link.wire(other(role)).break_off(7);
+        let (client, server) = LinkStream::pair(link);
+        let (ours, mut theirs) =
+            if role == Role::Client { (client, server) } else { (server, client) };
+        let mut ws = WebSocket::from_upgrade(ours, role, b"", config()).unwrap();
+        theirs.write_all(&to(role, 0x81, b"x")).await.unwrap();
+        theirs.write_all(&to(role, 0x81, b"cut off")).await.unwrap();
+        if role == Role::Client {
+            assert_eq!(ws.recv().await.unwrap(), Some(Message::from("x")));
+        } else {
+            assert_eq!(ws.recv().await.unwrap(), Some(Message::from("x")));
+        }
+        let Err(Error::Io(error)) = ws.recv().await else { panic!() };
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(ws.recv().await.unwrap(), None);
+        assert_eq!(*ws.closed().unwrap().cause(), CloseCause::Aborted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_peers_close_is_received_after_a_failed_write() {
+    for role in ROLES {
+        let mut link = Link::new(1);
+        link.wire(role).fail_writes(0);
+        let (client, server) = LinkStream::pair(link);
+        let (ours, mut theirs) =
+            if role == Role::Client { (client, server) } else { (server, client) };
+        let mut ws = WebSocket::from_upgrade(ours, role, b"", config()).unwrap();
+        for message in [vec![1; 10], vec![1; 100_000]] {
+            let Err(Error::Io(error)) = ws.send(message).await else { panic!() };
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
+        let bytes = [to(role, 0x81, b"last"), to(role, 0x88, b"\x03\xf1too big")].concat();
+        theirs.write_all(&bytes).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        assert_eq!(ws.recv().await.unwrap(), Some(Message::from("last")));
+        assert_eq!(ws.recv().await.unwrap(), None);
+        assert_eq!(ws.closed().unwrap().code(), CloseCode::from(1009));
+    }
+}
+
+#[tokio::test]
+async fn a_drop_sends_nothing_and_ends_the_transport() {
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        drop(ws.feed("queued"));
+        drop(ws);
+        assert_eq!(peer.rest().await, b"");
+        let (ws, mut peer) = open(role);
+        let (sends, receives) = ws.split();
+        drop(sends);
+        peer.send(0x81, b"x").await;
+        let mut receives = receives;
+        assert_eq!(receives.recv().await.unwrap(), Some(Message::from("x")));
+        drop(receives);
+        assert_eq!(peer.rest().await, b"");
+    }
+}
+
+#[test]
+fn errors_have_texts_sources_and_kinds() {
+    let closed = |cause: fn(&mut websocket_proto::Connection)| {
+        let mut conn = connection(Role::Server);
+        cause(&mut conn);
+        match conn.poll_event() {
+            Some(websocket_proto::Event::Closed(closed)) => Error::from(closed),
+            other => panic!("{other:?}"),
+        }
+    };
+    let io = |kind: ErrorKind| Error::from(std::io::Error::from(kind));
+    for (error, text, kind) in [
+        (io(ErrorKind::BrokenPipe), "broken pipe", ErrorKind::BrokenPipe),
+        (
+            UsageError::MessageUnfinished.into(),
+            "a fragmented message is unfinished",
+            ErrorKind::InvalidInput,
+        ),
+        (
+            closed(|conn| conn.receive_eof()),
+            "connection ended without the peer's Close frame: transport ended without a Close frame",
+            ErrorKind::UnexpectedEof,
+        ),
+        (
+            closed(|conn| conn.abort()),
+            "connection ended without the peer's Close frame: connection was aborted",
+            ErrorKind::ConnectionAborted,
+        ),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert!(std::error::Error::source(&error).is_none(), "the text has all");
+        assert_eq!(std::io::Error::from(error).kind(), kind);
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_payload() {
+    let (mut ws, mut peer) = open(Role::Client);
+    peer.send(0x81, b"a").await;
+    peer.send(0x81, b"secret").await;
+    ws.recv().await.unwrap();
+    let text = format!("{ws:?}");
+    assert!(text.contains("unreceived_bytes: 8") && !text.contains("secret"), "{text}");
+    let (sends, receives) = ws.split();
+    assert!(format!("{sends:?} {receives:?}").starts_with("SendHalf { conn: Connection"));
+    let (ours, _theirs) = duplex(1);
+    assert!(
+        WebSocket::from_upgrade(ours, Role::Client, b"", config())
+            .unwrap()
+            .transport()
+            .is_write_vectored()
+    );
+}

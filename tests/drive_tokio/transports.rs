@@ -1,0 +1,243 @@
+//! What the driver asks of its transport: how many calls, with how many bytes, and how much memory it holds meanwhile.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Duration;
+use websocket_proto::drive::tokio::WebSocket;
+use websocket_proto::{Message, Role};
+
+use super::alloc::live;
+use super::util::{ROLES, config, plain_frames, to};
+
+/// A transport that counts the calls. Each of `arriving` is one read, and an empty one is
+/// a read that must wait, as a socket's after a short read.
+#[derive(Debug, Default)]
+struct Counting {
+    arriving: VecDeque<Vec<u8>>,
+    written: Vec<u8>,
+    reads: usize,
+    writes: usize,
+    flushes: usize,
+    is_vectored: bool,
+    /// A write takes at most this many bytes; 0 means all.
+    most: usize,
+    /// Bytes that are written but not flushed, as a `BufWriter` has them. `None` passes all on at once.
+    unflushed: Option<Vec<u8>>,
+    /// The first read, write and flush each fail with this.
+    fail_once: Vec<io::ErrorKind>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let bytes = self.arriving.pop_front().filter(|bytes| !bytes.is_empty());
+        let Some(mut bytes) = bytes else { return Poll::Pending };
+        self.reads += 1;
+        let n = bytes.len().min(buf.remaining());
+        buf.put_slice(&bytes[..n]);
+        if n < bytes.len() {
+            self.arriving.push_front(bytes.split_off(n));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.writes += 1;
+        if let Some(kind) = self.fail_once.pop() {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let mut bytes = Vec::new();
+        for slice in slices {
+            let room = if self.most > 0 { self.most - bytes.len() } else { usize::MAX };
+            bytes.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        match &mut self.unflushed {
+            Some(unflushed) => unflushed.extend_from_slice(&bytes),
+            None => self.written.extend_from_slice(&bytes),
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_vectored
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushes += 1;
+        if let Some(bytes) = self.unflushed.as_mut().map(std::mem::take) {
+            self.written.extend(bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+fn over(transport: Counting, role: Role) -> WebSocket<Counting> {
+    WebSocket::from_upgrade(transport, role, b"", config()).unwrap()
+}
+
+/// Polls once.
+fn once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn frames(ws: &WebSocket<Counting>) -> Vec<(u8, Vec<u8>)> {
+    plain_frames(&ws.transport().written)
+}
+
+#[tokio::test]
+async fn pipelined_messages_take_one_read_and_one_write() {
+    for role in ROLES {
+        for is_vectored in [false, true] {
+            let burst = to(role, 0x81, b"0123456789abcdef").repeat(100);
+            let arriving = VecDeque::from([burst.clone(), burst]);
+            let mut ws = over(Counting { arriving, is_vectored, ..Counting::default() }, role);
+            let echo = async {
+                while let Some(message) = ws.recv().await.unwrap() {
+                    ws.feed(message).await.unwrap();
+                }
+            };
+            assert!(once(echo).is_pending());
+            let Counting { reads, writes, flushes, .. } = ws.transport();
+            assert_eq!((*reads, *writes, *flushes), (2, 2, 2));
+            assert_eq!(frames(&ws), vec![(0x81, b"0123456789abcdef".to_vec()); 200]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_message_at_a_time_takes_one_read_and_one_write() {
+    for role in ROLES {
+        let arriving = (0..10).flat_map(|_| [Vec::new(), to(role, 0x81, b"0123456789abcdef")]);
+        let mut ws = over(Counting { arriving: arriving.collect(), ..Counting::default() }, role);
+        for n in 1..=10 {
+            assert!(once(ws.recv()).is_pending());
+            let message = ws.recv().await.unwrap().unwrap();
+            ws.send(message).await.unwrap();
+            let Counting { reads, writes, .. } = ws.transport();
+            assert_eq!((*reads, *writes), (n, n));
+        }
+    }
+}
+
+#[tokio::test]
+async fn large_messages_are_written_from_where_they_lie() {
+    for role in ROLES {
+        for (is_vectored, most) in [(true, 0), (true, 7_000), (false, 7_000)] {
+            let transport = Counting { is_vectored, most, ..Counting::default() };
+            let mut ws = over(transport, role);
+            let message = vec![7; 1 << 20];
+            drop(ws.send(&message));
+            if role == Role::Server && is_vectored && most == 0 {
+                // Header and payload are written by one call, and not from the queue.
+                assert_eq!((ws.transport().writes, frames(&ws).len()), (1, 1));
+            }
+            ws.flush().await.unwrap();
+            assert!(frames(&ws) == [(0x82, message)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_buffers_is_flushed() {
+    for role in ROLES {
+        let mut ws = over(Counting { unflushed: Some(Vec::new()), ..Counting::default() }, role);
+        ws.send("a").await.unwrap();
+        assert_eq!(frames(&ws), [(0x81, b"a".to_vec())]);
+        ws.feed("b").await.unwrap();
+        assert!(once(ws.recv()).is_pending());
+        assert_eq!(frames(&ws).len(), 2, "also before it waits");
+        assert_eq!(ws.transport().flushes, 2);
+        assert!(once(ws.recv()).is_pending());
+        assert_eq!(ws.transport().flushes, 2, "but not without a write");
+        ws.send(&vec![7; 100_000]).await.unwrap();
+        assert_eq!(ws.transport().flushes, 3);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_write_is_tried_again() {
+    for role in ROLES {
+        for len in [5, 100_000] {
+            let fail_once = vec![io::ErrorKind::Interrupted];
+            let transport = Counting { fail_once, is_vectored: true, ..Counting::default() };
+            let mut ws = over(transport, role);
+            ws.send(vec![7; len]).await.unwrap();
+            assert!(frames(&ws) == [(0x82, vec![7; len])]);
+        }
+    }
+}
+
+/// A connection that has received and sent, and waits, has neither a read buffer nor a queue nor a timer.
+#[test]
+fn an_idle_connection_has_nothing_on_the_heap() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        for role in ROLES {
+            for len in [10, 10_000, 200_000] {
+                // A part of the next header has arrived, too.
+                let bytes = [to(role, 0x82, &vec![1; len]), to(role, 0x82, b"x")[..2].to_vec()];
+                let arriving = VecDeque::from([bytes.concat()]);
+                let most = 1;
+                let mut ws = over(Counting { arriving, most, ..Counting::default() }, role);
+                let wait = async |ws: &mut WebSocket<Counting>| {
+                    tokio::time::timeout(Duration::from_secs(10), ws.recv()).await.unwrap_err();
+                };
+                let mut idle = over(Counting::default(), role);
+                wait(&mut idle).await; // the thread's buffer is made
+                let live = live();
+                let message = ws.recv().await.unwrap().unwrap();
+                assert!(message == Message::from(vec![1; len]));
+                drop(message);
+                wait(&mut ws).await;
+                assert!(self::live() <= live, "{} bytes more", self::live() - live);
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn bytes_that_wait_for_the_program_take_memory_of_their_size() {
+    for role in ROLES {
+        for count in [2, 100] {
+            let burst = to(role, 0x81, b"0123456789abcdef").repeat(count);
+            let len = burst.len() as i64;
+            let arriving = VecDeque::from([burst]);
+            let mut ws = over(Counting { arriving, ..Counting::default() }, role);
+            let mut idle = over(Counting::default(), role);
+            assert!(once(idle.recv()).is_pending(), "the thread's buffer is made");
+            let live = live();
+            let message = once(ws.recv());
+            assert!(matches!(message, Poll::Ready(Ok(Some(_)))));
+            drop(message);
+            let held = self::live() - live;
+            // The bytes that have arrived are freed, and some of them are held again.
+            assert!(held <= 256, "{held} bytes more, of {len}");
+        }
+    }
+}
