@@ -1,0 +1,40 @@
+// Small helpers for the document, and how numbers look.
+
+export const $ = id => document.getElementById(id);
+
+/** Makes an element with a class and children, which are nodes or text. */
+export function el(name, className, ...children) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  element.append(...children.filter(child => child !== null && child !== undefined));
+  return element;
+}
+
+/** The pairs as the content of a <dl>. */
+export function facts(list, pairs) {
+  list.replaceChildren(...pairs.map(([name, value]) => el("div", "", el("dt", "", name), el("dd", "", value))));
+}
+
+export function bytes(count) {
+  if (count < 1024) return `${count} B`;
+  if (count < 1024 * 1024) return `${(count / 1024).toFixed(1)} KiB`;
+  return `${(count / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+export const hex = (number, digits = 2) => number.toString(16).padStart(digits, "0");
+
+/** Adds a line to a list that shows the last 200, and scrolls to it if the end was in view. */
+export function addLine(list, line) {
+  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  list.append(line);
+  while (list.childElementCount > 200) list.firstElementChild.remove();
+  if (isAtEnd) list.scrollTop = list.scrollHeight;
+}
+
+/** Calls `react` with the form's fields when it is submitted. */
+export function onSubmit(id, react) {
+  $(id).addEventListener("submit", event => {
+    event.preventDefault();
+    react(event.target.elements);
+  });
+}
