@@ -57,8 +57,14 @@ function receive(data) {
   if (silenced >= 50) return;
   if (typeof data === "string") return say("info", `onmessage: text "${data.length > 200 ? `${data.slice(0, 200)}…` : data}"`);
   const sent = expected.shift();
-  const isSame = sent && sent.length === data.byteLength && new Uint8Array(data).every((byte, at) => byte === sent[at]);
+  const isSame = sent && isEqual(new Uint8Array(data), sent);
   say("info", `onmessage: binary, ${data.byteLength} bytes${sent ? isSame ? ", the same as sent" : ", NOT as sent" : ""}`);
+}
+
+function isEqual(a, b) {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at += 1) if (a[at] !== b[at]) return false;
+  return true;
 }
 
 function waste(milliseconds) {

@@ -64,7 +64,7 @@ function message(frame, f) {
     let border = new Uint8Array(0);
     for (const [at, part] of frames.slice(0, 30).entries()) {
       const g = fields(part);
-      const plain = unmasked(part, g);
+      const plain = unmasked(part, g, part.payload.length);
       let note = "";
       if (isPlainText) {
         border = Uint8Array.of(...border.subarray(-3), ...plain.subarray(-4));

@@ -25,11 +25,18 @@ export const hex = (number, digits = 2) => number.toString(16).padStart(digits, 
 
 /** Adds a line to a list that shows the last 200, and scrolls to it if the end was in view. */
 export function addLine(list, line) {
-  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   list.append(line);
-  while (list.childElementCount > 200) list.firstElementChild.remove();
-  if (isAtEnd) list.scrollTop = list.scrollHeight;
+  if (list.childElementCount > 200) list.firstElementChild.remove();
+  if (scrolling.has(list)) return;
+  scrolling.add(list);
+  // Reading the position makes the browser lay out the page: once for each picture, not for each line.
+  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+  requestAnimationFrame(() => {
+    scrolling.delete(list);
+    if (isAtEnd) list.scrollTop = list.scrollHeight;
+  });
 }
+const scrolling = new Set();
 
 /** Calls `react` with the form's fields when it is submitted. */
 export function onSubmit(id, react) {

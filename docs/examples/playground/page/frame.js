@@ -21,9 +21,10 @@ export function fields(frame) {
   };
 }
 
-/** The payload as its sender meant it. */
-export function unmasked({ payload }, { key }) {
-  return key ? payload.map((byte, at) => byte ^ key[at % 4]) : payload;
+/** The first bytes of the payload as its sender meant it. */
+export function unmasked({ payload }, { key }, size = 128) {
+  const front = payload.subarray(0, size);
+  return key ? front.map((byte, at) => byte ^ key[at % 4]) : front;
 }
 
 /** One row for each field: name, value, meaning, rule, and whether the rule is broken. */

@@ -63,7 +63,7 @@ function row(frame, at, total) {
   const node = el("div", `log-row ${frame.way === IN ? "in" : "out"} ${f.name}`,
     el("span", "", `${frame.id}`), el("span", "", `#${frame.number}`), el("span", "", (frame.time / 1000).toFixed(1)),
     el("span", "", arrow), el("span", "kind", f.name + marks), el("span", "", f.length.toLocaleString("en")),
-    el("span", "payload", f.rsv1 || (store.isDeflating(frame.number) && f.opcode === 0) ? "compressed" : preview(unmasked(frame, f), f)));
+    el("span", "payload", shortPayload(frame, f)));
   node.id = `frame-${frame.id}`;
   node.style.top = `${at * ROW_PIXELS}px`;
   node.setAttribute("role", "option");
@@ -72,6 +72,21 @@ function row(frame, at, total) {
   node.setAttribute("aria-setsize", total);
   node.addEventListener("click", () => choose(frame, true));
   return node;
+}
+
+/** The payload in a few characters; of a compressed message, what it was compressed from. */
+function shortPayload(frame, f) {
+  const isCompressed = f.rsv1 || (store.isDeflating(frame.number) && f.opcode === 0);
+  if (!isCompressed) return preview(unmasked(frame, f), f);
+  const content = store.content(frame);
+  return content ? preview(content.front, f) : "compressed";
+}
+
+/** The content of a compressed message has come, perhaps later than its frames. */
+export function noteContent() {
+  if (words.length === 0) return refresh();
+  clearTimeout(noteContent.timer);
+  noteContent.timer = setTimeout(search, 200);
 }
 
 function choose(frame, scrolls) {
@@ -88,7 +103,7 @@ function choose(frame, scrolls) {
 
 function matches(frame) {
   const f = fields(frame);
-  const text = `${f.name} ${frame.way === IN ? "in →" : "out ←"} #${frame.number} ${f.isMasked ? "masked" : "unmasked"} ${f.fin ? "" : "fragment"} ${f.rsv1 ? "compressed" : ""} ${preview(unmasked(frame, f), f)}`.toLowerCase();
+  const text = `${f.name} ${frame.way === IN ? "in →" : "out ←"} #${frame.number} ${f.isMasked ? "masked" : "unmasked"} ${f.fin ? "" : "fragment"} ${f.rsv1 ? "compressed" : ""} ${shortPayload(frame, f)}`.toLowerCase();
   return words.every(word => text.includes(word));
 }
 

@@ -6,15 +6,16 @@ import { $, bytes, facts } from "./dom.js";
 export let now = { buffered: 0, received: 0, written: 0 };
 let due = null;
 
-export function showState(state, time) {
+export function noteState(state, time) {
+  if (state.state !== now.state) {
+    for (const node of document.querySelectorAll("[data-state]")) node.classList.toggle("lit", node.dataset.state === state.state);
+    $("states-label").textContent = `States of a connection. It is ${state.state}.`;
+  }
   now = state;
-  for (const node of document.querySelectorAll("[data-state]")) node.classList.toggle("lit", node.dataset.state === state.state);
-  $("states-label").textContent = `States of a connection. It is ${state.state}.`;
   due = state.wake === null ? null : performance.now() + (state.wake - time) / 1000;
-  showFacts();
 }
 
-/** Shows the numbers. The time to the next deadline changes without a record. */
+/** Shows the numbers. Called ten times a second: there can be thousands of records. */
 export function showFacts() {
   if (now.state === undefined) return;
   const left = due === null ? "none" : `in ${(Math.max(0, due - performance.now()) / 1000).toFixed(1)} s`;

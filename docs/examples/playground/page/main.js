@@ -35,12 +35,15 @@ on("open", (body, number) => {
   if (attack && body.verdicts) attacks.noteOpen(Number(attack[1]), number, body.verdicts);
   if (number === subject.number) machine.showOpen(body);
 });
-on("state", (state, number, time) => { if (number === subject.number) machine.showState(state, time); });
+on("state", (state, number, time) => { if (number === subject.number) machine.noteState(state, time); });
 on("closed", (closed, number) => {
   attacks.noteClosed(number, closed);
   if (number === subject.number) machine.showClosed(closed);
 });
-on("content", (content, number) => store.addContent(number, content));
+on("content", (content, number) => {
+  store.addContent(number, content);
+  log.noteContent();
+});
 on("attacks", attacks.fillTable);
 on("news", room.showNews);
 on("refused", text => { $("order-error").textContent = text; });
