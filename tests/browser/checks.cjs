@@ -157,7 +157,8 @@ check("compression is negotiated, and the page shows what a frame was compressed
 check("subprotocols: a choice, none, and one that the server does not know", async () => {
   await connect("unheard-of,echo", false, /onopen: protocol "echo"/);
   await connect("", false, /onopen: protocol ""/);
-  await connect("unheard-of", false, /onclose: code 1006/); // a browser fails the connection
+  // WHATWG WebSockets: the browser fails the connection. Firefox does not.
+  await connect("unheard-of", false, kind === "firefox" ? /onopen: protocol ""/ : /onclose: code 1006/);
   await connect("echo", false);
 });
 
@@ -178,8 +179,11 @@ check("the server's close code and reason reach the page", async () => {
 
 check("a foreign origin gets a 403, which only the server tells", async () => {
   await connect("echo", false);
+  const before = errors.length;
   await click("#foreign");
   await until(page, "foreign-result", /code 1006/);
+  await sleep(200);
+  errors.splice(before); // browsers report failed connections
   await until(page, "response", /403 Forbidden/);
   expectMatch(await text("request"), /Origin: null/);
 });
@@ -284,7 +288,7 @@ check("every attack: this crate refuses all but what it may ignore, and the brow
   await click("#attack-all");
   const before = errors.length;
   await until(page, "attack-count", /^\d+ attacks done$/, 60_000);
-  await sleep(200);
+  await sleep(500);
   errors.splice(before); // browsers report failed connections
   const table = await page.$$eval("#attack-table tbody tr", nodes => nodes.map(node => [...node.cells].map(cell => [cell.innerText, cell.className])));
   for (const row of table) console.log(`   ${row.map(([text]) => text).join(" | ")}`);
@@ -360,10 +364,10 @@ check("the room: three tabs hear each other, and bad clients harm nobody", async
 
 check("SIGINT closes with 1001; the page connects again when the server is back", async () => {
   await connect("echo", false);
+  const before = errors.length;
   expect(await stop("SIGINT"), 0);
   await says(/onclose: code 1001/);
   await until(page, "banner", /The server is gone/);
-  const before = errors.length;
   await sleep(1500);
   await start();
   await says(/onclose: code 1001[^]*onopen/);
@@ -391,8 +395,7 @@ check("narrow screens do not scroll sideways", async () => {
 });
 
 check("no error on the console", async () => {
-  const rest = errors.filter(text => !/foreign|tab=\w+&deflate=0'? failed|unheard-of|Sec-WebSocket-Protocol/.test(text));
-  expect(rest, []);
+  expect(errors.filter(text => !/Sec-WebSocket-Protocol/.test(text)), []);
 });
 
 // --- screenshots

@@ -33,9 +33,12 @@ async function run(number) {
   const { connection, verdicts } = await Promise.race([ready, pause(PATIENCE).then(() => ({}))]);
   const closed = await Promise.race([closing(connection), pause(500)]);
   const wire = closed ? onTheWire(closed) : "";
-  verdict(browser, seen.text + (seen.isOver ? wire : ""));
-  verdict(client, verdicts?.client ?? "–");
-  verdict(server, verdicts?.server ?? "–");
+  const [asClient, asServer] = [verdicts?.client ?? "–", verdicts?.server ?? "–"];
+  // To close cleanly is right only if the Close frame is.
+  const isAccepted = /^closes cleanly/.test(seen.text) && /RFC/.test(asClient);
+  verdict(browser, `${isAccepted ? "accepts it: " : ""}${seen.text}${seen.isOver ? wire : ""}`);
+  verdict(client, asClient);
+  verdict(server, asServer);
 }
 
 /** What the browser sent: the machine that received it tells. */
