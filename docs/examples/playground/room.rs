@@ -156,6 +156,6 @@ impl Bot {
 
     pub(crate) fn knobs(self) -> Knobs {
         let (is_paused, floods) = (matches!(self, Bot::Stalls), matches!(self, Bot::Floods));
-        Knobs { is_paused, to_produce: if floods { u64::MAX } else { 0 }, ..Knobs::default() }
+        Knobs { is_paused, to_produce: if floods { 1_000_000 } else { 0 }, ..Knobs::default() }
     }
 }

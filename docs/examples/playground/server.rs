@@ -127,20 +127,16 @@ impl Server {
     }
 
     fn beat(&mut self, now: Timestamp) {
-        self.accept();
+        self.accept(); // after a time without a free descriptor
         self.beats += 1;
         let is_second = self.beats % 10 == 0;
-        for peer in self.peers.values_mut() {
-            peer.beat(now, is_second);
-        }
-        self.busy.extend(self.peers.keys());
         if is_second {
             let news = room::news(self.peers.values());
-            self.peers
-                .values()
-                .filter_map(Peer::notes)
-                .for_each(|notes| notes.borrow_mut().put_text(b'N', 0, &news));
+            let pages = self.peers.values().filter_map(Peer::notes);
+            pages.for_each(|notes| notes.borrow_mut().put_text(b'N', 0, &news));
         }
+        self.peers.values_mut().for_each(|peer| peer.beat(now, is_second));
+        self.busy.extend(self.peers.keys());
     }
 
     fn turn(&mut self, number: usize, now: Timestamp) {

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 
 const ROW = 32;
-const MAX_PAYLOAD_BYTES = 16;
+const MAX_PAYLOAD_BYTES = 8;
 
 export function figure(frame, f, breaks) {
   const all = [...frame.header, ...frame.payload.subarray(0, MAX_PAYLOAD_BYTES)];
