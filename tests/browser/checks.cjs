@@ -1,5 +1,5 @@
 // Does on the playground's page what a person can do there: checks.cjs chromium|firefox PROGRAMS [SCREENSHOTS].
-// Prints a line for each check, and `done` at the end.
+// Prints a line for each check, and `done` at the end. The variable ONLY has a pattern for the names of the checks to run.
 const { execFileSync, spawn } = require("node:child_process");
 const fs = require("node:fs");
 const http = require("node:http");

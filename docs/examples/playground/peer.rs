@@ -11,8 +11,9 @@ use crate::orders::Knobs;
 use crate::visit::{Common, Job};
 use crate::watch::Watch;
 
-/// The number of reads from one connection before the next connection is served.
+/// The number of reads from one connection, and of writes to it, before the next connection is served.
 const READS_PER_TURN: usize = 2;
+const WRITES_PER_TURN: usize = 8;
 
 pub(crate) struct Peer {
     /// The number that the page shows for the connection.
@@ -56,9 +57,9 @@ impl Peer {
         self.conn.is_finished()
     }
 
-    /// Serves until the socket would block or all reads of this turn are used.
+    /// Serves until the socket would block, or all reads and writes of this turn are used.
     pub(crate) fn serve(&mut self, now: Timestamp, buf: &mut [u8], common: &mut Common) {
-        let (mut filled, mut reads) = (0, 0);
+        let (mut filled, mut reads, mut writes) = (0, 0, 0);
         loop {
             let piece = if self.knobs.cuts_reads { 1 } else { buf.len() };
             for input in buf[..std::mem::take(&mut filled)].chunks_mut(piece) {
@@ -68,7 +69,8 @@ impl Peer {
             if self.produce().is_err() {
                 self.conn.abort(); // the queue is full
             }
-            if self.may_write() {
+            if self.may_write() && writes < WRITES_PER_TURN {
+                writes += 1;
                 self.write();
                 continue;
             }
@@ -83,8 +85,8 @@ impl Peer {
             if self.conn.is_finished() {
                 return;
             }
-            if self.may_write() {
-                continue;
+            if self.may_write() && writes < WRITES_PER_TURN {
+                continue; // `tick` queued bytes
             }
             if !self.may_read() || reads == READS_PER_TURN {
                 return;

@@ -22,6 +22,8 @@ pub(crate) const LISTENER: usize = usize::MAX - 1;
 const BEAT: Duration = Duration::from_millis(100);
 /// The time that the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Clients in this program at the same time.
+const MAX_BOTS: usize = 8;
 
 pub(crate) struct Server {
     registry: Registry,
@@ -180,6 +182,10 @@ impl Server {
     }
 
     fn add_bot(&mut self, bot: Bot, now: Timestamp) {
+        let is_bot = |peer: &&Peer| matches!(peer.job, Job::Bot(..));
+        if self.peers.values().filter(is_bot).count() == MAX_BOTS {
+            return;
+        }
         let (Ok(stream), Some(conn)) =
             (TcpStream::connect(self.address), bot.connection(self.address))
         else {

@@ -59,7 +59,9 @@ $("foreign").addEventListener("click", () => {
   document.body.append(frame);
 });
 addEventListener("message", ({ data }) => {
-  if (data?.foreign) $("foreign-result").textContent = `${data.foreign}. See the 403 under Handshake.`;
+  if (!data?.foreign) return;
+  $("foreign-result").textContent = `${data.foreign}. See the 403 under Handshake.`;
+  document.querySelector("iframe")?.remove();
 });
 
 const buffered = new Chart($("chart-buffered"));
