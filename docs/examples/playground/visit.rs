@@ -57,7 +57,8 @@ impl Common {
             .idle_timeout(Duration::from_secs(60)); // also for a peer that does not read
         let deflating = plain.clone().deflate(Deflate::default());
         let room = deflating.clone().max_message_bytes(16 * 1024);
-        let own = [address.to_string(), format!("localhost:{}", address.port())];
+        let local = ["localhost", "127.0.0.1"].map(|host| format!("{host}:{}", address.port()));
+        let own = local.into_iter().chain([address.to_string()]);
         let own = own.map(|host| format!("http://{host}"));
         Ok(Common {
             plain: Shared::new(plain.build()?),

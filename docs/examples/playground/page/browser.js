@@ -1,6 +1,6 @@
 // The connection of the left column: a WebSocket of the browser, and all that its interface tells.
 
-import { $, addLine, bytes, el, onSubmit } from "./dom.js";
+import { $, addLine, bytes, el, onSubmit, put } from "./dom.js";
 import { inspector, url } from "./inspector.js";
 
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
@@ -80,11 +80,11 @@ function say(kind, text) {
 export function show() {
   const { socket } = subject;
   if (!socket) return;
-  $("ready-state").textContent = STATES[socket.readyState];
-  $("protocol").textContent = socket.protocol || "–";
-  $("extensions").textContent = socket.extensions || "–";
-  $("buffered-amount").textContent = socket.bufferedAmount.toLocaleString("en");
-  $("connect-button").textContent = socket.readyState === WebSocket.OPEN ? "Connect anew" : "Connect";
+  put("ready-state", STATES[socket.readyState]);
+  put("protocol", socket.protocol || "–");
+  put("extensions", socket.extensions || "–");
+  put("buffered-amount", socket.bufferedAmount.toLocaleString("en"));
+  put("connect-button", socket.readyState === WebSocket.OPEN ? "Connect anew" : "Connect");
   if (upload) {
     const written = Math.max(0, upload.sent - socket.bufferedAmount);
     $("progress").value = upload.size ? written / upload.size : 1;

@@ -6,6 +6,7 @@ const HEIGHT = 120;
 export class Chart {
   #lines;
   #values = [[], []];
+  #isFlat = false;
 
   constructor(svg) {
     this.#lines = ["a", "b"].map(name => {
@@ -18,16 +19,18 @@ export class Chart {
 
   /** Adds a point to each line, and returns the largest value in view. */
   add(...points) {
-    let top = 1;
+    let top = 0;
     for (const [at, point] of points.entries()) {
       const values = this.#values[at];
       values.push(point);
       if (values.length > POINTS) values.shift();
       top = values.reduce((top, value) => Math.max(top, value), top);
     }
+    if (top === 0 && this.#isFlat) return 0;
+    this.#isFlat = top === 0 && this.#values[0].length === POINTS;
     for (const [at, values] of this.#values.entries()) {
       const left = POINTS - values.length;
-      this.#lines[at].setAttribute("points", values.map((value, x) => `${left + x},${(HEIGHT - 2 - value / top * (HEIGHT - 8)).toFixed(1)}`).join(" "));
+      this.#lines[at].setAttribute("points", values.map((value, x) => `${left + x},${(HEIGHT - 2 - value / Math.max(1, top) * (HEIGHT - 8)).toFixed(1)}`).join(" "));
     }
     return top;
   }

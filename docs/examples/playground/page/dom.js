@@ -10,8 +10,19 @@ export function el(name, className, ...children) {
   return element;
 }
 
+/** Sets a text, if it is another one: the browser lays out and paints after each change, even to the same text. */
+export function put(id, text) {
+  const node = $(id);
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const shown = new WeakMap();
+
 /** The pairs as the content of a <dl>. */
 export function facts(list, pairs) {
+  const all = pairs.join();
+  if (shown.get(list) === all) return;
+  shown.set(list, all);
   list.replaceChildren(...pairs.map(([name, value]) => el("div", "", el("dt", "", name), el("dd", "", value))));
 }
 

@@ -1,6 +1,6 @@
 // Puts the page together: what the server tells goes to the part of the page that shows it.
 
-import { $, bytes, el } from "./dom.js";
+import { $, bytes, el, put } from "./dom.js";
 import { inspector, tab } from "./inspector.js";
 import { connect, show, subject } from "./browser.js";
 import * as attacks from "./attacks.js";
@@ -74,12 +74,12 @@ setInterval(() => {
   const amount = subject.socket?.bufferedAmount ?? 0;
   const speed = ["received", "written"].map(name => Math.max(0, now[name] - last[name]) * 10);
   last = now;
-  $("peak-buffered").textContent = `peak ${bytes(buffered.add(amount, now.buffered))}`;
-  $("peak-wire").textContent = `peak ${bytes(wire.add(...speed))}/s`;
-  $("now-a").textContent = bytes(amount);
-  $("now-b").textContent = bytes(now.buffered);
-  $("now-c").textContent = `${bytes(speed[0])}/s`;
-  $("now-d").textContent = `${bytes(speed[1])}/s`;
+  put("peak-buffered", `peak ${bytes(buffered.add(amount, now.buffered))}`);
+  put("peak-wire", `peak ${bytes(wire.add(...speed))}/s`);
+  put("now-a", bytes(amount));
+  put("now-b", bytes(now.buffered));
+  put("now-c", `${bytes(speed[0])}/s`);
+  put("now-d", `${bytes(speed[1])}/s`);
 }, 100);
 
 inspector.connect();
