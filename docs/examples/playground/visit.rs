@@ -154,8 +154,9 @@ impl Peer {
         self.conn = Connection::server(config.clone());
         let mut head = request.into_bytes();
         let again = self.conn.receive(&mut &mut head[..]);
-        let is_same = matches!(again, Some(Event::UpgradeRequest(_)));
-        assert!(is_same, "the limits of heads are the same");
+        if !matches!(again, Some(Event::UpgradeRequest(_))) {
+            return Ok(()); // these settings refuse it, and the response is queued
+        }
         let accept =
             subprotocol.map_or_else(Accept::default, |name| Accept::new().subprotocol(name));
         self.conn.accept(&accept)?;
