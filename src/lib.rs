@@ -71,7 +71,8 @@
 //! | `cargo run --release --example` | what it shows |
 //! |---|---|
 //! | `echo` | the loop as a whole program, the README's; one thread per connection |
-//! | `echo_server` | one thread per connection, timeouts, a web page on the same port |
+//! | `playground` | a web page that shows each frame of a browser, on the same port; many connections in one thread |
+//! | `echo_server` | one thread per connection, timeouts, compression |
 //! | `echo_threads` | two threads per connection: one reads while the other writes |
 //! | `echo_poll` | one thread and one read buffer for thousands of connections, backpressure, keepalive |
 //! | `chat_tokio` | tokio's `select!`, broadcast of messages encoded once, an Origin policy |

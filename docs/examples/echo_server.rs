@@ -1,6 +1,6 @@
-//! Echoes text and binary messages with one thread per connection, and uses only the standard library. A browser that
-//! opens the same address gets a small page that connects to the server. SIGINT and SIGTERM end the program without a
-//! Close, because the standard library does not handle signals; `echo_poll` and `chat_tokio` do.
+//! Echoes text and binary messages with one thread per connection, and uses only the standard library. SIGINT and SIGTERM
+//! end the program without a Close, because the standard library does not handle signals; `echo_poll` and `chat_tokio`
+//! do.
 //!
 //! `cargo run --release --example echo_server [ADDR] [--deflate]`; the default is 127.0.0.1:9001 without compression.
 
@@ -12,11 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use websocket_proto::{
-    Accept, Clock, CloseCause, Config, Connection, Deflate, Event, PlainRequest, ReadBuffer,
-    Response, Shared, State, Uri,
+    Accept, Clock, CloseCause, Config, Connection, Deflate, Event, ReadBuffer, Shared, State,
 };
-
-const PAGE: &str = include_str!("echo_page.html");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -95,7 +92,7 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
         while let Some(event) = conn.receive_from(&mut buffer) {
             match event {
                 Event::UpgradeRequest(_) => conn.accept(&Accept::default())?,
-                Event::PlainRequest(request) => conn.respond(answer(&request))?,
+                Event::PlainRequest(_) => conn.respond(404)?,
                 Event::Message(message) if conn.state() == State::Open => conn.send(message)?,
                 Event::Closed(closed)
                     if !closed.is_clean() && *closed.cause() != CloseCause::Answered =>
@@ -135,19 +132,5 @@ fn serve(mut stream: TcpStream, config: Shared<Config>) -> Result<()> {
                 _ => conn.abort(),
             },
         }
-    }
-}
-
-/// Answers a plain request: the page for `/`, 404 for any other resource.
-fn answer(request: &PlainRequest<'_>) -> Response {
-    // RFC 9112 3.2.2: the target may be an absolute URI.
-    let uri = Uri::parse(request.target()).ok();
-    let resource = uri.as_ref().map_or(request.target(), Uri::resource);
-    match (request.method(), resource) {
-        ("GET" | "HEAD", "/") => {
-            Response::new(200).header("Content-Type", "text/html; charset=utf-8").body(PAGE)
-        }
-        ("GET" | "HEAD", _) => Response::new(404),
-        _ => Response::new(405).header("Allow", "GET, HEAD"),
     }
 }

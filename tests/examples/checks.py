@@ -42,7 +42,7 @@ class Server:
     def __init__(self, name, address="127.0.0.1:0", listeners=1, prefix=(), env=None, arguments=()):
         self.log = tempfile.NamedTemporaryFile()
         self.process = subprocess.Popen(
-            [*prefix, PROGRAMS / name, address, *arguments],
+            [*prefix, PROGRAMS / name, *(["--listen"] if name == "playground" else []), address, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -54,10 +54,11 @@ class Server:
         self.addresses = []
         for _ in range(listeners):
             line = self.process.stdout.readline()
-            if not line.startswith("listening on ws://"):
+            found = re.fullmatch(r"(?:listening on ws|open http)://([^/]+)/?\n", line)
+            if not found:
                 self.stop()
                 raise AssertionError(f"{name} does not listen: {line!r} {self.said()!r}")
-            self.addresses.append(line.removeprefix("listening on ws://").strip())
+            self.addresses.append(found[1])
         late.cancel()
         self.address = self.addresses[0]
 
@@ -140,7 +141,7 @@ class Peer:
         self.stream, self.is_client = stream, is_client
 
     @classmethod
-    def request(cls, address, origin=None, buffers=None, extensions=None):
+    def request(cls, address, origin=None, buffers=None, extensions=None, target="/"):
         """Connects and sends an upgrade request. `buffers` sets the sizes of the socket buffers, in bytes."""
         host, port = split(address)
         stream = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -149,7 +150,8 @@ class Peer:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
         peer = cls(stream, True)
         stream.connect((host, port))
-        head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n".encode()
+        head += b"Sec-WebSocket-Version: 13\r\n"
         head += b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         if origin:
             head += b"Origin: " + origin.encode() + b"\r\n"
@@ -489,16 +491,57 @@ def plain_requests(name):
         expect(http(server.address, old)[0], 426)
 
 
-@check("the page, also for an absolute URI as the target", "echo_server")
+@check("the page, also for an absolute URI as the target", "playground")
 def page(name):
     with Server(name) as server:
-        title = b"<title>WebSocket echo</title>"
+        title = b"<title>WebSocket playground</title>"
         for target in ("/", f"http://{server.address}/", f"http://{server.address}"):
             status, body = http(server.address, f"GET {target} HTTP/1.1")
             expect((status, title in body), (200, True), target)
+        # Each file that the page and its modules name.
+        seen, files = set(), {"/"}
+        while files:
+            seen.add(file := files.pop())
+            status, body = http(server.address, f"GET {file} HTTP/1.1")
+            expect(status, 200, file)
+            found = re.findall(rb'(?:href|src|from|import)[= ]"\.?(/[\w.]+)"', body)
+            files |= {name.decode() for name in found} - seen
+        expect(len(seen) > 10, True, seen)
         expect(http(server.address, f"GET http://{server.address}/nothing HTTP/1.1")[0], 404)
         expect(http(server.address, "HEAD / HTTP/1.1"), (200, b""))
         expect(http(server.address, "POST / HTTP/1.1\r\nContent-Length: 0")[0], 405)
+        expect(http(server.address, "GET /ws HTTP/1.1")[0], 426)
+
+
+@check("playground: echoes; a foreign origin is refused; a signal closes with 1001")
+def playground():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with Server("playground") as server:
+            expect(Peer.request(server.address, "http://example.com", target="/ws").status(), 403)
+            peer = Peer.open(server.address, origin=f"http://{server.address}", target="/ws")
+            peer.send(TEXT, b"Hello")
+            expect(peer.receive(), (TEXT, b"Hello"))
+            server.process.send_signal(number)
+            expect(peer.receive(), (CLOSE, struct.pack("!H", 1001)))
+            peer.send(CLOSE, struct.pack("!H", 1001))
+            peer.expect_end()
+            expect(server.process.wait(PATIENCE), 0)
+
+
+@check("playground: if port 9001 is in use, it takes the next one and says so")
+def next_port():
+    with socket.create_server(split(README_ADDRESS)):
+        process = subprocess.Popen([PROGRAMS / "playground"], stdout=subprocess.PIPE, text=True)
+        try:
+            expect(process.stdout.readline(), "port 9001 is in use, trying the next one\n")
+            line = process.stdout.readline()
+            while line.startswith("port "):
+                line = process.stdout.readline()
+            expect(re.fullmatch(r"open http://127\.0\.0\.1:90\d\d/\n", line) is not None, True, line)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
 
 
 @check("IPv6", *SERVERS, "echo_tokio")
@@ -542,6 +585,7 @@ WRONG_ARGUMENTS = {
     "echo_threads": (["--deflate"], ["127.0.0.1:0", "x"]),
     "echo_poll": (["--deflate"], ["127.0.0.1:0", "x"]),
     "chat_tokio": (["--deflate"], ["127.0.0.1:0", "x"]),
+    "playground": (["127.0.0.1:0"], ["--listen"], ["--listen", "127.0.0.1:0", "x"]),
     "client": ([], ["--once"], ["ws://127.0.0.1:1/", "--twice", "x"], ["ws://127.0.0.1:1/", "--once"]),
     "decode": ([], ["--client"], ["x"]),
     "proxy": ([], ["127.0.0.1:0"], ["127.0.0.1:0", "127.0.0.1:1", "x"]),

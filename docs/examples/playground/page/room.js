@@ -1,0 +1,39 @@
+// The room that all tabs share.
+
+import { $, addLine, bytes, el, facts, onSubmit } from "./dom.js";
+import { inspector, url } from "./inspector.js";
+
+let socket = null;
+const { name } = $("join").elements;
+name.value = `tab-${Math.floor(Math.random() * 900 + 100)}`;
+
+function join() {
+  socket?.close();
+  const mine = socket = new WebSocket(url("/ws", { name: name.value.replace(/[^\w-]/g, "") || "someone" }), "room");
+  const say = (kind, text) => addLine($("room-log"), el("li", kind, text));
+  const button = $("room-say").querySelector("button");
+  let heard = 0;
+  setInterval(() => { heard = 0; }, 1000);
+  mine.onopen = () => { say("good", "you are in the room"); button.disabled = false; };
+  mine.onmessage = ({ data }) => { heard += 1; if (heard <= 20) say("info", heard === 20 ? "… more in this second" : data); };
+  mine.onclose = event => {
+    say(event.wasClean ? "good" : "bad", `you have left: ${event.code}`);
+    if (mine === socket) button.disabled = true;
+  };
+}
+
+export function showNews({ connections, memory_kib: memory, members }) {
+  facts($("server-facts"), [
+    ["connections", connections], ["memory of the process", memory === null ? "not known here" : bytes(memory * 1024)], ["members", members.length],
+  ]);
+  $("members").tBodies[0].replaceChildren(...members.map(member => el("tr", "",
+    el("td", "", `${member.name} #${member.number}`),
+    el("td", "", member.round_trip === null ? member.waits ? "no answer" : "–" : `${(member.round_trip / 1000).toFixed(1)} ms${member.waits ? ", waits" : ""}`),
+    el("td", "", bytes(member.buffered)), el("td", "", member.missed.toLocaleString("en")))));
+}
+
+onSubmit("join", join);
+onSubmit("room-say", ({ text }) => socket?.send(text.value));
+for (const button of document.querySelectorAll("[data-bot]")) {
+  button.addEventListener("click", () => inspector.order("bot", 0, button.dataset.bot));
+}
