@@ -81,9 +81,6 @@ impl Receiver {
                 });
             }
             if !can_wait(&header, input.len(), capacity, terms) {
-                if terms.config.delivery == Delivery::Frames {
-                    return Ok(Reading::Received(self.begin_raw_frame(header, terms)?));
-                }
                 self.place = Place::Payload(self.begin_frame(&header));
                 return Ok(Reading::Frames);
             }
