@@ -314,9 +314,6 @@ impl Connection {
         }
         let terms = Terms { role: self.send.role(), config: &self.config };
         let inflates = self.codec.is_some();
-        if terms.config.delivery == Delivery::Frames {
-            return self.receive_raw_frames(input);
-        }
         match self.recv.receive_from(input, front, capacity, terms, inflates) {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,

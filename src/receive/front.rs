@@ -68,7 +68,8 @@ impl Receiver {
                     self.place,
                     Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. }
                 );
-            if !is_between_messages || input.is_empty() {
+            let is_raw = terms.config.delivery == Delivery::Frames;
+            if !is_between_messages || input.is_empty() || is_raw {
                 return Ok(Reading::Frames);
             }
             let Some(header) = self.receive_header(input, terms, inflates)? else {
