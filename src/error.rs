@@ -42,13 +42,14 @@ pub enum UsageError {
         /// The limit.
         limit: u64,
     },
-    /// A fragmented message is unfinished. It must be finished before another one is started (RFC 6455 5.4).
+    /// A message is unfinished that is sent in fragments, or in a frame whose payload is sent in pieces. It must be
+    /// finished before another one is started (RFC 6455 5.4).
     MessageUnfinished,
     /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4). Or the connection compresses
     /// one of them, and the caller the other.
     FragmentKindChanged,
-    /// A frame that [`begin_frame`](crate::Connection::begin_frame) has begun is unfinished. No other data frame can be
-    /// sent before the rest of its payload (RFC 6455 5.2).
+    /// A frame that [`begin_frame`](crate::Connection::begin_frame) has begun is unfinished. No further frame can be sent
+    /// before the rest of its payload (RFC 6455 5.2).
     FrameUnfinished {
         /// Bytes of the payload that are missing.
         left: u64,

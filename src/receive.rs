@@ -23,8 +23,7 @@ use crate::config::{Config, Delivery};
 use crate::deflate::MaybeCodec;
 use crate::error::ProtocolError;
 use crate::frame::{
-    self, FirstByte, FrameHeader, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking,
-    ReservedBits, Rules,
+    self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
 };
 use crate::frame_payload::FramePayload;
 use crate::input::take_front;
@@ -37,6 +36,7 @@ use control::PartialControl;
 use message::OpenMessage;
 
 pub(crate) use front::{Front, Reading};
+pub(crate) use raw::Raw;
 pub use read_buffer::ReadBuffer;
 pub(crate) use ready::LookAhead;
 
@@ -141,8 +141,6 @@ impl Terms<'_> {
 pub(crate) enum Received<'a> {
     Message(Message<'a>),
     Chunk(Chunk<'a>),
-    FrameHeader(FrameHeader),
-    FramePayload(FramePayload<'a>),
     Ping(Cow<'a, [u8]>),
     Pong(Cow<'a, [u8]>),
     /// A Close frame; code 1005 if it has no body (RFC 6455 7.1.5).
@@ -265,9 +263,6 @@ impl Receiver {
                                 received => return Ok(received),
                             }
                         }
-                        Some(header) if terms.config.delivery == Delivery::Frames => {
-                            return Ok(Some(self.begin_raw_frame(header, terms)?));
-                        }
                         Some(header) => self.begin_frame(&header),
                     }
                 }
@@ -383,7 +378,8 @@ impl Receiver {
                 self.place = terms.between_messages();
                 Ok(Some(Received::Message(message)))
             }
-            Delivery::Chunks => {
+            Delivery::Chunks | Delivery::Frames => {
+                debug_assert!(terms.config.delivery == Delivery::Chunks, "`raw` has the frames");
                 let n = self.message.chunk_len(n);
                 let piece = take_front(input, n);
                 mask::apply_mask(piece, frame.key);
@@ -399,7 +395,6 @@ impl Receiver {
                     }
                 }
             }
-            Delivery::Frames => self.receive_raw(frame, input, terms).map(Some),
         }
     }
 

@@ -127,7 +127,7 @@ impl Sender {
         config: &Config,
     ) -> Result<(), UsageError> {
         if self.fragment.is_some() {
-            return Err(self.unfinished());
+            return Err(UsageError::MessageUnfinished);
         }
         check_room_behind(queued, len, config)
     }

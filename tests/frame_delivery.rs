@@ -520,10 +520,13 @@ fn misuse_of_frames_is_a_typed_error_that_changes_nothing() {
     let within: &[(Call, Result<(), UsageError>)] = &[
         (|conn| conn.send_payload(b"1234"), Err(UsageError::PayloadTooLong { len: 4, left: 3 })),
         (|conn| conn.begin_frame(&header(0x80, 1)), unfinished),
-        (|conn| conn.send("message"), unfinished),
-        (|conn| conn.check_send(1), unfinished),
+        (|conn| conn.send("message"), Err(UsageError::MessageUnfinished)),
+        (|conn| conn.check_send(1), Err(UsageError::MessageUnfinished)),
         (|conn| conn.send_fragment(MessageKind::Text, b"a", true), unfinished),
-        (|conn| conn.send_through("message", |_, _| Ok::<_, UsageError>(0)), unfinished),
+        (
+            |conn| conn.send_through("message", |_, _| Ok::<_, UsageError>(0)),
+            Err(UsageError::MessageUnfinished),
+        ),
         (|conn| conn.send_payload(b"\xff"), Err(UsageError::InvalidUtf8)),
         (|conn| conn.send_payload(b"ab\xe2"), Err(UsageError::InvalidUtf8)),
     ];

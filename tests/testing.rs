@@ -802,10 +802,8 @@ fn script_sends_frames_in_pieces_and_accounts_for_them() {
         assert!(script.steps[0].is_call() && script.steps[1].is_call());
         let run = script.run(config()).unwrap_or_else(|broken| panic!("{broken}"));
         let refused: Vec<_> = run.results.iter().filter_map(|result| result.err()).collect();
-        let expected = [
-            UsageError::FrameUnfinished { left: 3 },
-            UsageError::PayloadTooLong { len: 4, left: 3 },
-        ];
+        let expected =
+            [UsageError::MessageUnfinished, UsageError::PayloadTooLong { len: 4, left: 3 }];
         assert_eq!(refused, expected);
         let sent: Vec<_> =
             read_frames(&run.output).into_iter().map(|f| (f.first, f.payload)).collect();

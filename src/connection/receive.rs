@@ -1,16 +1,18 @@
 //! Turns bytes into events. The receiver tells what was received; this file decides what the connection does about it.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Connection, Phase};
 use crate::close::CloseBody;
 use crate::close_code::CloseCode;
+use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
 use crate::message::Message;
-use crate::receive::{Before, Fault, Front, LookAhead, ReadBuffer, Reading, Received, Terms};
+use crate::receive::{Before, Fault, Front, LookAhead, Raw, ReadBuffer, Reading, Received, Terms};
 use crate::utf8::InvalidUtf8;
 
 /// # Receive
@@ -231,10 +233,27 @@ impl Connection {
             self.life.timer.note_received();
         }
         let terms = Terms { role: self.send.role(), config: &self.config };
+        if terms.config.delivery == Delivery::Frames {
+            return self.receive_raw_frames(input);
+        }
         match self.recv.receive(input, terms, &mut self.codec) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
-            Err(fault) => Some(self.fail_by(*fault)),
+            Err(fault) => Some(self.fail_by(fault)),
+        }
+    }
+
+    /// Receives frames that are delivered as they are. It is cold, so that the caller keeps its registers for messages.
+    #[cold]
+    #[inline(never)]
+    fn receive_raw_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        let terms = Terms { role: self.send.role(), config: &self.config };
+        match self.recv.receive_raw(input, terms, self.codec.is_some()) {
+            Ok(None) => None,
+            Ok(Some(Raw::Header(header))) => Some(Event::FrameHeader(header)),
+            Ok(Some(Raw::Payload(payload))) => Some(Event::FramePayload(payload)),
+            Ok(Some(Raw::Control(received))) => Some(self.react(received)),
+            Err(fault) => Some(self.fail_by(fault)),
         }
     }
 
@@ -304,7 +323,7 @@ impl Connection {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
             Ok(Reading::Frames) => self.receive_frames(input),
-            Err(fault) => Some(self.fail_by(*fault)),
+            Err(fault) => Some(self.fail_by(fault)),
         }
     }
 
@@ -314,8 +333,6 @@ impl Connection {
         match received {
             Received::Message(message) => Event::Message(message),
             Received::Chunk(chunk) => Event::Chunk(chunk),
-            Received::FrameHeader(header) => Event::FrameHeader(header),
-            Received::FramePayload(payload) => Event::FramePayload(payload),
             Received::Ping(payload) => self.receive_ping(payload),
             Received::Pong(payload) => self.receive_pong(payload),
             Received::Close(code, reason) => self.receive_close(code, reason),
@@ -324,7 +341,8 @@ impl Connection {
 
     /// Fails the connection because of what was received. A piece of the message that came before is returned first.
     #[cold]
-    fn fail_by<'a>(&mut self, fault: Fault<'a>) -> Event<'a> {
+    fn fail_by<'a>(&mut self, fault: Box<Fault<'a>>) -> Event<'a> {
+        let fault = *fault;
         let before = fault.before.map(|before| match before {
             Before::Chunk(chunk) => Event::Chunk(chunk),
             Before::FramePayload(payload) => Event::FramePayload(payload),

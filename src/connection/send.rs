@@ -22,8 +22,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::FrameUnfinished`],
-    /// [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
+    /// [`UsageError::NotOpen`], [`UsageError::MessageUnfinished`], [`UsageError::BufferFull`], [`UsageError::Entropy`].
+    /// After an error nothing is queued.
     #[inline]
     #[doc(alias("write_message", "send_text", "send_binary"))]
     pub fn send<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), UsageError> {

@@ -68,7 +68,8 @@ impl Receiver {
                     self.place,
                     Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. }
                 );
-            if !is_between_messages || input.is_empty() {
+            let is_raw = terms.config.delivery == Delivery::Frames;
+            if !is_between_messages || input.is_empty() || is_raw {
                 return Ok(Reading::Frames);
             }
             let Some(header) = self.receive_header(input, terms, inflates)? else {
@@ -81,9 +82,6 @@ impl Receiver {
                 });
             }
             if !can_wait(&header, input.len(), capacity, terms) {
-                if terms.config.delivery == Delivery::Frames {
-                    return Ok(Reading::Received(self.begin_raw_frame(header, terms)?));
-                }
                 self.place = Place::Payload(self.begin_frame(&header));
                 return Ok(Reading::Frames);
             }

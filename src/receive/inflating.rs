@@ -41,7 +41,7 @@ impl Receiver {
                 self.move_place(frame, n, self.place_behind_frame(terms));
                 Ok(message.map(Received::Message))
             }
-            Delivery::Chunks => {
+            Delivery::Chunks | Delivery::Frames => {
                 let n = n.min(CHUNK_INPUT);
                 mask::apply_mask(&mut input[..n], frame.key);
                 let step = self.inflate(&input[..n], CHUNK_OUTPUT, terms, inflater);
@@ -57,7 +57,6 @@ impl Receiver {
                 self.move_place(frame, step.used, self.place_behind_frame(terms));
                 Ok(self.take_chunk(&step, false, terms)?.map(Received::Chunk))
             }
-            Delivery::Frames => self.receive_raw(frame, input, terms).map(Some),
         }
     }
 

@@ -1,24 +1,68 @@
 //! Receives frames as they are, for callers that pass frames on or look at them. The same rules are checked as for
-//! messages. Nothing is put together or inflated.
+//! messages. Nothing is put together or inflated. It has its own loop, so that messages do not pay for it.
 
 use alloc::boxed::Box;
 
 use super::{Before, DataFrame, Fault, Place, Received, Receiver, Result, Terms};
 use crate::error::ProtocolError;
-use crate::frame::Header;
+use crate::frame::{FrameHeader, Header};
 use crate::frame_payload::FramePayload;
 use crate::input::take_front;
 use crate::mask;
 
+/// What was received of frames that are delivered as they are.
+pub(crate) enum Raw<'a> {
+    /// The header of a data frame.
+    Header(FrameHeader),
+    /// A piece of the payload of the data frame whose header came last.
+    Payload(FramePayload<'a>),
+    /// A control frame.
+    Control(Received<'a>),
+}
+
 impl Receiver {
-    /// Begins a data frame. A frame without payload also ends here.
+    /// Takes bytes off the front of `input`, up to the end of the first header, piece of payload or control frame.
+    /// `None` means that all input was taken, and that more is needed.
     #[inline(never)]
-    pub(super) fn begin_raw_frame(
+    pub(crate) fn receive_raw<'a>(
         &mut self,
-        header: Header,
+        input: &mut &'a mut [u8],
         terms: Terms<'_>,
-    ) -> Result<Received<'static>, ProtocolError> {
-        let frame = self.begin_frame(&header);
+        inflates: bool,
+    ) -> Result<Option<Raw<'a>>, Box<Fault<'a>>> {
+        while !input.is_empty() {
+            let control = match &self.place {
+                Place::Payload(frame) => {
+                    let frame = *frame;
+                    return self.receive_raw_payload(frame, input, terms).map(Some);
+                }
+                Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
+                    match self.receive_header(input, terms, inflates)? {
+                        None => return Ok(None),
+                        Some(header) if header.first.is_control() => Some(header),
+                        Some(header) => return Ok(Some(self.begin_raw_frame(&header, terms)?)),
+                    }
+                }
+                Place::Control(_) => None,
+                Place::Stopped | Place::Front => {
+                    *input = &mut [];
+                    return Ok(None);
+                }
+            };
+            if let Some(received) = self.receive_control(control, input, terms)? {
+                return Ok(Some(Raw::Control(received)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins a data frame. A frame without payload also ends here.
+    fn begin_raw_frame(
+        &mut self,
+        header: &Header,
+        terms: Terms<'_>,
+    ) -> Result<Raw<'static>, ProtocolError> {
+        let frame = self.begin_frame(header);
         if header.len == 0 {
             // RFC 6455 8.1: an empty last frame does not complete a character.
             if self.message.check_raw(&[], header.first.is_final()).is_err() {
@@ -28,18 +72,16 @@ impl Receiver {
         } else {
             self.place = Place::Payload(frame);
         }
-        Ok(Received::FrameHeader(header.to_public()))
+        Ok(Raw::Header(header.to_public()))
     }
 
-    /// Takes the payload of a data frame, at most as much of it as `input` has. The caller calls it only if there is a
-    /// byte of the payload.
-    #[inline(never)]
-    pub(super) fn receive_raw<'a>(
+    /// Takes the payload of a data frame, at most as much of it as `input` has, which is not empty.
+    fn receive_raw_payload<'a>(
         &mut self,
         frame: DataFrame,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
-    ) -> Result<Received<'a>, Box<Fault<'a>>> {
+    ) -> Result<Raw<'a>, Box<Fault<'a>>> {
         let n = frame.available(input.len());
         debug_assert!(n > 0, "an empty payload ends with its header");
         let piece = take_front(input, n);
@@ -51,6 +93,6 @@ impl Receiver {
         }
         let is_last = frame.left == n as u64;
         self.move_place(frame, n, self.place_behind_frame(terms));
-        Ok(Received::FramePayload(FramePayload::new(piece, is_last)))
+        Ok(Raw::Payload(FramePayload::new(piece, is_last)))
     }
 }

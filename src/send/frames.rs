@@ -110,13 +110,4 @@ impl Sender {
         let goes_on = is_open || !is_last;
         self.fragment = goes_on.then(|| message.framed(is_open || is_compressed));
     }
-
-    /// Why no message can begin.
-    #[cold]
-    pub(super) fn unfinished(&self) -> UsageError {
-        match self.open_frame() {
-            Some(left) => UsageError::FrameUnfinished { left },
-            None => UsageError::MessageUnfinished,
-        }
-    }
 }
