@@ -131,7 +131,7 @@ async fn serve(
     };
     // A real server could look up a cookie now, and decide later.
     let refusal = match incoming.request() {
-        Request::Upgrade(request) => room.origins.check(request).err().map(Response::from),
+        Request::Upgrade(request) => room.origins.check(request).err(),
         Request::Plain(_) => Some(Response::from(404)),
     };
     if let Some(refusal) = refusal {
