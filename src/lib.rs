@@ -9,7 +9,8 @@
 //!
 //! # The loop
 //!
-//! The same order is right for every loop, blocking or not:
+//! The module `drive`, with the feature `tokio`, has this loop for tokio. For your own, the same order is always right,
+//! blocking or not:
 //!
 //! 1. **Take events**: pass the bytes that were read to [`receive`](Connection::receive) until it returns `None`. It
 //!    also returns the events that time or the end of the transport has caused, so call it with empty input too.
@@ -75,7 +76,8 @@
 //! | `echo_server` | one thread per connection, timeouts, compression |
 //! | `echo_threads` | two threads per connection: one reads while the other writes |
 //! | `echo_poll` | one thread and one read buffer for thousands of connections, backpressure, keepalive |
-//! | `chat_tokio` | tokio's `select!`, broadcast of messages encoded once, an Origin policy |
+//! | `echo_tokio` | the driver for tokio: compression, keepalive, a timeout |
+//! | `chat_tokio` | two halves on tokio, broadcast of messages encoded once, an Origin policy |
 //! | `client` | a client at a terminal or in a pipe |
 //! | `decode` | captured bytes, frame by frame, with each violation of the protocol |
 //! | `proxy` | frames passed on as they come, compressed ones too, with backpressure in both directions |
@@ -113,6 +115,8 @@
 //! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the
 //! operating system as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
+//!
+//! `tokio`: the module `drive::tokio`, a WebSocket over any `AsyncRead + AsyncWrite`. It needs the standard library.
 //!
 //! `http`: conversions from and to the types of the crate `http`, for the [`handshake`] in another HTTP stack.
 //!
@@ -219,6 +223,6 @@ struct Guide;
 struct Migration;
 
 /// The README's programs are compiled with the tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -6,6 +6,9 @@ use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
+use tokio::net::TcpStream;
+use websocket_proto::drive::Request;
+use websocket_proto::drive::tokio::{Incoming, RecvHalf, SendHalf, WebSocket};
 use websocket_proto::handshake::{
     Accepted, Agreed, ClientUpgrade, ExtendedConnect, Extension, ExtensionParam, ExtensionValue,
     Header, HeaderList, HeaderValue, Headers, HttpVersion, ParsedRequest, ProxyRequest,
@@ -61,6 +64,57 @@ have!(
 have!(Event<'static>, Message<'static>, Chunk<'static>, FramePayload<'static>, Closed: Value);
 have!(UpgradeRequest<'static>, PlainRequest<'static>, UpgradeResponse<'static>, Refusal: Value);
 have!(ParsedRequest: Value);
+
+// The drivers. An error of the transport can be neither compared nor cloned.
+have!(Request: Value);
+have!(websocket_proto::drive::Error: Everything + Error + Display + 'static);
+have!(
+    WebSocket<TcpStream>, Incoming<TcpStream>, SendHalf<TcpStream>, RecvHalf<TcpStream>
+    : Everything + 'static
+);
+have!(websocket_proto::testing::LinkStream: Everything + 'static);
+
+/// The futures can go to another thread if the transport can.
+fn futures_are_send(
+    ws: &mut WebSocket<TcpStream>,
+    stream: TcpStream,
+    request: &websocket_proto::ClientRequest,
+) {
+    fn check(_: impl Send) {}
+    check(ws.recv());
+    check(ws.recv_event());
+    check(ws.send("x"));
+    check(ws.feed("x"));
+    check(ws.flush());
+    check(ws.close(1000, ""));
+    check(async {
+        WebSocket::connect(stream, request, Config::default()).await?;
+        Ok::<_, websocket_proto::drive::Error>(())
+    });
+}
+
+fn handshakes_are_send(stream: TcpStream, incoming: Incoming<TcpStream>, accept: &Accept<'_>) {
+    fn check(_: impl Send) {}
+    check(WebSocket::accept(stream, Config::default()));
+    check(incoming.accept(accept));
+}
+
+fn halves_are_send(sends: &mut SendHalf<TcpStream>, receives: &mut RecvHalf<TcpStream>) {
+    fn check(_: impl Send) {}
+    check(receives.recv());
+    check(receives.recv_event());
+    check(sends.send("x"));
+    check(sends.feed("x"));
+    check(sends.flush());
+    check(sends.close(1000, ""));
+}
+
+#[test]
+fn futures_of_the_driver_are_send() {
+    // That these functions compile is the test.
+    let _ = (futures_are_send as fn(_, _, _), handshakes_are_send as fn(_, _, _));
+    let _ = halves_are_send as fn(_, _);
+}
 
 // Errors, and what can be shown as one.
 have!(UsageError, ProtocolError, HandshakeError, ConfigError: BoxableError);

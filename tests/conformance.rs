@@ -293,6 +293,7 @@ fn function(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").unwrap_or(line);
     let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+    let line = line.strip_prefix("async ").unwrap_or(line);
     line.strip_prefix("fn ")?.split(['(', '<']).next()
 }
 
@@ -301,7 +302,7 @@ fn is_test(lines: &[&str], at: usize) -> bool {
     let above = lines[..at].iter().rev().map(|line| line.trim_start());
     let above = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
     let has = |attribute: &str| above.clone().any(|line| line.starts_with(attribute));
-    has("#[test]") && !has("#[ignore")
+    (has("#[test]") || has("#[tokio::test")) && !has("#[ignore")
 }
 
 /// The text of `docs/conformance.md`.
@@ -437,6 +438,7 @@ fn citations_belong_to_the_test_around_or_below_them() {
         (format!("#[test]\nfn a() {{\n}}\n\n{cite}\n#[test]\nfn b() {{\n}}\n"), Some("b")),
         (format!("mod t {{\n    #[test]\n    fn a() {{\n        {cite}\n    }}\n}}\n"), Some("a")),
         (format!("#[test]\nfn a(\n    x: u8,\n) {{\n    {cite}\n}}\n"), Some("a")),
+        (format!("#[tokio::test(a = 1)]\nasync fn a() {{\n    {cite}\n}}\n"), Some("a")),
         (format!("#[test]\n#[ignore = \"slow\"]\nfn a() {{\n    {cite}\n}}\n"), None),
         (format!("#[test]\nfn a() {{\n}}\n\nfn b() {{\n    {cite}\n}}\n"), None),
         (format!("#[test]\nfn a() {{\n}}\n\nfn b(\n) {{\n    {cite}\n}}\n"), None),

@@ -18,6 +18,35 @@ fn filled(capacity: usize, bytes: &[u8]) -> ReadBuffer {
     buffer
 }
 
+#[test]
+fn connections_in_turn_use_a_shared_buffer() {
+    for role in ROLES {
+        let bytes = [to(role, 0x81, b"Hello"), to(role, 0x82, &[7; 300]), to(role, 0x89, b"x")];
+        let bytes = bytes.concat();
+        let expected = run(&mut open(role), &[&bytes]).seen;
+        for cut in 0..=bytes.len() {
+            let mut conns = [open(role), open(role), open(role)];
+            let mut logs = [Log::default(), Log::default(), Log::default()];
+            let mut buffer = ReadBuffer::shared(100);
+            for mut part in [&bytes[..cut], &bytes[cut..]] {
+                while !part.is_empty() {
+                    let n = part.len().min(100);
+                    for (conn, log) in conns.iter_mut().zip(&mut logs) {
+                        assert_eq!(buffer.fill_from(part), n);
+                        assert!(conn.is_event_ready(&mut buffer) || buffer.is_empty());
+                        while let Some(event) = conn.receive_from(&mut buffer) {
+                            log.push(event);
+                        }
+                        assert!(buffer.is_empty());
+                    }
+                    part = &part[n..];
+                }
+            }
+            assert!(logs.iter().all(|log| log.seen == expected), "{role:?}, cut at {cut}");
+        }
+    }
+}
+
 fn receive_from(conn: &mut Connection, buffer: &mut ReadBuffer) -> Vec<Seen> {
     let mut log = Log::default();
     while let Some(event) = conn.receive_from(buffer) {

@@ -26,7 +26,8 @@ fn the_readme_shows_the_example() {
     // In the example `serve` is `pub(crate)`, so that the tests can call it.
     let program = program.replace("pub(crate) fn", "fn");
     let readme = include_str!("../README.md");
-    let (_, rest) = readme.split_once("```rust,no_run\n").expect("the README has a program");
+    let (_, rest) = readme.split_once("## The loop\n").expect("the README has this part");
+    let (_, rest) = rest.split_once("```rust,no_run\n").expect("it has a program");
     let (shown, _) = rest.split_once("```\n").expect("the README's code block ends");
     assert_eq!(shown, program);
 }

@@ -76,12 +76,12 @@
 //! than 8 KiB.
 
 mod halves;
-mod incoming;
 mod machine;
+mod opening;
 mod sink;
 mod socket;
 mod tasks;
 
 pub use halves::{RecvHalf, SendHalf};
-pub use incoming::Incoming;
+pub use opening::Incoming;
 pub use socket::WebSocket;

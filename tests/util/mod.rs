@@ -285,8 +285,17 @@ pub fn run(conn: &mut Connection, pieces: &[&[u8]]) -> Outcome {
 
 /// Like [`run`], but with a `ReadBuffer` of `capacity` bytes.
 pub fn run_from(conn: &mut Connection, pieces: &[&[u8]], capacity: usize) -> Outcome {
+    run_through(conn, pieces, ReadBuffer::with_capacity(capacity), false)
+}
+
+/// Like [`run`], but through this buffer. A shared one must be empty each time when no event is left.
+pub fn run_through(
+    conn: &mut Connection,
+    pieces: &[&[u8]],
+    mut buffer: ReadBuffer,
+    is_shared: bool,
+) -> Outcome {
     let mut log = Log::default();
-    let mut buffer = ReadBuffer::with_capacity(capacity);
     for piece in pieces {
         let mut rest = *piece;
         while !rest.is_empty() {
@@ -298,6 +307,7 @@ pub fn run_from(conn: &mut Connection, pieces: &[&[u8]], capacity: usize) -> Out
             while let Some(event) = conn.receive_from(&mut buffer) {
                 log.push(event);
             }
+            assert!(!is_shared || buffer.is_empty(), "a shared buffer stores nothing");
         }
     }
     while let Some(event) = conn.poll_event() {
@@ -352,6 +362,8 @@ pub fn in_every_cut(
                 let buffered = run_from(&mut make(), &pieces, capacity);
                 assert_eq!(buffered, outcome, "{role:?}, {:?} by {capacity}", sizes());
             }
+            let shared = run_through(&mut make(), &pieces, ReadBuffer::shared(1000), true);
+            assert_eq!(shared, outcome, "{role:?}, {:?} by a shared buffer", sizes());
             assert_eq!(
                 outcome.seen,
                 expected,

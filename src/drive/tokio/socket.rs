@@ -1,5 +1,5 @@
-//! A whole WebSocket: one task receives and sends. `halves.rs` has the two halves of one, `incoming.rs` the opening
-//! handshake of a server.
+//! A whole WebSocket: one task receives and sends. `halves.rs` has the two halves of one, `opening.rs` the opening
+//! handshakes.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -8,14 +8,10 @@ use core::task::{Context, Poll};
 use ::tokio::io::{AsyncRead, AsyncWrite};
 
 use super::halves::{self, RecvHalf, SendHalf};
-use super::incoming::{self, Incoming};
 use super::machine::{Awaited, Found, Machine};
+use crate::drive::Error;
 use crate::drive::input::Input;
-use crate::drive::{Error, Request};
-use crate::{
-    Accept, ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Response, Shared,
-    Upgrade, UpgradeRequest, UpgradeResponse,
-};
+use crate::{CloseCode, Closed, Config, Connection, Event, Message, Shared, Upgrade};
 
 /// A WebSocket over a transport of tokio. It is a `Stream` and a `Sink` of [`Message`]s, too.
 ///
@@ -26,91 +22,8 @@ pub struct WebSocket<T> {
     pub(super) input: Input,
 }
 
-/// # Open
+/// # Open, after a handshake that was done elsewhere
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
-    /// Receives a client's request, and accepts it without a subprotocol (RFC 6455 4.2). A request that does not ask
-    /// for a WebSocket is answered with 426. Use [`accept_with`](WebSocket::accept_with) or [`Incoming`] to look at the
-    /// request.
-    ///
-    /// Browsers let every page connect to every server. A server that is meant for the pages of one site must check the
-    /// `Origin` (RFC 6455 10.2), with [`OriginPolicy`](crate::OriginPolicy).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; [`Error::Closed`] if the request was not valid, did not ask for a WebSocket, or did not arrive in
-    /// [`Config::handshake_timeout`]. The client has got the response then.
-    pub async fn accept(
-        transport: T,
-        config: impl Into<Shared<Config>>,
-    ) -> Result<WebSocket<T>, Error> {
-        WebSocket::accept_with(transport, config, |_| Ok(Accept::new())).await
-    }
-
-    /// Receives a client's request, and lets `decide` accept it, or refuse it with a response (RFC 6455 4.2.2). A
-    /// request that does not ask for a WebSocket is answered with 426.
-    ///
-    /// ```
-    /// # use tokio::io::{AsyncRead, AsyncWrite};
-    /// use websocket_proto::drive::{Error, tokio::WebSocket};
-    /// use websocket_proto::{Accept, Config, OriginPolicy, Response};
-    ///
-    /// # async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, origins: &OriginPolicy) -> Result<(), Error> {
-    /// let mut ws = WebSocket::accept_with(stream, Config::default(), |request| {
-    ///     origins.check(request)?;
-    ///     match request.subprotocols().find(|name| *name == "v2.chat") {
-    ///         Some(chat) => Ok(Accept::new().subprotocol(chat)),
-    ///         None => Err(Response::from(404)),
-    ///     }
-    /// })
-    /// .await?;
-    /// # ws.send("").await }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`accept`](WebSocket::accept). A refused request is [`Error::Closed`] with
-    /// [`CloseCause::Rejected`](crate::CloseCause::Rejected). [`Error::Usage`] if what `decide` returned cannot be
-    /// sent; the client gets a 500 then.
-    pub async fn accept_with(
-        transport: T,
-        config: impl Into<Shared<Config>>,
-        decide: impl for<'r> FnOnce(&'r UpgradeRequest<'static>) -> Result<Accept<'r>, Response>,
-    ) -> Result<WebSocket<T>, Error> {
-        let Incoming { machine, input, request } = Incoming::receive(transport, config).await?;
-        let response = match &request {
-            Request::Upgrade(request) => match decide(request) {
-                Ok(accept) => return incoming::accept(machine, input, &accept).await,
-                Err(response) => response,
-            },
-            Request::Plain(_) => Response::new(426),
-        };
-        Err(incoming::respond(machine, input, response).await?.into())
-    }
-
-    /// Sends a client's request on a transport that is connected to the server, with TLS for `wss`, and receives the
-    /// response (RFC 6455 4.1).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Usage`] for a request that cannot be sent. [`Error::Io`]. [`Error::Closed`] if the server refused:
-    /// [`Closed::refusal`] has its response; and if the response was not valid, or did not arrive in
-    /// [`Config::handshake_timeout`].
-    pub async fn connect(
-        transport: T,
-        request: &ClientRequest,
-        config: impl Into<Shared<Config>>,
-    ) -> Result<(WebSocket<T>, UpgradeResponse<'static>), Error> {
-        let conn = Connection::client(request, config)?;
-        let mut ws = WebSocket { machine: Machine::new(transport, conn), input: Input::default() };
-        loop {
-            match ws.recv_event().await?.map(Event::into_owned) {
-                Some(Event::Open(response)) => return Ok((ws, response)),
-                Some(_) => {}
-                None => return Err(ws.machine.unopened()),
-            }
-        }
-    }
-
     /// Goes on after an opening handshake that was done elsewhere: by another HTTP/1.1 stack, or by an extended CONNECT
     /// over HTTP/2 or HTTP/3. The argument is the [`Role`](crate::Role), or an [`Upgrade`] if extensions were
     /// negotiated. `leftovers` are bytes that the other stack has read behind the head; they are frames.

@@ -1,4 +1,5 @@
-//! The opening handshake of a server in two steps: receive the request, then answer it.
+//! The opening handshakes of both roles. A server's is done at once, or in two steps: receive the request, then answer
+//! it.
 
 use core::fmt;
 use core::future::poll_fn;
@@ -10,7 +11,96 @@ use super::machine::{Awaited, Found, Machine};
 use super::socket::WebSocket;
 use crate::drive::input::Input;
 use crate::drive::{Error, Request};
-use crate::{Accept, Closed, Config, Connection, Event, Response, Shared};
+use crate::{
+    Accept, ClientRequest, Closed, Config, Connection, Event, Response, Shared, UpgradeRequest,
+    UpgradeResponse,
+};
+
+/// # Open
+impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
+    /// Receives a client's request, and accepts it without a subprotocol (RFC 6455 4.2). A request that does not ask
+    /// for a WebSocket is answered with 426. Use [`accept_with`](WebSocket::accept_with) or [`Incoming`] to look at the
+    /// request.
+    ///
+    /// Browsers let every page connect to every server. A server that is meant for the pages of one site must check the
+    /// `Origin` (RFC 6455 10.2), with [`OriginPolicy`](crate::OriginPolicy).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Closed`] if the request was not valid, did not ask for a WebSocket, or did not arrive in
+    /// [`Config::handshake_timeout`]. The client has got the response then.
+    pub async fn accept(
+        transport: T,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<WebSocket<T>, Error> {
+        WebSocket::accept_with(transport, config, |_| Ok(Accept::new())).await
+    }
+
+    /// Receives a client's request, and lets `decide` accept it, or refuse it with a response (RFC 6455 4.2.2). A
+    /// request that does not ask for a WebSocket is answered with 426.
+    ///
+    /// ```
+    /// # use tokio::io::{AsyncRead, AsyncWrite};
+    /// use websocket_proto::drive::{Error, tokio::WebSocket};
+    /// use websocket_proto::{Accept, Config, OriginPolicy, Response};
+    ///
+    /// # async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, origins: &OriginPolicy) -> Result<(), Error> {
+    /// let mut ws = WebSocket::accept_with(stream, Config::default(), |request| {
+    ///     origins.check(request)?;
+    ///     match request.subprotocols().find(|name| *name == "v2.chat") {
+    ///         Some(chat) => Ok(Accept::new().subprotocol(chat)),
+    ///         None => Err(Response::from(404)),
+    ///     }
+    /// })
+    /// .await?;
+    /// # ws.send("").await }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](WebSocket::accept). A refused request is [`Error::Closed`] with
+    /// [`CloseCause::Rejected`](crate::CloseCause::Rejected). [`Error::Usage`] if what `decide` returned cannot be
+    /// sent; the client gets a 500 then.
+    pub async fn accept_with(
+        transport: T,
+        config: impl Into<Shared<Config>>,
+        decide: impl for<'r> FnOnce(&'r UpgradeRequest<'static>) -> Result<Accept<'r>, Response>,
+    ) -> Result<WebSocket<T>, Error> {
+        let Incoming { machine, input, request } = Incoming::receive(transport, config).await?;
+        let response = match &request {
+            Request::Upgrade(request) => match decide(request) {
+                Ok(accept) => return self::accept(machine, input, &accept).await,
+                Err(response) => response,
+            },
+            Request::Plain(_) => Response::new(426),
+        };
+        Err(respond(machine, input, response).await?.into())
+    }
+
+    /// Sends a client's request on a transport that is connected to the server, with TLS for `wss`, and receives the
+    /// response (RFC 6455 4.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a request that cannot be sent. [`Error::Io`]. [`Error::Closed`] if the server refused:
+    /// [`Closed::refusal`] has its response; and if the response was not valid, or did not arrive in
+    /// [`Config::handshake_timeout`].
+    pub async fn connect(
+        transport: T,
+        request: &ClientRequest,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<(WebSocket<T>, UpgradeResponse<'static>), Error> {
+        let conn = Connection::client(request, config)?;
+        let mut ws = WebSocket { machine: Machine::new(transport, conn), input: Input::default() };
+        loop {
+            match ws.recv_event().await?.map(Event::into_owned) {
+                Some(Event::Open(response)) => return Ok((ws, response)),
+                Some(_) => {}
+                None => return Err(ws.machine.unopened()),
+            }
+        }
+    }
+}
 
 /// A client's request that waits for the answer of a server.
 ///
