@@ -46,6 +46,9 @@ pub enum UsageError {
     MessageUnfinished,
     /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4).
     FragmentKindChanged,
+    /// A fragment that must not be compressed continues a message that may be compressed (RFC 7692 6.1). Begin the
+    /// message with `send_uncompressed_fragment`.
+    FragmentCompressionChanged,
     /// Text must be UTF-8 (RFC 6455 5.6).
     InvalidUtf8,
     /// Not a usable `ws` or `wss` URI (RFC 6455 3).
@@ -88,6 +91,9 @@ impl fmt::Display for UsageError {
             UsageError::MessageUnfinished => f.write_str("a fragmented message is unfinished"),
             UsageError::FragmentKindChanged => {
                 f.write_str("fragment is not of the kind of the message's first")
+            }
+            UsageError::FragmentCompressionChanged => {
+                f.write_str("message was begun by a call that may compress it")
             }
             UsageError::InvalidUtf8 => f.write_str("text is not UTF-8"),
             UsageError::Uri(error) => error.fmt(f),
