@@ -42,6 +42,15 @@ pub enum Step {
         /// Whether it is the last fragment.
         last: bool,
     },
+    /// `Connection::send_uncompressed_fragment`; without the feature `deflate` it is [`Connection::send_fragment`].
+    UncompressedFragment {
+        /// Text or binary.
+        kind: MessageKind,
+        /// The payload of the fragment.
+        payload: Vec<u8>,
+        /// Whether it is the last fragment.
+        last: bool,
+    },
     /// [`Connection::send_through`], to a transport that accepts `room` bytes.
     SendThrough {
         /// The message.
@@ -88,6 +97,7 @@ impl Step {
             | Step::SendPrepared(_)
             | Step::SendUncompressed(_)
             | Step::Fragment { .. }
+            | Step::UncompressedFragment { .. }
             | Step::SendThrough { .. }
             | Step::Ping(_)
             | Step::Pong(_)
@@ -125,6 +135,10 @@ impl fmt::Debug for Step {
             Step::Fragment { kind, payload, last } => {
                 let last = if *last { ", last" } else { "" };
                 write!(f, "Fragment({kind:?}, {} bytes{last})", payload.len())
+            }
+            Step::UncompressedFragment { kind, payload, last } => {
+                let last = if *last { ", last" } else { "" };
+                write!(f, "UncompressedFragment({kind:?}, {} bytes{last})", payload.len())
             }
             Step::SendThrough { message, room } => {
                 write!(f, "SendThrough({message:?}, room for {room})")
