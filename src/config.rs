@@ -5,6 +5,7 @@ mod check;
 
 pub use check::ConfigError;
 
+use core::fmt;
 use core::time::Duration;
 
 #[cfg(feature = "deflate")]
@@ -41,15 +42,29 @@ macro_rules! settings {
         /// ```
         ///
         #[doc = include_str!("../docs/settings.md")]
-        #[derive(Debug, Clone)]
+        #[derive(Clone)]
         #[doc(alias("WebSocketConfig", "max_message_size", "max_frame_size", "max_write_buffer_size"))]
         pub struct Config {
             $( $(#[cfg($cfg)])? pub(crate) $name: $type $(<$of>)?, )*
+            /// If the queue holds at most this many bytes together with a message, the message is one frame and needs
+            /// no further check. It follows from two settings: [`Config::set_one_frame_room`].
+            pub(crate) one_frame_room: u64,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                Config { $( $(#[cfg($cfg)])? $name: $default, )* }
+                let mut config = Config { $( $(#[cfg($cfg)])? $name: $default, )* one_frame_room: 0 };
+                config.set_one_frame_room();
+                config
+            }
+        }
+
+        /// Shows the settings.
+        impl fmt::Debug for Config {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut f = f.debug_struct("Config");
+                $( $(#[cfg($cfg)])? f.field(stringify!($name), &self.$name); )*
+                f.finish()
             }
         }
 
@@ -103,6 +118,7 @@ macro_rules! settings {
                     config.low_water_bytes = config.default_low_water();
                 }
                 config.check()?;
+                config.set_one_frame_room();
                 Ok(config)
             }
         }
@@ -270,6 +286,25 @@ settings! {
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
         "Default: 64 MiB; at least 1. If you set [`high_water_bytes`](Config::high_water_bytes), at least that value.";
+
+    ///
+    /// A larger payload is cut into frames (RFC 6455 5.4) when it is queued, so that pings, pongs and messages of other
+    /// streams on the same transport need not wait for all of it. Some peers refuse large frames. A compressed message
+    /// is cut behind the compressor, so the limit holds for the bytes on the wire. A Close still goes behind the
+    /// messages that were queued before it. Control frames are never cut: they have at most 125 bytes (RFC 6455 5.5).
+    /// Each frame needs 14 bytes of room in the queue beside its payload. The payloads that are cut are copied.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, ConfigError, Connection, Role};
+    ///
+    /// let config = Config::builder().max_outgoing_frame_bytes(3).build()?;
+    /// let mut conn = Connection::from_upgrade(Role::Server, config).expect("a server needs no keys");
+    /// conn.send("Hello").expect("the queue has room");
+    /// assert_eq!(conn.outgoing(), b"\x01\x03Hel\x80\x02lo");
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    max_outgoing_frame_bytes: usize = usize::MAX,
+        "the most payload bytes of one frame of a message that is sent", "Default: no limit, `usize::MAX`; at least 1.";
 
     ///
     /// If the queue holds more bytes, [`is_writable`](crate::Connection::is_writable) becomes false.
@@ -443,6 +478,12 @@ settings! {
 }
 
 impl Config {
+    /// Sets `one_frame_room` so that a sender needs one comparison for both limits. A message that fits into this room
+    /// exceeds neither the queue's limit nor that of a frame.
+    fn set_one_frame_room(&mut self) {
+        self.one_frame_room = self.max_outgoing_bytes.min(self.max_outgoing_frame_bytes as u64);
+    }
+
     /// The high water mark if it is not set: the default, or what the limit above it allows.
     fn default_high_water(&self) -> u64 {
         Config::default().high_water_bytes.min(self.max_outgoing_bytes)

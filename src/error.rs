@@ -63,8 +63,12 @@ pub enum UsageError {
     },
     /// A frame with this header cannot be sent now: a control frame; a continuation of no message (RFC 6455 5.4); a
     /// reserved bit other than RSV1 on the first frame of a message where permessage-deflate was agreed (RFC 7692 6); a
-    /// payload of 2^63 bytes or more (RFC 6455 5.2).
+    /// payload of 2^63 bytes or more (RFC 6455 5.2), or of more than
+    /// [`max_outgoing_frame_bytes`](crate::Config::max_outgoing_frame_bytes).
     InvalidFrameHeader,
+    /// A fragment that must not be compressed continues a message that may be compressed (RFC 7692 6.1). Begin the
+    /// message with `send_uncompressed_fragment`.
+    FragmentCompressionChanged,
     /// Text must be UTF-8 (RFC 6455 5.6).
     InvalidUtf8,
     /// Not a usable `ws` or `wss` URI (RFC 6455 3).
@@ -116,6 +120,9 @@ impl fmt::Display for UsageError {
             }
             UsageError::InvalidFrameHeader => {
                 f.write_str("a frame with this header cannot be sent now")
+            }
+            UsageError::FragmentCompressionChanged => {
+                f.write_str("message was begun by a call that may compress it")
             }
             UsageError::InvalidUtf8 => f.write_str("text is not UTF-8"),
             UsageError::Uri(error) => error.fmt(f),

@@ -168,6 +168,17 @@ impl FirstByte {
         FirstByte(self.0 | RSV1)
     }
 
+    /// The first byte of the message's next frame (RFC 6455 5.4), with the same FIN. Only the first frame of a message
+    /// has RSV1 (RFC 7692 6.1).
+    pub(crate) const fn continued(self) -> FirstByte {
+        FirstByte(self.0 & FIN)
+    }
+
+    /// Clears FIN: more frames of the message follow.
+    pub(crate) const fn unfinished(self) -> FirstByte {
+        FirstByte(self.0 & !FIN)
+    }
+
     /// The byte as it is on the wire.
     #[inline]
     pub(crate) const fn get(self) -> u8 {

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "deflate")]
 mod compressing;
+mod cut;
 mod fragment;
 mod frames;
 mod prepared;
@@ -112,28 +113,42 @@ impl Sender {
 
     // Messages.
 
-    /// Checks that a message whose frame has at most `len` payload bytes can be queued now.
-    #[inline]
-    pub(crate) fn check_message(&self, len: usize, config: &Config) -> Result<(), UsageError> {
-        self.check_message_behind(self.queue.charged_bytes(), len, config)
-    }
-
-    /// The same check, with `queued` as the number of bytes that already count against the limit.
-    #[inline]
-    fn check_message_behind(
-        &self,
-        queued: u64,
-        len: usize,
-        config: &Config,
-    ) -> Result<(), UsageError> {
+    /// Checks that a message with at most `len` payload bytes can be queued now. Returns the number of its frames.
+    pub(crate) fn check_message(&self, len: usize, config: &Config) -> Result<usize, UsageError> {
         if self.fragment.is_some() {
             return Err(UsageError::MessageUnfinished);
         }
-        check_room_behind(queued, len, config)
+        self.check_room(len, config)
     }
 
-    fn check_room(&self, len: usize, config: &Config) -> Result<(), UsageError> {
-        check_room_behind(self.queue.charged_bytes(), len, config)
+    /// Checks that there is room for at most `len` payload bytes of a message or fragment. Returns the number of its
+    /// frames.
+    #[inline]
+    fn check_room(&self, len: usize, config: &Config) -> Result<usize, UsageError> {
+        if is_one_frame(self.queue.charged_bytes(), len, config) {
+            return Ok(1);
+        }
+        let frames = len.div_ceil(config.max_outgoing_frame_bytes).max(1);
+        self.check_frames(len, frames, config)?;
+        Ok(frames)
+    }
+
+    /// Checks that there is room for this many frames, control frames or others, with at most `len` payload bytes in all.
+    fn check_frames(&self, len: usize, frames: usize, config: &Config) -> Result<(), UsageError> {
+        let headers = (MAX_HEADER_BYTES as u64).saturating_mul(frames as u64);
+        let needed = self.queue.charged_bytes().saturating_add(headers).saturating_add(len as u64);
+        let limit = config.max_outgoing_bytes;
+        match needed <= limit {
+            true => Ok(()),
+            false => Err(UsageError::BufferFull { needed, limit }),
+        }
+    }
+
+    /// Whether a message of `len` bytes may be queued as one frame without further checks, if `queued` bytes already
+    /// count against the limit.
+    #[inline]
+    fn is_short(&self, queued: u64, len: usize, config: &Config) -> bool {
+        self.fragment.is_none() && is_one_frame(queued, len, config)
     }
 
     #[inline]
@@ -152,11 +167,25 @@ impl Sender {
         payload: &[u8],
         config: &Config,
     ) -> Result<(), UsageError> {
-        self.check_message(payload.len(), config)?;
+        if !self.is_short(self.queue.charged_bytes(), payload.len(), config) {
+            return self.send_long(first_byte(kind), payload, config);
+        }
         let key = self.next_key(config)?;
         self.queue.push(first_byte(kind), payload, key);
         self.raise_congestion(config);
         Ok(())
+    }
+
+    /// Does the same with all checks: the message may have several frames, or it is an error.
+    #[cold]
+    fn send_long(
+        &mut self,
+        first: FirstByte,
+        payload: &[u8],
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        let frames = self.check_message(payload.len(), config)?;
+        self.send_cut(first, payload, frames, config)
     }
 
     fn send_owned(
@@ -165,14 +194,17 @@ impl Sender {
         payload: Vec<u8>,
         config: &Config,
     ) -> Result<(), UsageError> {
-        self.check_message(payload.len(), config)?;
+        let frames = self.check_message(payload.len(), config)?;
+        if frames > 1 {
+            return self.send_cut(first_byte(kind), &payload, frames, config);
+        }
         let key = self.next_key(config)?;
         self.queue.push_owned(first_byte(kind), payload, key);
         self.raise_congestion(config);
         Ok(())
     }
 
-    /// Passes the frame of a message to `write`, and queues the bytes that were not written. The queue must be empty
+    /// Passes the frames of a message to `write`, and queues the bytes that were not written. The queue must be empty
     /// before. If it is not empty afterwards, the caller must call [`raise_congestion`](Sender::raise_congestion).
     #[inline(always)]
     pub(crate) fn send_through<E: From<UsageError>>(
@@ -183,7 +215,9 @@ impl Sender {
     ) -> Result<(), E> {
         let first = first_byte(message.kind());
         let payload = message.into_payload();
-        self.check_message_behind(0, payload.len(), config)?;
+        if !self.is_short(0, payload.len(), config) {
+            return self.send_long_through(first, payload, config, write);
+        }
         match self.next_key(config).map_err(UsageError::from)? {
             None => self.queue.push_through(first, payload, write),
             Some(key) => self.queue.push_through_masked(first, &payload, key, write),
@@ -199,7 +233,10 @@ impl Sender {
         match self.role {
             Role::Client => self.send_copy(message.kind(), payload, config),
             Role::Server => {
-                self.check_message(payload.len(), config)?;
+                let frames = self.check_message(payload.len(), config)?;
+                if frames > 1 {
+                    return self.send_cut(first_byte(message.kind()), payload, frames, config);
+                }
                 self.queue.push_shared(message.frame().bytes(), payload.len());
                 self.raise_congestion(config);
                 Ok(())
@@ -217,7 +254,8 @@ impl Sender {
         config: &Config,
     ) -> Result<(), UsageError> {
         debug_assert!(payload.len() <= MAX_CONTROL_BYTES);
-        self.check_room(payload.len(), config)?;
+        // RFC 6455 5.5: control frames are not fragmented.
+        self.check_frames(payload.len(), 1, config)?;
         let key = self.next_key(config)?;
         self.queue.push_control(opcode, payload, key);
         self.raise_congestion(config);
@@ -405,14 +443,9 @@ impl Sender {
     }
 }
 
-/// Checks that there is room for a frame with at most `len` payload bytes, if `queued` bytes already count against the
-/// limit.
+/// Whether `len` bytes need not be cut and have room in the queue, if `queued` bytes already count against the limit.
+/// `false` asks for the checks of each limit.
 #[inline]
-fn check_room_behind(queued: u64, len: usize, config: &Config) -> Result<(), UsageError> {
-    let needed = (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64);
-    let limit = config.max_outgoing_bytes;
-    if needed > limit {
-        return Err(UsageError::BufferFull { needed, limit });
-    }
-    Ok(())
+fn is_one_frame(queued: u64, len: usize, config: &Config) -> bool {
+    (queued + MAX_HEADER_BYTES as u64).saturating_add(len as u64) <= config.one_frame_room
 }

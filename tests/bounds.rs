@@ -445,11 +445,13 @@ proptest! {
     fn whatever_the_caller_queues_takes_no_more_than_the_limits_say(
         client in any::<bool>(),
         pongs in prop::sample::select(vec![1, 16, 255]),
+        frame in prop::sample::select(vec![usize::MAX, usize::MAX, 5000, 100, 1]),
         steps in prop::collection::vec((0..9usize, 0..12usize, 0..=20u64, any::<bool>()), 1..40),
     ) {
         // rfc6455-10.4-01
         let role = if client { Role::Client } else { Role::Server };
-        let config = config_of(1000, 400_000).to_builder().max_queued_pongs(pongs).build().unwrap();
+        let config = config_of(1000, 400_000).to_builder().max_queued_pongs(pongs);
+        let config = config.max_outgoing_frame_bytes(frame).build().unwrap();
         let payload = vec![b'x'; 400_000];
         let ping = to(role, 0x89, &[b'p'; 125]);
         // How many bytes of the first held piece are written.

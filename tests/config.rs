@@ -64,6 +64,7 @@ fn changed() -> Vec<Changed> {
         max_message_bytes: 6 => 6;
         max_fragments: 7 => 7;
         max_outgoing_bytes: 80_000 => 80_000;
+        max_outgoing_frame_bytes: 8 => 8;
         high_water_bytes: 90_000 => 90_000;
         low_water_bytes: 10 => 10;
         max_queued_pongs: 11 => 11;
@@ -135,6 +136,13 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("max_message_bytes", kib(config.max_message_bytes())),
         ("max_fragments", config.max_fragments().to_string()),
         ("max_outgoing_bytes", kib(config.max_outgoing_bytes())),
+        (
+            "max_outgoing_frame_bytes",
+            match config.max_outgoing_frame_bytes() {
+                usize::MAX => "no limit".to_owned(),
+                bytes => kib(bytes as u64),
+            },
+        ),
         (
             "high_water_bytes",
             kib(config.high_water_bytes()) + ", or `max_outgoing_bytes` if that is less",
@@ -253,6 +261,11 @@ fn wrong() -> Vec<(ConfigBuilder, ConfigError, Vec<ConfigBuilder>)> {
             marks(0, 0, 0),
             small("max_outgoing_bytes", 1),
             vec![marks(0, 0, 1), marks(0, 1, 1), marks(1, 1, 1)],
+        ),
+        (
+            new().max_outgoing_frame_bytes(0),
+            small("max_outgoing_frame_bytes", 1),
+            vec![new().max_outgoing_frame_bytes(1), new().max_outgoing_frame_bytes(usize::MAX)],
         ),
         (
             new().max_queued_pongs(0),

@@ -20,6 +20,7 @@ fn usage_errors() -> Vec<(UsageError, ErrorKind)> {
         (UsageError::BufferFull { needed: 5, limit: 4 }, ErrorKind::QuotaExceeded),
         (UsageError::MessageUnfinished, ErrorKind::InvalidInput),
         (UsageError::FragmentKindChanged, ErrorKind::InvalidInput),
+        (UsageError::FragmentCompressionChanged, ErrorKind::InvalidInput),
         (UsageError::InvalidUtf8, ErrorKind::InvalidInput),
         (UsageError::Uri(UriError::Scheme), ErrorKind::InvalidInput),
         (UsageError::InvalidHeaderName, ErrorKind::InvalidInput),

@@ -639,6 +639,51 @@ fn script_reports_the_result_and_the_events_of_each_step() {
 }
 
 #[test]
+fn script_knows_the_frames_of_messages_that_are_cut() {
+    // Bytes that do not compress.
+    let bytes: Vec<u8> = (0..1000u32).map(|i| (i.wrapping_mul(0x9e37_79b1) >> 24) as u8).collect();
+    let (kind, payload) = (MessageKind::Binary, bytes.clone());
+    let message = Message::from(bytes.clone());
+    let steps = [
+        Step::Send(message.clone()),
+        Step::SendPrepared(message.clone()),
+        Step::SendUncompressed(message.clone()),
+        Step::SendThrough { message, room: 150 },
+        Step::Fragment { kind, payload: payload.clone(), last: false },
+        Step::Fragment { kind, payload: payload.clone(), last: true },
+        Step::UncompressedFragment { kind, payload: payload.clone(), last: false },
+        Step::Fragment { kind, payload, last: true },
+        Step::Write(5000),
+        Step::Take,
+        Step::Write(333),
+    ];
+    for role in ROLES {
+        for is_compressed in [false, true] {
+            let mut script = Script::new(role);
+            #[cfg(feature = "deflate")]
+            if is_compressed {
+                script.deflate = Some(websocket_proto::DeflateParams::default());
+            }
+            script.steps = steps.iter().cycle().take(3 * steps.len()).cloned().collect();
+            let config = builder().max_outgoing_frame_bytes(100).build().unwrap();
+            let run = script.run(config).unwrap_or_else(|broken| panic!("{broken}"));
+            assert!(run.results.iter().all(Result::is_ok), "{:?}", run.results);
+            let frames = read_frames(&run.output);
+            assert!(frames.len() > 120, "{} frames, {is_compressed}", frames.len());
+            assert!(frames.iter().all(|frame| frame.payload.len() <= 100));
+        }
+    }
+    // A fragment that must not be compressed does not continue a message that may be.
+    #[cfg(feature = "deflate")]
+    {
+        let mut script = Script::new(Role::Client);
+        script.steps = steps[4..5].iter().chain(&steps[6..7]).cloned().collect();
+        let run = script.run(config()).unwrap();
+        assert_eq!(run.results, [Ok(()), Err(UsageError::FragmentCompressionChanged)]);
+    }
+}
+
+#[test]
 fn script_sends_through_a_transport_with_any_room() {
     // rfc6455-5.1-01, rfc6455-5.1-04, rfc6455-5.3-05
     for role in ROLES {
@@ -941,7 +986,7 @@ mod arbitrary_values {
             released += run.output.len();
         }
         assert!(closes > 0, "the peer's Close is answered by hand");
-        assert_eq!(kinds.len(), 24, "the number of kinds of steps that occur");
+        assert_eq!(kinds.len(), 25, "the number of kinds of steps that occur");
         assert!(ways.as_flattened().iter().all(|runs| *runs > 5), "ways of receiving: {ways:?}");
         assert!(messages > 150 && released > 100_000, "{messages} messages, {released} bytes");
     }

@@ -112,6 +112,7 @@ impl Config {
             ("max_message_bytes", self.max_message_bytes, 1, whole_messages),
             ("max_fragments", self.max_fragments.into(), 1, u64::MAX),
             ("max_outgoing_bytes", self.max_outgoing_bytes, 1, MOST_BUFFER_BYTES),
+            ("max_outgoing_frame_bytes", self.max_outgoing_frame_bytes as u64, 1, u64::MAX),
             ("max_queued_pongs", self.max_queued_pongs.into(), 1, u64::MAX),
         ] {
             check_number(setting, value, least, most)?;

@@ -18,7 +18,9 @@ use crate::send::most_compressed;
 
 /// # Send
 impl Connection {
-    /// Queues a message as one frame (RFC 6455 6.1). A borrowed payload is copied once; a large owned payload is moved.
+    /// Queues a message (RFC 6455 6.1). It is one frame, or several if its payload is larger than
+    /// [`Config::max_outgoing_frame_bytes`], which has no limit by default. A borrowed payload is copied once. A large
+    /// owned payload of one frame is moved.
     ///
     /// # Errors
     ///
@@ -37,7 +39,7 @@ impl Connection {
     }
 
     /// Queues a message that was encoded before. A server shares a large message and copies a small one. A client
-    /// copies and masks it.
+    /// copies and masks it. A message that is larger than [`Config::max_outgoing_frame_bytes`] is copied in both roles.
     ///
     /// # Errors
     ///
@@ -52,9 +54,15 @@ impl Connection {
     }
 
     /// Queues a fragment of a message whose length is not known in advance (RFC 6455 5.4). The first call begins a
-    /// message of `kind`; the call with `last` ends it. Each fragment is one frame, and may be empty. Pings, pongs and
-    /// a Close may be sent between the fragments; other messages may not. Text may be cut anywhere, also within a
-    /// character. If permessage-deflate was negotiated, the message is compressed, and each fragment is flushed.
+    /// message of `kind`; the call with `last` ends it. Each fragment is one frame, or several if it is larger than
+    /// [`Config::max_outgoing_frame_bytes`]. A fragment may be empty. Pings, pongs and a Close may be sent between the
+    /// fragments; other messages may not. Text may be cut anywhere, also within a character.
+    ///
+    /// If permessage-deflate was negotiated, the message is compressed, and each fragment is flushed. The first
+    /// fragment decides this for the whole message (RFC 7692 6.1). So a small first fragment is compressed too, unless
+    /// it is also the last: then `Deflate::min_bytes` holds, as for [`send`](Connection::send).
+    /// `send_uncompressed_fragment` begins a message that is not compressed; this method continues such a message
+    /// without compression.
     ///
     /// # Errors
     ///
@@ -212,6 +220,40 @@ impl Connection {
         self.send.send(message.into(), &self.config)
     }
 
+    /// Queues a fragment of a message that is not compressed, even if [`send_fragment`](Connection::send_fragment)
+    /// would compress it. The uses are those of [`send_uncompressed`](Connection::send_uncompressed): secrets, and
+    /// payloads that are compressed already. Apart from that it does the same as `send_fragment`.
+    ///
+    /// ```
+    /// use websocket_proto::{Config, Connection, DeflateParams, MessageKind, Role, Upgrade, UsageError};
+    ///
+    /// let upgrade = Upgrade::new(Role::Server).deflate(DeflateParams::default());
+    /// let mut conn = Connection::from_upgrade(upgrade, Config::default())?;
+    /// conn.send_uncompressed_fragment(MessageKind::Text, b"pass", false)?;
+    /// conn.send_uncompressed_fragment(MessageKind::Text, b"word", true)?;
+    /// assert_eq!(conn.outgoing(), b"\x01\x04pass\x80\x04word");
+    ///
+    /// conn.send_fragment(MessageKind::Text, b"compressed: ", false)?;
+    /// let secret = conn.send_uncompressed_fragment(MessageKind::Text, b"password", true);
+    /// assert_eq!(secret, Err(UsageError::FragmentCompressionChanged));
+    /// # Ok::<(), UsageError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::FragmentCompressionChanged`] if the message was begun with `send_fragment`, whether the connection
+    /// compresses or not; and those of `send_fragment`.
+    #[cfg(feature = "deflate")]
+    pub fn send_uncompressed_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+    ) -> Result<(), UsageError> {
+        self.check_open()?;
+        self.send.send_uncompressed_fragment(kind, payload, last, &self.config)
+    }
+
     /// Sends a message without copying it into the queue. `write` passes the frame to your transport, and the bytes
     /// that it does not write are queued. So the message is always sent whole. If the transport would block, `write`
     /// returns 0.
@@ -223,8 +265,9 @@ impl Connection {
     /// begins with the header. If `write` writes less than the whole portion, it is not called again, and the rest is
     /// queued.
     ///
-    /// If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The loop
-    /// then writes it with the rest of the queue.
+    /// A message that is larger than [`Config::max_outgoing_frame_bytes`] is passed to `write` frame by frame in this
+    /// way. If bytes are outgoing already, or if the message is compressed, it is queued and `write` is not called. The
+    /// loop then writes it with the rest of the queue.
     ///
     /// This is worthwhile for large payloads. For many small messages [`send`](Connection::send) is better: the queue
     /// coalesces them, and one system call writes all.
@@ -290,7 +333,7 @@ impl Connection {
             Some(codec) if codec.compressor().compresses(len) => most_compressed(len),
             _ => len,
         };
-        self.send.check_message(len, &self.config)
+        self.send.check_message(len, &self.config).map(drop)
     }
 
     /// Returns whether more messages should be sent now: the connection is open, and not

@@ -14,7 +14,7 @@ pub(crate) struct Compressor {
     buffer: Vec<u8>,
     /// Bytes of the unfinished message so far, before compression; `None` between messages.
     unfinished: Option<u64>,
-    /// Smaller messages are not compressed, unless they are sent in fragments.
+    /// Smaller messages are not compressed, unless they are sent in several fragments.
     min_bytes: usize,
     /// It was used since the last call of [`take_used`](Compressor::take_used).
     is_used: bool,

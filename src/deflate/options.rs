@@ -14,7 +14,8 @@ use crate::state::Role;
 /// context takeover. Codecs belong to one connection and are never shared.
 ///
 /// Do not compress secrets together with what an attacker can choose: the sizes can reveal them (RFC 7692 8). Such a
-/// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed).
+/// message can be sent with [`send_uncompressed`](crate::Connection::send_uncompressed) or, in fragments, with
+/// [`send_uncompressed_fragment`](crate::Connection::send_uncompressed_fragment).
 ///
 /// [`ConfigBuilder::build`](crate::ConfigBuilder::build) refuses a level or a window that is out of range, and options
 /// that contradict each other. [`offer`](Deflate::offer), [`accept`](Deflate::accept) and [`agree`](Deflate::agree)
@@ -39,7 +40,8 @@ pub struct Deflate {
     /// # Ok::<(), ConfigError>(())
     /// ```
     pub memory_level: u8,
-    /// The least message length in bytes that is compressed. Default: 64.
+    /// The least message length in bytes that is compressed. A message that is sent in several fragments is compressed
+    /// whatever its length is, since its first fragment decides. Default: 64.
     pub min_bytes: usize,
     /// The server's largest window in bits, 9 to 15: 2 to this power in bytes. A client asks for it, a server keeps it.
     /// Default: 15.

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::UsageError;
 use crate::frame::FirstByte;
 use crate::message::Message;
+use crate::state::Role;
 
 impl Sender {
     pub(crate) fn send_compressed(
@@ -15,15 +16,19 @@ impl Sender {
         config: &Config,
         compressor: &mut Compressor,
     ) -> Result<(), UsageError> {
-        self.check_message(most_compressed(message.len()), config)?;
+        let frames = self.check_message(most_compressed(message.len()), config)?;
+        let (first, payload) = (first_byte(message.kind()).with_rsv1(), message.as_bytes());
+        if frames > 1 {
+            return self.send_cut_compressed(first, payload, frames, config, compressor);
+        }
         let key = self.next_key(config)?;
-        self.push_compressed(first_byte(message.kind()), message.as_bytes(), key, compressor);
+        self.push_compressed(first, payload, key, compressor);
         self.raise_congestion(config);
         Ok(())
     }
 
-    /// Compresses `payload`, and queues it as a frame. RSV1 is set on the first frame of a message. The tail `00 00 ff
-    /// ff` is left out at the end of the last frame (RFC 7692 6.1, 7.2.1).
+    /// Compresses `payload`, and queues it as a frame. The tail `00 00 ff ff` is left out at the end of the last frame
+    /// (RFC 7692 7.2.1).
     pub(super) fn push_compressed(
         &mut self,
         first: FirstByte,
@@ -31,7 +36,6 @@ impl Sender {
         key: Option<[u8; 4]>,
         compressor: &mut Compressor,
     ) {
-        let first = if first.begins_message() { first.with_rsv1() } else { first };
         let message = compressor.compress(payload, first.is_final());
         self.queue.push_compressor_buffer(first, compressor.buffer(), key, message);
         compressor.free_large_buffer();
@@ -46,15 +50,17 @@ impl Sender {
         compressor: &mut Compressor,
     ) -> Result<(), UsageError> {
         let size = message.payload().len();
-        self.check_message(most_compressed(size), config)?;
-        let key = self.next_key(config)?;
+        let frames = self.check_message(most_compressed(size), config)?;
+        let keys = self.next_keys(frames, config)?;
         let frame = message.compressed(compressor.window_bits());
         compressor.forget_window();
-        match key {
-            None => self.queue.push_shared_compressed(frame.bytes(), size as u64),
-            Some(_) => {
-                let first = first_byte(message.kind()).with_rsv1();
-                self.queue.push_compressed(first, frame.payload(), key, Some(size as u64));
+        let (first, message) = (first_byte(message.kind()).with_rsv1(), size as u64);
+        match self.role {
+            Role::Server if frame.payload().len() <= config.max_outgoing_frame_bytes => {
+                self.queue.push_shared_compressed(frame.bytes(), message);
+            }
+            _ => {
+                self.push_compressed_frames(first, frame.payload(), Some(message), keys, config);
             }
         }
         self.raise_congestion(config);

@@ -15,11 +15,17 @@ pub(super) struct Fragment {
     carry: Utf8Carry,
 }
 
-/// The kind of an unfinished message, and how it goes on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The kind of an unfinished message, and how it goes on. It is one enum, since two values would make a [`Sender`] larger.
+#[derive(Clone, Copy)]
 enum Stage {
     Text,
     Binary,
+    /// Text that is not compressed, whatever was negotiated.
+    #[cfg(feature = "deflate")]
+    UncompressedText,
+    /// The same for a binary message.
+    #[cfg(feature = "deflate")]
+    UncompressedBinary,
     /// Text that only `begin_frame` and `send_payload` can continue: a frame is unfinished, or the caller compresses the
     /// message. The queue knows more.
     FramedText,
@@ -37,11 +43,31 @@ impl Fragment {
         Fragment { stage, carry: Utf8Carry::default() }
     }
 
+    /// A message of which nothing was sent, and which is not compressed.
+    #[cfg(feature = "deflate")]
+    fn uncompressed(kind: MessageKind) -> Fragment {
+        let stage = match kind {
+            MessageKind::Text => Stage::UncompressedText,
+            MessageKind::Binary => Stage::UncompressedBinary,
+        };
+        Fragment { stage, carry: Utf8Carry::default() }
+    }
+
     pub(super) fn kind(self) -> MessageKind {
         match self.stage {
             Stage::Text | Stage::FramedText => MessageKind::Text,
             Stage::Binary | Stage::FramedBinary => MessageKind::Binary,
+            #[cfg(feature = "deflate")]
+            Stage::UncompressedText => MessageKind::Text,
+            #[cfg(feature = "deflate")]
+            Stage::UncompressedBinary => MessageKind::Binary,
         }
+    }
+
+    /// Whether a call that may compress began it.
+    #[cfg(feature = "deflate")]
+    fn may_compress(self) -> bool {
+        matches!(self.stage, Stage::Text | Stage::Binary)
     }
 
     /// Whether only `begin_frame` and `send_payload` can continue it.
@@ -49,12 +75,16 @@ impl Fragment {
         matches!(self.stage, Stage::FramedText | Stage::FramedBinary)
     }
 
+    /// The message after a step in a frame. `is_framed` tells whether only another such step can continue it. If not, its
+    /// frames so far are not compressed.
     pub(super) fn framed(self, is_framed: bool) -> Fragment {
         let stage = match (self.kind(), is_framed) {
-            (MessageKind::Text, false) => Stage::Text,
             (MessageKind::Text, true) => Stage::FramedText,
-            (MessageKind::Binary, false) => Stage::Binary,
             (MessageKind::Binary, true) => Stage::FramedBinary,
+            #[cfg(feature = "deflate")]
+            (kind, false) => Fragment::uncompressed(kind).stage,
+            #[cfg(not(feature = "deflate"))]
+            (kind, false) => Fragment::new(kind).stage,
         };
         Fragment { stage, ..self }
     }
@@ -77,7 +107,7 @@ impl Sender {
     }
 
     /// Queues a fragment. The first fragment begins a message of `kind`; the `last` ends it. A new message is
-    /// compressed if there is a usable `compressor`.
+    /// compressed if there is a usable `compressor`. A message in one fragment must also be large enough.
     pub(crate) fn send_fragment(
         &mut self,
         kind: MessageKind,
@@ -86,19 +116,48 @@ impl Sender {
         config: &Config,
         compressor: Option<&mut Compressor>,
     ) -> Result<(), UsageError> {
-        let begun = self.fragment;
-        let mut message = Fragment::new(kind);
-        if let Some(begun) = begun {
-            if begun.stage != message.stage {
+        #[cfg(feature = "deflate")]
+        let compressor = compressor.filter(|compressor| match (self.fragment, last) {
+            (Some(_), _) => compressor.is_in_message(),
+            (None, true) => compressor.compresses(payload.len()),
+            (None, false) => compressor.is_usable(),
+        });
+        self.continue_message(Fragment::new(kind), payload, last, config, compressor)
+    }
+
+    /// Queues a fragment that is not compressed. It continues only a message that began with such a fragment.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn send_uncompressed_fragment(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        last: bool,
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        // RFC 7692 6.1: a message is compressed as a whole or not at all.
+        if self.fragment.is_some_and(Fragment::may_compress) {
+            return Err(UsageError::FragmentCompressionChanged);
+        }
+        self.continue_message(Fragment::uncompressed(kind), payload, last, config, None)
+    }
+
+    /// Queues a fragment of the unfinished message. If there is no such message, the fragment begins one: `new`.
+    fn continue_message(
+        &mut self,
+        new: Fragment,
+        payload: &[u8],
+        last: bool,
+        config: &Config,
+        compressor: Option<&mut Compressor>,
+    ) -> Result<(), UsageError> {
+        let unfinished = self.fragment;
+        let mut message = new;
+        if let Some(begun) = unfinished {
+            if begun.kind() != new.kind() || begun.is_framed() {
                 return Err(self.not_continued());
             }
             message = begun;
         }
-        #[cfg(feature = "deflate")]
-        let compressor = compressor.filter(|compressor| match begun {
-            Some(_) => compressor.is_in_message(),
-            None => compressor.is_usable(),
-        });
         #[cfg(feature = "deflate")]
         let most = match &compressor {
             Some(_) => super::compressing::most_compressed(payload.len()),
@@ -106,26 +165,48 @@ impl Sender {
         };
         #[cfg(not(feature = "deflate"))]
         let most = payload.len();
-        self.check_room(most, config)?;
+        let frames = self.check_room(most, config)?;
         message.feed(payload, last)?;
-        let opcode = match (begun, kind) {
+        let opcode = match (unfinished, new.kind()) {
             (Some(_), _) => Opcode::Continuation,
             (None, MessageKind::Text) => Opcode::Text,
             (None, MessageKind::Binary) => Opcode::Binary,
         };
-        let first = FirstByte::new(opcode, last);
-        let key = self.next_key(config)?;
-        match compressor {
-            #[cfg(feature = "deflate")]
-            Some(compressor) => self.push_compressed(first, payload, key, compressor),
-            _ => self.queue.push(first, payload, key),
-        }
+        self.push_fragment(FirstByte::new(opcode, last), payload, frames, config, compressor)?;
         self.raise_congestion(config);
         self.fragment = (!last).then_some(message);
         Ok(())
     }
 
-    /// Why `send_fragment` cannot continue the unfinished message.
+    fn push_fragment(
+        &mut self,
+        first: FirstByte,
+        payload: &[u8],
+        frames: usize,
+        config: &Config,
+        compressor: Option<&mut Compressor>,
+    ) -> Result<(), UsageError> {
+        #[cfg(feature = "deflate")]
+        if let Some(compressor) = compressor {
+            let first = if first.begins_message() { first.with_rsv1() } else { first };
+            if frames > 1 {
+                return self.send_cut_compressed(first, payload, frames, config, compressor);
+            }
+            let key = self.next_key(config)?;
+            self.push_compressed(first, payload, key, compressor);
+            return Ok(());
+        }
+        #[cfg(not(feature = "deflate"))]
+        let _ = compressor;
+        if frames > 1 {
+            return self.send_cut(first, payload, frames, config);
+        }
+        let key = self.next_key(config)?;
+        self.queue.push(first, payload, key);
+        Ok(())
+    }
+
+    /// Why a fragment cannot continue the unfinished message.
     #[cold]
     fn not_continued(&self) -> UsageError {
         match self.open_frame() {

@@ -23,8 +23,9 @@ impl Sender {
             Opcode::Text | Opcode::Binary if compressor.is_some() => RSV1_IN_HEADER,
             _ => 0,
         };
-        if header.opcode.is_control() || header.rsv & !allowed != 0 || header.payload_len >> 63 != 0
-        {
+        let is_too_long = header.payload_len >> 63 != 0
+            || header.payload_len > config.max_outgoing_frame_bytes as u64;
+        if header.opcode.is_control() || header.rsv & !allowed != 0 || is_too_long {
             return Err(UsageError::InvalidFrameHeader);
         }
         let mut message = match (self.fragment, header.opcode) {

@@ -9,7 +9,8 @@ use crate::message::{Message, MessageKind};
 
 /// A message that is encoded once and sent with [`send_prepared`](crate::Connection::send_prepared) on any number of
 /// connections. Servers share its bytes. A client must copy and mask them, since each frame has its own key (RFC 6455
-/// 5.3). Clones share the same memory.
+/// 5.3). A connection whose [`Config::max_outgoing_frame_bytes`](crate::Config::max_outgoing_frame_bytes) is less than
+/// the payload copies the bytes and cuts them into frames. Clones share the same memory.
 ///
 /// With permessage-deflate the message is compressed when it is first sent, once for all connections with the same
 /// window size. It is compressed at a level of its own by a new compressor. So its bytes do not depend on the

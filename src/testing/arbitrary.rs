@@ -208,6 +208,8 @@ impl<'a> Arbitrary<'a> for Config {
         const MARKS: &[u64] = &[1024 * 1024, 0, 1, 124, 125, 126, 127, 1000, 4096, 65_535];
         const HEADS: &[usize] = &[16 * 1024, 1, 2, 64, 200, 64 * 1024];
         const EARLY: &[usize] = &[16 * 1024, 0, 1, 64, 200, 64 * 1024];
+        // Smaller frames would be so many that a script takes too much of the fuzzer's time.
+        const FRAMES: &[usize] = &[usize::MAX, 100, 125, 126, 127, 1000, 4096, 65_535];
         const TIMES: &[Option<u64>] =
             &[None, Some(1), Some(2), Some(50), Some(5000), Some(u64::MAX)];
         let time = |u: &mut Unstructured<'a>| -> Result<Option<Duration>> {
@@ -257,7 +259,8 @@ impl<'a> Arbitrary<'a> for Config {
         let config = config
             .entropy(Entropy::Seed(u.arbitrary()?))
             .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?))
-            .stream_refusal_body(u.arbitrary()?);
+            .stream_refusal_body(u.arbitrary()?)
+            .max_outgoing_frame_bytes(first_or(FRAMES, u)?);
         Ok(config.build().expect("each value is allowed, and none contradicts another"))
     }
 
@@ -358,6 +361,8 @@ impl<'a> Arbitrary<'a> for Step {
 #[derive(Default)]
 struct Fragments {
     sent: Option<MessageKind>,
+    /// Whether the unfinished sent message is sent without compression.
+    sent_uncompressed: bool,
     received: Option<MessageKind>,
     /// Payload bytes that the frame lacks which is sent in pieces.
     unsent: u64,
@@ -468,12 +473,19 @@ impl Fragments {
             Some(kind) if !u.ratio(1, 32)? => kind,
             _ => MessageKind::arbitrary(u)?,
         };
+        // A message goes on as it was begun, except now and then.
+        let other = u.ratio(1, if self.sent.is_some() { 32 } else { 4 })?;
+        let uncompressed = other != (self.sent.is_some() && self.sent_uncompressed);
         let last = u.ratio(1, 3)?;
         self.sent = (!last).then_some(kind);
+        self.sent_uncompressed = uncompressed;
         let payload = match kind {
             MessageKind::Text if !u.ratio(1, 16)? => text(u)?.into_bytes(),
             _ => payload(u)?,
         };
-        Ok(Step::Fragment { kind, payload, last })
+        Ok(match uncompressed {
+            true => Step::UncompressedFragment { kind, payload, last },
+            false => Step::Fragment { kind, payload, last },
+        })
     }
 }

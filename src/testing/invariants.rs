@@ -173,9 +173,31 @@ impl Output {
         }
     }
 
-    /// Notes that the caller has sent a data frame with a payload of `len` bytes.
-    pub(super) fn sent(&mut self, len: usize) {
-        self.sizes.push(Some(len as u64));
+    /// Notes that the caller has sent a payload of `len` bytes. The connection cuts it into frames if it is larger than
+    /// its limit. The frames of a compressed payload are counted in the queue; all its bytes count with the last one.
+    pub(super) fn sent(&mut self, conn: &Connection, len: usize) -> Checked {
+        if conn.config().max_outgoing_frame_bytes < usize::MAX {
+            let mut sizes = self.sizes.clone();
+            let (_, all) = self.walk(conn, &mut Sizes::Learned(&mut sizes))?;
+            if all.is_compressed && sizes.len() > self.sizes.len() {
+                self.sizes.resize(sizes.len() - 1, Some(0));
+                self.sizes.push(Some(len as u64));
+                return Ok(());
+            }
+        }
+        self.sent_as_it_is(conn, len);
+        Ok(())
+    }
+
+    /// Notes that the caller has sent a payload of `len` bytes that is not compressed.
+    pub(super) fn sent_as_it_is(&mut self, conn: &Connection, len: usize) {
+        let limit = conn.config().max_outgoing_frame_bytes;
+        let mut rest = len;
+        while rest > limit {
+            self.sizes.push(Some(limit as u64));
+            rest -= limit;
+        }
+        self.sizes.push(Some(rest as u64));
     }
 
     /// Notes that the caller has begun a data frame. The size before compression is not known if the caller compresses.
@@ -332,6 +354,8 @@ enum Sizes<'s> {
 #[derive(Debug, Clone)]
 struct Walk {
     role: Role,
+    /// The largest payload of a data frame.
+    limit: u64,
     place: Place,
     /// The first bytes of a head, which decide whether frames follow; after the head, the bytes of a frame header until
     /// it is whole.
@@ -372,6 +396,7 @@ impl Walk {
         let is_open = conn.state() == State::Open;
         Walk {
             role: conn.role(),
+            limit: conn.config().max_outgoing_frame_bytes as u64,
             place: if is_open { Place::Header } else { Place::Head },
             begin: [0; 14],
             begun: 0,
@@ -449,6 +474,9 @@ impl Walk {
             10 => self.pongs += 1,
             opcode => {
                 holds(self.closes == 0, || "a data frame is queued after the Close".into())?;
+                holds(head.len <= self.limit, || {
+                    format!("a frame has {} bytes, the limit is {}", head.len, self.limit)
+                })?;
                 holds((opcode == 0) == self.in_message, || "fragments are out of order".into())?;
                 self.is_compressed =
                     if opcode == 0 { self.is_compressed } else { first & 0x40 != 0 };

@@ -32,6 +32,7 @@ use crate::timestamp::Timestamp;
 ///   nothing, and after `false`, `receive_from` changes nothing ([`Step::AskFirst`]);
 /// - all output is well-formed: the head of the opening handshake if there is one, then frames that are valid for the
 ///   role, with at most one Close and no data frame after it;
+/// - no data frame is larger than [`Config::max_outgoing_frame_bytes`];
 /// - [`outgoing_len`](Connection::outgoing_len) is the number of unwritten bytes; only within a frame that is
 ///   [sent in pieces](Connection::begin_frame) it also counts bytes that wait for the end of the frame;
 /// - [`buffered_amount`](Connection::buffered_amount) is the number of bytes sent less those written, exactly (with
@@ -219,22 +220,29 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
             Step::Respond(status) => conn.respond(*status),
             Step::Send(message) => {
                 let sent = conn.send(message);
-                self.sent(sent, message.len())
+                self.sent(sent, message.len())?
             }
             Step::SendPrepared(message) => {
                 let sent = conn.send_prepared(&PreparedMessage::new(message));
-                self.sent(sent, message.len())
+                self.sent(sent, message.len())?
             }
             Step::SendUncompressed(message) => {
                 #[cfg(feature = "deflate")]
                 let sent = conn.send_uncompressed(message);
                 #[cfg(not(feature = "deflate"))]
                 let sent = conn.send(message);
-                self.sent(sent, message.len())
+                self.sent(sent, message.len())?
             }
             Step::Fragment { kind, payload, last } => {
                 let sent = conn.send_fragment(*kind, payload, *last);
-                self.sent(sent, payload.len())
+                self.sent(sent, payload.len())?
+            }
+            Step::UncompressedFragment { kind, payload, last } => {
+                #[cfg(feature = "deflate")]
+                let sent = conn.send_uncompressed_fragment(*kind, payload, *last);
+                #[cfg(not(feature = "deflate"))]
+                let sent = conn.send_fragment(*kind, payload, *last);
+                self.sent(sent, payload.len())?
             }
             Step::BeginFrame(header) => {
                 let begun = conn.begin_frame(header);
@@ -315,15 +323,19 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         self.poll(index)
     }
 
-    fn sent(&mut self, sent: Result<(), UsageError>, len: usize) -> Result<(), UsageError> {
+    fn sent(
+        &mut self,
+        sent: Result<(), UsageError>,
+        len: usize,
+    ) -> Result<Result<(), UsageError>, String> {
         if sent.is_ok() {
-            self.out.sent(len);
+            self.out.sent(&self.run.conn, len)?;
         }
-        sent
+        Ok(sent)
     }
 
     /// Sends through a transport that accepts `room` bytes. The rest is queued, and so is a message that the transport
-    /// is not offered.
+    /// is not offered. A compressed message is not offered.
     fn send_through(
         &mut self,
         message: &Message<'static>,
@@ -350,7 +362,13 @@ impl<R: FnMut(&mut Connection, &Event<'static>)> Runner<R> {
         holds(is_shown != is_queued, || {
             format!("{sent:?} after {waited} bytes, and the frame is offered: {is_shown}")
         })?;
-        let sent = self.sent(sent, message.len());
+        let sent = match is_shown && sent.is_ok() {
+            true => {
+                self.out.sent_as_it_is(&self.run.conn, message.len());
+                sent
+            }
+            false => self.sent(sent, message.len())?,
+        };
         self.out.written(&written)?;
         self.run.output.extend(written);
         Ok(sent)

@@ -47,6 +47,15 @@ pub enum Step {
     BeginFrame(FrameHeader),
     /// [`Connection::send_payload`].
     SendPayload(Vec<u8>),
+    /// `Connection::send_uncompressed_fragment`; without the feature `deflate` it is [`Connection::send_fragment`].
+    UncompressedFragment {
+        /// Text or binary.
+        kind: MessageKind,
+        /// The payload of the fragment.
+        payload: Vec<u8>,
+        /// Whether it is the last fragment.
+        last: bool,
+    },
     /// [`Connection::send_through`], to a transport that accepts `room` bytes.
     SendThrough {
         /// The message.
@@ -95,6 +104,7 @@ impl Step {
             | Step::Fragment { .. }
             | Step::BeginFrame(_)
             | Step::SendPayload(_)
+            | Step::UncompressedFragment { .. }
             | Step::SendThrough { .. }
             | Step::Ping(_)
             | Step::Pong(_)
@@ -135,6 +145,10 @@ impl fmt::Debug for Step {
             }
             Step::BeginFrame(header) => write!(f, "BeginFrame({header:?})"),
             Step::SendPayload(payload) => write!(f, "SendPayload({} bytes)", payload.len()),
+            Step::UncompressedFragment { kind, payload, last } => {
+                let last = if *last { ", last" } else { "" };
+                write!(f, "UncompressedFragment({kind:?}, {} bytes{last})", payload.len())
+            }
             Step::SendThrough { message, room } => {
                 write!(f, "SendThrough({message:?}, room for {room})")
             }

@@ -304,10 +304,19 @@ impl Run {
     }
 
     fn queued(&mut self, result: Result<(), UsageError>, kind: Kind, first: u8, payload: &[u8]) {
-        if result.is_ok() {
-            let limit = self.conn.config().max_queued_pongs();
-            self.model.push(self.conn.role(), kind, first, payload, limit);
+        if result.is_err() {
+            return;
         }
+        let config = self.conn.config();
+        let (pongs, limit) = (config.max_queued_pongs(), config.max_outgoing_frame_bytes());
+        let (role, mut first, mut rest) = (self.conn.role(), first, payload);
+        // Messages are cut into frames, control frames are not.
+        while kind == Kind::Data && rest.len() > limit {
+            let (piece, more) = rest.split_at(limit);
+            self.model.push(role, kind, first & 0x0f, piece, pongs);
+            (first, rest) = (first & 0x80, more);
+        }
+        self.model.push(role, kind, first, rest, pongs);
     }
 
     fn advance(&mut self, n: usize) {
@@ -373,12 +382,16 @@ pub fn queue(data: &[u8]) {
     let mut source = ByteSource::new(data);
     let role = source.pick(&[Role::Server, Role::Client]);
     let pongs = source.pick(&[16, 4, 1, 2, 3, 255]);
-    let most = source.pick(&[96 * 1024, 1000]);
+    // The bits that the stored inputs do not have choose the limit of frames.
+    let choice = source.byte();
+    let most = if choice & 1 == 0 { 96 * 1024 } else { 1000 };
+    let frame = [usize::MAX, 100, 1000, 4096][usize::from(choice >> 6)];
     let (low, high) = if pongs == 1 { (40, 40) } else { (1000, most.min(5000)) };
     let config = config()
         .entropy(Entropy::from_fn(fixed_key))
         .max_queued_pongs(pongs)
         .max_outgoing_bytes(most)
+        .max_outgoing_frame_bytes(frame)
         .high_water_bytes(high)
         .low_water_bytes(low)
         .build();

@@ -17,7 +17,10 @@ struct End {
     /// The messages that were sent whole, and the unfinished one.
     sent: Vec<(MessageKind, Vec<u8>)>,
     open: Option<(MessageKind, Vec<u8>)>,
-    /// The payload sizes of all their frames.
+    /// Whether the unfinished message was begun without compression.
+    is_open_uncompressed: bool,
+    /// The payload sizes of all their frames. The frames of a compressed payload that is cut have 0 bytes, except the
+    /// last one.
     frames: Vec<usize>,
     /// The payloads of the sent pings; none is empty.
     pings: Vec<Vec<u8>>,
@@ -50,12 +53,22 @@ fn payload(kind: MessageKind, n: usize, len: usize) -> Vec<u8> {
     }
 }
 
+/// Where the frames begin: behind the head of the opening handshake, if there is one.
+fn frames_at(stream: &[u8]) -> usize {
+    if !stream.starts_with(b"GET ") && !stream.starts_with(b"HTTP/") {
+        return 0;
+    }
+    let end = stream.windows(4).position(|four| four == b"\r\n\r\n");
+    end.expect("the whole head is queued") + 4
+}
+
 impl End {
     fn new(conn: Connection, answers_late: bool) -> End {
         End {
             watch: Observer::new(conn, false),
             sent: Vec::new(),
             open: None,
+            is_open_uncompressed: false,
             frames: Vec::new(),
             pings: Vec::new(),
             closed_with: None,
@@ -86,7 +99,7 @@ impl End {
         match (result, conn.state()) {
             (Ok(()), State::Open) => {
                 assert!(self.open.is_none());
-                self.frames.push(bytes.len());
+                self.queued(bytes.len());
                 self.sent.push((kind, bytes));
             }
             (Err(UsageError::NotOpen(seen)), state) => {
@@ -106,12 +119,55 @@ impl End {
         let most = len + if conn.deflate_params().is_some() { len / 8 + 64 } else { 0 };
         #[cfg(not(feature = "deflate"))]
         let most = len;
-        assert!(conn.outgoing_len() + most as u64 + 14 > conn.config().max_outgoing_bytes());
+        let headers = 14 * most.div_ceil(conn.config().max_outgoing_frame_bytes()).max(1);
+        let needed = conn.outgoing_len() + (most + headers) as u64;
+        assert!(needed > conn.config().max_outgoing_bytes());
+    }
+
+    /// Notes the frames of a payload that was sent.
+    fn queued(&mut self, len: usize) {
+        let limit = self.watch.conn.config().max_outgoing_frame_bytes();
+        let (frames, is_compressed) = self.data_frames();
+        if is_compressed {
+            self.frames.resize(frames - 1, 0);
+            self.frames.push(len);
+            return;
+        }
+        let mut rest = len;
+        while rest > limit {
+            self.frames.push(limit);
+            rest -= limit;
+        }
+        self.frames.push(rest);
+    }
+
+    /// The number of data frames that are written or outgoing, and whether the last one is of a compressed message.
+    fn data_frames(&self) -> (usize, bool) {
+        let stream = self.stream();
+        let (mut frames, mut is_compressed) = (0, false);
+        let mut at = frames_at(&stream);
+        while at < stream.len() {
+            let (header, len) = measure(&stream[at..]);
+            let first = stream[at];
+            frames += usize::from(first & 8 == 0);
+            if first & 8 == 0 && first & 0x0f != 0 {
+                is_compressed = first & 0x40 != 0;
+            }
+            at += header + len;
+        }
+        (frames, is_compressed)
+    }
+
+    /// All bytes that are written or outgoing.
+    fn stream(&self) -> Vec<u8> {
+        let mut stream = self.written.clone();
+        self.watch.conn.outgoing_chunks().for_each(|chunk| stream.extend_from_slice(chunk));
+        stream
     }
 
     /// Sends the next `len` bytes of a message. A text is cut anywhere, but its last fragment ends with a whole
     /// character.
-    fn fragment(&mut self, kind: MessageKind, len: usize, last: bool) {
+    fn fragment(&mut self, kind: MessageKind, len: usize, last: bool, uncompressed: bool) {
         let (kind, done) = match &self.open {
             Some((kind, bytes)) => (*kind, bytes.len()),
             None => (kind, 0),
@@ -126,10 +182,19 @@ impl End {
                 part.push("aé€😀".as_bytes()[(done + part.len()) % 10]);
             }
         }
+        #[cfg(feature = "deflate")]
+        let result = match uncompressed {
+            true => self.conn().send_uncompressed_fragment(kind, &part, last),
+            false => self.conn().send_fragment(kind, &part, last),
+        };
+        #[cfg(not(feature = "deflate"))]
         let result = self.conn().send_fragment(kind, &part, last);
         match (result, self.conn().state()) {
             (Ok(()), State::Open) => {
-                self.frames.push(part.len());
+                self.queued(part.len());
+                if self.open.is_none() {
+                    self.is_open_uncompressed = uncompressed;
+                }
                 let (_, mut whole) = self.open.take().unwrap_or((kind, Vec::new()));
                 whole.extend(part);
                 match last {
@@ -139,6 +204,9 @@ impl End {
             }
             (Err(UsageError::NotOpen(seen)), state) => {
                 assert!(seen == state && state != State::Open)
+            }
+            (Err(UsageError::FragmentCompressionChanged), State::Open) => {
+                assert!(uncompressed && self.open.is_some() && !self.is_open_uncompressed);
             }
             (Err(UsageError::BufferFull { .. }), State::Open) => self.judge_full(part.len()),
             (result, state) => panic!("{result:?} in {state}"),
@@ -219,14 +287,9 @@ impl End {
     /// counts until its last byte is written; in a fragmented message that may be the last byte of each frame, or of
     /// the message.
     fn buffered(&self) -> (u64, u64) {
-        let mut stream = self.written.clone();
-        self.watch.conn.outgoing_chunks().for_each(|chunk| stream.extend_from_slice(chunk));
+        let stream = self.stream();
         let released = self.written.len();
-        let mut at = 0;
-        if stream.starts_with(b"GET ") || stream.starts_with(b"HTTP/") {
-            let end = stream.windows(4).position(|four| four == b"\r\n\r\n");
-            at = end.expect("the whole head is queued") + 4;
-        }
+        let mut at = frames_at(&stream);
         let (mut least, mut most) = (0, 0);
         let mut sizes = self.frames.iter();
         // The uncompressed size so far of the current message, if it is compressed.
@@ -314,8 +377,11 @@ impl Pair {
         let mut flags = Flags::new(source.byte());
         let (chunks, late) = ([flags.next(), flags.next()], flags.next());
         let (upgraded, deflate, keepalive) = (flags.next(), flags.next(), flags.next());
-        let [server, client] = chunks.map(|chunks| {
+        let cuts = [flags.next(), flags.next()];
+        let [server, client] = [0, 1].map(|end| {
+            let chunks = chunks[end];
             config()
+                .max_outgoing_frame_bytes(if cuts[end] { 126 } else { usize::MAX })
                 .delivery(if chunks { Delivery::Chunks } else { Delivery::Messages })
                 .max_outgoing_bytes(256 * 1024)
                 .close_timeout(None)
@@ -362,7 +428,7 @@ impl Pair {
         let end = &mut self.ends[at];
         match op & 0x1f {
             way @ 0..=3 => end.send(kind, way, source.pick(SIZES)),
-            4 | 5 => end.fragment(kind, source.pick(SIZES), op & 1 != 0),
+            4 | 5 => end.fragment(kind, source.pick(SIZES), op & 1 != 0, op & 0x20 != 0),
             6 => end.ping(usize::from(source.byte())),
             7 => end.close(source.pick(&[1000, 1001, 1005, 3000, 4999])),
             8..=12 => end.write(source.pick(AMOUNTS)),
