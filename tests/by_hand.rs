@@ -1,5 +1,5 @@
-//! What the caller decides by hand if the configuration says so: the pong to a ping, and the answer to the peer's Close.
-//! `control.rs` and `closing.rs` test what the connection does by itself.
+//! What the caller decides by hand if the configuration says so: the pong to a ping, and the answer to the peer's
+//! Close. `control.rs` and `closing.rs` test what the connection does by itself.
 
 mod util;
 

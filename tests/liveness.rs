@@ -288,6 +288,7 @@ fn a_queue_that_is_full_costs_no_number() {
         conn.send(vec![7; 980]).unwrap();
         conn.tick(at(100));
         assert_eq!(pings(&mut conn), Vec::<Vec<u8>>::new(), "{role:?}");
+        assert_eq!(conn.tick(at(140)), Some(at(200)), "{role:?}: no pong is waited for");
         conn.tick(at(200));
         assert_eq!(pings(&mut conn), number(1), "{role:?}");
     }

@@ -20,8 +20,8 @@ use crate::state::State;
 /// `WriteClosed`, and `Draining` leads to `Finished`. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase:
 /// `is_finished` tells when the transport can be dropped.
 ///
-/// The phases in which messages can be sent have neighboring numbers, and so have those in which frames are received. One
-/// comparison then tells them from the others.
+/// The phases in which messages can be sent have neighboring numbers, and so have those in which frames are received.
+/// One comparison then tells them from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Server: the request's head is being read.
