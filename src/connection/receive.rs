@@ -1,7 +1,6 @@
 //! Turns bytes into events. The receiver tells what was received; this file decides what the connection does about it.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Connection, Phase};
@@ -238,7 +237,7 @@ impl Connection {
         match self.recv.receive(input, terms, &mut self.codec) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
-            Err(fault) => Some(self.fail_by(fault)),
+            Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
@@ -252,7 +251,7 @@ impl Connection {
             Ok(Some(Raw::Header(header))) => Some(Event::FrameHeader(header)),
             Ok(Some(Raw::Payload(payload))) => Some(Event::FramePayload(payload)),
             Ok(Some(Raw::Control(received))) => Some(self.react(received)),
-            Err(fault) => Some(self.fail_by(fault)),
+            Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
@@ -318,7 +317,7 @@ impl Connection {
             Ok(Reading::Received(received)) => Some(self.react(received)),
             Ok(Reading::Nothing) => None,
             Ok(Reading::Frames) => self.receive_frames(input),
-            Err(fault) => Some(self.fail_by(fault)),
+            Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
@@ -336,8 +335,7 @@ impl Connection {
 
     /// Fails the connection because of what was received. A piece of the message that came before is returned first.
     #[cold]
-    fn fail_by<'a>(&mut self, fault: Box<Fault<'a>>) -> Event<'a> {
-        let fault = *fault;
+    fn fail_by<'a>(&mut self, fault: Fault<'a>) -> Event<'a> {
         let before = fault.before.map(|before| match before {
             Before::Chunk(chunk) => Event::Chunk(chunk),
             Before::FramePayload(payload) => Event::FramePayload(payload),
