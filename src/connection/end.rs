@@ -194,9 +194,7 @@ impl Connection {
     /// If [`Event::Closed`] was not reported before and no Close was received, [`poll_event`](Connection::poll_event)
     /// returns it with code 1006. A second call does nothing.
     pub fn abort(&mut self) {
-        if !self.is_finished() {
-            self.life.give_up();
-        }
+        let was_finished = self.is_finished();
         match self.life.phase().state() {
             State::Connecting | State::Open | State::Closing => {
                 self.end_without_close(CloseCause::Aborted);
@@ -205,6 +203,9 @@ impl Connection {
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
             }
+        }
+        if !was_finished {
+            self.life.give_up();
         }
     }
 
