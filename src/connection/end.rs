@@ -213,9 +213,7 @@ impl Connection {
     /// If [`Event::Closed`] was not reported before, [`poll_event`](Connection::poll_event) returns it: with code 1006,
     /// or after [`Event::CloseReceived`] with the peer's code. A second call does nothing.
     pub fn abort(&mut self) {
-        if !self.is_finished() {
-            self.life.give_up();
-        }
+        let was_finished = self.is_finished();
         match self.life.phase() {
             Phase::Request
             | Phase::Decision
@@ -231,6 +229,9 @@ impl Connection {
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
             }
+        }
+        if !was_finished {
+            self.life.give_up();
         }
     }
 

@@ -23,8 +23,8 @@ pub(super) struct Life {
 
 const _: () = assert!(size_of::<Life>() <= 24 || size_of::<usize>() != 8);
 
-/// The directions of the transport that have ended, according to the caller. A finished connection reads nothing more, so
-/// a transport that was given up has no direction to read.
+/// The directions of the transport that have ended, according to the caller. A connection whose transport was given up is
+/// finished and reads nothing more, so its read side does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     None,
@@ -107,7 +107,7 @@ impl Life {
     /// Whether the peer has ended its direction.
     #[inline]
     pub(super) fn has_read_end(&self) -> bool {
-        matches!(self.ended, Ended::Read | Ended::Both) || self.is_given_up()
+        matches!(self.ended, Ended::Read | Ended::Both)
     }
 
     /// Whether our direction has ended.
@@ -137,7 +137,8 @@ impl Life {
         matches!(self.ended, Ended::GivenUp | Ended::GivenUpAfterWrite)
     }
 
-    /// The connection finishes at once, although the transport has not ended.
+    /// The connection has finished at once, although the transport has not ended. Call it last: the end of a refusal's
+    /// body depends on whether the read side has ended.
     pub(super) fn give_up(&mut self) {
         self.ended = match self.ended {
             Ended::None | Ended::Read | Ended::GivenUp => Ended::GivenUp,

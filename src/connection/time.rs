@@ -197,13 +197,13 @@ impl Connection {
                 self.answer_close(&CloseBody::answer_to(code));
             }
             Span::Flush | Span::Closing if self.life.phase().state() == State::Closing => {
-                self.life.give_up();
                 self.end_without_close(CloseCause::TimedOut(Timeout::Close));
+                self.life.give_up();
             }
             Span::Flush | Span::Closing | Span::Linger | Span::None => {
-                self.life.give_up();
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
+                self.life.give_up();
             }
         }
     }

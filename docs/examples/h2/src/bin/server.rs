@@ -107,6 +107,7 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     config: &Shared<Config>,
 ) -> Result<String> {
+    // The request is borrowed while its body is moved into the loop.
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts, ());
     let Some(protocol) = request.extensions().get::<Protocol>() else {

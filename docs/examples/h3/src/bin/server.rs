@@ -57,8 +57,13 @@ async fn main() -> Result<()> {
 /// Serves one connection of HTTP/3, with any number of WebSockets.
 async fn serve(incoming: Incoming, config: &Shared<Config>) -> Result<()> {
     let quic = h3_quinn::Connection::new(incoming.await?);
-    // RFC 9220 3: SETTINGS_ENABLE_CONNECT_PROTOCOL lets clients send an extended CONNECT.
-    let mut http = h3::server::builder().enable_extended_connect(true).build(quic).await?;
+    let mut http = h3::server::builder()
+        // RFC 9220 3: SETTINGS_ENABLE_CONNECT_PROTOCOL lets clients send an extended CONNECT.
+        .enable_extended_connect(true)
+        // Such a frame at the end of a stream would wait until the peer's window has room for it.
+        .send_grease(false)
+        .build(quic)
+        .await?;
     while let Some(resolver) = http.accept().await? {
         let config = config.clone();
         tokio::spawn(async move {
