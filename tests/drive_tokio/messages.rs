@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use futures_sink::Sink;
 use tokio::io::{AsyncWriteExt, duplex};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
 use websocket_proto::testing::{ChunkSize, Link, LinkStream};
@@ -194,7 +194,7 @@ async fn a_peer_that_does_not_read_makes_the_sink_wait() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_fed_is_written_when_the_program_waits() {
     for role in ROLES {
         let (mut ws, mut peer) = open(role);
@@ -211,8 +211,10 @@ async fn what_was_fed_is_written_when_the_program_waits() {
         let (mut sends, mut receives) = ws.split();
         let receives = tokio::spawn(async move { receives.recv().await.unwrap() });
         tokio::task::yield_now().await;
+        let begin = Instant::now();
         sends.feed("d").await.unwrap();
         assert_eq!(peer.next().await, (0x81, b"d".to_vec()));
+        assert_eq!(begin.elapsed(), Duration::ZERO, "no timer was needed");
         peer.send(0x81, b"e").await;
         assert_eq!(receives.await.unwrap(), Some(Message::from("e")));
     }

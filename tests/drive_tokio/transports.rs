@@ -192,6 +192,104 @@ async fn an_interrupted_write_is_tried_again() {
     }
 }
 
+/// A transport that answers as it is told, and wakes nobody. Without an answer it must wait.
+#[derive(Debug, Default)]
+struct Told {
+    arriving: VecDeque<Vec<u8>>,
+    writes: VecDeque<io::Result<usize>>,
+    can_shut_down: bool,
+}
+
+impl AsyncRead for Told {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(bytes) = self.arriving.pop_front() else { return Poll::Pending };
+        buf.put_slice(&bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Told {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.writes.pop_front() {
+            // The caller is asked again.
+            Some(Ok(0)) | None => Poll::Pending,
+            Some(result) => Poll::Ready(result),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.can_shut_down { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_finds_the_end_wakes_the_receiver() {
+    for role in ROLES {
+        let failed = io::ErrorKind::BrokenPipe.into();
+        let transport = Told {
+            arriving: VecDeque::from([to(role, 0x83, b"")]),
+            writes: VecDeque::from([Ok(0), Err(failed)]),
+            can_shut_down: true,
+        };
+        let ws = WebSocket::from_upgrade(transport, role, b"", config()).unwrap();
+        let (mut sends, mut receives) = ws.split();
+        let receive = tokio::spawn(async move { receives.recv().await });
+        tokio::task::yield_now().await;
+        // The peer broke the protocol, and our Close cannot be written.
+        let _ = once(sends.flush());
+        let received = tokio::time::timeout(Duration::from_millis(500), receive).await;
+        assert!(received.expect("it is woken").unwrap().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_does_not_shut_down_is_left() {
+    for role in ROLES {
+        let transport = Told {
+            arriving: VecDeque::from([to(role, 0x88, b"\x03\xe8"), Vec::new()]),
+            writes: VecDeque::from([Ok(if role == Role::Client { 8 } else { 4 })]),
+            can_shut_down: false,
+        };
+        let begin = tokio::time::Instant::now();
+        let mut ws = WebSocket::from_upgrade(transport, role, b"", config()).unwrap();
+        let received = tokio::time::timeout(Duration::from_secs(60), ws.recv()).await;
+        assert_eq!(received.expect("it ends").unwrap(), None);
+        assert_eq!(begin.elapsed().as_secs(), 5, "{role:?}: the close timeout");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_sent_when_the_transport_has_passed_it_on() {
+    for role in ROLES {
+        let (ours, mut theirs) = tokio::io::duplex(10);
+        let ours = tokio::io::BufWriter::new(ours);
+        let mut ws = WebSocket::from_upgrade(ours, role, b"", config()).unwrap();
+        let mut bytes = vec![0; if role == Role::Client { 106 } else { 102 }];
+        {
+            let mut send = pin!(ws.send(vec![7; 100]));
+            let waiting = tokio::time::timeout(Duration::from_secs(1), send.as_mut()).await;
+            assert!(waiting.is_err(), "the bytes are in the transport's buffer");
+            let (sent, read) =
+                tokio::join!(send, tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut bytes));
+            sent.unwrap();
+            read.unwrap();
+        }
+        assert_eq!(plain_frames(&bytes), [(0x82, vec![7; 100])]);
+    }
+}
+
 /// A connection that has received and sent, and waits, has neither a read buffer nor a queue nor a timer.
 #[test]
 fn an_idle_connection_has_nothing_on_the_heap() {
@@ -235,6 +333,8 @@ async fn bytes_that_wait_for_the_program_take_memory_of_their_size() {
             let message = once(ws.recv());
             assert!(matches!(message, Poll::Ready(Ok(Some(_)))));
             drop(message);
+            // Another connection finds the thread's buffer free.
+            assert!(once(idle.recv()).is_pending());
             let held = self::live() - live;
             // The bytes that have arrived are freed, and some of them are held again.
             assert!(held <= 256, "{held} bytes more, of {len}");
