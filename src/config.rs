@@ -288,11 +288,12 @@ settings! {
         "Default: 64 MiB; at least 1. If you set [`high_water_bytes`](Config::high_water_bytes), at least that value.";
 
     ///
-    /// A larger payload is cut into frames (RFC 6455 5.4) when it is queued, so that pings, pongs and messages of other
-    /// streams on the same transport need not wait for all of it. Some peers refuse large frames. A compressed message
-    /// is cut behind the compressor, so the limit holds for the bytes on the wire. A Close still goes behind the
-    /// messages that were queued before it. Control frames are never cut: they have at most 125 bytes (RFC 6455 5.5).
-    /// Each frame needs 14 bytes of room in the queue beside its payload. The payloads that are cut are copied.
+    /// A larger payload is cut into frames (RFC 6455 5.4) when it is queued, so that pings and pongs need not wait for
+    /// all of it, and for peers that refuse large frames. Pings and pongs go before the next frame that is neither
+    /// taken nor partly written. A Close still goes behind the messages that were queued before it. A compressed
+    /// message is cut behind the compressor, so the limit holds for the payload on the wire. Control frames are never
+    /// cut: they have at most 125 bytes (RFC 6455 5.5). Each frame needs 14 bytes of room in the queue beside its
+    /// payload. A payload that is cut is copied.
     ///
     /// ```
     /// use websocket_proto::{Config, ConfigError, Connection, Role};

@@ -133,7 +133,7 @@ impl Sender {
         Ok(frames)
     }
 
-    /// Checks that there is room for this many frames, control frames or others, with at most `len` payload bytes in all.
+    /// Checks that there is room for this many frames with at most `len` payload bytes in all.
     fn check_frames(&self, len: usize, frames: usize, config: &Config) -> Result<(), UsageError> {
         let headers = (MAX_HEADER_BYTES as u64).saturating_mul(frames as u64);
         let needed = self.queue.charged_bytes().saturating_add(headers).saturating_add(len as u64);
@@ -233,15 +233,31 @@ impl Sender {
         match self.role {
             Role::Client => self.send_copy(message.kind(), payload, config),
             Role::Server => {
-                let frames = self.check_message(payload.len(), config)?;
-                if frames > 1 {
-                    return self.send_cut(first_byte(message.kind()), payload, frames, config);
+                if !self.is_short(self.queue.charged_bytes(), payload.len(), config) {
+                    return self.send_long_prepared(message, config);
                 }
                 self.queue.push_shared(message.frame().bytes(), payload.len());
                 self.raise_congestion(config);
                 Ok(())
             }
         }
+    }
+
+    /// Does the same for a server with all checks.
+    #[cold]
+    fn send_long_prepared(
+        &mut self,
+        message: &PreparedMessage,
+        config: &Config,
+    ) -> Result<(), UsageError> {
+        let payload = message.payload();
+        let frames = self.check_message(payload.len(), config)?;
+        if frames > 1 {
+            return self.send_cut(first_byte(message.kind()), payload, frames, config);
+        }
+        self.queue.push_shared(message.frame().bytes(), payload.len());
+        self.raise_congestion(config);
+        Ok(())
     }
 
     // Control frames.

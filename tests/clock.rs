@@ -66,11 +66,13 @@ fn the_time_until_a_moment_is_one_that_a_socket_takes() {
 }
 
 #[test]
-fn no_other_file_of_the_library_reads_a_clock() {
+fn no_other_file_of_the_library_reads_a_clock_but_the_drivers() {
     fn rust_files(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(dir).expect("it is a directory") {
             let path = entry.expect("it can be read").path();
             match path.is_dir() {
+                // A driver tells the connection the time.
+                true if path.ends_with("drive") => {}
                 true => rust_files(&path, found),
                 false => found.push(path),
             }

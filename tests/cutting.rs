@@ -1,5 +1,5 @@
-//! Messages that are cut into frames because they are larger than `max_outgoing_frame_bytes` (RFC 6455 5.4), for each call
-//! that sends a message. `sending.rs` tests the frames of messages that are not cut.
+//! Messages that are cut into frames because they are larger than `max_outgoing_frame_bytes` (RFC 6455 5.4), for each
+//! call that sends a message. `sending.rs` tests the frames of messages that are not cut.
 
 mod util;
 

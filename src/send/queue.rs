@@ -100,8 +100,8 @@ impl Queue {
         self.buffered
     }
 
-    /// Queues a frame with a copy of `payload`, masked with `key`. A call for each short message would be a tenth of the
-    /// work of `send`.
+    /// Queues a frame with a copy of `payload`, masked with `key`. It is inlined, since a call would be a tenth of the
+    /// work for a short message.
     #[inline(always)]
     pub(crate) fn push(&mut self, first: FirstByte, payload: &[u8], key: Option<[u8; 4]>) {
         if self.tail.capacity() - self.tail.len() < MAX_HEADER_BYTES + payload.len() {
