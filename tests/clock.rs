@@ -85,7 +85,9 @@ fn no_other_file_of_the_library_reads_a_clock_but_the_drivers() {
         let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         code.any(|line| line.contains("Instant") || line.contains("SystemTime"))
     };
-    let readers: Vec<_> =
+    let mut readers: Vec<_> =
         files.iter().filter(reads).map(|path| path.file_name().unwrap()).collect();
-    assert_eq!(readers, ["clock.rs"]);
+    readers.sort_unstable();
+    // `testing/stream.rs` is a transport of tokio, whose bytes travel by tokio's clock.
+    assert_eq!(readers, ["clock.rs", "stream.rs"]);
 }
