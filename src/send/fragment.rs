@@ -20,8 +20,8 @@ pub(super) struct Fragment {
 enum Stage {
     Text,
     Binary,
-    /// Text that only `begin_frame` and `send_payload` can continue: a frame is unfinished, or the caller compresses the
-    /// message. The queue knows more.
+    /// Text that only `begin_frame` and `send_payload` can continue: a frame is unfinished, or the caller compresses
+    /// the message. The queue knows more.
     FramedText,
     /// The same for a binary message.
     FramedBinary,
