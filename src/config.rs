@@ -265,9 +265,9 @@ settings! {
     ///
     /// A compressed message counts with its inflated size. For a message that is not compressed, the declared lengths
     /// of its frames are added up. The connection fails at the header with which the sum exceeds the limit. With
-    /// [`Delivery::Chunks`] or [`Delivery::Frames`] the message is not stored, so `u64::MAX` is possible. With [`Delivery::Messages`] the limit
-    /// is below 1 GiB on 32-bit targets. With [`Delivery::Frames`] nothing is inflated, so the size of a compressed message
-    /// has no limit, only its frames have.
+    /// [`Delivery::Chunks`] or [`Delivery::Frames`] the message is not stored, so `u64::MAX` is possible. With
+    /// [`Delivery::Messages`] the limit is below 1 GiB on 32-bit targets. With [`Delivery::Frames`] nothing is
+    /// inflated, so the size of a compressed message has no limit, only its frames have.
     max_message_bytes: u64 = 16 * 1024 * 1024,
         "the most payload bytes of one received message", "Default: 16 MiB; at least 1.";
 
@@ -508,8 +508,8 @@ pub enum Delivery {
     Chunks,
     /// Data frames as they arrive, for proxies, inspectors and conformance tools: the header as
     /// [`Event::FrameHeader`](crate::Event::FrameHeader), then the payload in pieces, as
-    /// [`Event::FramePayload`](crate::Event::FramePayload). Control frames cause the same events and answers as with the
-    /// other ways.
+    /// [`Event::FramePayload`](crate::Event::FramePayload). Control frames cause the same events and answers as with
+    /// the other ways.
     ///
     /// All rules for frames are checked, and the UTF-8 of text. A compressed message is passed on as it is: its frames
     /// are not inflated, so neither its UTF-8 nor its inflated size is checked. The codec of permessage-deflate takes

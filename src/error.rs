@@ -48,8 +48,8 @@ pub enum UsageError {
     /// A fragment is not of the kind of the first fragment of its message (RFC 6455 5.4). Or the connection compresses
     /// one of them, and the caller the other.
     FragmentKindChanged,
-    /// A frame that [`begin_frame`](crate::Connection::begin_frame) has begun is unfinished. No further frame can be sent
-    /// before the rest of its payload (RFC 6455 5.2).
+    /// A frame that [`begin_frame`](crate::Connection::begin_frame) has begun is unfinished. No further frame can be
+    /// sent before the rest of its payload (RFC 6455 5.2).
     FrameUnfinished {
         /// Bytes of the payload that are missing.
         left: u64,

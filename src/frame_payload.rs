@@ -5,9 +5,10 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-/// A piece of a data frame's payload, as it arrived, with [`Delivery::Frames`](crate::Delivery::Frames). It is unmasked,
-/// and compressed if its message is. The pieces that follow an [`Event::FrameHeader`](crate::Event::FrameHeader) are the
-/// payload of that frame. Between them, only the end of the connection is reported. No piece is empty.
+/// A piece of a data frame's payload, as it arrived, with [`Delivery::Frames`](crate::Delivery::Frames). It is
+/// unmasked, and compressed if its message is. The pieces that follow an
+/// [`Event::FrameHeader`](crate::Event::FrameHeader) are the payload of that frame. Between them, only the end of the
+/// connection is reported. No piece is empty.
 ///
 /// Two pieces are equal if their bytes and their place in the frame are: whether one is borrowed does not matter.
 ///

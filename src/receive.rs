@@ -122,8 +122,8 @@ pub(crate) struct Terms<'c> {
 
 impl Terms<'_> {
     /// The position between messages. For frames of up to 125 bytes the quick way does not check `max_frame_bytes` and
-    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed if messages are not delivered
-    /// whole.
+    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed if messages are not
+    /// delivered whole.
     #[inline]
     fn between_messages(self) -> Place {
         let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);

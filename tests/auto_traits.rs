@@ -1,5 +1,5 @@
-//! Which public type has which trait. A type that loses one breaks its users, so each type and each trait is a row or a word
-//! here, and the compiler checks it.
+//! Which public type has which trait. A type that loses one breaks its users, so each type and each trait is a row or a
+//! word here, and the compiler checks it.
 
 use std::error::Error;
 use std::fmt::{Debug, Display};

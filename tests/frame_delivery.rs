@@ -634,7 +634,8 @@ mod deflate {
         Connection::from_upgrade(Upgrade::new(role).deflate(params), config).unwrap()
     }
 
-    /// Passes the bytes that `from` has outgoing through a proxy of two connections to `to`, in pieces of `piece` bytes.
+    /// Passes the bytes that `from` has outgoing through a proxy of two connections to `to`, in pieces of `piece`
+    /// bytes.
     fn pass(
         from: &mut Connection,
         proxy: (&mut Connection, &mut Connection),

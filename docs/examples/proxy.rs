@@ -1,7 +1,8 @@
-//! A proxy between WebSocket clients and one server. It does its own opening handshake with each side, and passes frames
-//! on as they come, in pieces: no message is put together or inflated. If the client and the server agree on the same
-//! parameters of permessage-deflate, compressed messages are passed on as they are; otherwise neither side compresses.
-//! The proxy answers the pings of both sides, and passes on what ends the connection. One thread per client.
+//! A proxy between WebSocket clients and one server. It does its own opening handshake with each side, and passes
+//! frames on as they come, in pieces: no message is put together or inflated. If the client and the server agree on the
+//! same parameters of permessage-deflate, compressed messages are passed on as they are; otherwise neither side
+//! compresses. The proxy answers the pings of both sides, and passes on what ends the connection. One thread per
+//! client.
 //!
 //! `cargo run --release --example proxy ADDR SERVER`, with two addresses such as `127.0.0.1:9002 127.0.0.1:9001`.
 

@@ -16,9 +16,9 @@ use crate::state::State;
 impl Connection {
     /// Starts the closing handshake with a code and a reason of at most 123 bytes (RFC 6455 7.1.2). Messages that were
     /// sent before are written first, and messages of the peer still arrive. If a frame is
-    /// [unfinished](Connection::unfinished_frame), the Close waits for the rest of its payload. A connection that is not open yet ends
-    /// with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it with 503. If the
-    /// connection is closing or closed, nothing happens.
+    /// [unfinished](Connection::unfinished_frame), the Close waits for the rest of its payload. A connection that is
+    /// not open yet ends with [`CloseCause::Aborted`] instead. A server whose request is not answered yet answers it
+    /// with 503. If the connection is closing or closed, nothing happens.
     ///
     /// After [`Event::CloseReceived`] this is the answer to the peer's Close (RFC 6455 5.5.1). The connection is then
     /// closed, and [`poll_event`](Connection::poll_event) returns [`Event::Closed`]. A message whose last fragment was
@@ -44,7 +44,8 @@ impl Connection {
     /// Fails the connection with a code and reason of the caller's (RFC 6455 7.1.7), as a mistake of the peer does: for
     /// messages that break the rules of a subprotocol, for a peer that exceeds a quota. A Close with this code and a
     /// reason of at most 123 bytes is queued behind the messages that were sent before, unless a Close was queued
-    /// before. If a frame is [unfinished](Connection::unfinished_frame), no Close is sent, since it cannot cut the frame. What the peer sends from now on is read and dropped, its Close included.
+    /// before. If a frame is [unfinished](Connection::unfinished_frame), no Close is sent, since it cannot cut the
+    /// frame. What the peer sends from now on is read and dropped, its Close included.
     /// [`poll_event`](Connection::poll_event) returns [`Event::Closed`] with [`CloseCause::Failed`] and code 1006. Go
     /// on with the loop until [`is_finished`](Connection::is_finished): the Close must be written, and the transport
     /// read to its end.

@@ -190,8 +190,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::PayloadTooLong`]; [`UsageError::InvalidUtf8`] for text that is not compressed, as in
-    /// [`send_fragment`](Connection::send_fragment); [`UsageError::NotOpen`], [`UsageError::BufferFull`]. After an error
-    /// nothing is queued, and the payload can be continued.
+    /// [`send_fragment`](Connection::send_fragment); [`UsageError::NotOpen`], [`UsageError::BufferFull`]. After an
+    /// error nothing is queued, and the payload can be continued.
     pub fn send_payload(&mut self, payload: &[u8]) -> Result<(), UsageError> {
         if !self.send.has_waiting_close() {
             self.check_open()?;

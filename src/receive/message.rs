@@ -264,8 +264,8 @@ impl OpenMessage {
         (chunk, verdict)
     }
 
-    /// Checks an unmasked piece of the payload that is passed on as it is: the UTF-8 of text that is not compressed. `end`
-    /// ends the message. The error is the number of bytes before the first wrong byte. A text that ends within a
+    /// Checks an unmasked piece of the payload that is passed on as it is: the UTF-8 of text that is not compressed.
+    /// `end` ends the message. The error is the number of bytes before the first wrong byte. A text that ends within a
     /// character is wrong at its last byte.
     pub(super) fn check_raw(&mut self, piece: &[u8], end: bool) -> Result<(), usize> {
         let is_plain = matches!(self.sequence(), Sequence::Within { .. });

@@ -91,8 +91,8 @@ impl Receiver {
         }
     }
 
-    /// Whether the next `n` bytes of payload complete a message or a piece of one that may borrow them. `end` tells that
-    /// they end the message.
+    /// Whether the next `n` bytes of payload complete a message or a piece of one that may borrow them. `end` tells
+    /// that they end the message.
     fn completes(&self, n: usize, end: bool, terms: Terms<'_>) -> bool {
         if terms.config.delivery == Delivery::Frames {
             return true;

@@ -26,8 +26,8 @@ enum Stage {
     /// The same for a binary message.
     #[cfg(feature = "deflate")]
     UncompressedBinary,
-    /// Text that only `begin_frame` and `send_payload` can continue: a frame is unfinished, or the caller compresses the
-    /// message. The queue knows more.
+    /// Text that only `begin_frame` and `send_payload` can continue: a frame is unfinished, or the caller compresses
+    /// the message. The queue knows more.
     FramedText,
     /// The same for a binary message.
     FramedBinary,

@@ -1,5 +1,5 @@
-//! Frames whose payload the caller sends in pieces (RFC 6455 5.2). The length is known when a frame begins, so it goes out
-//! before the payload is there. They share the order of fragments with `fragment`.
+//! Frames whose payload the caller sends in pieces (RFC 6455 5.2). The length is known when a frame begins, so it goes
+//! out before the payload is there. They share the order of fragments with `fragment`.
 
 use super::fragment::Fragment;
 use super::{Compressor, Sender};

@@ -36,8 +36,8 @@ pub enum Seen {
 
 /// Feeds the pieces to a connection, one after the other, then calls [`poll_event`], and returns all events. Chunks and
 /// frames are joined; a message whose last piece does not arrive is left out, so that every
-/// [`Delivery`](crate::Delivery) gives the same. With [`Delivery::Frames`](crate::Delivery::Frames), messages must not be
-/// compressed. Outgoing bytes are not taken.
+/// [`Delivery`](crate::Delivery) gives the same. With [`Delivery::Frames`](crate::Delivery::Frames), messages must not
+/// be compressed. Outgoing bytes are not taken.
 ///
 /// [`poll_event`]: Connection::poll_event
 ///

@@ -1,5 +1,5 @@
-//! A frame whose header is queued before its payload. The caller sends the payload in pieces. Until it is whole, control
-//! frames wait, since the cursor of the queue is not at a border. A Close waits here.
+//! A frame whose header is queued before its payload. The caller sends the payload in pieces. Until it is whole,
+//! control frames wait, since the cursor of the queue is not at a border. A Close waits here.
 
 use alloc::vec::Vec;
 
