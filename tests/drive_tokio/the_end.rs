@@ -74,7 +74,7 @@ async fn a_sending_half_closes_also_after_the_other_half_was_dropped() {
             peer.stream.shutdown().await.unwrap();
             drop(receives);
             assert_eq!(*closing.await.unwrap().unwrap().cause(), CloseCause::Local);
-            assert_eq!(begin.elapsed().as_secs(), 0, "no timeout was needed");
+            assert_eq!(begin.elapsed().as_millis(), 0, "no timeout was needed");
         }
     }
 }
