@@ -14,14 +14,21 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use websocket_proto::{
-    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, Shared, State, Timestamp,
+    Accept, Clock, CloseCause, CloseCode, Config, Connection, Event, Message, Shared, State,
+    Timestamp, UsageError,
 };
 
 /// The token of the waker that a signal triggers.
 const SIGNAL: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
+/// The size of the read buffer that all connections share. A read has a frame of 64 KiB whole, with its header and with
+/// frames around it: such a message is not copied. A buffer of 64 KiB cuts each of these frames.
+const READ_BYTES: usize = 128 * 1024;
+/// The size from which an echo is written from where it was read. Shorter ones are cheaper in the queue: one write
+/// takes all of them.
+const LARGE_BYTES: usize = 16 * 1024;
 /// The number of reads from one connection before the next connection is served.
-const READS_PER_TURN: usize = 4;
+const READS_PER_TURN: usize = 2;
 /// The wait after a failed accept, usually because no descriptor is free. No event reports that accepting is possible
 /// again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -128,7 +135,7 @@ impl Server {
             peers: HashMap::new(),
             deadlines: BTreeSet::new(),
             unread: BTreeSet::new(),
-            buf: vec![0; 64 * 1024],
+            buf: vec![0; READ_BYTES],
         })
     }
 
@@ -234,7 +241,7 @@ impl Peer {
                 let result = match event {
                     Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
                     Event::PlainRequest(_) => conn.respond(404),
-                    Event::Message(message) if conn.state() == State::Open => conn.send(message),
+                    Event::Message(message) if conn.state() == State::Open => self.echo(message),
                     Event::Closed(closed)
                         if !closed.is_clean() && *closed.cause() != CloseCause::Answered =>
                     {
@@ -269,6 +276,21 @@ impl Peer {
             reads += 1;
             filled = self.read(buf);
         }
+    }
+
+    /// Sends a message back. What the socket does not take of a large one is queued.
+    fn echo(&mut self, message: Message<'_>) -> std::result::Result<(), UsageError> {
+        if message.len() < LARGE_BYTES || !self.is_writable {
+            return self.conn.send(message);
+        }
+        self.conn.send_through(message, |header, payload| {
+            match self.stream.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
+                Ok(n) => return Ok(n),
+                Err(_) => {} // `write` tries again, and meets a lasting error
+            }
+            Ok(0)
+        })
     }
 
     fn write(&mut self) {

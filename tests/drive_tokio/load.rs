@@ -1,15 +1,20 @@
 //! Many connections on a runtime with several threads, over real sockets.
 
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
 use websocket_proto::{ClientRequest, Event, Message, Role};
 
-use super::util::{config, to};
+use super::util::{KEY, ROLES, config, frame, to};
 
 const CLIENTS: usize = 50;
 const ROUNDS: usize = 20;
@@ -77,6 +82,65 @@ async fn many_clients_are_served_beside_one_that_stalls_and_one_that_floods() {
         timeout(Duration::from_secs(60), client).await.expect("it is served").unwrap();
     }
     flood.abort();
+}
+
+/// A peer that has always sent more, and takes everything: no call of it waits.
+struct Endless {
+    bytes: Vec<u8>,
+    left: usize,
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let whole = buf.remaining().min(self.left) / self.bytes.len();
+        for _ in 0..whole {
+            buf.put_slice(&self.bytes);
+        }
+        self.left -= whole * self.bytes.len();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_floods_lets_other_tasks_run_after_each_large_read() {
+    const READ_BYTES: usize = 128 * 1024;
+    for role in ROLES {
+        for len in [1, 1000] {
+            let bytes = frame(0x82, &vec![7; len], (role == Role::Server).then_some(KEY));
+            let flood = Endless { bytes, left: 16 * 1024 * 1024 };
+            let (reads, turns) = (flood.left / READ_BYTES, Rc::new(Cell::new(0)));
+            let counts = async {
+                loop {
+                    turns.set(turns.get() + 1);
+                    tokio::task::yield_now().await;
+                }
+            };
+            let mut ws = WebSocket::from_upgrade(flood, role, &[], config()).unwrap();
+            let receives = async { while let Ok(Some(_)) = ws.recv().await {} };
+            tokio::select! { biased; () = counts => {}, () = receives => {} }
+            assert!(turns.get() >= reads, "{role:?}: {} turns of {reads} reads", turns.get());
+        }
+    }
 }
 
 #[tokio::test]

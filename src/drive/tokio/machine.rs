@@ -1,13 +1,15 @@
 //! One turn of the loop: events, writing, shutting down, the time, reading. It owns the transport and the connection.
 //! What is done with an event or a message is decided by the types that have it.
 
-use core::pin::Pin;
+use core::future::Future;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::boxed::Box;
 use std::io::{self, IoSlice};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::task::yield_now;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 
 use super::tasks::{Side, Tasks};
@@ -20,6 +22,9 @@ use crate::{Closed, Connection, Event, Message, State, Timestamp, UsageError};
 const MAX_SLICES: usize = 64;
 /// A message of at least this many bytes is offered to the transport before it is queued.
 const LARGE_BYTES: usize = 16 * 1024;
+/// After this many bytes that were there at once, a task lets the others run. tokio itself does so after 128 reads and
+/// writes: 8 MiB, which are 380,000 messages of a peer that floods, and tens of milliseconds.
+const TURN_BYTES: usize = 64 * 1024;
 /// A timer is set for at most this time: there is no [`Instant`] for every [`Timestamp`].
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -36,6 +41,8 @@ pub(super) struct Machine<T> {
     epoch: Instant,
     /// Rings when [`Connection::tick`] is due, or before.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// The number of bytes read since the receiving task last waited.
+    turn_bytes: usize,
     /// Whether the transport has passed on all bytes that it has taken.
     is_flushed: bool,
     /// When the shutdown of the write side began.
@@ -72,6 +79,7 @@ impl<T> Machine<T> {
             awaited: Awaited::Flush,
             epoch: Instant::now(),
             alarm: None,
+            turn_bytes: 0,
             is_flushed: true,
             shutdown_began: None,
         }
@@ -385,12 +393,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
 
     /// Reads once. `Ready` if the connection has learned something.
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut Input) -> Poll<()> {
+        if self.turn_bytes >= TURN_BYTES {
+            self.turn_bytes = 0;
+            // It wakes the task when the runtime has run the other tasks, and has seen which sockets are ready.
+            return pin!(yield_now()).poll(cx);
+        }
         let buffer = input.buffer();
         let mut read = ReadBuf::new(buffer.spare());
-        match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut read)) {
+        let Poll::Ready(result) = Pin::new(&mut self.transport).poll_read(cx, &mut read) else {
+            self.turn_bytes = 0;
+            return Poll::Pending;
+        };
+        match result {
             Ok(()) => match read.filled().len() {
                 0 => self.conn.receive_eof(),
-                n => buffer.filled(n),
+                n => {
+                    self.turn_bytes += n;
+                    buffer.filled(n);
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
