@@ -85,7 +85,7 @@
 //! | `autobahn_client` | the client of the Autobahn TestSuite |
 //!
 //! `docs/examples/hyper`, `axum`, `h2` and `h3`, in the repository, are packages of their own: programs on other HTTP
-//! stacks.
+//! stacks. So are `redis_chat`, a chat whose rooms span several machines, and `subprotocols`, for MQTT and GraphQL.
 //!
 //! # Whose mistake it is
 //!
