@@ -107,6 +107,14 @@ const checks = {
     assert.deepEqual(answers, [ack, { type: 'pong', payload }]);
   },
 
+  async an_acknowledged_client_has_no_deadline() {
+    await withClient({}, async (client) => {
+      await resultsOf(client, greeting);
+      await sleep(3500);
+      await resultsOf(client, greeting);
+    });
+  },
+
   async too_many_operations_are_refused() {
     const many = Array.from({ length: 101 }, (_, i) => subscribe(String(i)));
     const { answers } = await exchange([init, ...many, { type: 'nothing' }]);
