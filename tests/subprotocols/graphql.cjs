@@ -107,11 +107,12 @@ const checks = {
     assert.deepEqual(answers, [ack, { type: 'pong', payload }]);
   },
 
-  async an_acknowledged_client_has_no_deadline() {
-    await withClient({}, async (client) => {
+  async an_acknowledged_client_is_not_closed_after_the_time_for_init() {
+    let closed = false;
+    await withClient({ on: { closed: () => (closed = true) } }, async (client) => {
       await resultsOf(client, greeting);
       await sleep(3500);
-      await resultsOf(client, greeting);
+      assert.ok(!closed, 'the client would connect again');
     });
   },
 
