@@ -122,8 +122,8 @@ async fn pass_down(
         if count == 0 {
             break;
         }
-        // It fails if the client has closed. The rest is read nevertheless: a TCP socket that is closed with unread bytes
-        // sends a reset, and the broker would lose the client's last packets.
+        // It fails if the client has closed. The rest is read nevertheless: a TCP socket that is closed with unread
+        // bytes sends a reset, and the broker would lose the client's last packets.
         let _ = sends.send(&buffer[..count]).await;
     }
     sends.close(CloseCode::NORMAL, "").await?;
