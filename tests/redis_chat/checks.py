@@ -219,16 +219,21 @@ class Chat:
         await self.say("returned")
 
     async def a_redis_that_does_not_answer_loses_no_connection(self):
-        self.redis.process.send_signal(signal.SIGSTOP)
-        speaker = self.speakers()[0]
-        try:
-            await speaker.connection.send(self.new_text(speaker, "stopped"))
-            await self.until(lambda: speaker.notices > 0, "the speaker is told")
-            # Long enough that the processes try to connect again, and fail.
-            await asyncio.sleep(3)
-        finally:
-            self.redis.process.send_signal(signal.SIGCONT)
-        await self.ready()
+        # A process gives Redis 2 seconds for each answer, and looks every second. After the first pause some have given up a
+        # text, but not Redis; after the second, all have tried to connect again.
+        for pause in (2.3, 5):
+            before = [client.notices for client in self.clients]
+            self.redis.process.send_signal(signal.SIGSTOP)
+            speakers = self.speakers()
+            try:
+                for client in speakers:
+                    await client.connection.send(self.new_text(client, "stopped"))
+                await asyncio.sleep(pause)
+            finally:
+                self.redis.process.send_signal(signal.SIGCONT)
+            told = lambda: all(client.notices > before[client.number] for client in speakers)
+            await self.until(told, "each speaker is told")
+            await self.ready()
         self.all_are_connected()
         await self.say("answering")
 

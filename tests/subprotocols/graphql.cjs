@@ -107,6 +107,15 @@ const checks = {
     assert.deepEqual(answers, [ack, { type: 'pong', payload }]);
   },
 
+  async an_acknowledged_client_is_not_closed_after_the_time_for_init() {
+    let closed = false;
+    await withClient({ on: { closed: () => (closed = true) } }, async (client) => {
+      await resultsOf(client, greeting);
+      await sleep(3500);
+      assert.ok(!closed, 'the client would connect again');
+    });
+  },
+
   async too_many_operations_are_refused() {
     const many = Array.from({ length: 101 }, (_, i) => subscribe(String(i)));
     const { answers } = await exchange([init, ...many, { type: 'nothing' }]);

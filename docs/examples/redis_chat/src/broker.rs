@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, Value,
+};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::sleep;
 use websocket_proto::PreparedMessage;
@@ -37,9 +40,10 @@ impl Broker {
     /// `url` is that of Redis, such as `redis://127.0.0.1:6379`.
     pub fn new(url: &str) -> RedisResult<Broker> {
         // With RESP3 a connection that has subscribed can publish, too.
-        let url = format!("{}/?protocol=resp3", url.trim_end_matches('/'));
+        let info = url.into_connection_info()?;
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         Ok(Broker {
-            client: Client::open(url)?,
+            client: Client::open(info.set_redis_settings(settings))?,
             rooms: watch::Sender::default(),
             connection: watch::Sender::default(),
         })

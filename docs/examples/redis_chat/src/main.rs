@@ -97,8 +97,8 @@ async fn run(address: &str, redis: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves one connection. It needs no check of the `Origin`, because a page gets nothing by it that a program would not:
-/// there are no cookies. The example `chat_tokio` has such a check.
+/// Serves one connection. It does not check the `Origin`: there are no cookies, so a page gets nothing that a program
+/// does not get. The example `chat_tokio` has such a check.
 async fn serve(
     stream: TcpStream,
     chat: &Chat,

@@ -1,5 +1,5 @@
-//! A server for GraphQL over WebSocket, the subprotocol `graphql-transport-ws` that the clients of Apollo, urql and Relay
-//! speak: <https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverWebSocket.md>.
+//! A server for GraphQL over WebSocket: the subprotocol `graphql-transport-ws`, which the npm package `graphql-ws`
+//! speaks: <https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverWebSocket.md>.
 //!
 //! It executes two documents that it knows by heart, a query and a subscription; a real server would have a library
 //! such as async-graphql or juniper execute any document. The rest is whole: all messages, many operations at a time,

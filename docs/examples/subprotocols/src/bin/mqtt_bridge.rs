@@ -104,24 +104,27 @@ async fn pass_up(
             _ => {}
         }
     }
-    // To close the transport while the broker still sends could lose the client's last packets.
+    // The broker ends its side when it has read all. `pass_down` waits for that.
     broker.shutdown().await?;
     sleep(PATIENCE).await;
     Ok(())
 }
 
-/// Passes on what the broker sends, until it ends. While the client does not read, the broker is not read either.
+/// Passes on what the broker sends, until it ends. While an open client does not read, the broker is not read either.
 async fn pass_down(
     mut broker: tcp::ReadHalf<'_>,
     sends: &mut SendHalf<TcpStream>,
 ) -> Result<(), Error> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        match broker.read(&mut buffer).await? {
-            0 => break,
-            // As many packets as have come, and a part of one.
-            n => sends.send(&buffer[..n]).await?,
+        // As many packets as have come, and a part of one.
+        let count = broker.read(&mut buffer).await?;
+        if count == 0 {
+            break;
         }
+        // It fails if the client has closed. The rest is read nevertheless: a TCP socket that is closed with unread
+        // bytes sends a reset, and the broker would lose the client's last packets.
+        let _ = sends.send(&buffer[..count]).await;
     }
     sends.close(CloseCode::NORMAL, "").await?;
     Ok(())
