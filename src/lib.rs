@@ -139,7 +139,7 @@ mod config;
 mod connection;
 #[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "std", feature = "tokio"))]
 pub mod drive;
 mod entropy;
 mod error;

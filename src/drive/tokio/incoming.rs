@@ -68,7 +68,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
         let mut input = Input::default();
         loop {
             match poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
-                Found::Finish => return Err(machine.unopened()),
+                Found::Finish => return Err(machine.end.unopened()),
                 Found::Event => {}
             }
             let request = match machine.take_event(&mut input).map(Event::into_owned) {
@@ -154,5 +154,5 @@ pub(super) async fn respond<T: AsyncRead + AsyncWrite + Unpin>(
     while let Found::Event = poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
         let _ = machine.take_event(&mut input);
     }
-    machine.responded()
+    machine.end.responded()
 }

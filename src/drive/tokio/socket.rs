@@ -106,7 +106,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             match ws.recv_event().await?.map(Event::into_owned) {
                 Some(Event::Open(response)) => return Ok((ws, response)),
                 Some(_) => {}
-                None => return Err(ws.machine.unopened()),
+                None => return Err(ws.machine.end.unopened()),
             }
         }
     }
