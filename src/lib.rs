@@ -109,7 +109,8 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the
+//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`], and
+//! [`drive::blocking`], a driver for sockets that block. `os-entropy` (default): the
 //! operating system as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!

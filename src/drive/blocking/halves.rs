@@ -11,9 +11,8 @@ use std::io::IoSlice;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::line::{Line, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
-use super::socket::MAX_SLICES;
 use super::transport::Transport;
 use crate::drive::Error;
 use crate::drive::input::Input;

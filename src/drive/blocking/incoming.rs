@@ -8,7 +8,7 @@ use super::socket::WebSocket;
 use super::transport::Transport;
 use crate::drive::input::Input;
 use crate::drive::{Error, Request};
-use crate::{Accept, Closed, Config, Connection, Event, Response, Shared};
+use crate::{Accept, Closed, Config, Connection, Event, Response, Shared, UpgradeRequest};
 
 /// A client's request that waits for the answer of a server.
 ///
@@ -47,6 +47,64 @@ use crate::{Accept, Closed, Config, Connection, Event, Response, Shared};
 pub struct Incoming<T> {
     pub(super) ws: WebSocket<T>,
     pub(super) request: Request,
+}
+
+/// # Accept
+impl<T: Transport> WebSocket<T> {
+    /// Receives a client's request, and accepts it without a subprotocol (RFC 6455 4.2). A request that does not ask
+    /// for a WebSocket is answered with 426. Use [`accept_with`](WebSocket::accept_with) or [`Incoming`] to look at the
+    /// request.
+    ///
+    /// Browsers let every page connect to every server. A server that is meant for the pages of one site must check the
+    /// `Origin` (RFC 6455 10.2), with [`OriginPolicy`](crate::OriginPolicy).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; [`Error::Closed`] if the request was not valid, did not ask for a WebSocket, or did not arrive in
+    /// [`Config::handshake_timeout`](crate::Config::handshake_timeout). The client has got the response then.
+    pub fn accept(transport: T, config: impl Into<Shared<Config>>) -> Result<WebSocket<T>, Error> {
+        WebSocket::accept_with(transport, config, |_| Ok(Accept::new()))
+    }
+
+    /// Receives a client's request, and lets `decide` accept it, or refuse it with a response (RFC 6455 4.2.2). A
+    /// request that does not ask for a WebSocket is answered with 426.
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use websocket_proto::drive::{Error, blocking::WebSocket};
+    /// use websocket_proto::{Accept, Config, OriginPolicy, Response};
+    ///
+    /// # fn serve(stream: TcpStream, origins: &OriginPolicy) -> Result<(), Error> {
+    /// let mut ws = WebSocket::accept_with(stream, Config::default(), |request| {
+    ///     origins.check(request)?;
+    ///     match request.subprotocols().find(|name| *name == "v2.chat") {
+    ///         Some(chat) => Ok(Accept::new().subprotocol(chat)),
+    ///         None => Err(Response::from(404)),
+    ///     }
+    /// })?;
+    /// # ws.send("") }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](WebSocket::accept). A refused request is [`Error::Closed`] with
+    /// [`CloseCause::Rejected`](crate::CloseCause::Rejected). [`Error::Usage`] if what `decide` returned cannot be
+    /// sent; the client gets a 500 then.
+    pub fn accept_with(
+        transport: T,
+        config: impl Into<Shared<Config>>,
+        decide: impl for<'r> FnOnce(&'r UpgradeRequest<'static>) -> Result<Accept<'r>, Response>,
+    ) -> Result<WebSocket<T>, Error> {
+        let Incoming { ws, request } = Incoming::receive(transport, config)?;
+        let response = match &request {
+            Request::Upgrade(request) => match decide(request) {
+                Ok(accept) => return self::accept(ws, &accept),
+                Err(response) => response,
+            },
+            Request::Plain(_) => Response::new(426),
+        };
+        Err(respond(ws, response)?.into())
+    }
 }
 
 impl<T: Transport> Incoming<T> {

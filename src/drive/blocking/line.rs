@@ -10,6 +10,9 @@ use super::transport::Transport;
 /// serves both directions when both are slow.
 pub(super) const SHORT_WAIT: Duration = Duration::from_millis(50);
 
+/// The most pieces of one vectored write.
+pub(super) const MAX_SLICES: usize = 64;
+
 /// A handle of a transport, with its timeouts.
 #[derive(Debug)]
 pub(super) struct Line<T> {

@@ -1,5 +1,5 @@
 //! A whole WebSocket: one thread receives and sends. `halves.rs` has the two halves of one, `incoming.rs` the opening
-//! handshake of a server.
+//! handshake of a server, `WebSocket::accept` too.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,19 +7,16 @@ use std::io::{self, IoSlice};
 use std::thread;
 
 use super::halves::{self, RecvHalf, SendHalf};
-use super::incoming::{self, Incoming};
-use super::line::{Line, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
 use super::transport::Transport;
+use crate::drive::Error;
 use crate::drive::input::Input;
-use crate::drive::{Error, Request};
 use crate::{
-    Accept, ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Response, Shared,
-    Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, UsageError,
+    ClientRequest, CloseCode, Closed, Config, Connection, Event, Message, Shared, Timestamp,
+    Upgrade, UpgradeResponse, UsageError,
 };
 
-/// The most pieces of one vectored write.
-pub(super) const MAX_SLICES: usize = 64;
 /// A message of at least this many bytes is offered to the transport before it is queued.
 const LARGE_BYTES: usize = 16 * 1024;
 
@@ -35,61 +32,6 @@ pub struct WebSocket<T> {
 
 /// # Open
 impl<T: Transport> WebSocket<T> {
-    /// Receives a client's request, and accepts it without a subprotocol (RFC 6455 4.2). A request that does not ask
-    /// for a WebSocket is answered with 426. Use [`accept_with`](WebSocket::accept_with) or [`Incoming`] to look at the
-    /// request.
-    ///
-    /// Browsers let every page connect to every server. A server that is meant for the pages of one site must check the
-    /// `Origin` (RFC 6455 10.2), with [`OriginPolicy`](crate::OriginPolicy).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`]; [`Error::Closed`] if the request was not valid, did not ask for a WebSocket, or did not arrive in
-    /// [`Config::handshake_timeout`]. The client has got the response then.
-    pub fn accept(transport: T, config: impl Into<Shared<Config>>) -> Result<WebSocket<T>, Error> {
-        WebSocket::accept_with(transport, config, |_| Ok(Accept::new()))
-    }
-
-    /// Receives a client's request, and lets `decide` accept it, or refuse it with a response (RFC 6455 4.2.2). A
-    /// request that does not ask for a WebSocket is answered with 426.
-    ///
-    /// ```
-    /// use std::net::TcpStream;
-    /// use websocket_proto::drive::{Error, blocking::WebSocket};
-    /// use websocket_proto::{Accept, Config, OriginPolicy, Response};
-    ///
-    /// # fn serve(stream: TcpStream, origins: &OriginPolicy) -> Result<(), Error> {
-    /// let mut ws = WebSocket::accept_with(stream, Config::default(), |request| {
-    ///     origins.check(request)?;
-    ///     match request.subprotocols().find(|name| *name == "v2.chat") {
-    ///         Some(chat) => Ok(Accept::new().subprotocol(chat)),
-    ///         None => Err(Response::from(404)),
-    ///     }
-    /// })?;
-    /// # ws.send("") }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`accept`](WebSocket::accept). A refused request is [`Error::Closed`] with
-    /// [`CloseCause::Rejected`](crate::CloseCause::Rejected). [`Error::Usage`] if what `decide` returned cannot be
-    /// sent; the client gets a 500 then.
-    pub fn accept_with(
-        transport: T,
-        config: impl Into<Shared<Config>>,
-        decide: impl for<'r> FnOnce(&'r UpgradeRequest<'static>) -> Result<Accept<'r>, Response>,
-    ) -> Result<WebSocket<T>, Error> {
-        let Incoming { ws, request } = Incoming::receive(transport, config)?;
-        let response = match &request {
-            Request::Upgrade(request) => match decide(request) {
-                Ok(accept) => return incoming::accept(ws, &accept),
-                Err(response) => response,
-            },
-            Request::Plain(_) => Response::new(426),
-        };
-        Err(incoming::respond(ws, response)?.into())
-    }
-
     /// Sends a client's request on a transport that is connected to the server, with TLS for `wss`, and receives the
     /// response (RFC 6455 4.1).
     ///
