@@ -112,7 +112,8 @@
 //!
 //! # Features
 //!
-//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`]. `os-entropy` (default): the
+//! `std` (default): CPU detection at run time, [`Clock`], conversions to [`std::io`], and
+//! [`drive::blocking`], a driver for sockets that block. `os-entropy` (default): the
 //! operating system as the source of masking keys, see [`Entropy`]. `deflate` (default): permessage-deflate, which
 //! [`ConfigBuilder::deflate`] turns on. Without these three features the crate is `no_std` with `alloc`.
 //!
@@ -144,7 +145,7 @@ mod config;
 mod connection;
 #[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "std", feature = "tokio"))]
 pub mod drive;
 mod entropy;
 mod error;

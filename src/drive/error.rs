@@ -3,7 +3,7 @@
 use core::fmt;
 use std::io;
 
-use crate::{CloseCause, Closed, HandshakeError, ProtocolError, UsageError};
+use crate::{CloseCause, Closed, Connection, HandshakeError, ProtocolError, State, UsageError};
 
 /// Why a driver could not do what was asked. It converts into [`io::Error`].
 ///
@@ -118,7 +118,7 @@ impl End {
     }
 
     /// The error that ended writing, if it was not reported.
-    pub(super) fn take_write_error(&mut self) -> Option<io::Error> {
+    fn take_write_error(&mut self) -> Option<io::Error> {
         self.write.as_mut().and_then(|(_, error)| error.take())
     }
 
@@ -138,6 +138,42 @@ impl End {
             (None, Some(closed)) => Err(Error::Closed(closed.clone())),
             (None, None) => Ok(()),
         }
+    }
+
+    /// The result of a finished connection whose events were taken.
+    pub(super) fn finished(&mut self) -> Result<Closed, Error> {
+        self.outcome()?;
+        match &self.closed {
+            Some(closed) if closed.is_clean() => Ok(closed.clone()),
+            Some(closed) => Err(Error::Closed(closed.clone())),
+            None => Err(Error::Usage(UsageError::NotOpen(State::Closed))),
+        }
+    }
+
+    /// The error of an opening handshake that has failed.
+    pub(super) fn unopened(&mut self) -> Error {
+        match self.finished() {
+            Ok(closed) => Error::Closed(closed),
+            Err(error) => error,
+        }
+    }
+
+    /// The result of a request that was answered without a WebSocket: an error unless the response was written.
+    pub(super) fn responded(&mut self) -> Result<Closed, Error> {
+        match (self.take_write_error(), &self.closed) {
+            (None, Some(closed)) => Ok(closed.clone()),
+            (Some(error), _) => Err(Error::Io(error)),
+            (None, None) => Err(self.unopened()),
+        }
+    }
+
+    /// The result of sending: an error if queued messages can no longer be written.
+    pub(super) fn sent(&mut self, conn: &Connection) -> Result<(), Error> {
+        // The amount stays when the queue is dropped.
+        if conn.outgoing_len() == 0 && conn.buffered_amount() > 0 {
+            return Err(self.refusal(UsageError::NotOpen(conn.state())));
+        }
+        Ok(())
     }
 
     /// The error of a call that needs the connection open. `error` is what the connection says.

@@ -200,7 +200,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
             Some(input) => common.machine.poll_finish(cx, input),
             None => {
                 core::task::ready!(common.machine.poll_send(cx, Awaited::Finish));
-                Poll::Ready(common.machine.finished())
+                Poll::Ready(common.machine.end.finished())
             }
         }
     }

@@ -120,42 +120,6 @@ impl<T> Machine<T> {
         }
     }
 
-    /// The result of a finished connection whose events were taken.
-    pub(super) fn finished(&mut self) -> Result<Closed, Error> {
-        self.end.outcome()?;
-        match self.end.closed().cloned() {
-            Some(closed) if closed.is_clean() => Ok(closed),
-            Some(closed) => Err(Error::Closed(closed)),
-            None => Err(Error::Usage(UsageError::NotOpen(State::Closed))),
-        }
-    }
-
-    /// The error of an opening handshake that has failed.
-    pub(super) fn unopened(&mut self) -> Error {
-        match self.finished() {
-            Ok(closed) => Error::Closed(closed),
-            Err(error) => error,
-        }
-    }
-
-    /// The result of a request that was answered without a WebSocket: an error unless the response was written.
-    pub(super) fn responded(&mut self) -> Result<Closed, Error> {
-        match (self.end.take_write_error(), self.end.closed()) {
-            (None, Some(closed)) => Ok(closed.clone()),
-            (Some(error), _) => Err(Error::Io(error)),
-            (None, None) => Err(self.unopened()),
-        }
-    }
-
-    /// The result of sending: an error if queued messages can no longer be written.
-    pub(super) fn sent(&mut self) -> Result<(), Error> {
-        // The amount stays when the queue is dropped.
-        if self.conn.outgoing_len() == 0 && self.conn.buffered_amount() > 0 {
-            return Err(self.end.refusal(UsageError::NotOpen(self.conn.state())));
-        }
-        Ok(())
-    }
-
     /// An error unless messages can be sent.
     pub(super) fn check_open(&mut self) -> Result<(), Error> {
         match self.conn.state() {
@@ -223,7 +187,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         while let Found::Event = ready!(self.poll_event(cx, input)) {
             let _ = self.take_event(input);
         }
-        Poll::Ready(self.finished())
+        Poll::Ready(self.end.finished())
     }
 
     /// Runs the sending part of the loop until `awaited` is the case. Reads nothing.
@@ -251,7 +215,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         awaited: Awaited,
     ) -> Poll<Result<(), Error>> {
         ready!(self.poll_send(cx, awaited));
-        Poll::Ready(self.sent())
+        Poll::Ready(self.end.sent(&self.conn))
     }
 
     /// Queues a message. A large one is offered to the transport first, so that only the rest is copied.

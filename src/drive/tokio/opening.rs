@@ -96,7 +96,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             match ws.recv_event().await?.map(Event::into_owned) {
                 Some(Event::Open(response)) => return Ok((ws, response)),
                 Some(_) => {}
-                None => return Err(ws.machine.unopened()),
+                None => return Err(ws.machine.end.unopened()),
             }
         }
     }
@@ -158,7 +158,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
         let mut input = Input::default();
         loop {
             match poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
-                Found::Finish => return Err(machine.unopened()),
+                Found::Finish => return Err(machine.end.unopened()),
                 Found::Event => {}
             }
             let request = match machine.take_event(&mut input).map(Event::into_owned) {
@@ -244,5 +244,5 @@ pub(super) async fn respond<T: AsyncRead + AsyncWrite + Unpin>(
     while let Found::Event = poll_fn(|cx| machine.poll_event(cx, &mut input)).await {
         let _ = machine.take_event(&mut input);
     }
-    machine.responded()
+    machine.end.responded()
 }

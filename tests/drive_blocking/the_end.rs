@@ -1,0 +1,198 @@
+//! How a WebSocket ends: by either side's Close, by the transport, by a mistake, by being dropped.
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use websocket_proto::drive::Error;
+use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
+
+use super::open;
+use super::util::{ROLES, chunks, plain_frames};
+
+#[test]
+fn close_runs_the_handshake_to_its_end() {
+    // rfc6455-7.1.1-03
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        ws.feed("queued").unwrap();
+        peer.send(0x81, b"dropped");
+        let closing = thread::spawn(move || (ws.close(1001, "bye"), ws));
+        assert_eq!(peer.next(), (0x81, b"queued".to_vec()));
+        assert_eq!(peer.next(), (0x88, b"\x03\xe9bye".to_vec()));
+        peer.send(0x88, b"\x03\xe9");
+        if role == Role::Client {
+            // The client waits for the server's end.
+            peer.stream.shutdown(Shutdown::Write).unwrap();
+        }
+        let (closed, mut ws) = closing.join().unwrap();
+        let closed = closed.unwrap();
+        assert_eq!((closed.code(), closed.cause()), (CloseCode::GOING_AWAY, &CloseCause::Local));
+        assert_eq!(peer.rest(), b"");
+        assert_eq!(ws.closed(), Some(closed));
+        assert_eq!(ws.recv().unwrap(), None);
+        assert!(matches!(ws.send("late"), Err(Error::Closed(_))));
+        assert!(ws.close(1000, "").unwrap().is_clean(), "it is closed already");
+    }
+}
+
+#[test]
+fn the_peers_close_is_answered_and_ends_the_loop() {
+    // rfc6455-5.5.1-13
+    for role in ROLES {
+        for is_split in [false, true] {
+            let (mut ws, mut peer) = open(role);
+            ws.feed("queued").unwrap();
+            peer.send(0x88, b"\x03\xe9bye");
+            peer.stream.shutdown(Shutdown::Write).unwrap();
+            let closed = if is_split {
+                let (_sends, mut receives) = ws.split(TcpStream::try_clone).unwrap();
+                assert_eq!(receives.recv().unwrap(), None);
+                assert_eq!(receives.recv().unwrap(), None);
+                receives.closed()
+            } else {
+                assert_eq!(ws.recv().unwrap(), None);
+                assert_eq!(ws.recv().unwrap(), None);
+                ws.closed()
+            };
+            let closed = closed.unwrap();
+            assert_eq!((closed.code(), closed.reason()), (CloseCode::GOING_AWAY, "bye"));
+            let frames = plain_frames(&peer.rest());
+            assert_eq!(frames, [(0x81, b"queued".to_vec()), (0x88, b"\x03\xe9".to_vec())]);
+        }
+    }
+}
+
+#[test]
+fn a_sending_half_closes_while_the_other_thread_receives() {
+    for role in ROLES {
+        let (ws, mut peer) = open(role);
+        let (mut sends, mut receives) = ws.split(TcpStream::try_clone).unwrap();
+        let receiving = thread::spawn(move || {
+            let crossed = receives.recv().unwrap();
+            (crossed, receives.recv().unwrap())
+        });
+        let closing = thread::spawn(move || (sends.close(1000, ""), sends.closed()));
+        assert_eq!(peer.next(), (0x88, b"\x03\xe8".to_vec()));
+        peer.send(0x81, b"crossed");
+        peer.send(0x88, b"\x03\xe8");
+        peer.stream.shutdown(Shutdown::Write).unwrap();
+        let (result, closed) = closing.join().unwrap();
+        assert_eq!(result.unwrap(), closed.unwrap());
+        assert_eq!(receiving.join().unwrap(), (Some(Message::from("crossed")), None));
+    }
+}
+
+#[test]
+fn a_call_that_cannot_be_done_changes_nothing() {
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        let error = ws.close(1005, "").unwrap_err();
+        assert!(matches!(error, Error::Usage(UsageError::CloseCodeNotSendable(_))));
+        let error = ws.send(vec![0; 65 << 20]).unwrap_err();
+        assert!(matches!(error, Error::Usage(UsageError::BufferFull { .. })));
+        ws.send("still open").unwrap();
+        assert_eq!(peer.next(), (0x81, b"still open".to_vec()));
+    }
+}
+
+#[test]
+fn a_frame_that_is_unfinished_does_not_stop_a_flush() {
+    let (header, _) = FrameHeader::decode(b"\x82\x02").unwrap().unwrap();
+    for is_split in [false, true] {
+        let (mut ws, mut peer) = open(Role::Server);
+        let begin = |conn: &mut websocket_proto::Connection| {
+            conn.begin_frame(&header).unwrap();
+            conn.send_payload(b"a").unwrap();
+        };
+        if is_split {
+            let (mut sends, _receives) = ws.split(TcpStream::try_clone).unwrap();
+            sends.with(begin);
+            sends.flush().unwrap();
+            sends.with(|conn| conn.ping(b"waits")).unwrap();
+            sends.flush().unwrap();
+            sends.with(|conn| conn.send_payload(b"b")).unwrap();
+            sends.flush().unwrap();
+        } else {
+            ws.with(begin);
+            ws.flush().unwrap();
+            ws.with(|conn| conn.ping(b"waits")).unwrap();
+            ws.flush().unwrap();
+            ws.with(|conn| conn.send_payload(b"b")).unwrap();
+            ws.flush().unwrap();
+        }
+        assert_eq!(peer.next(), (0x82, b"ab".to_vec()));
+        assert_eq!(peer.next(), (0x89, b"waits".to_vec()));
+    }
+}
+
+#[test]
+fn an_end_without_a_close_is_one_error() {
+    // rfc6455-7.1.5-03
+    for role in ROLES {
+        let (mut ws, peer) = open(role);
+        drop(peer);
+        let Err(Error::Closed(closed)) = ws.recv() else { panic!() };
+        assert_eq!(*closed.cause(), CloseCause::TransportEnded);
+        assert_eq!(ws.recv().unwrap(), None);
+        let error = std::io::Error::from(ws.close(1000, "").unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+}
+
+#[test]
+fn a_mistake_of_the_peer_is_answered_and_the_transport_drained() {
+    // RFC 6455 7.1.7
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        peer.send(0x83, b"");
+        let receiving = thread::spawn(move || ws.recv());
+        assert_eq!(peer.next().1[..2], [0x03, 0xea]);
+        // What the peer sends before it sees the Close does not become a reset.
+        let _ = peer.stream.write_all(&[0; 100]);
+        peer.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(peer.rest(), b"");
+        let Err(Error::Closed(closed)) = receiving.join().unwrap() else { panic!() };
+        assert!(matches!(closed.cause(), CloseCause::Protocol(_)));
+    }
+}
+
+#[test]
+fn a_drop_sends_nothing_and_ends_the_transport() {
+    for role in ROLES {
+        let (mut ws, mut peer) = open(role);
+        ws.feed("queued").unwrap();
+        drop(ws);
+        assert_eq!(peer.rest(), b"");
+        let (ws, mut peer) = open(role);
+        let (sends, mut receives) = ws.split(TcpStream::try_clone).unwrap();
+        drop(sends);
+        peer.send(0x81, b"x");
+        assert_eq!(receives.recv().unwrap(), Some(Message::from("x")));
+        drop(receives);
+        assert_eq!(peer.rest(), b"");
+    }
+}
+
+#[test]
+fn chunks_are_events_and_no_messages() {
+    let (mut ws, mut peer) = super::open_with(Role::Server, chunks());
+    peer.send(0x01, b"Hel");
+    let event = ws.recv_event().unwrap().map(Event::into_owned);
+    assert!(matches!(event, Some(Event::Chunk(chunk)) if chunk.as_text() == Some("Hel")));
+    peer.send(0x80, b"lo");
+    let error = std::io::Error::from(ws.recv().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn debug_shows_no_payload() {
+    let (mut ws, mut peer) = open(Role::Client);
+    peer.stream.write_all(b"\x81\x01a\x81\x06secret").unwrap();
+    thread::sleep(std::time::Duration::from_millis(20));
+    ws.recv().unwrap();
+    let text = format!("{ws:?}");
+    assert!(text.contains("unreceived_bytes") && !text.contains("secret"), "{text}");
+    let (sends, receives) = ws.split(TcpStream::try_clone).unwrap();
+    assert!(format!("{sends:?} {receives:?}").starts_with("SendHalf { conn: Connection"));
+}
