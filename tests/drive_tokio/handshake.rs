@@ -78,10 +78,10 @@ async fn a_server_answers_what_it_does_not_accept() {
         Ok(Accept::new().subprotocol("not offered"))
     }
     for (bytes, decide, status, expected) in [
-        (PLAIN, 0, "426 ", Some(CloseCause::Rejected)),
+        (PLAIN, 0, "426 ", Some(CloseCause::Answered)),
         (REQUEST, 1, "403 ", Some(CloseCause::Rejected)),
         (REQUEST, 2, "500 ", None),
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], 0, "426 ", Some(CloseCause::Rejected)),
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], 0, "426 ", Some(CloseCause::Answered)),
         (
             b"nonsense\r\n\r\n",
             0,
@@ -128,7 +128,7 @@ async fn a_server_sees_the_request_and_answers_later() {
     };
     let (answer, closed) = tokio::join!(ask(client, PLAIN), serve);
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\npage"), "{answer}");
-    assert_eq!(*closed.cause(), CloseCause::Rejected);
+    assert_eq!(*closed.cause(), CloseCause::Answered);
 
     let (client, server) = duplex(4096);
     let serve = async {
