@@ -82,7 +82,7 @@ pub struct SendHalf<T> {
 /// /// Answers each message. It reads on while it writes a long answer.
 /// fn serve(ws: WebSocket<TcpStream>, answer: fn(&str) -> String) -> Result<(), Error> {
 ///     let (mut sends, mut receives) = ws.split(TcpStream::try_clone)?;
-///     let (questions, waiting) = mpsc::sync_channel(1000);
+///     let (questions, waiting) = mpsc::sync_channel::<String>(1000);
 ///     let sender = thread::spawn(move || {
 ///         for question in waiting {
 ///             sends.send(answer(&question))?;
