@@ -1,7 +1,7 @@
 //! A proxy between WebSocket clients and one server. It does its own opening handshake with each side, and passes
 //! frames on as they come, in pieces: no message is put together or inflated. If the client and the server agree on the
 //! same parameters of permessage-deflate, compressed messages are passed on as they are; otherwise neither side
-//! compresses. The proxy answers the pings of both sides, and passes on what ends the connection. One thread per
+//! compresses. Pings, pongs and Close frames pass from end to end: each end answers those of the other. One thread per
 //! client.
 //!
 //! `cargo run --release --example proxy ADDR SERVER`, with two addresses such as `127.0.0.1:9002 127.0.0.1:9001`.
@@ -52,13 +52,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Frames are delivered as they come. The client of a proxy may be far away, so a dead peer is noticed by silence.
+/// Frames are delivered as they come, and the proxy answers no ping and no Close. The client of a proxy may be far away,
+/// so a dead peer is noticed by silence. No ping can go out within a frame, so a frame may take as long as the silence. A
+/// pong to a ping of the proxy's own is passed on too, and means nothing to the other end (RFC 6455 5.5.3).
 fn config(deflate: Option<Deflate>) -> Config {
     Config::builder()
         .delivery(Delivery::Frames)
+        .answer_pings(false)
+        .answer_close(false)
         .deflate(deflate)
         .keepalive_interval(Duration::from_secs(20))
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(Duration::from_secs(300))
         .build()
         .expect("the values are allowed")
 }
@@ -214,20 +218,27 @@ fn pass_on(from: &mut Side, to: &mut Side) -> Result<()> {
             Event::FramePayload(payload) if to.conn.unfinished_frame().is_some() => {
                 to.conn.send_payload(payload.as_bytes())?;
             }
-            Event::Closed(closed) if !closed.is_clean() => {
-                to.conn.fail(CloseCode::GOING_AWAY, "the other side has gone")?;
+            Event::Ping(payload) if to.conn.state() == State::Open => to.conn.ping(&payload)?,
+            Event::Pong(payload) if to.conn.state() == State::Open => to.conn.pong(&payload)?,
+            Event::CloseReceived { code, reason } => close(&mut to.conn, code, &reason)?,
+            // If this side's Close was passed on, this is the answer to it.
+            Event::Closed(closed) if closed.is_clean() => {
+                close(&mut to.conn, closed.code(), closed.reason())?;
             }
-            Event::Closed(closed) if closed.code() == CloseCode::NO_STATUS => {
-                to.conn.close_without_code();
-            }
-            Event::Closed(closed) => match to.conn.close(closed.code(), closed.reason()) {
-                // RFC 6455 7.4.1: only clients send 1010.
-                Err(UsageError::CloseCodeNotSendable(_)) => to.conn.close_without_code(),
-                closed => closed?,
-            },
-            // The connections answer pings themselves.
+            // The rest of a frame will not come either, so no Close may wait for it.
+            Event::Closed(_) => to.conn.fail(CloseCode::GOING_AWAY, "the other side has gone")?,
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Passes a Close on: as our Close, or as the answer to the peer's. If both have gone out, nothing happens.
+fn close(to: &mut Connection, code: CloseCode, reason: &str) -> Result<()> {
+    match to.close(code, reason) {
+        // 1005 stands for a Close without a code. RFC 6455 7.4.1: only clients send 1010.
+        Err(UsageError::CloseCodeNotSendable(_)) => to.close_without_code(),
+        closed => closed?,
     }
     Ok(())
 }
@@ -311,9 +322,14 @@ impl Side {
         true
     }
 
-    /// Whether the other side may be read: what it sends goes into this queue. If this side is not open, it is dropped.
+    /// Whether the other side may be read: what it sends goes into this queue. If this side is not open, it is dropped,
+    /// except the rest of a frame.
     fn has_room(&self) -> bool {
-        self.conn.state() != State::Open || self.conn.is_writable()
+        match self.conn.unfinished_frame() {
+            _ if self.conn.state() == State::Open => self.conn.is_writable(),
+            Some(_) => self.conn.outgoing_len() <= self.conn.config().high_water_bytes(),
+            None => true,
+        }
     }
 
     /// Tells the time. Returns when to do so again, and whether there is something to do before.

@@ -55,7 +55,8 @@ impl Connection {
     /// finished at once. If the connection is closed, nothing happens.
     ///
     /// After [`Event::CloseReceived`] there is nothing left to fail, and this is the same as
-    /// [`close`](Connection::close): the answer to the peer's Close.
+    /// [`close`](Connection::close): the answer to the peer's Close. If a frame is unfinished, there is no answer, since
+    /// the rest of the frame will not come.
     ///
     /// [`close`](Connection::close) is the friendly way: it delivers what the peer sends until its own Close.
     ///
@@ -82,6 +83,10 @@ impl Connection {
             Phase::Open | Phase::Closing | Phase::WriteClosed => {
                 let closed = self.fail_with(CloseCause::Failed, Some(&body));
                 self.life.set_closed(closed);
+            }
+            // A Close cannot cut a frame, and the caller will not send the rest.
+            Phase::Answering if self.send.has_open_frame() => {
+                self.end_unanswered(self.after_both_closes());
             }
             Phase::Answering => self.answer_close(&body),
             Phase::Flushing | Phase::AwaitingEnd | Phase::Draining | Phase::Finished => {}

@@ -76,7 +76,7 @@ impl Sender {
             (Some(left), Some(message)) if len as u64 <= left => (left, message),
             (left, _) => return Err(UsageError::PayloadTooLong { len, left: left.unwrap_or(0) }),
         };
-        self.check_room(len, config)?;
+        self.check_payload_room(len, config)?;
         let is_compressed = self.queue.is_in_compressed_by_caller();
         let is_last = self.queue.is_open_frame_last();
         if !is_compressed {
@@ -88,6 +88,22 @@ impl Sender {
         self.raise_congestion(config);
         self.go_on(message, is_compressed, is_last);
         Ok(())
+    }
+
+    /// Checks that there is room for `len` bytes of the unfinished frame. What waits for the end of this frame does not
+    /// count: if it filled the queue, the frame could never end.
+    fn check_payload_room(&self, len: usize, config: &Config) -> Result<(), UsageError> {
+        let queued = self.queue.charged_bytes() - self.queue.waiting_bytes();
+        let (needed, limit) = (queued.saturating_add(len as u64), config.max_outgoing_bytes);
+        match needed <= limit {
+            true => Ok(()),
+            false => Err(UsageError::BufferFull { needed, limit }),
+        }
+    }
+
+    /// Whether a frame is unfinished, and nothing can be written before more of its payload is queued.
+    pub(crate) fn needs_payload(&self) -> bool {
+        self.queue.needs_payload()
     }
 
     /// Bytes that the payload of the unfinished frame lacks.

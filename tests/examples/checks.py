@@ -27,7 +27,7 @@ from pathlib import Path
 PROGRAMS = Path(sys.argv[1])
 SERVERS = ("echo_server", "echo_threads", "echo_poll", "chat_tokio")
 ECHO_SERVERS = SERVERS[:3]
-TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MIB = 1 << 20
 # The longest time for one step, in seconds.
 PATIENCE = 20
@@ -765,7 +765,7 @@ def proxy_with_a_late_reader():
 
 @check("proxy: the front of a frame is passed on before its rest has arrived")
 def proxy_streams():
-    rest = threading.Event()
+    rest, served = threading.Event(), threading.Event()
 
     def half(listener):
         peer = Peer.accept(listener)
@@ -774,6 +774,7 @@ def proxy_streams():
         rest.set()
         peer.read(500)
         peer.close(1001)
+        served.set()
 
     with scripted(half) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
         peer = Peer.open(proxy.address)
@@ -784,6 +785,7 @@ def proxy_streams():
         expect(peer.receive(), (CLOSE, b"\x03\xe9"))
         peer.send(CLOSE, b"\x03\xe9")
         peer.expect_end()
+        served.wait(PATIENCE)  # the proxy is stopped behind this
 
 
 @check("proxy: compressed messages are passed on as they are if both sides agree, and are not used otherwise")
@@ -811,6 +813,65 @@ def proxy_with_compression():
             expect(peer.receive(), (TEXT, b"plain"))
             peer.close(1000)
             expect(proxy.said(), "")
+
+
+@check("proxy: pings, pongs and Close frames pass from end to end", True, False)
+def proxy_passes_control_frames(does_client_begin):
+    def begin(peer):
+        peer.send(PING, b"to the other end")
+        expect(peer.receive(), (PONG, b"by hand"), "the pong is that of the other end")
+        peer.send(CLOSE, b"\x0f\xa1the first Close")
+        expect(peer.receive(), (CLOSE, b"\x0f\xa2the answer"), "the answer is that of the other end")
+
+    def answer(peer):
+        expect(peer.receive(), (PING, b"to the other end"), "the ping")
+        peer.send(PONG, b"by hand")
+        expect(peer.receive(), (CLOSE, b"\x0f\xa1the first Close"), "the Close")
+        # The other end has sent its Close, but has no answer yet, so it still receives.
+        peer.send(CLOSE, b"\x0f\xa2the answer")
+
+    served = threading.Event()
+
+    def serve(listener):
+        peer = Peer.accept(listener)
+        (answer if does_client_begin else begin)(peer)
+        peer.stream.shutdown(socket.SHUT_WR)
+        peer.expect_end()
+        served.set()
+
+    with scripted(serve) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        peer = Peer.open(proxy.address)
+        (begin if does_client_begin else answer)(peer)
+        peer.expect_end()
+        served.wait(PATIENCE)  # the proxy is stopped behind this
+        expect(proxy.said(), "")
+
+
+@check("proxy: messages behind a Close of one end still reach it, and a Close without a code has none at the other end")
+def proxy_with_a_late_message():
+    served = threading.Event()
+
+    def finish(listener):
+        peer = Peer.accept(listener)
+        peer.stream.sendall(peer.frame(BINARY, bytes(1000))[:500])
+        expect(peer.receive(), (CLOSE, b""), "a Close within the frame of the other direction")
+        peer.stream.sendall(peer.frame(BINARY, bytes(1000))[500:])
+        peer.send(TEXT, b"last")
+        peer.send(CLOSE, b"\x03\xe8")
+        peer.stream.shutdown(socket.SHUT_WR)
+        peer.expect_end()
+        served.set()
+
+    with scripted(finish) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        peer = Peer.open(proxy.address)
+        front = peer.read(100)
+        peer.send(CLOSE)
+        expect((front + peer.read(904))[:4], b"\x82\x7e\x03\xe8", "the frame")
+        expect(peer.receive(), (TEXT, b"last"))
+        expect(peer.receive(), (CLOSE, b"\x03\xe8"))
+        peer.expect_end()
+        served.wait(PATIENCE)
+        expect(proxy.said(), "")
 
 
 @check("proxy: what ends one side is passed on to the other")
@@ -844,12 +905,34 @@ def proxy_ends():
         expect(peer.read(3), b"\x81\x03c", "the front of the frame")
         peer.expect_end()
 
+    closed = threading.Event()
+
+    def leave_after_the_close(listener):
+        peer = Peer.accept(listener)
+        peer.stream.sendall(peer.frame(TEXT, b"cut")[:3])
+        expect(peer.receive(), (CLOSE, b"\x03\xe8"))
+        closed.set()
+        peer.stream.close()
+
+    with scripted(leave_after_the_close) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
+        peer = Peer.open(proxy.address)
+        expect(peer.read(3), b"\x81\x03c", "the front of the frame")
+        peer.send(CLOSE, b"\x03\xe8")
+        expect(closed.wait(PATIENCE), True, "the Close arrives")
+        begin = time.monotonic()
+        peer.expect_end()
+        expect(time.monotonic() - begin < 2, True, "nothing waits for the rest of the frame")
+
+    told = threading.Event()
+
     def see_the_client_leave(listener):
         peer = Peer.accept(listener)
         expect(peer.receive()[1][:2], b"\x03\xe9", "the code for the server")
+        told.set()
 
     with scripted(see_the_client_leave) as url, Server("proxy", arguments=(url[5:-1],)) as proxy:
         Peer.open(proxy.address).stream.close()
+        told.wait(PATIENCE)  # the proxy is stopped behind this
 
 
 def outcome(name, function, arguments):

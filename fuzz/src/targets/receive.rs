@@ -4,7 +4,7 @@
 use super::observer::{Frame, Observer, Outcome, Seen, read_frames};
 use super::source::{ByteSource, Flags, config, cuts};
 use websocket_proto::{
-    CloseCause, CloseCode, Config, Connection, Delivery, ReadBuffer, Role, State,
+    CloseCause, CloseCode, Config, ConfigBuilder, Connection, Delivery, ReadBuffer, Role, State,
 };
 
 /// The first 8 bytes of the input.
@@ -90,8 +90,17 @@ impl Setup {
 
     /// An open connection with this role and delivery.
     pub fn open_as(&self, role: Role, delivery: Delivery) -> Connection {
-        let config = self.config.to_builder().delivery(delivery).build();
-        let config = config.expect("each value is allowed");
+        self.open_with(role, self.config.to_builder().delivery(delivery))
+    }
+
+    /// An open connection with this role, for frames. It answers neither pings nor a Close.
+    pub fn open_by_hand(&self, role: Role) -> Connection {
+        let config = self.config.to_builder().delivery(Delivery::Frames);
+        self.open_with(role, config.answer_pings(false).answer_close(false))
+    }
+
+    fn open_with(&self, role: Role, config: ConfigBuilder) -> Connection {
+        let config = config.build().expect("each value is allowed");
         #[cfg(feature = "deflate")]
         if let Some(byte) = self.deflate {
             let upgrade = websocket_proto::Upgrade::new(role).deflate(deflate_params(byte));

@@ -1,16 +1,20 @@
 //! A stream passes through a proxy of two connections that deliver and send frames. What the receiver behind the proxy
 //! gets is what it would get without the proxy, whether messages are compressed or not, and however the stream is cut.
+//! The proxy passes pings, pongs and the Close on, and answers only the Close, and only when it has passed it on.
 
 use super::receive::Setup;
 use super::source::{ByteSource, cuts};
 use websocket_proto::{
-    CloseCause, CloseCode, Closed, Connection, Delivery, Event, MessageKind, Role, UsageError,
+    CloseCause, CloseCode, Closed, Connection, Delivery, Event, MessageKind, Role, State,
+    UsageError,
 };
 
-/// What a receiver of whole messages has seen. Pings and pongs concern one connection, so they are not passed on.
+/// What a receiver of whole messages has seen.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     messages: Vec<(MessageKind, Vec<u8>)>,
+    /// The payloads of pings, and of pongs.
+    pings: [Vec<Vec<u8>>; 2],
     closed: Option<Closed>,
 }
 
@@ -24,7 +28,8 @@ impl Seen {
                     self.messages.push((message.kind(), message.into_bytes()));
                 }
                 Event::Closed(closed) => self.closed = Some(closed),
-                Event::Ping(_) | Event::Pong(_) => {}
+                Event::Ping(payload) => self.pings[0].push(payload.into_owned()),
+                Event::Pong(payload) => self.pings[1].push(payload.into_owned()),
                 other => panic!("unexpected event {other:?}"),
             }
         }
@@ -80,16 +85,17 @@ impl Proxy {
                 far.send_payload(payload.as_bytes()).expect("the near side has checked the text");
                 assert_eq!(far.unfinished_frame().is_none(), payload.is_last());
             }
-            Event::Ping(_) => far.ping(b"waits for a border").expect("the connection is open"),
-            Event::Pong(_) => {}
+            Event::Ping(payload) => far.ping(&payload).expect("the connection is open"),
+            Event::Pong(payload) => far.pong(&payload).expect("the connection is open"),
+            Event::CloseReceived { code, reason } => {
+                assert_eq!(far.unfinished_frame(), None, "a Close within a frame");
+                close(far, code, &reason);
+                close(&mut self.near, code, "");
+            }
             Event::Closed(closed) => {
-                match (closed.is_clean(), closed.code()) {
-                    (false, _) => far.fail(CloseCode::GOING_AWAY, "").expect("it can be sent"),
-                    (true, CloseCode::NO_STATUS) => far.close_without_code(),
-                    (true, code) => match far.close(code, closed.reason()) {
-                        Err(UsageError::CloseCodeNotSendable(_)) => far.close_without_code(),
-                        result => result.expect("a received reason fits"),
-                    },
+                match closed.is_clean() {
+                    false => far.fail(CloseCode::GOING_AWAY, "").expect("it can be sent"),
+                    true => assert_eq!(far.state(), State::Closing, "the Close was passed on"),
                 }
                 self.closed = Some(closed);
             }
@@ -110,6 +116,13 @@ impl Proxy {
     }
 }
 
+fn close(conn: &mut Connection, code: CloseCode, reason: &str) {
+    match conn.close(code, reason) {
+        Err(UsageError::CloseCodeNotSendable(_)) => conn.close_without_code(),
+        result => result.expect("a received reason fits"),
+    }
+}
+
 /// The input is a setup of `receive`, then the bytes on the wire.
 pub fn reframe(data: &[u8]) {
     let mut source = ByteSource::new(data);
@@ -120,8 +133,8 @@ pub fn reframe(data: &[u8]) {
     direct.receive(&mut setup.open_as(role, Delivery::Messages), wire);
     for pieces in cuts(wire, setup.cut).into_iter().chain([vec![wire]]) {
         let mut proxy = Proxy {
-            near: setup.open_as(role, Delivery::Frames),
-            far: setup.open_as(peer(role), Delivery::Frames),
+            near: setup.open_by_hand(role),
+            far: setup.open_by_hand(peer(role)),
             closed: None,
             step: setup.cut[0],
         };
@@ -137,6 +150,7 @@ pub fn reframe(data: &[u8]) {
 
 fn judge(role: Role, direct: &Seen, seen: &Seen, near: Option<&Closed>) {
     assert_eq!(seen.messages, direct.messages, "the proxy changes the messages");
+    assert_eq!(seen.pings, direct.pings, "the proxy changes pings or pongs");
     let Some(closed) = &direct.closed else {
         // The stream goes on, so the proxy has failed when it ended.
         return;
@@ -144,7 +158,8 @@ fn judge(role: Role, direct: &Seen, seen: &Seen, near: Option<&Closed>) {
     let near = near.expect("a stream that ends ends the proxy");
     match closed.cause() {
         CloseCause::Peer => {
-            assert_eq!(near, closed);
+            let told = |closed: &Closed| (closed.code(), closed.is_clean(), closed.cut());
+            assert_eq!((told(near), near.cause()), (told(closed), closed.cause()));
             let seen = seen.closed.as_ref().expect("the Close is passed on");
             let is_lost = role == Role::Client && closed.code().get() == 1010;
             assert!(seen.is_clean());

@@ -70,6 +70,23 @@ impl Queue {
         self.streamed().is_some_and(|streamed| !streamed.close.is_empty())
     }
 
+    /// Bytes of control frames that wait while a frame is unfinished. They cannot go out before its payload is whole, or
+    /// at best before its header.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        match (&self.parts, self.streamed()) {
+            (Some(parts), Some(streamed)) if streamed.frame.is_some() => {
+                (parts.control.len() - parts.control_start + streamed.close.len()) as u64
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether a frame is unfinished, and nothing can be written before more of its payload is queued.
+    pub(crate) fn needs_payload(&self) -> bool {
+        let is_taken = self.parts.as_ref().is_some_and(|parts| !parts.taken.is_empty());
+        self.open_frame().is_some() && self.first().is_empty() && !is_taken
+    }
+
     /// Queues the header of a frame with a payload of `len` bytes. [`push_payload`](Queue::push_payload) queues the
     /// payload. `is_compressed` tells that the caller compresses the message.
     pub(crate) fn begin_frame(
