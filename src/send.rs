@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use crate::close::CloseBody;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::deflate::Compressor;
 use crate::entropy::EntropyError;
 use crate::error::UsageError;
@@ -62,9 +63,13 @@ pub(crate) enum Advanced {
 }
 
 impl Sender {
-    pub(crate) fn new(role: Role) -> Sender {
+    pub(crate) fn new(role: Role, config: &Config) -> Sender {
+        let mut queue = Queue::default();
+        if config.count_traffic {
+            queue.begin_counting();
+        }
         Sender {
-            queue: Queue::default(),
+            queue,
             role,
             fragment: None,
             close_key: [0; 4],
@@ -387,6 +392,15 @@ impl Sender {
     }
 
     // Questions.
+
+    /// What the connection has sent and received, if it is counted.
+    pub(crate) fn counters(&self) -> Option<&Counters> {
+        self.queue.counters()
+    }
+
+    pub(crate) fn counters_mut(&mut self) -> Option<&mut Counters> {
+        self.queue.counters_mut()
+    }
 
     /// Bytes that are queued and not written.
     #[inline]

@@ -16,19 +16,20 @@ pub(crate) enum Raw<'a> {
     Header(FrameHeader),
     /// A piece of the payload of the data frame whose header came last.
     Payload(FramePayload<'a>),
-    /// A control frame.
-    Control(Received<'a>),
+    /// A control frame; or a message or chunk, if frames are counted and not delivered as they are.
+    Other(Received<'a>),
 }
 
 impl Receiver {
     /// Takes bytes off the front of `input`, up to the end of the first header, piece of payload or control frame.
-    /// `None` means that all input was taken, and that more is needed.
+    /// `None` means that all input was taken, and that more is needed. Passes each header to `note`.
     #[inline(never)]
     pub(crate) fn receive_raw<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
         inflates: bool,
+        mut note: impl FnMut(&Header),
     ) -> Result<Option<Raw<'a>>, Box<Fault<'a>>> {
         while !input.is_empty() {
             let control = match &self.place {
@@ -37,7 +38,11 @@ impl Receiver {
                     return self.receive_raw_payload(frame, input, terms).map(Some);
                 }
                 Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
-                    match self.receive_header(input, terms, inflates)? {
+                    let header = self.receive_header(input, terms, inflates)?;
+                    if let Some(header) = &header {
+                        note(header);
+                    }
+                    match header {
                         None => return Ok(None),
                         Some(header) if header.first.is_control() => Some(header),
                         Some(header) => return Ok(Some(self.begin_raw_frame(&header, terms)?)),
@@ -50,7 +55,7 @@ impl Receiver {
                 }
             };
             if let Some(received) = self.receive_control(control, input, terms)? {
-                return Ok(Some(Raw::Control(received)));
+                return Ok(Some(Raw::Other(received)));
             }
         }
         Ok(None)
