@@ -11,7 +11,9 @@ use core::time::Duration;
 #[cfg(feature = "deflate")]
 use crate::deflate::Deflate;
 use crate::entropy::Entropy;
-use crate::frame::MAX_CONTROL_BYTES;
+
+/// The quick way of the receiver does not check the limits of frames and messages for payloads of at most this size.
+pub(crate) const UNCHECKED_BYTES: usize = 125;
 
 /// Defines the settings: for each one a field, its default, a getter of [`Config`] and a setter of [`ConfigBuilder`].
 /// The comment above a setting is for the getter's page. Two strings follow the default. The first one completes
@@ -505,10 +507,10 @@ impl Config {
             false => self.max_outgoing_bytes.min(self.max_outgoing_frame_bytes as u64),
             true => 0,
         };
-        // For frames of up to 125 bytes the quick way does not check these limits.
+        // The quick way does not check these limits for short frames.
         let limit = self.max_frame_bytes.min(self.max_message_bytes);
         self.is_quick = self.delivery == Delivery::Messages
-            && limit >= MAX_CONTROL_BYTES as u64
+            && limit >= UNCHECKED_BYTES as u64
             && !self.count_traffic;
         self.receives_apart = self.delivery == Delivery::Frames || self.count_traffic;
     }

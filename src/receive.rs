@@ -263,19 +263,19 @@ impl Receiver {
                 Place::Payload(frame) if !input.is_empty() || frame.left == 0 => *frame,
                 _ if input.is_empty() => return Ok(None),
                 Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
-                    let header = self.receive_header(input, terms, codec.is_some())?;
-                    if let Some(header) = &header {
-                        note(header);
-                    }
-                    match header {
+                    match self.receive_header(input, terms, codec.is_some())? {
                         None => return Ok(None),
                         Some(header) if header.first.is_control() => {
+                            note(&header);
                             match self.receive_control(Some(header), input, terms)? {
                                 None => continue,
                                 received => return Ok(received),
                             }
                         }
-                        Some(header) => self.begin_frame(&header),
+                        Some(header) => {
+                            note(&header);
+                            self.begin_frame(&header)
+                        }
                     }
                 }
                 Place::Control(_) => match self.receive_control(None, input, terms)? {

@@ -64,18 +64,18 @@ pub(crate) enum Advanced {
 
 impl Sender {
     pub(crate) fn new(role: Role, config: &Config) -> Sender {
-        let mut queue = Queue::default();
-        if config.count_traffic {
-            queue.begin_counting();
-        }
-        Sender {
-            queue,
+        let mut sender = Sender {
+            queue: Queue::default(),
             role,
             fragment: None,
             close_key: [0; 4],
             seed_place: 0,
             last_use: LastUse::default(),
+        };
+        if config.count_traffic {
+            sender.queue.begin_counting();
         }
+        sender
     }
 
     #[inline]

@@ -38,14 +38,16 @@ impl Receiver {
                     return self.receive_raw_payload(frame, input, terms).map(Some);
                 }
                 Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
-                    let header = self.receive_header(input, terms, inflates)?;
-                    if let Some(header) = &header {
-                        note(header);
-                    }
-                    match header {
+                    match self.receive_header(input, terms, inflates)? {
                         None => return Ok(None),
-                        Some(header) if header.first.is_control() => Some(header),
-                        Some(header) => return Ok(Some(self.begin_raw_frame(&header, terms)?)),
+                        Some(header) if header.first.is_control() => {
+                            note(&header);
+                            Some(header)
+                        }
+                        Some(header) => {
+                            note(&header);
+                            return Ok(Some(self.begin_raw_frame(&header, terms)?));
+                        }
                     }
                 }
                 Place::Control(_) => None,

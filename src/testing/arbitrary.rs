@@ -269,7 +269,7 @@ impl<'a> Arbitrary<'a> for Config {
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
         let deflate = if cfg!(feature = "deflate") { (1, 8) } else { (0, 0) };
-        (27 + deflate.0, Some(27 + deflate.1))
+        (27 + deflate.0, Some(28 + deflate.1))
     }
 }
 

@@ -12,6 +12,7 @@ const _: () = assert!(size_of::<Parts>() + size_of::<Counters>() <= 400 || size_
 
 impl Queue {
     /// Counts what is written from now on. The queue must be new.
+    #[cold]
     pub(crate) fn begin_counting(&mut self) {
         self.parts().counters = Some(Default::default());
     }
