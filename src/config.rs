@@ -12,6 +12,9 @@ use core::time::Duration;
 use crate::deflate::Deflate;
 use crate::entropy::Entropy;
 
+/// The quick way of the receiver does not check the limits of frames and messages for payloads of at most this size.
+pub(crate) const UNCHECKED_BYTES: usize = 125;
+
 /// Defines the settings: for each one a field, its default, a getter of [`Config`] and a setter of [`ConfigBuilder`].
 /// The comment above a setting is for the getter's page. Two strings follow the default. The first one completes
 /// "Returns …" and "Sets …". The second one gives the default and the allowed values.
@@ -47,14 +50,23 @@ macro_rules! settings {
         pub struct Config {
             $( $(#[cfg($cfg)])? pub(crate) $name: $type $(<$of>)?, )*
             /// If the queue holds at most this many bytes together with a message, the message is one frame and needs
-            /// no further check. It follows from two settings: [`Config::set_one_frame_room`].
+            /// no further check. [`Config::derive`] sets this and the next two fields.
             pub(crate) one_frame_room: u64,
+            /// Whether messages may be received by the quick way.
+            pub(crate) is_quick: bool,
+            /// Whether frames are received by a loop of their own: they are delivered as they are, or counted.
+            pub(crate) receives_apart: bool,
         }
 
         impl Default for Config {
             fn default() -> Self {
-                let mut config = Config { $( $(#[cfg($cfg)])? $name: $default, )* one_frame_room: 0 };
-                config.set_one_frame_room();
+                let mut config = Config {
+                    $( $(#[cfg($cfg)])? $name: $default, )*
+                    one_frame_room: 0,
+                    is_quick: false,
+                    receives_apart: false,
+                };
+                config.derive();
                 config
             }
         }
@@ -118,7 +130,7 @@ macro_rules! settings {
                     config.low_water_bytes = config.default_low_water();
                 }
                 config.check()?;
-                config.set_one_frame_room();
+                config.derive();
                 Ok(config)
             }
         }
@@ -412,6 +424,14 @@ settings! {
         "Default: `false`; `true` only with [`keepalive_interval`](Config::keepalive_interval).";
 
     ///
+    /// [`Connection::counters`](crate::Connection::counters) returns the counts, and has an example. Counting costs
+    /// time for each frame, since no frame takes the quickest way, and 400 bytes for each connection, also for an idle
+    /// one. A message that comes in several reads is then assembled on the heap, not in the
+    /// [`ReadBuffer`](crate::ReadBuffer).
+    count_traffic: bool = false,
+        "whether messages, frames and bytes are counted, each way", "Default: `false`.";
+
+    ///
     /// Unused memory is buffers and codecs for further messages. The time is rounded up to 1/8 s. With zero, `tick`
     /// frees memory at most 1/8 s after its last use.
     release_after: Duration = Duration::from_secs(1),
@@ -480,10 +500,21 @@ settings! {
 }
 
 impl Config {
-    /// Sets `one_frame_room` so that a sender needs one comparison for both limits. A message that fits into this room
-    /// exceeds neither the queue's limit nor that of a frame.
-    fn set_one_frame_room(&mut self) {
-        self.one_frame_room = self.max_outgoing_bytes.min(self.max_outgoing_frame_bytes as u64);
+    /// Sets the fields that follow from settings. They close the quick ways, so that these need not look at the
+    /// settings themselves.
+    fn derive(&mut self) {
+        // A message that fits into this room exceeds neither the queue's limit nor that of a frame. What is counted
+        // must take the general way.
+        self.one_frame_room = match self.count_traffic {
+            false => self.max_outgoing_bytes.min(self.max_outgoing_frame_bytes as u64),
+            true => 0,
+        };
+        // The quick way does not check these limits for short frames.
+        let limit = self.max_frame_bytes.min(self.max_message_bytes);
+        self.is_quick = self.delivery == Delivery::Messages
+            && limit >= UNCHECKED_BYTES as u64
+            && !self.count_traffic;
+        self.receives_apart = self.delivery == Delivery::Frames || self.count_traffic;
     }
 
     /// The high water mark if it is not set: the default, or what the limit above it allows.

@@ -17,6 +17,8 @@ mod time;
 
 mod end;
 
+mod counting;
+
 use core::fmt;
 
 use crate::Shared;
@@ -43,7 +45,7 @@ use phase::Phase;
 /// A connection is 192 bytes on 64-bit targets. An idle open connection owns no heap memory after
 /// [`tick`](Connection::tick) has found it unused for [`Config::release_after`], or after
 /// [`release_memory`](Connection::release_memory). If permessage-deflate was negotiated, its windows stay, and
-/// up to 512 bytes.
+/// up to 512 bytes. The counters of [`Config::count_traffic`] stay too.
 #[doc(alias("WebSocket", "WSConnection"))]
 pub struct Connection {
     /// Turns bytes from the peer into messages and control frames.
@@ -64,7 +66,7 @@ impl Connection {
     fn new(role: Role, phase: Phase, config: Shared<Config>) -> Connection {
         Connection {
             recv: Receiver::default(),
-            send: Sender::new(role),
+            send: Sender::new(role, &config),
             life: Life::new(phase),
             config,
             codec: None,

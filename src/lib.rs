@@ -143,6 +143,7 @@ mod close;
 mod close_code;
 mod config;
 mod connection;
+mod counters;
 #[cfg_attr(not(feature = "deflate"), path = "no_deflate.rs")]
 mod deflate;
 #[cfg(any(feature = "std", feature = "tokio"))]
@@ -184,6 +185,7 @@ pub use close::{MAX_CLOSE_REASON_BYTES, cut_close_reason};
 pub use close_code::CloseCode;
 pub use config::{Config, ConfigBuilder, ConfigError, Delivery};
 pub use connection::Connection;
+pub use counters::{Counters, Traffic};
 #[cfg(feature = "deflate")]
 pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};

@@ -22,9 +22,7 @@ use crate::close_code::CloseCode;
 use crate::config::{Config, Delivery};
 use crate::deflate::MaybeCodec;
 use crate::error::ProtocolError;
-use crate::frame::{
-    self, FirstByte, Header, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Masking, ReservedBits, Rules,
-};
+use crate::frame::{self, FirstByte, Header, MAX_HEADER_BYTES, Masking, ReservedBits, Rules};
 use crate::frame_payload::FramePayload;
 use crate::input::take_front;
 use crate::mask;
@@ -121,15 +119,10 @@ pub(crate) struct Terms<'c> {
 }
 
 impl Terms<'_> {
-    /// The position between messages. For frames of up to 125 bytes the quick way does not check `max_frame_bytes` and
-    /// `max_message_bytes`. So it is closed if one of them is below 125. It is also closed if messages are not
-    /// delivered whole.
+    /// The position between messages. The configuration may have closed the quick way.
     #[inline]
     fn between_messages(self) -> Place {
-        let limit = self.config.max_frame_bytes.min(self.config.max_message_bytes);
-        let is_quick =
-            self.config.delivery == Delivery::Messages && limit >= MAX_CONTROL_BYTES as u64;
-        match (is_quick, self.role) {
+        match (self.config.is_quick, self.role) {
             (false, _) => Place::BETWEEN_FRAMES,
             (true, Role::Server) => Place::QuickMasked,
             (true, Role::Client) => Place::QuickUnmasked,
@@ -196,6 +189,19 @@ impl Receiver {
         }
     }
 
+    /// Whether a message has begun and is not delivered to its end.
+    pub(crate) fn is_in_message(&self) -> bool {
+        self.message.is_open()
+    }
+
+    /// Bytes that the payload of the current data frame lacks.
+    pub(crate) fn payload_left(&self) -> u64 {
+        match &self.place {
+            Place::Payload(frame) => frame.left,
+            _ => 0,
+        }
+    }
+
     /// What the end of the connection cuts if it comes now.
     pub(crate) fn cut(&self) -> Option<Cut> {
         match &self.place {
@@ -235,7 +241,8 @@ impl Receiver {
         self.message.free_unused(now, after, received)
     }
 
-    /// Takes bytes off the front of `input`, up to the end of the first message, chunk or control frame.
+    /// Takes bytes off the front of `input`, up to the end of the first message, chunk or control frame. Passes each
+    /// header to `note`.
     // Without optimization, inlining only costs stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn receive<'a>(
@@ -243,6 +250,7 @@ impl Receiver {
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
         codec: &mut MaybeCodec,
+        mut note: impl FnMut(&Header),
     ) -> Reception<'a> {
         loop {
             #[cfg(feature = "deflate")]
@@ -258,12 +266,16 @@ impl Receiver {
                     match self.receive_header(input, terms, codec.is_some())? {
                         None => return Ok(None),
                         Some(header) if header.first.is_control() => {
+                            note(&header);
                             match self.receive_control(Some(header), input, terms)? {
                                 None => continue,
                                 received => return Ok(received),
                             }
                         }
-                        Some(header) => self.begin_frame(&header),
+                        Some(header) => {
+                            note(&header);
+                            self.begin_frame(&header)
+                        }
                     }
                 }
                 Place::Control(_) => match self.receive_control(None, input, terms)? {

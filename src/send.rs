@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use crate::close::CloseBody;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::deflate::Compressor;
 use crate::entropy::EntropyError;
 use crate::error::UsageError;
@@ -62,15 +63,19 @@ pub(crate) enum Advanced {
 }
 
 impl Sender {
-    pub(crate) fn new(role: Role) -> Sender {
-        Sender {
+    pub(crate) fn new(role: Role, config: &Config) -> Sender {
+        let mut sender = Sender {
             queue: Queue::default(),
             role,
             fragment: None,
             close_key: [0; 4],
             seed_place: 0,
             last_use: LastUse::default(),
+        };
+        if config.count_traffic {
+            sender.queue.begin_counting();
         }
+        sender
     }
 
     #[inline]
@@ -403,6 +408,15 @@ impl Sender {
     }
 
     // Questions.
+
+    /// What the connection has sent and received, if it is counted.
+    pub(crate) fn counters(&self) -> Option<&Counters> {
+        self.queue.counters()
+    }
+
+    pub(crate) fn counters_mut(&mut self) -> Option<&mut Counters> {
+        self.queue.counters_mut()
+    }
 
     /// Bytes that are queued and not written.
     #[inline]

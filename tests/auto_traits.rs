@@ -16,11 +16,11 @@ use websocket_proto::handshake::{
 };
 use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
-    ConfigError, Connection, Cut, Delivery, Entropy, EntropyError, Event, FrameHeader,
+    ConfigError, Connection, Counters, Cut, Delivery, Entropy, EntropyError, Event, FrameHeader,
     FramePayload, HandshakeError, Message, MessageKind, Opcode, OriginError, OriginPolicy,
     OutgoingChunks, PlainRequest, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response,
-    Role, Segment, State, Timeout, Timestamp, Upgrade, UpgradeRequest, UpgradeResponse, Uri,
-    UriError, UsageError,
+    Role, Segment, State, Timeout, Timestamp, Traffic, Upgrade, UpgradeRequest, UpgradeResponse,
+    Uri, UriError, UsageError,
 };
 #[cfg(feature = "deflate")]
 use websocket_proto::{Deflate, DeflateParams};
@@ -134,6 +134,7 @@ have!(Extension<'static>, ExtensionParam<'static>, ExtensionValue<'static>: Valu
 have!(ExtensionValue<'static>: Display);
 have!(HeaderList<'static>, HeaderValue<'static>: Value);
 have!(Upgrade: Value + Copy);
+have!(Counters, Traffic: Value + Copy + Default);
 have!(Uri: Value);
 #[cfg(feature = "std")]
 have!(websocket_proto::Clock: Value + Copy);

@@ -77,6 +77,7 @@ fn changed() -> Vec<Changed> {
         keepalive_interval: Some(Duration::from_secs(15)) => Some(Duration::from_secs(15));
         pong_timeout: Duration::from_secs(18) => Some(Duration::from_secs(18));
         measure_round_trip: true => true;
+        count_traffic: true => true;
         release_after: Duration::from_secs(16) => Duration::from_secs(16);
         stream_refusal_body: true => true;
         require_subprotocol: true => true;
@@ -158,6 +159,7 @@ fn the_page_of_settings_has_the_default_of_each_setting() {
         ("keepalive_interval", time(config.keepalive_interval())),
         ("pong_timeout", time(config.pong_timeout())),
         ("measure_round_trip", format!("`{}`", config.measure_round_trip())),
+        ("count_traffic", format!("`{}`", config.count_traffic())),
         ("release_after", time(Some(config.release_after()))),
         ("require_subprotocol", format!("`{}`", config.require_subprotocol())),
         ("accept_unmasked_frames", format!("`{}`", config.accept_unmasked_frames())),

@@ -940,6 +940,7 @@ mod arbitrary_values {
         values::<Config>(2, |config| usize::from(config.answer_pings()));
         values::<Config>(2, |config| usize::from(config.answer_close()));
         values::<Config>(2, |config| usize::from(config.measure_round_trip()));
+        values::<Config>(2, |config| usize::from(config.count_traffic()));
         values::<Config>(2, |config| usize::from(config.pong_timeout().is_some()));
         values::<FrameHeader>(3, |header| {
             let mut bytes = [0; MAX_HEADER_BYTES];

@@ -1,12 +1,12 @@
 //! Turns bytes into events. The receiver tells what was received; this file decides what the connection does about it.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Connection, Phase};
 use crate::close::CloseBody;
 use crate::close_code::CloseCode;
-use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
@@ -232,26 +232,40 @@ impl Connection {
             self.life.timer.note_received();
         }
         let terms = Terms { role: self.send.role(), config: &self.config };
-        if terms.config.delivery == Delivery::Frames {
-            return self.receive_raw_frames(input);
+        if terms.config.receives_apart {
+            return self.receive_apart(input);
         }
-        match self.recv.receive(input, terms, &mut self.codec) {
+        match self.recv.receive(input, terms, &mut self.codec, |_| {}) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
             Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
-    /// Receives frames that are delivered as they are. It is cold, so that the caller keeps its registers for messages.
+    /// Receives frames that are delivered as they are, or counted. It is cold, so that the caller keeps its registers
+    /// for messages.
     #[cold]
     #[inline(never)]
-    fn receive_raw_frames<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+    fn receive_apart<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
+        if self.config.count_traffic {
+            return self.receive_counted(input);
+        }
         let terms = Terms { role: self.send.role(), config: &self.config };
-        match self.recv.receive_raw(input, terms, self.codec.is_some()) {
+        let result = self.recv.receive_raw(input, terms, self.codec.is_some(), |_| {});
+        self.react_to_raw(result)
+    }
+
+    /// Makes an event of what was received by a loop of its own.
+    #[inline]
+    pub(super) fn react_to_raw<'a>(
+        &mut self,
+        result: Result<Option<Raw<'a>>, Box<Fault<'a>>>,
+    ) -> Option<Event<'a>> {
+        match result {
             Ok(None) => None,
             Ok(Some(Raw::Header(header))) => Some(Event::FrameHeader(header)),
             Ok(Some(Raw::Payload(payload))) => Some(Event::FramePayload(payload)),
-            Ok(Some(Raw::Control(received))) => Some(self.react(received)),
+            Ok(Some(Raw::Other(received))) => Some(self.react(received)),
             Err(fault) => Some(self.fail_by(*fault)),
         }
     }

@@ -68,8 +68,7 @@ impl Receiver {
                     self.place,
                     Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. }
                 );
-            let is_raw = terms.config.delivery == Delivery::Frames;
-            if !is_between_messages || input.is_empty() || is_raw {
+            if !is_between_messages || input.is_empty() || terms.config.receives_apart {
                 return Ok(Reading::Frames);
             }
             let Some(header) = self.receive_header(input, terms, inflates)? else {

@@ -4,7 +4,7 @@
 use alloc::borrow::Cow;
 
 use super::{Place, Receiver};
-use crate::config::Config;
+use crate::config::{Config, UNCHECKED_BYTES};
 use crate::frame::{FirstByte, MAX_CONTROL_BYTES};
 use crate::input::take_front;
 use crate::mask;
@@ -14,6 +14,8 @@ use crate::utf8::{self, InvalidUtf8};
 /// A 7-bit payload length of 126 means that the length is in the next two bytes.
 const LENGTH_IN_16_BITS: u8 = 126;
 const MASK: u8 = 0x80;
+
+const _: () = assert!(UNCHECKED_BYTES == MAX_CONTROL_BYTES, "`receive_short` takes these payloads");
 
 /// The result of the quick way. `None` means that the frame must take the general way, because it breaks a rule, is not
 /// whole in the input, or is of a kind that the quick way does not read. The input is then unchanged.

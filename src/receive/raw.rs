@@ -16,19 +16,20 @@ pub(crate) enum Raw<'a> {
     Header(FrameHeader),
     /// A piece of the payload of the data frame whose header came last.
     Payload(FramePayload<'a>),
-    /// A control frame.
-    Control(Received<'a>),
+    /// A control frame; or a message or chunk, if frames are counted and not delivered as they are.
+    Other(Received<'a>),
 }
 
 impl Receiver {
     /// Takes bytes off the front of `input`, up to the end of the first header, piece of payload or control frame.
-    /// `None` means that all input was taken, and that more is needed.
+    /// `None` means that all input was taken, and that more is needed. Passes each header to `note`.
     #[inline(never)]
     pub(crate) fn receive_raw<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
         inflates: bool,
+        mut note: impl FnMut(&Header),
     ) -> Result<Option<Raw<'a>>, Box<Fault<'a>>> {
         while !input.is_empty() {
             let control = match &self.place {
@@ -39,8 +40,14 @@ impl Receiver {
                 Place::QuickMasked | Place::QuickUnmasked | Place::Header { .. } => {
                     match self.receive_header(input, terms, inflates)? {
                         None => return Ok(None),
-                        Some(header) if header.first.is_control() => Some(header),
-                        Some(header) => return Ok(Some(self.begin_raw_frame(&header, terms)?)),
+                        Some(header) if header.first.is_control() => {
+                            note(&header);
+                            Some(header)
+                        }
+                        Some(header) => {
+                            note(&header);
+                            return Ok(Some(self.begin_raw_frame(&header, terms)?));
+                        }
                     }
                 }
                 Place::Control(_) => None,
@@ -50,7 +57,7 @@ impl Receiver {
                 }
             };
             if let Some(received) = self.receive_control(control, input, terms)? {
-                return Ok(Some(Raw::Control(received)));
+                return Ok(Some(Raw::Other(received)));
             }
         }
         Ok(None)

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::deflate::Compressor;
 use crate::entropy::EntropyError;
 use crate::error::UsageError;
-use crate::frame::FirstByte;
+use crate::frame::{self, FirstByte};
 
 /// The keys of a client's frames. A single key is on the stack. A server has no keys.
 pub(super) type Keys = Chain<option::IntoIter<[u8; 4]>, vec::IntoIter<[u8; 4]>>;
@@ -54,9 +54,11 @@ impl Sender {
             match (self.queue.len(), key) {
                 (0, None) => {
                     result = self.queue.push_through(first, Cow::Borrowed(piece), &mut write);
+                    self.count_through(first, piece, key);
                 }
-                (0, Some(key)) => {
-                    result = self.queue.push_through_masked(first, piece, key, &mut write);
+                (0, Some(mask)) => {
+                    result = self.queue.push_through_masked(first, piece, mask, &mut write);
+                    self.count_through(first, piece, key);
                 }
                 (_, key) => self.push_piece(first, piece, key),
             }
@@ -68,6 +70,13 @@ impl Sender {
     #[inline(never)]
     fn push_piece(&mut self, first: FirstByte, piece: &[u8], key: Option<[u8; 4]>) {
         self.queue.push(first, piece, key);
+    }
+
+    /// Counts the frame that was passed to the transport.
+    #[inline(never)]
+    fn count_through(&mut self, first: FirstByte, piece: &[u8], key: Option<[u8; 4]>) {
+        let (_, header) = frame::encode(first, piece.len() as u64, key);
+        self.queue.count_through(first, header, piece.len());
     }
 
     /// Compresses a message or fragment, and queues it as at most `frames` frames: their number is known only after the

@@ -6,6 +6,7 @@
 //! as a [`Segment`]. Taken bytes count as queued until they are written.
 
 mod chunks;
+mod counting;
 mod cursor;
 mod parts;
 mod segment;
@@ -383,13 +384,16 @@ impl Queue {
         }
     }
 
-    /// Removes the first `n` bytes, which are written. It does this only if they are the whole queue, and if the queue
-    /// has only the tail and control frames. Otherwise it returns `false` and does nothing; the caller then calls
-    /// [`advance_partly`](Queue::advance_partly).
+    /// Removes the first `n` bytes, which are written. It does this only if they are the whole queue, if the queue has
+    /// only the tail and control frames, and if nothing is counted. Otherwise it returns `false` and does nothing; the
+    /// caller then calls [`advance_partly`](Queue::advance_partly).
     #[inline]
     pub(crate) fn advance_whole(&mut self, n: usize) -> bool {
-        let is_writable = || self.parts.as_ref().is_none_or(|parts| parts.is_writable());
-        let is_whole = n > 0 && n as u64 == self.len() && (self.parts_len == 0 || is_writable());
+        let is_quick = || match &self.parts {
+            None => true,
+            Some(parts) => parts.counters.is_none() && (self.parts_len == 0 || parts.is_writable()),
+        };
+        let is_whole = n > 0 && n as u64 == self.len() && is_quick();
         if is_whole {
             self.parts_len = 0;
             self.reset();
@@ -431,6 +435,7 @@ impl Queue {
             return false;
         }
         assert!(n as u64 <= self.len(), "advance({n}), but {} bytes are outgoing", self.len());
+        self.count_written(n);
         // A frame may now be partly written, so the cursors are needed.
         self.parts();
         while n > 0 {
@@ -588,9 +593,12 @@ impl Queue {
         let dropped = self.parts.as_ref().map_or(0, |parts| {
             parts.dropped + parts.taken.iter().map(|segment| segment.len() as u64).sum::<u64>()
         });
+        let counters = self.parts.as_mut().and_then(|parts| parts.counters.take());
         *self = Queue { buffered: self.buffered, ..Queue::default() };
-        if dropped > 0 {
-            self.parts().dropped = dropped;
+        if dropped > 0 || counters.is_some() {
+            let parts = self.parts();
+            parts.dropped = dropped;
+            parts.counters = counters;
         }
     }
 
@@ -615,7 +623,9 @@ impl Queue {
     fn owns_memory(&self) -> bool {
         let parts = self.parts.as_ref();
         self.tail.capacity() > 0
-            || parts.is_some_and(|parts| parts.can_be_freed() || parts.spare.is_some())
+            || parts.is_some_and(|parts| {
+                parts.can_be_freed() && !parts.has_only_counters() || parts.spare.is_some()
+            })
     }
 
     /// Frees memory if the queue is empty.
@@ -623,8 +633,15 @@ impl Queue {
         if self.len() == 0 {
             self.tail = Vec::new();
             match &mut self.parts {
-                Some(parts) if !parts.can_be_freed() => parts.spare = None,
-                parts => *parts = None,
+                Some(parts) if !parts.can_be_freed() || parts.has_only_counters() => {
+                    parts.spare = None;
+                }
+                parts => {
+                    let counters = parts.take().and_then(|parts| parts.counters);
+                    if counters.is_some() {
+                        self.parts().counters = counters;
+                    }
+                }
             }
         }
     }

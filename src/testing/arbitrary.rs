@@ -258,8 +258,11 @@ impl<'a> Arbitrary<'a> for Config {
         let config = config.deflate(u.arbitrary::<Option<Deflate>>()?);
         let config = config
             .entropy(Entropy::Seed(u.arbitrary()?))
-            .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?))
-            .stream_refusal_body(u.arbitrary()?)
+            .release_after(Duration::from_millis(first_or(&[1000, 0, 1, 50, 3_600_000], u)?));
+        let bits: u8 = u.arbitrary()?;
+        let config = config
+            .stream_refusal_body(bits & 1 != 0)
+            .count_traffic(bits & 0b110 == 0b110)
             .max_outgoing_frame_bytes(first_or(FRAMES, u)?);
         Ok(config.build().expect("each value is allowed, and none contradicts another"))
     }

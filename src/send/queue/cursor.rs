@@ -1,6 +1,7 @@
 //! A place in the stream of our own frames. It moves over the bytes that are written or taken, and reads the frame
 //! headers among them. So it knows where each frame ends and which bytes are payload.
 
+use crate::counters::{FramePart, Traffic};
 use crate::frame::{self, FirstByte, Opcode};
 
 /// A place in the stream of our own frames. The default is the border between two frames.
@@ -73,24 +74,65 @@ impl FrameCursor {
         let mut counts = Counts::default();
         let mut at = 0;
         while at < n {
-            if self.at_border() {
-                let header = frame::decode_own(&wire[at..]);
-                self.header_left = header.size as u8;
-                self.payload_left = header.len;
-                self.first = Some(header.first);
-                if header.first.begins_message() {
-                    self.is_compressed = header.first.is_compressed();
-                }
-            }
-            let header = usize::from(self.header_left).min(n - at);
-            self.header_left -= header as u8;
-            at += header;
-            let payload = self.payload_left.min((n - at) as u64);
-            self.payload_left -= payload;
-            at += payload as usize;
+            let (header, payload) = self.step(wire, at, n);
+            at += header + payload as usize;
             counts.count(self, payload);
         }
         counts
+    }
+
+    /// Moves over the bytes `at..n` of `wire`, but not beyond the end of a frame. Returns how many of them belong to
+    /// the header, and how many to the payload.
+    #[inline(always)]
+    fn step(&mut self, wire: &[u8], at: usize, n: usize) -> (usize, u64) {
+        if self.at_border() {
+            let header = frame::decode_own(&wire[at..]);
+            self.header_left = header.size as u8;
+            self.payload_left = header.len;
+            self.first = Some(header.first);
+            if header.first.begins_message() {
+                self.is_compressed = header.first.is_compressed();
+            }
+        }
+        let header = usize::from(self.header_left).min(n - at);
+        self.header_left -= header as u8;
+        let payload = self.payload_left.min((n - at - header) as u64);
+        self.payload_left -= payload;
+        (header, payload)
+    }
+
+    /// Moves over the first `n` bytes of `wire`, and adds them to `sent`. `sizes` are the sizes before compression of
+    /// the compressed messages whose ends come next.
+    pub(super) fn add_to<'s>(
+        &mut self,
+        sent: &mut Traffic,
+        wire: &[u8],
+        n: usize,
+        sizes: &mut impl Iterator<Item = &'s u64>,
+    ) {
+        let mut at = 0;
+        while at < n {
+            let (header, payload) = self.step(wire, at, n);
+            at += header + payload as usize;
+            // The head of the opening handshake is not counted.
+            let Some(first) = self.first else { continue };
+            let part = FramePart {
+                first,
+                header: header as u64,
+                payload,
+                has_header_end: header > 0 && self.header_left == 0,
+                has_end: self.at_border(),
+            };
+            sent.add(&part);
+            if first.opcode().is_control() {
+                continue;
+            }
+            sent.message_bytes += match self.is_compressed {
+                false => payload,
+                true if part.has_end && first.is_final() => sizes.next().copied().unwrap_or(0),
+                true => 0,
+            };
+        }
     }
 }
 

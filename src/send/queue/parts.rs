@@ -11,6 +11,7 @@ use super::cursor::{Counts, FrameCursor};
 use super::segment::{Piece, Segment};
 use super::streamed::Streamed;
 use crate::Shared;
+use crate::counters::Counters;
 
 /// The capacity for control frames may be this much larger than twice their size.
 const KEEP_CONTROL_BYTES: usize = 4 * 1024;
@@ -49,6 +50,8 @@ pub(super) struct Parts {
     pub(super) spare: Option<Shared<Vec<u8>>>,
     /// The frame whose payload the caller sends in pieces. When it is whole, the memory stays for the next one.
     pub(super) streamed: Option<Box<Streamed>>,
+    /// What the connection has sent and received, if it is counted. Such a queue always has these parts.
+    pub(super) counters: Option<Box<Counters>>,
     /// The place of the first byte that is not written, in its frame.
     pub(super) written: FrameCursor,
     /// The place of the first byte that is not taken, in its frame; the same as `written` if nothing is taken.
@@ -59,6 +62,15 @@ impl Parts {
     /// Whether an empty queue does not need these parts.
     pub(super) fn can_be_freed(&self) -> bool {
         !self.is_in_compressed && self.dropped == 0 && !self.is_in_streamed()
+    }
+
+    /// Whether these parts own no memory except the counters.
+    pub(super) fn has_only_counters(&self) -> bool {
+        let lists = [self.taken.capacity(), self.pieces.capacity(), self.control.capacity()];
+        self.counters.is_some()
+            && lists == [0; 3]
+            && self.compressed_sizes.capacity() == 0
+            && self.streamed.is_none()
     }
 
     /// Whether a frame, or a message that the caller compresses, is unfinished.
