@@ -292,9 +292,9 @@ settings! {
     /// A send that would exceed the limit returns an error. In a request or response, only the application's headers
     /// and body count. A message that is compressed needs room for an eighth and 64 bytes more than its length. A piece
     /// that was [taken](crate::Connection::take_outgoing) counts 128 bytes more than its length until it is written.
-    /// Automatic pongs and the Close frame have limits of their own, so they are always queued. What waits for the end of
-    /// an [unfinished frame](crate::Connection::unfinished_frame) does not count against the payload of this frame, so
-    /// that the frame can end. What another HTTP stack sends is not in this queue, so a head that is made for one has no
+    /// Automatic pongs and the Close frame have limits of their own, so they are always queued. What waits for the end
+    /// of an [unfinished frame](crate::Connection::unfinished_frame) does not count against the payload of this frame,
+    /// so that the frame can end. What another HTTP stack sends is not in this queue, so a head that is made for one has no
     /// limit. On 32-bit targets the limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",

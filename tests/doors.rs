@@ -423,6 +423,7 @@ enum Begun {
     /// Surely without compression.
     Plain,
     /// By a frame that the caller compressed.
+    #[cfg_attr(not(feature = "deflate"), expect(dead_code, reason = "nothing is compressed"))]
     ByCaller,
 }
 

@@ -52,9 +52,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Frames are delivered as they come, and the proxy answers no ping and no Close. The client of a proxy may be far away,
-/// so a dead peer is noticed by silence. No ping can go out within a frame, so a frame may take as long as the silence. A
-/// pong to a ping of the proxy's own is passed on too, and means nothing to the other end (RFC 6455 5.5.3).
+/// Frames are delivered as they come, and the proxy answers no ping and no Close. The client of a proxy may be far
+/// away, so a dead peer is noticed by silence. No ping can go out within a frame, so a frame may take as long as the
+/// silence. A pong to a ping of the proxy's own is passed on too, and means nothing to the other end (RFC 6455 5.5.3).
 fn config(deflate: Option<Deflate>) -> Config {
     Config::builder()
         .delivery(Delivery::Frames)

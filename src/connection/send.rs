@@ -117,8 +117,8 @@ impl Connection {
     ///
     /// Until the payload is whole, nothing else can be sent. Pings and pongs wait in the queue, and so do a Close of
     /// [`close`](Connection::close) and the answer to the peer's Close. A connection that fails in between ends without
-    /// a Close, so the peer reports code 1006. Keepalive pings wait too, so a peer that only listens is silent for as long
-    /// as the frame takes: [`Config::idle_timeout`] must be longer than that.
+    /// a Close, so the peer reports code 1006. Keepalive pings wait too, so a peer that only listens is silent for as
+    /// long as the frame takes: [`Config::idle_timeout`] must be longer than that.
     ///
     /// This pump passes the frames of one connection to another. It is the core of a proxy whose two connections have
     /// agreed on the same parameters of permessage-deflate, or on none. It may be called if `to`
@@ -343,8 +343,8 @@ impl Connection {
     /// [congested](Connection::is_congested). This is advice: [`send`](Connection::send) accepts messages up to
     /// [`Config::max_outgoing_bytes`].
     ///
-    /// If all outgoing bytes wait for the end of an [unfinished frame](Connection::unfinished_frame), it is true although
-    /// the connection is congested: only more payload of this frame lets them go out.
+    /// If all outgoing bytes wait for the end of an [unfinished frame](Connection::unfinished_frame), it is true
+    /// although the connection is congested: only more payload of this frame lets them go out.
     #[inline]
     #[must_use]
     #[doc(alias("poll_ready"))]

@@ -70,8 +70,8 @@ impl Queue {
         self.streamed().is_some_and(|streamed| !streamed.close.is_empty())
     }
 
-    /// Bytes of control frames that wait while a frame is unfinished. They cannot go out before its payload is whole, or
-    /// at best before its header.
+    /// Bytes of control frames that wait while a frame is unfinished. They cannot go out before its payload is whole,
+    /// or at best before its header.
     pub(crate) fn waiting_bytes(&self) -> u64 {
         match (&self.parts, self.streamed()) {
             (Some(parts), Some(streamed)) if streamed.frame.is_some() => {
