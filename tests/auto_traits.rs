@@ -8,6 +8,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tokio::net::TcpStream;
 use websocket_proto::drive::Request;
+#[cfg(feature = "std")]
+use websocket_proto::drive::blocking;
 use websocket_proto::drive::tokio::{Incoming, RecvHalf, SendHalf, WebSocket};
 use websocket_proto::handshake::{
     Accepted, Agreed, ClientUpgrade, ExtendedConnect, Extension, ExtensionParam, ExtensionValue,
@@ -70,6 +72,12 @@ have!(Request: Value);
 have!(websocket_proto::drive::Error: Everything + Error + Display + 'static);
 have!(
     WebSocket<TcpStream>, Incoming<TcpStream>, SendHalf<TcpStream>, RecvHalf<TcpStream>
+    : Everything + 'static
+);
+#[cfg(feature = "std")]
+have!(
+    blocking::WebSocket<std::net::TcpStream>, blocking::Incoming<std::net::TcpStream>,
+    blocking::SendHalf<std::net::TcpStream>, blocking::RecvHalf<std::net::TcpStream>
     : Everything + 'static
 );
 have!(websocket_proto::testing::LinkStream: Everything + 'static);
