@@ -300,10 +300,10 @@ README_PORT = threading.Lock()
 @check("echo: both ends send 40 MiB at once, and the write timeout ends the connection")
 def both_ends_send_to_the_readmes_program():
     with README_PORT:
-        both_ends_send()
+        fill_both_directions()
 
 
-def both_ends_send():
+def fill_both_directions():
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(split(README_ADDRESS))  # fails if the port is in use
