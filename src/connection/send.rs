@@ -158,12 +158,11 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`UsageError::InvalidFrameHeader`], also for a payload of more than
-    /// [`max_outgoing_frame_bytes`](crate::Config::max_outgoing_frame_bytes);
-    /// [`UsageError::FrameUnfinished`]; [`UsageError::MessageUnfinished`] for the
-    /// first frame of a message within another one; [`UsageError::FragmentKindChanged`] for a continuation of a message
-    /// that the connection compresses; [`UsageError::InvalidUtf8`] if a text ends with this frame within a character;
-    /// [`UsageError::NotOpen`], [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
+    /// [`UsageError::InvalidFrameHeader`], also for a payload of more than [`Config::max_outgoing_frame_bytes`];
+    /// [`UsageError::FrameUnfinished`]; [`UsageError::MessageUnfinished`] for the first frame of a message within another
+    /// one; [`UsageError::FragmentKindChanged`] for a continuation of a message that the connection compresses;
+    /// [`UsageError::InvalidUtf8`] if a text ends with this frame within a character; [`UsageError::NotOpen`],
+    /// [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
     #[doc(alias("send_frame", "write_frame", "passthrough"))]
     pub fn begin_frame(&mut self, header: &FrameHeader) -> Result<(), UsageError> {
         self.check_open()?;
