@@ -54,7 +54,8 @@ macro_rules! settings {
             pub(crate) one_frame_room: u64,
             /// Whether messages may be received by the quick way.
             pub(crate) is_quick: bool,
-            /// Whether frames are received by a loop of their own: they are delivered as they are, or counted.
+            /// Whether frames are received by a loop of their own: they are delivered as chunks or as they are, or they
+            /// are counted.
             pub(crate) receives_apart: bool,
         }
 
@@ -514,7 +515,7 @@ impl Config {
         self.is_quick = self.delivery == Delivery::Messages
             && limit >= UNCHECKED_BYTES as u64
             && !self.count_traffic;
-        self.receives_apart = self.delivery == Delivery::Frames || self.count_traffic;
+        self.receives_apart = self.delivery != Delivery::Messages || self.count_traffic;
     }
 
     /// The high water mark if it is not set: the default, or what the limit above it allows.

@@ -242,19 +242,20 @@ impl Receiver {
     }
 
     /// Takes bytes off the front of `input`, up to the end of the first message, chunk or control frame. Passes each
-    /// header to `note`.
+    /// header to `note`. `delivery` is that of the configuration; a caller that knows it makes the loop shorter.
     // Without optimization, inlining only costs stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn receive<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
+        delivery: Delivery,
         codec: &mut MaybeCodec,
         mut note: impl FnMut(&Header),
     ) -> Reception<'a> {
         loop {
             #[cfg(feature = "deflate")]
-            if terms.config.delivery == Delivery::Chunks && self.message.is_inflating() {
+            if delivery == Delivery::Chunks && self.message.is_inflating() {
                 if let Some(chunk) = self.drain_inflater(terms, codec)? {
                     return Ok(Some(Received::Chunk(chunk)));
                 }
@@ -287,7 +288,7 @@ impl Receiver {
                     return Ok(None);
                 }
             };
-            let received = self.receive_data(frame, input, terms, codec)?;
+            let received = self.receive_data(frame, input, terms, delivery, codec)?;
             if received.is_some() {
                 return Ok(received);
             }
@@ -371,6 +372,7 @@ impl Receiver {
         frame: DataFrame,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,
+        delivery: Delivery,
         codec: &mut MaybeCodec,
     ) -> Reception<'a> {
         #[cfg(feature = "deflate")]
@@ -380,7 +382,7 @@ impl Receiver {
         #[cfg(not(feature = "deflate"))]
         let _ = codec;
         let n = frame.available(input.len());
-        match terms.config.delivery {
+        match delivery {
             Delivery::Messages => {
                 let piece = take_front(input, n);
                 let Some(message) = self.message.assemble(piece, frame)? else {
@@ -391,7 +393,7 @@ impl Receiver {
                 Ok(Some(Received::Message(message)))
             }
             Delivery::Chunks | Delivery::Frames => {
-                debug_assert!(terms.config.delivery == Delivery::Chunks, "`raw` has the frames");
+                debug_assert!(delivery == Delivery::Chunks, "`raw` has the frames");
                 let n = self.message.chunk_len(n);
                 let piece = take_front(input, n);
                 mask::apply_mask(piece, frame.key);

@@ -49,9 +49,9 @@ impl Connection {
         };
         let result = match terms.config.delivery {
             Delivery::Frames => self.recv.receive_raw(input, terms, self.codec.is_some(), note),
-            Delivery::Messages | Delivery::Chunks => self
+            delivery @ (Delivery::Messages | Delivery::Chunks) => self
                 .recv
-                .receive(input, terms, &mut self.codec, note)
+                .receive(input, terms, delivery, &mut self.codec, note)
                 .map(|received| received.map(Raw::Other)),
         };
         seen.wire_bytes = (available - input.len()) as u64;

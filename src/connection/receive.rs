@@ -7,6 +7,7 @@ use alloc::string::String;
 use super::{Connection, Phase};
 use crate::close::CloseBody;
 use crate::close_code::CloseCode;
+use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::event::{CloseCause, Closed, Event};
 use crate::input::take_front;
@@ -235,24 +236,34 @@ impl Connection {
         if terms.config.receives_apart {
             return self.receive_apart(input);
         }
-        match self.recv.receive(input, terms, &mut self.codec, |_| {}) {
+        match self.recv.receive(input, terms, Delivery::Messages, &mut self.codec, |_| {}) {
             Ok(None) => None,
             Ok(Some(received)) => Some(self.react(received)),
             Err(fault) => Some(self.fail_by(*fault)),
         }
     }
 
-    /// Receives frames that are delivered as they are, or counted. It is cold, so that the caller keeps its registers
-    /// for messages.
-    #[cold]
+    /// Receives frames that are delivered as chunks or as they are, or that are counted. These have loops of their own,
+    /// so that the loop for messages asks nothing about them.
     #[inline(never)]
     fn receive_apart<'a>(&mut self, input: &mut &'a mut [u8]) -> Option<Event<'a>> {
         if self.config.count_traffic {
             return self.receive_counted(input);
         }
         let terms = Terms { role: self.send.role(), config: &self.config };
-        let result = self.recv.receive_raw(input, terms, self.codec.is_some(), |_| {});
-        self.react_to_raw(result)
+        match terms.config.delivery {
+            Delivery::Frames => {
+                let result = self.recv.receive_raw(input, terms, self.codec.is_some(), |_| {});
+                self.react_to_raw(result)
+            }
+            Delivery::Messages | Delivery::Chunks => {
+                match self.recv.receive(input, terms, Delivery::Chunks, &mut self.codec, |_| {}) {
+                    Ok(None) => None,
+                    Ok(Some(received)) => Some(self.react(received)),
+                    Err(fault) => Some(self.fail_by(*fault)),
+                }
+            }
+        }
     }
 
     /// Makes an event of what was received by a loop of its own.

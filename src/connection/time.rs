@@ -50,13 +50,13 @@ impl Connection {
         };
         let ping = match (self.life.phase(), self.config.keepalive_interval) {
             (Phase::Open, Some(interval)) if !self.life.timer.is_late() => {
-                let pong = self.watch_pong(now, span);
-                if pong == Deadline::Passed {
-                    self.fail_silent(Timeout::Pong, "pong timeout");
-                    return self.tick(now);
+                match self.life.liveness() {
+                    None => Some(self.keep_alive(now, interval)),
+                    Some(_) => match self.keep_numbered_alive(now, span, interval) {
+                        None => return self.tick(now),
+                        next => next,
+                    },
                 }
-                let ping = self.keep_alive(now, interval);
-                Some(if let Deadline::At(deadline) = pong { ping.min(deadline) } else { ping })
             }
             _ => None,
         };
@@ -129,6 +129,7 @@ impl Connection {
 
     /// Sends a ping if an `interval` of silence has passed, unless a ping is still queued. Returns when the next ping
     /// is due.
+    #[inline(always)]
     fn keep_alive(&mut self, now: Timestamp, interval: Duration) -> Timestamp {
         let (due, next) = self.life.timer.ping_due(now, interval);
         if due && !self.send.has_waiting_ping() {
@@ -150,17 +151,27 @@ impl Connection {
         Ok(())
     }
 
-    /// Tells the keepalive pings the time, and returns the deadline for the pong.
-    #[inline]
-    fn watch_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
-        match self.life.liveness() {
-            None => Deadline::None,
-            Some(_) => self.watch_numbered_pong(now, span),
+    /// The same as [`keep_alive`](Connection::keep_alive) if the pongs are waited for or measured. Returns when the next
+    /// ping is due or the pong is late. `None` if the pong is late, and the connection has failed.
+    #[cold]
+    fn keep_numbered_alive(
+        &mut self,
+        now: Timestamp,
+        span: Span,
+        interval: Duration,
+    ) -> Option<Timestamp> {
+        match self.watch_pong(now, span) {
+            Deadline::None => Some(self.keep_alive(now, interval)),
+            Deadline::At(deadline) => Some(self.keep_alive(now, interval).min(deadline)),
+            Deadline::Passed => {
+                self.fail_silent(Timeout::Pong, "pong timeout");
+                None
+            }
         }
     }
 
-    #[cold]
-    fn watch_numbered_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
+    /// Tells the keepalive pings the time, and returns the deadline for the pong.
+    fn watch_pong(&mut self, now: Timestamp, span: Span) -> Deadline {
         let is_waiting = self.send.has_waiting_ping();
         let limit = self.config.pong_timeout;
         let silent_until = limit.map(|limit| self.life.timer.deadline(now, limit));
