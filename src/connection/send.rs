@@ -244,7 +244,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::FragmentCompressionChanged`] if the message was begun with `send_fragment`, whether the connection
-    /// compresses or not; and those of `send_fragment`.
+    /// compresses or not; and those of `send_fragment`. A message that [`begin_frame`](Connection::begin_frame) has begun
+    /// or continued is not compressed by the connection, so it can be continued.
     #[cfg(feature = "deflate")]
     pub fn send_uncompressed_fragment(
         &mut self,
