@@ -68,7 +68,7 @@ impl CloseBody {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// The code and the reason; 1005 if there is no code (RFC 6455 7.1.5).
+    /// Returns the code and the reason. An empty body has neither; its code is reported as 1005 (RFC 6455 7.1.5).
     pub(crate) fn code_and_reason(&self) -> (CloseCode, &str) {
         parse(self.as_bytes())
     }

@@ -357,7 +357,7 @@ impl Closed {
         self
     }
 
-    /// Adds the head that failed the opening handshake; an empty one is none.
+    /// Adds the head that failed the opening handshake, unless it is empty.
     pub(crate) fn with_failed_head(mut self, head: Vec<u8>) -> Closed {
         self.0.failed_head = Some(head.into_boxed_slice()).filter(|head| !head.is_empty());
         self

@@ -147,6 +147,52 @@ impl FrameHeader {
     }
 }
 
+/// A frame's header as it is on the wire, whichever rules it breaks. Inspectors show broken frames with it, and find
+/// where the next frame begins. [`FrameHeader::decode`] tells the rule that a header breaks.
+///
+/// ```
+/// use websocket_proto::{FrameHeader, ProtocolError, RawHeader};
+///
+/// // A fragmented ping of 300 bytes, with a reserved bit and a length that is not in its shortest form.
+/// let bytes = b"\x29\x7f\0\0\0\0\0\0\x01\x2c";
+/// let header = RawHeader::read(bytes).expect("the header is whole");
+/// assert_eq!((header.first_byte, header.mask, header.payload_len, header.size), (0x29, None, 300, 10));
+/// assert_eq!(FrameHeader::decode(bytes), Err(ProtocolError::FragmentedControl { opcode: 9 }));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "RFC 6455 5.2 fixes the fields of a header")]
+pub struct RawHeader {
+    /// FIN, the three reserved bits, and the opcode in the low four bits. [`Opcode::from_first_byte`] reads the opcode.
+    pub first_byte: u8,
+    /// The masking key.
+    pub mask: Option<[u8; 4]>,
+    /// Payload length in bytes. It may be 2^63 or more, and short enough for a shorter length field.
+    pub payload_len: u64,
+    /// The size of the header in bytes: 2, 4 or 10, and 4 for a masking key.
+    pub size: usize,
+}
+
+impl RawHeader {
+    /// Reads the header at the front of `bytes`. Returns `None` if more bytes are needed;
+    /// [`FrameHeader::missing_bytes`] tells how many.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<RawHeader> {
+        if FrameHeader::missing_bytes(bytes) > 0 {
+            return None;
+        }
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let (payload_len, at) = match bytes[1] & !MASK {
+            126 => (number(&bytes[2..4]), 4),
+            127 => (number(&bytes[2..10]), 10),
+            len => (u64::from(len), 2),
+        };
+        let key = bytes.get(at..at + 4).filter(|_| bytes[1] & MASK != 0);
+        let mask = key.map(|key| [key[0], key[1], key[2], key[3]]);
+        let size = at + if mask.is_some() { 4 } else { 0 };
+        Some(RawHeader { first_byte: bytes[0], mask, payload_len, size })
+    }
+}
+
 /// A frame's first byte (RFC 6455 5.2): FIN, the reserved bits, the opcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FirstByte(u8);

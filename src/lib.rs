@@ -191,7 +191,7 @@ pub use deflate::{Deflate, DeflateParams};
 pub use entropy::{Entropy, EntropyError};
 pub use error::{ProtocolError, UsageError};
 pub use event::{CloseCause, Closed, Event, Timeout};
-pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode};
+pub use frame::{FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, RawHeader};
 pub use frame_payload::FramePayload;
 pub use handshake::accept::Accept;
 pub use handshake::client_request::ClientRequest;

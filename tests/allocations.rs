@@ -221,6 +221,82 @@ fn steady_state_allocates_nothing_per_chunk_and_ping() {
 }
 
 #[test]
+fn steady_state_allocates_nothing_per_frame() {
+    // Frames are passed from one connection to another, with pings between them, and the reads cut them.
+    let config = builder().delivery(Delivery::Frames).build().unwrap();
+    let config = Shared::new(config);
+    for role in ROLES {
+        let long = vec![b'x'; 5000];
+        let rows: [(u8, &[u8]); 8] = [
+            (0x01, b"a"),
+            (0x89, b"ping"),
+            (0x00, b""),
+            (0x80, "\u{20ac}".as_bytes()),
+            (0x82, &long),
+            (0x81, b""),
+            (0x8a, b"pong"),
+            (0x82, &long[..126]),
+        ];
+        let bytes: Vec<u8> =
+            rows.iter().flat_map(|(first, bytes)| to(role, *first, bytes)).collect();
+        for size in [1, 7, 1000, usize::MAX] {
+            let mut from = open_with(role, config.clone());
+            let mut on = open_with(other(role), config.clone());
+            let once = |from: &mut Connection, on: &mut Connection| {
+                let mut copy = bytes.clone();
+                measure(|| {
+                    for piece in copy.chunks_mut(size) {
+                        let mut input = piece;
+                        while let Some(event) = from.receive(&mut input) {
+                            match event {
+                                Event::FrameHeader(header) => on.begin_frame(&header).unwrap(),
+                                Event::FramePayload(payload) => {
+                                    on.send_payload(payload.as_bytes()).unwrap();
+                                }
+                                Event::Ping(payload) => on.ping(&payload).unwrap(),
+                                Event::Pong(payload) => on.pong(&payload).unwrap(),
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                        for conn in [&mut *from, &mut *on] {
+                            while conn.wants_write() {
+                                conn.advance(conn.outgoing().len());
+                            }
+                        }
+                    }
+                })
+            };
+            once(&mut from, &mut on);
+            let ((), heap) = once(&mut from, &mut on);
+            // The two control frames are put together on the heap if the reads cut them, as with any delivery.
+            let cut = if size < 10 { 2 * 2 } else { 0 };
+            assert!(heap.allocations <= cut && heap.kept == 0, "{role:?} in {size}: {heap:?}");
+        }
+    }
+}
+
+#[test]
+fn cutting_a_message_into_frames_allocates_nothing_per_frame() {
+    let config = builder().max_outgoing_frame_bytes(100).build().unwrap();
+    let config = Shared::new(config);
+    for role in ROLES {
+        let mut conn = open_with(role, config.clone());
+        let payload = vec![7; 16_000];
+        for round in 0..4 {
+            let ((), heap) = measure(|| {
+                conn.send(&payload[..]).unwrap();
+                while conn.wants_write() {
+                    conn.advance(conn.outgoing().len());
+                }
+            });
+            // A client draws the keys of all frames before it queues the first.
+            let keys = if role == Role::Client { 1 } else { 0 };
+            assert!(round == 0 || heap.allocations <= keys, "{role:?}: {heap:?}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_allocated_by_a_declared_length() {
     // rfc6455-10.4-01
     for role in ROLES {

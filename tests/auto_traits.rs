@@ -20,9 +20,9 @@ use websocket_proto::{
     Accept, Chunk, ClientRequest, CloseCause, CloseCode, Closed, Config, ConfigBuilder,
     ConfigError, Connection, Counters, Cut, Delivery, Entropy, EntropyError, Event, FrameHeader,
     FramePayload, HandshakeError, Message, MessageKind, Opcode, OriginError, OriginPolicy,
-    OutgoingChunks, PlainRequest, PreparedMessage, ProtocolError, ReadBuffer, Refusal, Response,
-    Role, Segment, State, Timeout, Timestamp, Traffic, Upgrade, UpgradeRequest, UpgradeResponse,
-    Uri, UriError, UsageError,
+    OutgoingChunks, PlainRequest, PreparedMessage, ProtocolError, RawHeader, ReadBuffer, Refusal,
+    Response, Role, Segment, State, Timeout, Timestamp, Traffic, Upgrade, UpgradeRequest,
+    UpgradeResponse, Uri, UriError, UsageError,
 };
 #[cfg(feature = "deflate")]
 use websocket_proto::{Deflate, DeflateParams};
@@ -132,7 +132,7 @@ have!(UsageError, ConfigError, UriError, OriginError, EntropyError, Timeout: Cop
 
 // Small values.
 have!(
-    Role, State, MessageKind, Cut, Opcode, CloseCode, FrameHeader, Timestamp, HttpVersion
+    Role, State, MessageKind, Cut, Opcode, CloseCode, FrameHeader, RawHeader, Timestamp, HttpVersion
     : Value + Copy
 );
 have!(State, CloseCode, Timestamp, HttpVersion: Ord);

@@ -9,8 +9,8 @@ use alloc::{Counting, measure};
 use proptest::prelude::*;
 use util::*;
 use websocket_proto::{
-    Accept, CloseCause, Config, Connection, Delivery, Event, HandshakeError, MessageKind,
-    ProtocolError, Role, UsageError,
+    Accept, CloseCause, Config, Connection, Delivery, Event, FrameHeader, HandshakeError,
+    MessageKind, Opcode, ProtocolError, Role, Segment, UsageError,
 };
 
 #[global_allocator]
@@ -44,7 +44,7 @@ fn opening_bound(config: &Config, role: Role) -> usize {
 /// The bound for the message that is being received.
 fn receiving_bound(config: &Config) -> usize {
     match config.delivery() {
-        Delivery::Chunks => FIXED,
+        Delivery::Chunks | Delivery::Frames => FIXED,
         _ => 2 * config.max_message_bytes() as usize + FIXED,
     }
 }
@@ -77,7 +77,7 @@ fn swallow(conn: &mut Connection, piece: &[u8]) -> Option<CloseCause> {
 fn receiving_takes_no_more_than_the_limits_say() {
     // rfc6455-10.4-01, rfc6455-10.4-02
     for role in ROLES {
-        for delivery in [Delivery::Messages, Delivery::Chunks] {
+        for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
             for first in [0x01, 0x02] {
                 // Fragments of constant, growing, shrinking and alternating sizes.
                 let sizes: [&dyn Fn(usize) -> usize; 5] =
@@ -438,6 +438,54 @@ fn what_does_not_compress_takes_no_more_than_the_limits_say() {
     }
 }
 
+/// The header of a message in one frame.
+fn binary(len: usize) -> FrameHeader {
+    FrameHeader { fin: true, rsv: 0, opcode: Opcode::Binary, mask: None, payload_len: len as u64 }
+}
+
+#[test]
+fn a_frame_that_is_never_finished_takes_no_more_than_the_limits_say() {
+    // rfc6455-10.4-01: what waits for the end of the frame is bounded, written or not
+    for role in ROLES {
+        for is_written in [false, true] {
+            for (limit, size) in [10_000, 150_000]
+                .into_iter()
+                .flat_map(|limit| [(limit, 1), (limit, 100), (limit, 5000)])
+            {
+                let config = config_of(1000, limit);
+                // Our own pings do not take the room of the payload, so both can be queued up to the limit.
+                let bound = sending_bound(&config) + 2 * limit as usize;
+                let mut conn = open_with(role, config);
+                let ping = to(role, 0x89, &[b'p'; 125]);
+                let payload = vec![b'x'; size];
+                let (waiting, heap) = measure(|| {
+                    conn.begin_frame(&binary(isize::MAX as usize)).unwrap();
+                    for _ in 0..2000 {
+                        assert!(swallow(&mut conn, &ping).is_none());
+                        let sent =
+                            [conn.send_payload(&payload), conn.ping(&payload[..size.min(125)])];
+                        for full in sent.into_iter().filter_map(Result::err) {
+                            assert!(matches!(full, UsageError::BufferFull { .. }), "{full}");
+                        }
+                        while is_written && !conn.outgoing().is_empty() {
+                            conn.advance(conn.outgoing().len());
+                        }
+                    }
+                    conn.close(1000, "waits too").unwrap();
+                    conn.outgoing_len()
+                });
+                assert!(heap.peak as usize <= bound, "{role:?} {size}: {heap:?} of {bound}");
+                // A client's frames have a key.
+                let pongs = 16 * 131 + 6 + 11;
+                let most = if is_written { limit } else { 2 * limit };
+                assert!(waiting <= most + pongs, "{role:?} {size}: {waiting} bytes wait");
+                // What waits does not keep the frame from going on.
+                assert!(!is_written || conn.send_payload(&payload).is_ok());
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -446,7 +494,7 @@ proptest! {
         client in any::<bool>(),
         pongs in prop::sample::select(vec![1, 16, 255]),
         frame in prop::sample::select(vec![usize::MAX, usize::MAX, 5000, 100, 1]),
-        steps in prop::collection::vec((0..9usize, 0..12usize, 0..=20u64, any::<bool>()), 1..40),
+        steps in prop::collection::vec((0..9usize, 0..12usize, 0..=20usize, any::<bool>()), 1..40),
     ) {
         // rfc6455-10.4-01
         let role = if client { Role::Client } else { Role::Server };
@@ -456,8 +504,11 @@ proptest! {
         let ping = to(role, 0x89, &[b'p'; 125]);
         // How many bytes of the first held piece are written.
         let mut begun = 0;
-        // A piece stays whole until its last byte is written.
-        let bound = sending_bound(&config) + config.max_outgoing_bytes() as usize;
+        // A piece stays whole until its last byte is written. Our pings that wait for the end of a frame take no room
+        // from its payload.
+        let streams = steps.iter().any(|step| step.0 == 7);
+        let factor = if streams { 3 } else { 1 };
+        let bound = sending_bound(&config) + factor * config.max_outgoing_bytes() as usize;
         let mut conn = open_with(role, config);
         let mut held = std::collections::VecDeque::with_capacity(100_000);
         let (_, heap) = measure(|| {
@@ -476,6 +527,14 @@ proptest! {
                             conn.release_memory();
                             true
                         }
+                        // The frame may stay unfinished, and what is queued then waits for its end.
+                        7 => match conn.unfinished_frame() {
+                            None => conn.begin_frame(&binary(size.min(frame))).is_err(),
+                            Some(left) => {
+                                let n = size.min(left as usize);
+                                n == 0 || conn.send_payload(&payload[..n]).is_err()
+                            }
+                        },
                         _ => true,
                     };
                     while take && held.len() < 100_000 {
@@ -486,7 +545,9 @@ proptest! {
                         break;
                     }
                 }
-                let mut n = (conn.outgoing_len() * share / 20) as usize;
+                let taken = held.iter().map(|segment: &Segment| segment.len()).sum::<usize>() - begun;
+                let writable = taken + conn.outgoing_chunks().map(<[u8]>::len).sum::<usize>();
+                let mut n = writable * share / 20;
                 conn.advance(n);
                 // The caller drops pieces that are written.
                 n += begun;
@@ -519,13 +580,15 @@ fn receiving_compressed_takes_no_more_than_the_limits_say() {
         block
     };
     for role in ROLES {
-        for delivery in [Delivery::Messages, Delivery::Chunks] {
+        for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
             for block in [stored(500, 0), stored(500, 1), stored(10, 1), stored(0, 0)] {
                 for fragment in [usize::MAX, 1000, 7] {
                     let config =
                         config_of(30_000, 1 << 20).to_builder().delivery(delivery).build().unwrap();
                     let chunk = if delivery == Delivery::Chunks { 2 * 16 * 1024 } else { 0 };
-                    let bound = receiving_bound(&config) + (32 + 47) * 1024 + 512 + chunk;
+                    // Frames are passed on as they are: no codec has a window or memory.
+                    let codec = if delivery == Delivery::Frames { 0 } else { (32 + 47) * 1024 };
+                    let bound = receiving_bound(&config) + codec + 512 + chunk;
                     let payload = block.repeat(40_000 / block.len());
                     let (mut conn, heap) = measure(|| {
                         Connection::from_upgrade(

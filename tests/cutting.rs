@@ -632,7 +632,7 @@ mod deflate {
 
     #[test]
     fn uncompressed_fragments_have_no_rsv1_and_leave_the_window_as_it_is() {
-        // rfc7692-6.1-02, rfc7692-6-03
+        // rfc7692-6.1-02, rfc7692-6-03, rfc7692-8-01
         for role in ROLES {
             let mut conn = open(role, builder());
             let mut peer = open(other(role), builder());

@@ -701,6 +701,96 @@ mod deflate {
     }
 
     #[test]
+    fn a_proxy_keeps_the_borders_of_frames_and_the_reserved_bits() {
+        // rfc6455-5.4-13 to 5.4-16: control frames, compressed messages that the proxy does not understand, and
+        // connections whose handshake it has not seen. Reserved bits that were not agreed are refused.
+        for role in ROLES {
+            let rows: &[(u8, &[u8])] = &[
+                (0x41, b"\xff\xff"), // not a DEFLATE stream
+                (0x89, b"between"),
+                (0x00, b""),
+                (0x8a, b""),
+                (0x00, &[7; 300]),
+                (0x80, b"\0"),
+                (0xc2, &[9; 126]),
+                (0x81, b"plain"),
+                (0x02, b""),
+                (0x80, b"x"),
+            ];
+            let bytes: Vec<u8> =
+                rows.iter().flat_map(|(first, bytes)| to(role, *first, bytes)).collect();
+            for piece in [1, 3, 1000] {
+                let params = DeflateParams::default();
+                let by_hand = || frames().answer_pings(false);
+                let mut near = open_deflate(role, params, by_hand());
+                let mut far = open_deflate(other(role), params, by_hand());
+                let mut wire = Vec::new();
+                for part in bytes.clone().chunks_mut(piece) {
+                    let mut input = part;
+                    while let Some(event) = near.receive(&mut input) {
+                        match event {
+                            Event::FrameHeader(header) => far.begin_frame(&header).unwrap(),
+                            Event::FramePayload(payload) => {
+                                far.send_payload(payload.as_bytes()).unwrap();
+                            }
+                            Event::Ping(payload) => far.ping(&payload).unwrap(),
+                            Event::Pong(payload) => far.pong(&payload).unwrap(),
+                            other => panic!("{other:?}"),
+                        }
+                        write(&mut far, usize::MAX, &mut wire);
+                    }
+                }
+                let passed = plain_frames(&wire);
+                let expected: Vec<_> = rows.iter().map(|(first, b)| (*first, b.to_vec())).collect();
+                assert_eq!(passed, expected, "{role:?} in {piece}");
+
+                for bit in [0x20, 0x10] {
+                    let mut near = open_deflate(role, params, frames());
+                    let unknown = to(role, 0x81 | bit, b"x");
+                    let got = receive_pieces(&mut near, &[&unknown]);
+                    let error = ProtocolError::ReservedBits { first_byte: 0x81 | bit };
+                    assert!(matches!(&got[..], [end] if failed(error)(end)), "{got:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_begin_frame_continues_may_go_on_uncompressed() {
+        // The same calls are accepted whether the connection compresses or not, unless it compresses this message.
+        let text = MessageKind::Text;
+        for role in ROLES {
+            for compresses in [false, true] {
+                let open = || match compresses {
+                    true => open_deflate(role, DeflateParams::default(), builder()),
+                    false => open(role),
+                };
+                let mut conn = open();
+                conn.begin_frame(&header(0x01, 1)).unwrap();
+                conn.send_payload(b"a").unwrap();
+                conn.send_uncompressed_fragment(text, b"b", false).unwrap();
+                conn.send_fragment(text, b"c", false).unwrap();
+                conn.send_uncompressed_fragment(text, b"d", true).unwrap();
+                let firsts = [0x01, 0x00, 0x00, 0x80];
+                let sent = plain_frames(&drain(&mut conn));
+                assert_eq!(sent.iter().map(|(first, _)| *first).collect::<Vec<_>>(), firsts);
+
+                let mut conn = open();
+                conn.send_fragment(text, b"a", false).unwrap();
+                let refused = Err(UsageError::FragmentCompressionChanged);
+                assert_eq!(conn.send_uncompressed_fragment(text, b"b", true), refused);
+                let continued = conn.begin_frame(&header(0x00, 1));
+                if compresses {
+                    assert_eq!(continued, Err(UsageError::FragmentKindChanged));
+                    continue;
+                }
+                conn.send_payload(b"b").unwrap();
+                conn.send_uncompressed_fragment(text, b"c", true).unwrap();
+            }
+        }
+    }
+
+    #[test]
     fn a_message_is_compressed_by_the_caller_or_by_the_connection() {
         for role in ROLES {
             let params = DeflateParams::default();

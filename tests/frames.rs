@@ -9,7 +9,7 @@ use util::{
 };
 use websocket_proto::{
     CloseCause, Config, ConfigBuilder, Connection, Delivery, Entropy, FrameHeader,
-    MAX_HEADER_BYTES, Message, MessageKind, Opcode, ProtocolError, Role, Shared, State,
+    MAX_HEADER_BYTES, Message, MessageKind, Opcode, ProtocolError, RawHeader, Role, Shared, State,
 };
 
 /// The Close bodies 1002 and 1009.
@@ -354,6 +354,45 @@ fn a_length_fails_at_the_byte_that_decides() {
             assert_verdict(role, &config, false, &header, verdict);
         }
     }
+}
+
+#[test]
+fn a_raw_header_is_read_whichever_rules_it_breaks() {
+    let (mut read, mut broken) = (0, 0);
+    for (first, second) in (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| (a, b))) {
+        let headers = match second & 0x7f {
+            126 | 127 => headers(first, second),
+            _ if second >= 0x80 => vec![[&[first, second], &KEY[..]].concat()],
+            _ => vec![vec![first, second]],
+        };
+        for header in headers {
+            let key = if second >= 0x80 { Some(KEY) } else { None };
+            let extended = &header[2..header.len() - if key.is_some() { 4 } else { 0 }];
+            let len = match extended {
+                [] => u64::from(second & 0x7f),
+                _ => extended.iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
+            };
+            for n in 0..header.len() {
+                assert_eq!(RawHeader::read(&header[..n]), None, "{header:02x?} at {n}");
+            }
+            let size = header.len();
+            let expected = RawHeader { first_byte: first, mask: key, payload_len: len, size };
+            for behind in [&b""[..], b"behind"] {
+                let bytes = [&header, behind].concat();
+                assert_eq!(RawHeader::read(&bytes), Some(expected), "{header:02x?}");
+            }
+            // A header that breaks no rule is the same in both forms.
+            match FrameHeader::decode(&header) {
+                Ok(decoded) => {
+                    let (decoded, whole) = decoded.expect("the header is whole");
+                    assert_eq!((decoded.mask, decoded.payload_len, whole), (key, len, size));
+                    read += 1;
+                }
+                Err(_) => broken += 1,
+            }
+        }
+    }
+    assert!(read > 10_000 && broken > 10_000, "{read}, {broken}");
 }
 
 // rfc6455-5.2-03, -04, 5.5-04, 5.8-01, -02

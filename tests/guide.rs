@@ -15,6 +15,39 @@ fn the_table_of_events_names_each_event_once() {
 }
 
 #[test]
+fn the_defaults_of_guide_and_readme_are_those_of_the_settings() {
+    let page = read("docs/settings.md");
+    let cells = |row: &str| {
+        row.split('|').map(|cell| cell.trim().replace('`', "")).collect::<Vec<String>>()
+    };
+    let settings: Vec<Vec<String>> = rows(&page, "| setting |").map(cells).collect();
+    // `docs/settings.md` is compared with the code by `tests/config.rs`.
+    let default = |name: &str| {
+        let row = settings.iter().find(|row| row[1] == name).unwrap_or_else(|| panic!("{name}"));
+        match &row[2][..] {
+            "None" | "no limit" => "none".to_owned(),
+            text => text.split(',').next().unwrap_or(text).to_owned(),
+        }
+    };
+    let guide = section("docs/guide.md", "## Time");
+    let readme = read("README.md");
+    let tables = [rows(&guide, "| timeout |"), rows(&readme, "| limit |")];
+    let mut compared = 0;
+    for row in tables.into_iter().flatten() {
+        let [names, defaults] = [1, 2].map(|n| row.split('|').nth(n).expect("a cell").trim());
+        // The names at the front of the cell, and as many defaults.
+        let front = names.split([':', ';', '.']).next().unwrap_or(names);
+        let is_setting = |name: &&str| settings.iter().any(|row| row[1] == *name);
+        for (name, seen) in spans(front).filter(is_setting).zip(defaults.split(", ")) {
+            let same = |text: &str| text.replace(',', "");
+            assert_eq!(same(seen), same(&default(name)), "{row}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 24, "names of settings in both tables");
+}
+
+#[test]
 fn the_tables_of_calls_are_compiled_below_them() {
     let page = read("docs/migration.md");
     let sections: Vec<&str> =

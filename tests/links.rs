@@ -166,3 +166,26 @@ fn links_and_paths_are_seen_in_every_form_and_not_in_blocks_of_code() {
         assert_eq!(fault(&page, link).is_some(), link.contains("nothing"), "{link}");
     }
 }
+
+#[test]
+fn readme_names_each_script_once() {
+    let mut scripts = vec!["benches/run".to_owned()];
+    for parent in ["tests", "benches"] {
+        for entry in fs::read_dir(root().join(parent)).expect("the directory exists") {
+            let path = entry.expect("the directory can be read").path().join("run");
+            if path.is_file() {
+                let path = path.strip_prefix(root()).expect("it is below the root");
+                scripts.push(path.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    assert!(scripts.len() > 20, "{scripts:?}");
+    let readme = read(&root().join("README.md"));
+    for script in scripts {
+        // A line of the list: the script, its arguments, and what it does.
+        let rows = readme.lines().filter(|line| {
+            line.split_once(" # ").is_some_and(|(call, _)| call.split(' ').next() == Some(&script))
+        });
+        assert_eq!(rows.count(), 1, "rows of the README for {script}");
+    }
+}

@@ -575,20 +575,47 @@ fn after_a_failed_write_the_end_of_the_stream_or_the_close_timeout_ends_it() {
 }
 
 #[test]
-fn a_violation_after_a_failed_write_is_reported_and_not_answered() {
-    // rfc6455-7.1.7-01
-    for role in ROLES {
-        let mut conn = open(role);
-        conn.send("lost").unwrap();
-        conn.write_closed();
+fn a_failure_after_a_failed_write_finishes_the_connection() {
+    // rfc6455-7.1.7-01, rfc6455-7.1.7-06, rfc6455-7.1.1-02: no Close can be written, so nothing is read to deliver it
+    let endless = builder().close_timeout(None).build().unwrap();
+    let violation: fn(&mut Connection) -> Seen = |conn| {
         let mut log = Log::default();
-        feed(&mut conn, &to(role, 0x83, b""), &mut log);
-        let error = ProtocolError::ReservedOpcode { opcode: 3 };
-        assert_eq!(log.seen, [Seen::failed(error)]);
-        assert!(!conn.wants_write() && !conn.wants_shutdown() && conn.wants_read());
-        conn.receive_eof();
-        assert_over(&mut conn, &log, "failed");
-        assert!(conn.is_finished());
+        feed(conn, &to(conn.role(), 0x83, b""), &mut log);
+        log.seen.pop().expect("the violation is reported at once")
+    };
+    let ours: fn(&mut Connection) -> Seen = |conn| {
+        conn.fail(1008, "not written").unwrap();
+        let mut log = Log::default();
+        poll(conn, &mut log);
+        log.seen.pop().expect("the failure is reported")
+    };
+    let error = ProtocolError::ReservedOpcode { opcode: 3 };
+    for role in ROLES {
+        for (fail, expected) in
+            [(violation, Seen::failed(error.clone())), (ours, Seen::lost(CloseCause::Failed))]
+        {
+            for closes in [false, true] {
+                for is_written in [false, true] {
+                    let mut conn = open_with(role, endless.clone());
+                    conn.send("lost").unwrap();
+                    if closes {
+                        conn.close(1000, "").unwrap();
+                    }
+                    if is_written {
+                        drain(&mut conn);
+                    }
+                    conn.write_closed();
+                    assert_eq!(fail(&mut conn), expected);
+                    // A Close that was written before may be lost if the transport is dropped with unread bytes.
+                    let drains = closes && is_written;
+                    assert_eq!((conn.wants_read(), conn.is_finished()), (drains, !drains));
+                    assert!(!conn.wants_write() && !conn.wants_shutdown() && !conn.wants_reset());
+                    conn.receive_eof();
+                    assert_over(&mut conn, &Log::default(), "failed");
+                    assert!(conn.is_finished());
+                }
+            }
+        }
     }
 }
 

@@ -186,7 +186,8 @@ impl Connection {
     ///
     /// A client that waits for the response to its request still receives it. A server that has not answered its
     /// request is finished at once, with [`CloseCause::Aborted`]. A connection that has failed or was rejected is
-    /// finished at once if its Close or response was not written.
+    /// finished at once if its Close or response was not written. So is a connection that fails later: there is no Close
+    /// that the peer should get, so nothing is drained.
     pub fn write_closed(&mut self) {
         if self.life.has_write_end() {
             return;
@@ -330,7 +331,12 @@ impl Connection {
             (Phase::Open, Some(body)) => closed.with_sent(self.queue_close(body)),
             _ => closed,
         };
-        self.enter_phase(Phase::Draining);
+        let to = match self.life.phase() {
+            // Draining serves only to deliver our Close, which cannot be written any more.
+            Phase::WriteClosed => Phase::Finished,
+            _ => Phase::Draining,
+        };
+        self.enter_phase(to);
         closed
     }
 

@@ -55,7 +55,7 @@ impl Liveness {
             return;
         }
         self.ping = match self.ping {
-            // No `tick` has found the ping written, so there is no moment to measure from.
+            // The round trip is not known: no `tick` came between the write of the ping and its pong.
             Ping::Queued => Ping::Answered,
             Ping::Written(at) => Ping::AnsweredSince(at),
             Ping::Answered | Ping::AnsweredSince(_) => self.ping,

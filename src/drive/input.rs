@@ -25,7 +25,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Bytes that another stack has read.
+    /// An input that begins with `bytes`, which other code has read from the transport. They may be none.
     pub(super) fn new(bytes: &[u8]) -> Input {
         Input { buffer: (!bytes.is_empty()).then(|| holding(bytes)), is_shared: false }
     }

@@ -300,8 +300,9 @@ impl OpenMessage {
     }
 }
 
-/// The number of bytes of `piece` before the first byte that no valid text can have there, behind the carried bytes. If
-/// there is no such byte, the text ends too early, and the last byte is the wrong one.
+/// Returns how many bytes of `piece` come before the wrong byte of an invalid text. `carry` has the first bytes of a
+/// character that `piece` continues. If every byte can continue the text, the text ends within a character, and its last
+/// byte is the wrong one.
 #[cold]
 fn len_before_fault(mut carry: Utf8Carry, piece: &[u8]) -> usize {
     let fault = piece.iter().position(|byte| carry.feed(&[*byte], false).is_err());

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use websocket_proto::handshake::accept_key;
 use websocket_proto::{
     Accept, ClientRequest, Config, Connection, Deflate, DeflateParams, Delivery, Entropy, Event,
-    Role, Upgrade,
+    FrameHeader, Opcode, Role, Upgrade,
 };
 
 type Case = (&'static str, fn(usize));
@@ -54,6 +54,15 @@ const CASES: &[Case] = &[
     }),
     ("messages_of_one_final_block", |n| frames(&frame(0xc2, b"\x03\x00\x00").repeat(n / 9), 4096)),
     ("a_bomb", |n| frames(&frame(0xc2, &bomb(64 * n)), 1460)),
+    ("frames_as_they_are_by_1_byte", |n| raw_frames(&fragments(0x01, &"x".repeat(n)), 1)),
+    ("frames_as_they_are", |n| raw_frames(&fragments(0x01, &"\u{e9}".repeat(n / 2)), 4096)),
+    ("empty_frames_as_they_are", |n| {
+        raw_frames(&[frame(0x02, b""), frame(0x00, b"").repeat(n)].concat(), 4096);
+    }),
+    ("a_bomb_as_it_is", |n| raw_frames(&frame(0xc2, &bomb(64 * n)), 1460)),
+    ("frame_in_pieces_of_one_byte", |n| frame_in_pieces(n, false)),
+    ("pings_within_an_unfinished_frame", |n| frame_in_pieces(n, true)),
+    ("message_cut_into_frames_of_one_byte", cut),
     ("queue_written_byte_by_byte", queue),
     ("deep_queue_released_and_refilled", deep_queue),
 ];
@@ -177,6 +186,65 @@ fn frames(bytes: &[u8], size: usize) {
     let mut conn = conn.expect("a server needs no entropy");
     feed(&mut conn, bytes, size);
     assert_eq!(conn.state(), websocket_proto::State::Open);
+}
+
+/// Lets a server receive these frames as they are, and passes them on to another connection.
+fn raw_frames(bytes: &[u8], size: usize) {
+    let config = config().to_builder().delivery(Delivery::Frames).build();
+    let config = config.expect("the delivery is the only change");
+    let open = |role| Connection::from_upgrade(Upgrade::new(role).deflate(PARAMS), config.clone());
+    let mut from = open(Role::Server).expect("a server needs no entropy");
+    let mut on = open(Role::Client).expect("a seed cannot fail");
+    let mut bytes = bytes.to_vec();
+    for piece in bytes.chunks_mut(size) {
+        let mut input = piece;
+        while let Some(event) = from.receive(&mut input) {
+            match event {
+                Event::FrameHeader(header) => on.begin_frame(&header),
+                Event::FramePayload(payload) => on.send_payload(payload.as_bytes()),
+                other => panic!("{other:?}"),
+            }
+            .expect("the frame can be passed on");
+        }
+    }
+    while on.wants_write() {
+        on.advance(on.outgoing().len().min(100));
+    }
+}
+
+/// Sends the payload of a frame byte by byte. If `pings`, the peer pings after each byte, and we do.
+fn frame_in_pieces(n: usize, pings: bool) {
+    let mut conn = Connection::from_upgrade(Role::Client, config()).expect("a seed cannot fail");
+    let header = FrameHeader {
+        fin: true,
+        rsv: 0,
+        opcode: Opcode::Binary,
+        mask: None,
+        payload_len: n as u64,
+    };
+    conn.begin_frame(&header).expect("the connection is open");
+    for _ in 0..n {
+        if pings {
+            let mut ping = *b"\x89\x04ping";
+            assert!(conn.receive(&mut &mut ping[..]).is_some());
+            conn.ping(b"waits").expect("the queue is not limited");
+        }
+        conn.send_payload(b"x").expect("the payload is not whole");
+        while !conn.outgoing().is_empty() {
+            conn.advance(1);
+        }
+    }
+}
+
+/// Cuts a message into frames of one byte.
+fn cut(n: usize) {
+    let config = config().to_builder().max_outgoing_frame_bytes(1).build();
+    let config = config.expect("one byte is allowed");
+    let mut conn = Connection::from_upgrade(Role::Client, config).expect("a seed cannot fail");
+    conn.send(vec![b'x'; n]).expect("the queue is not limited");
+    while conn.wants_write() {
+        conn.advance(conn.outgoing().len().min(1000));
+    }
 }
 
 /// The compressed payload of a message of zeros.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use websocket_proto::{
     Chunk, CloseCause, Config, Connection, DeflateParams, Delivery, Entropy, Event, FrameHeader,
-    MessageKind, Opcode, ProtocolError, Role, Upgrade, apply_mask,
+    MessageKind, Opcode, ProtocolError, RawHeader, Role, Upgrade, apply_mask,
 };
 
 use super::{Report, count, escaped, named};
@@ -256,19 +256,8 @@ impl Frames {
 /// The masking key, the payload length and the size of an invalid header. `None` if the header is incomplete or its
 /// length is out of range.
 fn lengths(bytes: &[u8]) -> Option<(Option<[u8; 4]>, u64, usize)> {
-    let second = *bytes.get(1)?;
-    let (len, at) = match second & 0x7f {
-        126 => (u64::from(u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?)), 4),
-        127 => (u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?), 10),
-        len => (u64::from(len), 2),
-    };
-    if len > i64::MAX as u64 {
-        return None;
-    }
-    match second & 0x80 {
-        0 => Some((None, len, at)),
-        _ => Some((Some(*bytes.get(at..)?.first_chunk()?), len, at + 4)),
-    }
+    let header = RawHeader::read(bytes).filter(|header| header.payload_len <= i64::MAX as u64)?;
+    Some((header.mask, header.payload_len, header.size))
 }
 
 fn kind_name(kind: MessageKind) -> &'static str {

@@ -1,7 +1,7 @@
 //! Cuts the bytes of one direction into the opening handshake and frames, with a bounded copy of each. It needs no
 //! connection, and accepts frames that break rules: the page shows those too.
 
-use websocket_proto::FrameHeader;
+use websocket_proto::{FrameHeader, RawHeader};
 
 /// The bytes of a head or of a payload that are copied at most.
 const COPY_BYTES: usize = 64 * 1024;
@@ -54,7 +54,7 @@ impl Tap {
             }
             if self.header > 0 {
                 self.to_copy -= front.len();
-            } else if FrameHeader::missing_bytes(&self.held) == 0 {
+            } else {
                 self.begin_frame();
             }
             if self.header > 0 && self.to_copy == 0 {
@@ -74,17 +74,13 @@ impl Tap {
         }
     }
 
-    /// Reads the length, also in a header that breaks rules.
+    /// Begins a frame, whose header is whole. It may break rules.
     fn begin_frame(&mut self) {
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let len = match self.held[1] & 0x7f {
-            126 => number(&self.held[2..4]),
-            127 => number(&self.held[2..10]),
-            len => u64::from(len),
-        };
-        self.header = self.held.len();
+        let Some(header) = RawHeader::read(&self.held) else { return };
+        self.header = header.size;
+        let len = header.payload_len;
         self.to_copy = usize::try_from(len).map_or(COPY_BYTES, |len| len.min(COPY_BYTES));
         self.to_skip = len - self.to_copy as u64;
-        self.messages += u32::from(matches!(self.held[0] & 0x0f, 1 | 2));
+        self.messages += u32::from(matches!(header.first_byte & 0x0f, 1 | 2));
     }
 }

@@ -6,8 +6,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::count_moved;
 use super::cursor::{Counts, FrameCursor};
+use super::memory::count_moved;
 use super::segment::{Piece, Segment};
 use super::streamed::Streamed;
 use crate::Shared;

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::cell::Cell;
 
+use super::memory::RETIRE_BYTES;
 use super::*;
 
 std::thread_local! {

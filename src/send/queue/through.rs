@@ -4,8 +4,9 @@
 use alloc::borrow::Cow;
 
 use super::cursor::FrameCursor;
+use super::memory::KEEP_BYTES;
 use super::segment::Piece;
-use super::{KEEP_BYTES, MOVE_BYTES, Queue};
+use super::{MOVE_BYTES, Queue};
 use crate::frame::{self, FirstByte, MAX_HEADER_BYTES};
 use crate::mask;
 
