@@ -1,5 +1,5 @@
-// Echoes text and binary messages of many connections with permessage-deflate. The protocol is wasm (src/lib.rs); the sockets,
-// the clock and the timers are Node's. In this directory:
+// Echoes text and binary messages of many connections, with permessage-deflate. The protocol is wasm (src/lib.rs). The
+// sockets, the clock and the timers are Node's. In this directory:
 //
 //   cargo build --release --target wasm32-unknown-unknown
 //   node server.mjs target/wasm32-unknown-unknown/release/websocket_proto_wasm.wasm [ADDR]

@@ -1,5 +1,5 @@
-//! What a board has in place of an operating system: a line to the peer, a clock, a log, and the end after a panic. Here it
-//! is Linux, by system calls.
+//! What a board has in place of an operating system: a line to the peer, a clock, a log, and the end after a panic.
+//! Here these are system calls of Linux.
 
 use core::ffi::c_int;
 use core::fmt::{self, Write};
@@ -85,7 +85,8 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     _exit(101)
 }
 
-// The precompiled `alloc` was built to unwind, and refers to these two symbols. Here panics abort, so nothing calls them.
+// The precompiled `alloc` was built to unwind and refers to these two symbols. Here panics abort, so they are never
+// called.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 

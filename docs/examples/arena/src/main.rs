@@ -1,5 +1,5 @@
-//! Echoes text and binary messages of one connection, without std, on a heap of stated size. The limits are chosen so that
-//! the worst case fits, whatever the peer sends: `WORST_CASE_BYTES` below adds up the formulas of docs/security.md.
+//! Echoes text and binary messages of one connection, without std, on a heap of stated size. The limits are chosen so
+//! that the worst case fits, whatever the peer sends: `WORST_CASE_BYTES` adds up the formulas of docs/security.md.
 //!
 //! Standard input and output stand for the modem of a device. They must be a socket, as inetd and socat make it:
 //!
@@ -24,8 +24,8 @@ use websocket_proto::{Accept, Config, Connection, Event, State};
 const INPUT_BYTES: usize = 1024;
 /// The largest message.
 const MESSAGE_BYTES: usize = 4 * 1024;
-/// Nothing is read while bytes wait to be written. So the queue has at most the echo of one message, whose first part came
-/// with earlier reads, and the echoes of what one read delivers. The rest is room for a frame's header.
+/// Nothing is read while bytes wait to be written. So the queue has at most the echo of one message, whose first part
+/// came with earlier reads, and the echoes of what one read delivers. The rest is room for headers of frames.
 const OUTGOING_BYTES: usize = MESSAGE_BYTES + INPUT_BYTES + 64;
 /// A browser sends less than 1 KiB, and the cookies of the page.
 const HEAD_BYTES: usize = 2 * 1024;

@@ -1,8 +1,9 @@
 //! Echoes text and binary messages of many connections as wasm, for a program in JavaScript that has the sockets:
 //! `server.mjs`.
 //!
-//! The two share one buffer for bytes from peers, which JavaScript fills. Bytes for a peer stay in the connection's queue,
-//! where JavaScript reads them. Each call may allocate. Then the memory of wasm may grow, and views of it in JavaScript end.
+//! The two share one buffer for bytes from peers, which JavaScript fills. Bytes for a peer stay in the connection's
+//! queue, where JavaScript reads them. Each call may allocate and so grow the memory of wasm. Then the views of it in
+//! JavaScript become empty, so JavaScript makes a new view for each use.
 //!
 //! No function here is unsafe: they take and return numbers. With a wrong number, wasm traps.
 
