@@ -30,8 +30,8 @@ impl Arena {
     }
 }
 
-// SAFETY: all calls go unchanged to an allocator that keeps the contract. If it has no memory left, `alloc` returns null,
-// and the program panics. `realloc` is the default: a block that grows is copied, so the peak includes both.
+// SAFETY: all calls go unchanged to an allocator that keeps the contract. Without memory `alloc` returns null, and the
+// program panics. `realloc` is the default: a block that grows is copied, so the peak includes both.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `alloc`.
