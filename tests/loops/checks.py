@@ -1,7 +1,8 @@
 """Runs the programs of docs/examples against other implementations. Prints a table of servers and clients, a line for each
 other check, then `N passed, N failed`. A check that cannot run counts as failed, with the reason.
 
-    checks.py EXAMPLES OWN [programs] [uring] [tls]     the programs of the library, and of the packages of their own
+    checks.py EXAMPLES OWN [programs] [uring] [tls] [arena] [wasm]
+        the programs of the library, and of the packages of their own
 """
 
 import base64
@@ -22,6 +23,7 @@ from pathlib import Path
 EXAMPLES, OWN, PARTS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 INTEROP = Path(__file__).parents[1] / "interop"
 HERE = Path(__file__).parent
+WASM = "wasm32-unknown-unknown/release/websocket_proto_wasm.wasm"
 # The clients of tests/interop, with the number of checks in each scenario. Node's also sends a Close without a code.
 SCENARIOS = {"echo": 18, "fragments": 5, "ping": 3, "close": 4}
 CLIENTS = {
@@ -106,12 +108,12 @@ def run(*command):
 # --- the table
 
 
-def scenarios_of(client, scenarios, url, env):
+def scenarios_of(client, scenarios, url, env, options):
     """Runs all scenarios of a client. Returns the number of passed checks, and why others failed."""
     good, complaints = 0, []
     for scenario, count in scenarios.items():
         done = subprocess.run(
-            [*client, url, scenario], capture_output=True, text=True, timeout=2 * PATIENCE, env={**os.environ, **env}
+            [*client, url, scenario, *options], capture_output=True, text=True, timeout=2 * PATIENCE, env={**os.environ, **env}
         )
         lines = done.stdout.splitlines()
         ok = sum(line.startswith("ok ") for line in lines)
@@ -125,14 +127,14 @@ def table(rows):
     """A row for each server, and a column for each client."""
     global passed, failed
     print(f"{'':24}" + "".join(f"{name:>20}" for name in CLIENTS))
-    for name, command, env in rows:
+    for name, command, env, *options in rows:
         cells, complaints = [], []
         for client, scenarios in CLIENTS.values():
             count = sum(scenarios.values())
             try:
                 with server(*command) as process:
                     url = process.url.replace("127.0.0.1", "localhost") if env else process.url
-                    good, why = scenarios_of(client, scenarios, url, env)
+                    good, why = scenarios_of(client, scenarios, url, env, options)
             except Exception as error:
                 good, why = 0, [f"{type(error).__name__}: {error}"]
             passed += good
@@ -267,6 +269,156 @@ def uring_leaving(process):
             stream.close()
         within(lambda: len(list(descriptors.iterdir())) <= before, "the descriptors are closed")
         echo(stays, b"Hello")
+
+
+# --- the arena
+
+ARENA_BYTES, ARENA_MESSAGE = 64 * 1024, 4096
+MESSAGES = HERE / "messages.mjs"
+
+
+class Arena:
+    """Starts a process of the program for each connection, as inetd does. What the processes have said is checked at the end."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.processes, self.peaks = [], []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            with stream:
+                program = [OWN / "websocket-proto-arena"]
+                self.processes.append(subprocess.Popen(program, stdin=stream, stdout=stream, stderr=subprocess.PIPE, text=True))
+
+    def end(self, count):
+        """All have ended well, each has printed its peak, and no peak is above the worst case that the program computes."""
+        within(lambda: len(self.processes) >= count, f"{count} connections")
+        for process in self.processes:
+            lines = process.communicate(timeout=PATIENCE)[1]
+            expect(process.returncode, 0, f"the status ({lines!r})")
+            words = lines.replace(",", "").split()
+            expect((words[0], words[3:5], words[-2]), ("peak", ["worst", "case"], "arena"), lines)
+            peak, worst, arena = int(words[1]), int(words[5]), int(words[7])
+            if not peak <= worst <= arena == ARENA_BYTES:
+                raise AssertionError(lines)
+            self.peaks.append(peak)
+        self.processes.clear()
+
+
+def arena_hostile(arena):
+    """Each of these would make a program without limits take more memory than the arena has."""
+    noise = os.urandom(1 << 16)
+    heads = [
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000,
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 10_000,
+        UPGRADE[:-2] + b"Sec-WebSocket-Protocol: " + b"a," * 2000 + b"b\r\n\r\n",
+        noise,
+        UPGRADE + noise,
+    ]
+    ping = b"\x89\xfd" + bytes(4) + b"p" * 125
+    masked = lambda first, length: bytes([first, 0xFF]) + struct.pack("!Q", length) + bytes(4)
+    frames = [
+        (frame(b"x" * ARENA_MESSAGE) * 5000, None),  # many messages, whose echoes nobody reads
+        (ping * 5000, None),
+        ((frame(b"") + ping) * 5000, None),
+        (b"\x02\x80" + bytes(4) + (b"\x00\x81" + bytes(4) + b"x") * 5000, b"\x03\xf1"),
+        (masked(0x82, 1 << 62), b"\x03\xf1"),
+        (frame(b"x" * (ARENA_MESSAGE + 1)), b"\x03\xf1"),
+        (b"\x02\xfe\x0f\xff" + bytes(4) + b"x" * 4095 + b"\x00\xfe\x0f\xff" + bytes(4), b"\x03\xf1"),
+        (b"\xc2\x81" + bytes(4) + noise, b"\x03\xea"),  # RSV1 without permessage-deflate
+    ]
+
+    def send(stream, data):
+        try:
+            stream.sendall(data)
+        except OSError:  # the program has ended, or does not read
+            pass
+
+    for head in heads:
+        with socket.create_connection(("127.0.0.1", arena.port), PATIENCE) as stream:
+            stream.settimeout(2)
+            send(stream, head)
+    for data, code in frames:
+        stream = connect(arena.port, buffers=4096)
+        stream.settimeout(2)
+        send(stream, data)
+        if code:
+            stream.settimeout(PATIENCE)
+            seen = b""
+            while more := stream.recv(MIB):
+                seen += more
+            at = seen.rfind(b"\x88")
+            expect(seen[at + 2 : at + 4], code, "the code of the Close")
+        stream.close()
+    arena.end(len(heads) + len(frames))
+
+
+def arena_python(arena):
+    from websockets.exceptions import ConnectionClosed
+    from websockets.sync.client import connect as open_websocket
+
+    url = f"ws://127.0.0.1:{arena.port}/"
+    with open_websocket(url, compression=None) as ws:
+        for size in [0, 1, 125, 126, 1000, ARENA_MESSAGE - 1, ARENA_MESSAGE] * 20:
+            for message in ("x" * (size % 10) + "a\u00e9\u20ac\U0001f600" * (size // 10), os.urandom(size)):
+                ws.send(message)
+                expect(ws.recv(PATIENCE) == message, True, f"the echo of {size} bytes is the same")
+        ws.send([b"x" * 100] * 40)
+        expect(ws.recv(PATIENCE), b"x" * 4000, "the echo of fragments")
+        ws.send(bytes(ARENA_MESSAGE + 1))
+        try:
+            ws.recv(PATIENCE)
+        except ConnectionClosed as end:
+            expect(end.rcvd and end.rcvd.code, 1009, "the code of the Close")
+        else:
+            raise AssertionError("too large a message is echoed")
+    arena.end(1)
+
+
+def arena_node(arena):
+    sizes = [0, 1, 125, 126, 1000, ARENA_MESSAGE - 1, ARENA_MESSAGE, ARENA_MESSAGE + 1]
+    status, lines, errors = run("node", MESSAGES, f"ws://127.0.0.1:{arena.port}/", *map(str, sizes))
+    expect((status, lines), (0, [f"{size} ok" for size in sizes[:-1]] + [f"{sizes[-1]} closed 1009"]), errors)
+    arena.end(1)
+
+
+# --- wasm
+
+
+def wasm_many(process):
+    """More connections than one, in turn and in parts; numbers of connections are used again."""
+    for _ in range(2):
+        streams = [connect(process.port) for _ in range(200)]
+        data = frame(os.urandom(70_000))
+        for part in (data[:1], data[1:40_000], data[40_000:]):
+            for stream in streams:
+                stream.sendall(part)
+        for stream in streams:
+            wanted = frame(data[14:], False)
+            expect(read(stream, len(wanted)) == wanted, True, "the echo is the same")
+        for stream in streams[::2]:
+            stream.sendall(MASKED_CLOSE)
+            expect(read(stream, 4), CLOSE, "the Close")
+            expect(stream.recv(1), b"", "the end")
+        for stream in streams:
+            stream.close()
+    echo(connect(process.port), b"Hello")
+
+
+def wasm_half_close(process):
+    """The peer ends its direction behind a message: the echo and the end arrive."""
+    with connect(process.port) as stream:
+        stream.sendall(frame(b"last") + MASKED_CLOSE)
+        stream.shutdown(socket.SHUT_WR)
+        wanted = frame(b"last", False) + CLOSE
+        expect(read(stream, len(wanted)), wanted, "the frames")
+        expect(stream.recv(1), b"", "the end")
 
 
 # --- TLS
@@ -502,7 +654,21 @@ def main():
         if "tls" in PARTS:
             trust = {"SSL_CERT_FILE": str(trusted), "NODE_EXTRA_CA_CERTS": str(trusted)}
             rows.append(("wss (rustls)", [OWN / "server", "127.0.0.1:0", trusted], trust))
-        table(rows)
+        wasm = ["node", HERE.parents[1] / "docs/examples/wasm/server.mjs", OWN.parent / WASM, "127.0.0.1:0"]
+        if "wasm" in PARTS:
+            rows += [("wasm in Node", wasm, {}), ("wasm in Node, deflate", wasm, {}, "--deflate")]
+        if rows:
+            table(rows)
+        if "wasm" in PARTS:
+            with server(*wasm) as process:
+                report("wasm_many", wasm_many, process)
+                report("wasm_half_close", wasm_half_close, process)
+            print(f"        the .wasm has {(OWN.parent / WASM).stat().st_size} bytes")
+        if "arena" in PARTS:
+            arena = Arena()
+            for check in (arena_python, arena_node, arena_hostile):
+                report(check.__name__, check, arena)
+            print(f"        peaks of the arena: {max(arena.peaks, default=0)} of {ARENA_BYTES} bytes at most")
         if "uring" in PARTS:
             with server(OWN / "websocket-proto-io-uring", "127.0.0.1:0") as process:
                 report("uring_many", uring_many, process)
