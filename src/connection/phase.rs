@@ -13,12 +13,12 @@ use crate::state::State;
 /// ```
 ///
 /// The diagram omits what leads to `Finished` at once: `abort`, the end of the transport before the peer's Close, the
-/// close timeout, a failed or late handshake of a client, a `close` or `fail` in `Request` or `Response`, and a failed
-/// write in `Request` or `Decision`. A failure in `WriteClosed` also leads there. It also omits the following arrows. If the peer closes first, `Open` leads to
-/// `Flushing` or `AwaitingEnd`, unless the caller answers by hand. If the write side has ended when the response
-/// arrives, `Response` leads to `WriteClosed`. If the write side ends before our Close is written, `Closing` leads to
-/// `WriteClosed`, and `Draining` leads to `Finished`. `Flushing`, `AwaitingEnd` and `Draining` may be the last phase:
-/// `is_finished` tells when the transport can be dropped.
+/// close timeout, a failed or late handshake of a client, a `close` or `fail` in `Request` or `Response`, a failed
+/// write in `Request` or `Decision`, and a failure in `WriteClosed`. It also omits the following arrows. If the peer
+/// closes first, `Open` leads to `Flushing` or `AwaitingEnd`, unless the caller answers by hand. If the write side has
+/// ended when the response arrives, `Response` leads to `WriteClosed`. If the write side ends before our Close is
+/// written, `Closing` leads to `WriteClosed`, and `Draining` leads to `Finished`. `Flushing`, `AwaitingEnd` and
+/// `Draining` may be the last phase: `is_finished` tells when the transport can be dropped.
 ///
 /// The phases in which messages can be sent have neighboring numbers, and so have those in which frames are received.
 /// One comparison then tells them from the others.
