@@ -208,7 +208,14 @@ fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
                 let read = peer.stream.read_to_end(&mut Vec::new());
                 assert_eq!(read.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}: {read:?}");
                 peer.stream.set_read_timeout(None).unwrap();
-                drop((whole, half));
+                if let Some(mut ws) = whole {
+                    let wants_reset = ws.with(|conn| conn.wants_reset());
+                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    let stream = ws.into_transport();
+                    assert_eq!(stream.read_timeout().unwrap(), None);
+                    assert_eq!(stream.write_timeout().unwrap(), None);
+                }
+                drop(half);
                 assert_eq!(peer.rest(), b"", "{role:?}, {end:?}");
             }
         }

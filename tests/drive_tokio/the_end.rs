@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 
 use futures_sink::Sink;
-use tokio::io::{AsyncWrite, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio::time::Duration;
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
@@ -243,7 +243,19 @@ async fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
                 }
                 let ended = tokio::time::timeout(Duration::from_secs(60), peer.rest()).await;
                 assert_eq!(ended.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}");
-                drop((whole, half));
+                if let Some(mut ws) = whole {
+                    let wants_reset = ws.with(|conn| conn.wants_reset());
+                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    // The transport is whole, and not shut down.
+                    let mut stream = ws.into_transport();
+                    let written = stream.write_all(b"more").await;
+                    assert_eq!(written.is_ok(), wants_reset, "{role:?}, {end:?}");
+                    if wants_reset {
+                        let mut more = [0; 4];
+                        peer.stream.read_exact(&mut more).await.unwrap();
+                    }
+                }
+                drop(half);
                 assert_eq!(peer.rest().await, b"", "{role:?}, {end:?}");
             }
         }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use websocket_proto::drive::tokio::WebSocket;
 
 /// One stream of a connection, in both directions.
 ///
@@ -14,21 +15,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// water marks see a peer that does not read. A byte is given back to the peer's window when the driver has read it, so a
 /// peer whose messages are not taken stops.
 ///
-/// The end of a direction is END_STREAM. If the stream is dropped before both have ended, it is reset: the driver drops the
-/// transport of a connection that was given up (RFC 8441 5).
+/// The end of a direction is END_STREAM. If the stream is dropped before its own END_STREAM, h2 resets it with CANCEL.
 pub struct Stream {
     send: SendStream<Bytes>,
     receive: RecvStream,
     /// What has arrived and was not read.
     arrived: Bytes,
-    has_read_end: bool,
-    has_write_end: bool,
 }
 
 impl Stream {
     pub fn new(send: SendStream<Bytes>, receive: RecvStream) -> Stream {
-        let arrived = Bytes::new();
-        Stream { send, receive, arrived, has_read_end: false, has_write_end: false }
+        Stream { send, receive, arrived: Bytes::new() }
+    }
+
+    /// Ends the stream of a connection that has ended: with RST_STREAM if it was given up (RFC 8441 5).
+    pub fn end(mut ws: WebSocket<Stream>) {
+        if ws.with(|conn| conn.wants_reset()) {
+            ws.into_transport().send.send_reset(Reason::CANCEL);
+        }
     }
 }
 
@@ -43,10 +47,7 @@ impl AsyncRead for Stream {
             match ready!(self.receive.poll_data(cx)) {
                 Some(Ok(data)) => self.arrived = data,
                 Some(Err(error)) => return Poll::Ready(Err(reset(error))),
-                None => {
-                    self.has_read_end = true;
-                    return Poll::Ready(Ok(()));
-                }
+                None => return Poll::Ready(Ok(())),
             }
         }
         let n = self.arrived.len().min(buf.remaining());
@@ -84,17 +85,7 @@ impl AsyncWrite for Stream {
 
     /// Sends an empty DATA frame with END_STREAM.
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
-        self.has_write_end = true;
         Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(reset))
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // A reset would overtake an END_STREAM that is not written yet.
-        if !(self.has_read_end && self.has_write_end) {
-            self.send.send_reset(Reason::CANCEL);
-        }
     }
 }
 

@@ -89,5 +89,7 @@ async fn echo(
     if let Some(message) = ws.recv().await? {
         println!("{}", message.as_text().unwrap_or("binary"));
     }
-    Ok(ws.close(CloseCode::NORMAL, "").await?)
+    let closed = ws.close(CloseCode::NORMAL, "").await;
+    Stream::end(ws);
+    Ok(closed?)
 }

@@ -146,6 +146,7 @@ async fn answer(
         ended?;
         return Err("the echo ends with the connection".into());
     };
+    Stream::end(ws);
     Ok(format!("{}: {closed}: {}", connect.resource(), closed.cause()))
 }
 
