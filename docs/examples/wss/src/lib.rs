@@ -1,6 +1,6 @@
 //! TLS as a transport for the blocking driver. rustls is a machine without I/O, so its four directions are four plain calls.
 
-use std::io::{Error, ErrorKind, IoSlice, Read, Result, Write};
+use std::io::{BufReader, Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use websocket_proto::drive::blocking::Transport;
 /// every end is `CloseCause::TransportEnded`, and behind a Close there is nothing to cut off.
 pub struct Tls {
     tls: rustls::Connection,
-    stream: TcpStream,
+    /// rustls reads 4 KiB at a time.
+    stream: BufReader<TcpStream>,
 }
 
 impl Tls {
@@ -22,28 +23,53 @@ impl Tls {
     /// That of the socket.
     pub fn new(tls: impl Into<rustls::Connection>, stream: TcpStream) -> Result<Tls> {
         stream.set_nodelay(true)?;
-        Ok(Tls { tls: tls.into(), stream })
+        Ok(Tls { tls: tls.into(), stream: BufReader::with_capacity(64 * 1024, stream) })
     }
 }
 
 impl Read for Tls {
+    /// Reads all that one read of the socket has brought, as far as there is room.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        match self.tls.reader().read(buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            // The end of TCP without a close_notify.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
-            read => return read,
+        let (mut n, mut has_read) = (0, false);
+        loop {
+            match self.tls.reader().read(&mut buffer[n..]) {
+                Ok(0) => return Ok(n), // a close_notify, or no room
+                Ok(more) => n += more,
+                // The end of TCP without a close_notify.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(n),
+                // `reader` is empty, as `read_tls` requires.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.stream.buffer().is_empty() && n > 0 {
+                        return Ok(n);
+                    }
+                    if self.stream.buffer().is_empty() && has_read {
+                        // The driver looks at the time, and reads again. So a peer whose records arrive byte by byte
+                        // gets no extra time.
+                        return Err(ErrorKind::Interrupted.into());
+                    }
+                    self.decrypt()?;
+                    has_read = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        // Records of the handshake. If this fails, the next write tells.
-        let _ = self.flush();
-        // `reader` is empty, as `read_tls` requires.
+    }
+}
+
+impl Tls {
+    /// From the socket to rustls.
+    fn decrypt(&mut self) -> Result<()> {
+        let was_handshaking = self.tls.is_handshaking();
         self.tls.read_tls(&mut self.stream)?;
         if let Err(error) = self.tls.process_new_packets() {
-            let _ = self.tls.write_tls(&mut self.stream); // the alert
+            let _ = self.tls.write_tls(self.stream.get_mut()); // the alert
             return Err(Error::new(ErrorKind::InvalidData, error));
         }
-        // The driver looks at the time, and reads again. So a peer whose handshake arrives byte by byte gets no extra time.
-        Err(ErrorKind::Interrupted.into())
+        if was_handshaking {
+            // If this fails, the next write tells.
+            let _ = self.flush();
+        }
+        Ok(())
     }
 }
 
@@ -60,7 +86,7 @@ impl Write for Tls {
 
     fn flush(&mut self) -> Result<()> {
         while self.tls.wants_write() {
-            if self.tls.write_tls(&mut self.stream)? == 0 {
+            if self.tls.write_tls(self.stream.get_mut())? == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
         }
@@ -72,14 +98,14 @@ impl Transport for Tls {
     fn shutdown_write(&mut self) -> Result<()> {
         self.tls.send_close_notify();
         self.flush()?;
-        self.stream.shutdown(Shutdown::Write)
+        self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.stream.set_read_timeout(timeout)
+        self.stream.get_ref().set_read_timeout(timeout)
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.stream.set_write_timeout(timeout)
+        self.stream.get_ref().set_write_timeout(timeout)
     }
 }

@@ -56,7 +56,7 @@ fn run(
         return Err("this client speaks wss only".into());
     }
     let config = Shared::new(Config::default());
-    let (mut stream, early) = match proxy {
+    let (stream, early) = match proxy {
         Some(proxy) => tunnel(proxy, uri, &config)?,
         None => (TcpStream::connect((uri.host(), uri.port()))?, Vec::new()),
     };
