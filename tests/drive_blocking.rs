@@ -13,6 +13,8 @@ mod the_end;
 mod threads;
 #[path = "drive_blocking/time.rs"]
 mod time;
+#[path = "drive_blocking/transports.rs"]
+mod transports;
 mod util;
 
 use std::io::{Read, Write};

@@ -10,6 +10,8 @@ mod handshake;
 mod load;
 #[path = "drive_tokio/messages.rs"]
 mod messages;
+#[path = "drive_tokio/streams.rs"]
+mod streams;
 #[path = "drive_tokio/the_end.rs"]
 mod the_end;
 #[path = "drive_tokio/time.rs"]

@@ -1,14 +1,15 @@
 //! How a WebSocket ends: by either side's Close, by the transport, by a mistake, by being dropped.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 use websocket_proto::drive::Error;
 use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
 
 use super::open;
-use super::util::{ROLES, chunks, plain_frames};
+use super::util::{ROLES, builder, chunks, plain_frames};
 
 #[test]
 fn close_runs_the_handshake_to_its_end() {
@@ -171,6 +172,53 @@ fn a_drop_sends_nothing_and_ends_the_transport() {
         assert_eq!(receives.recv().unwrap(), Some(Message::from("x")));
         drop(receives);
         assert_eq!(peer.rest(), b"");
+    }
+}
+
+#[test]
+fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
+    // RFC 8441 5: the peer must not take the end of a connection that was given up for an orderly one.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum End {
+        OfThePeer,
+        Abort,
+        CloseTimeout,
+    }
+    for role in ROLES {
+        for end in [End::OfThePeer, End::Abort, End::CloseTimeout] {
+            for is_split in [false, true] {
+                let config = builder().close_timeout(Duration::from_millis(50)).build().unwrap();
+                let (mut ws, mut peer) = super::open_with(role, config);
+                match end {
+                    End::OfThePeer => peer.stream.shutdown(Shutdown::Write).unwrap(),
+                    End::Abort => ws.with(|conn| conn.abort()),
+                    End::CloseTimeout => {}
+                }
+                let (mut whole, mut half) = (None, None);
+                if is_split {
+                    let (mut sends, receives) = ws.split(TcpStream::try_clone).unwrap();
+                    drop(receives);
+                    assert!(sends.close(1000, "").is_err());
+                    half = Some(sends);
+                } else {
+                    assert!(ws.close(1000, "").is_err());
+                    whole = Some(ws);
+                }
+                peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+                let read = peer.stream.read_to_end(&mut Vec::new());
+                assert_eq!(read.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}: {read:?}");
+                peer.stream.set_read_timeout(None).unwrap();
+                if let Some(mut ws) = whole {
+                    let wants_reset = ws.with(|conn| conn.wants_reset());
+                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    let stream = ws.into_transport();
+                    assert_eq!(stream.read_timeout().unwrap(), None);
+                    assert_eq!(stream.write_timeout().unwrap(), None);
+                }
+                drop(half);
+                assert_eq!(peer.rest(), b"", "{role:?}, {end:?}");
+            }
+        }
     }
 }
 

@@ -5,14 +5,15 @@ use std::task::Poll;
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::Duration;
 use websocket_proto::drive::Error;
-use websocket_proto::drive::tokio::{RecvHalf, SendHalf, WebSocket};
+use websocket_proto::drive::tokio::{Incoming, RecvHalf, SendHalf, WebSocket};
 use websocket_proto::testing::{ChunkSize, Link, LinkStream};
-use websocket_proto::{CloseCause, CloseCode, Event, Message, Role};
+use websocket_proto::{Accept, ClientRequest, CloseCause, CloseCode, Event, Message, Role};
 
-use super::util::{ROLES, builder};
+use super::util::{REQUEST, ROLES, builder};
 
 /// Polls a future at most `polls` times. Other tasks run between two polls. Returns `None` if the future was dropped
 /// before it was ready. [`EVERY`] is as often as it takes.
@@ -184,8 +185,10 @@ async fn messages_arrive_once_whichever_poll_is_the_last() {
 #[tokio::test(start_paused = true)]
 async fn halves_on_tasks_lose_nothing_either() {
     for polls in polls() {
-        for (way, through) in
-            [(Way::Send, Through::Events), (Way::Feed, Through::Recv), (Way::Sink, Through::Stream)]
+        let throughs = [Through::Recv, Through::Events, Through::Stream];
+        for (way, through) in [Way::Send, Way::Feed, Way::Sink]
+            .into_iter()
+            .flat_map(|way| throughs.map(|through| (way, through)))
         {
             let (client, server) = pair(polls as u64);
             let tasks = [client, server].map(|ws| {
@@ -207,17 +210,33 @@ async fn halves_on_tasks_lose_nothing_either() {
     }
 }
 
+/// A way to close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    Whole,
+    /// `poll_close`, and then receiving to the end.
+    Sink,
+    /// By the sending half, while the other half receives.
+    Halves,
+    /// By the sending half, when the other half was dropped.
+    Orphan,
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_close_goes_on_where_it_was_dropped() {
     for polls in polls() {
         for closer in ROLES {
-            for is_split in [false, true] {
+            for closing in [Closing::Whole, Closing::Sink, Closing::Halves, Closing::Orphan] {
                 let (client, server) = pair(polls as u64);
                 let (mut closes, mut other) = match closer {
                     Role::Client => (client, server),
                     Role::Server => (server, client),
                 };
                 drop(closes.feed(message(5)));
+                let (code, reason) = match closing {
+                    Closing::Sink => (CloseCode::NORMAL, ""),
+                    _ => (CloseCode::from(1001), "first"),
+                };
                 let answer = async {
                     assert!(other.recv().await.unwrap() == Some(message(5)));
                     assert_eq!(
@@ -226,26 +245,107 @@ async fn a_close_goes_on_where_it_was_dropped() {
                     );
                     assert_eq!(other.recv().await.unwrap(), None);
                     let closed = other.closed().unwrap();
-                    assert_eq!((closed.code(), closed.reason()), (CloseCode::from(1001), "first"));
+                    assert_eq!((closed.code(), closed.reason()), (code, reason));
                 };
                 let close = async {
-                    let closed = if is_split {
-                        let (mut sends, receives) = closes.split();
-                        drop(receives);
-                        match polled(polls, sends.close(1001, "first")).await {
-                            Some(closed) => closed,
-                            None => sends.close(1000, "second").await,
+                    let closed = match closing {
+                        Closing::Whole => match polled(polls, closes.close(code, reason)).await {
+                            Some(closed) => closed.unwrap(),
+                            None => closes.close(1000, "second").await.unwrap(),
+                        },
+                        Closing::Sink => {
+                            // A `Sink` begins in its first poll, and goes on in each other one.
+                            for most in [polls, EVERY] {
+                                let close =
+                                    std::future::poll_fn(|cx| Pin::new(&mut closes).poll_close(cx));
+                                polled(most, close).await.unwrap_or(Ok(())).unwrap();
+                            }
+                            assert_eq!(closes.recv().await.unwrap(), None);
+                            closes.closed().unwrap()
                         }
-                    } else {
-                        match polled(polls, closes.close(1001, "first")).await {
-                            Some(closed) => closed,
-                            None => closes.close(1000, "second").await,
+                        Closing::Halves | Closing::Orphan => {
+                            let (mut sends, mut receives) = closes.split();
+                            let receive = async {
+                                if closing == Closing::Orphan {
+                                    return drop(receives);
+                                }
+                                let end = match polled(polls, receives.recv()).await {
+                                    Some(end) => end,
+                                    None => receives.recv().await,
+                                };
+                                assert_eq!(end.unwrap(), None);
+                            };
+                            let close = async {
+                                match polled(polls, sends.close(code, reason)).await {
+                                    Some(closed) => closed.unwrap(),
+                                    None => sends.close(1000, "second").await.unwrap(),
+                                }
+                            };
+                            tokio::join!(close, receive).0
                         }
                     };
-                    assert_eq!(*closed.unwrap().cause(), CloseCause::Local);
+                    assert_eq!(*closed.cause(), CloseCause::Local);
                 };
                 tokio::join!(close, answer);
             }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_is_dropped_ends_its_transport() {
+    /// The future of one end. It owns the transport.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Connect,
+        Accept,
+        Receive,
+        AcceptLater,
+        Respond,
+    }
+    async fn run(step: Step, polls: usize, ours: LinkStream) -> bool {
+        let config = builder().build().unwrap();
+        let request = ClientRequest::new("ws://a.test/").unwrap();
+        let incoming = async |ours| Incoming::receive(ours, config.clone()).await.unwrap();
+        match step {
+            Step::Connect => {
+                polled(polls, WebSocket::connect(ours, &request, config)).await.is_some()
+            }
+            Step::Accept => polled(polls, WebSocket::accept(ours, config)).await.is_some(),
+            Step::Receive => polled(polls, Incoming::receive(ours, config)).await.is_some(),
+            Step::AcceptLater => {
+                let incoming = incoming(ours).await;
+                polled(polls, incoming.accept(&Accept::new())).await.is_some()
+            }
+            Step::Respond => {
+                let incoming = incoming(ours).await;
+                polled(polls, incoming.respond(403)).await.is_some()
+            }
+        }
+    }
+    for polls in polls() {
+        for step in [Step::Connect, Step::Accept, Step::Receive, Step::AcceptLater, Step::Respond] {
+            let mut link = Link::new(polls as u64);
+            for role in ROLES {
+                let wire = link.wire(role).chunk_reads(ChunkSize::Random(20)).limit(100);
+                wire.chunk_writes(ChunkSize::Random(20)).delay(Duration::from_millis(1));
+            }
+            let (client, server) = LinkStream::pair(link);
+            let (ours, mut theirs, bytes) = match step {
+                Step::Connect => (client, server, vec![]),
+                _ => (server, client, REQUEST.to_vec()),
+            };
+            let peer = async {
+                // It fails if our end was dropped already.
+                let _ = theirs.write_all(&bytes).await;
+                let _ = theirs.read_to_end(&mut Vec::new()).await;
+            };
+            let both = async { tokio::join!(run(step, polls, ours), peer) };
+            // The peer's end comes by the drop, or by a timeout of the handshake.
+            let (is_done, ()) = tokio::time::timeout(Duration::from_secs(60), both)
+                .await
+                .unwrap_or_else(|_| panic!("{step:?}, {polls}: the peer learns nothing"));
+            assert!(is_done || polls < EVERY, "{step:?}");
         }
     }
 }

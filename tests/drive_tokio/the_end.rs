@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 
 use futures_sink::Sink;
-use tokio::io::{AsyncWrite, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
+use tokio::time::Duration;
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
 use websocket_proto::testing::{Link, LinkStream};
@@ -209,6 +210,55 @@ async fn a_drop_sends_nothing_and_ends_the_transport() {
         assert_eq!(receives.recv().await.unwrap(), Some(Message::from("x")));
         drop(receives);
         assert_eq!(peer.rest().await, b"");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
+    // RFC 8441 5: the peer must not take the end of a connection that was given up for an orderly one.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum End {
+        OfThePeer,
+        Abort,
+        CloseTimeout,
+    }
+    for role in ROLES {
+        for end in [End::OfThePeer, End::Abort, End::CloseTimeout] {
+            for is_split in [false, true] {
+                let (mut ws, mut peer) = open(role);
+                match end {
+                    End::OfThePeer => peer.stream.shutdown().await.unwrap(),
+                    End::Abort => ws.with(|conn| conn.abort()),
+                    End::CloseTimeout => {}
+                }
+                let (mut whole, mut half) = (None, None);
+                if is_split {
+                    let (mut sends, receives) = ws.split();
+                    drop(receives);
+                    assert!(sends.close(1000, "").await.is_err());
+                    half = Some(sends);
+                } else {
+                    assert!(ws.close(1000, "").await.is_err());
+                    whole = Some(ws);
+                }
+                let ended = tokio::time::timeout(Duration::from_secs(60), peer.rest()).await;
+                assert_eq!(ended.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}");
+                if let Some(mut ws) = whole {
+                    let wants_reset = ws.with(|conn| conn.wants_reset());
+                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    // The transport is whole, and not shut down.
+                    let mut stream = ws.into_transport();
+                    let written = stream.write_all(b"more").await;
+                    assert_eq!(written.is_ok(), wants_reset, "{role:?}, {end:?}");
+                    if wants_reset {
+                        let mut more = [0; 4];
+                        peer.stream.read_exact(&mut more).await.unwrap();
+                    }
+                }
+                drop(half);
+                assert_eq!(peer.rest().await, b"", "{role:?}, {end:?}");
+            }
+        }
     }
 }
 

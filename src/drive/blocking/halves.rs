@@ -387,7 +387,7 @@ impl<T: Transport> Joint<T> {
                 let flushed = writer.line.flush();
                 common = self.lock();
                 common.machine.note_flush(flushed)
-            } else if common.machine.conn.wants_shutdown() {
+            } else if common.machine.wants_shutdown() {
                 drop(common);
                 let is_done = writer.line.shut_down();
                 common = self.lock();

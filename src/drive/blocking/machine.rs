@@ -114,6 +114,15 @@ impl Machine {
         true
     }
 
+    /// Whether the write side must be shut down now. A transport that was given up is dropped without, as its peer must
+    /// not take the end for an orderly one.
+    pub(super) fn wants_shutdown(&mut self) -> bool {
+        if self.conn.wants_reset() {
+            self.conn.write_closed();
+        }
+        self.conn.wants_shutdown()
+    }
+
     /// Whether the transport must be written, flushed or shut down.
     pub(super) fn is_behind(&self) -> bool {
         self.conn.wants_write() || !self.is_flushed || self.conn.wants_shutdown()

@@ -304,6 +304,28 @@ impl<T> WebSocket<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
+    /// Returns the transport, without timeouts, and drops the connection. What is queued is not written, and what was
+    /// read is lost. So this is for the end.
+    ///
+    /// ```
+    /// # use std::net::{TcpListener, TcpStream};
+    /// use websocket_proto::drive::{Error, blocking::WebSocket};
+    /// use websocket_proto::{Config, Role};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// let mut ws = WebSocket::from_upgrade(stream, Role::Server, b"", Config::default())?;
+    /// ws.with(|conn| conn.abort());
+    /// assert!(ws.close(1000, "").is_err());
+    /// let _stream: TcpStream = ws.into_transport();
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        self.line.into_transport()
+    }
+
     /// Runs the loop until there is an event, until the transport can be dropped, or until a moment. Everything queued
     /// is written before it waits for the peer, if the peer reads.
     pub(super) fn turn(&mut self, until: Option<Timestamp>) -> Found {
@@ -317,7 +339,7 @@ impl<T: Transport> WebSocket<T> {
             if self.machine.conn.is_event_ready(self.input.buffer()) {
                 return Found::Event;
             }
-            if self.write() && self.machine.conn.wants_shutdown() && self.line.shut_down() {
+            if self.write() && self.machine.wants_shutdown() && self.line.shut_down() {
                 self.machine.conn.write_closed();
             }
             if self.machine.is_done() {

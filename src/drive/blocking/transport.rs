@@ -16,7 +16,9 @@ use std::os::unix::net::UnixStream;
 /// that has written something must not return an error.
 ///
 /// For other types, implement it on a type of your own. This one is a TLS stream on a socket, as `StreamOwned` of the
-/// crate rustls is. One thread drives it: TLS has no second handle.
+/// crate rustls is. One thread drives it: TLS has no second handle. A `read` of `StreamOwned` waits for the whole TLS
+/// handshake, however slowly its bytes arrive. `docs/examples/wss` in the repository has a transport on rustls that
+/// does not.
 ///
 /// ```
 /// # struct TlsStream { sock: TcpStream }

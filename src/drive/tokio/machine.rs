@@ -337,9 +337,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
     }
 
     /// Shuts down the write side if the connection asks for it. A transport that does not finish this within the close
-    /// timeout is dropped without.
+    /// timeout is dropped without. So is one that was given up, as its peer must not take the end for an orderly one.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.conn.wants_shutdown() {
+            // RFC 8441 5: RST_STREAM, which a stream of HTTP/2 sends when it is dropped.
+            if self.conn.wants_reset() {
+                self.conn.write_closed();
+                break;
+            }
             let began = *self.shutdown_began.get_or_insert_with(Instant::now);
             match Pin::new(&mut self.transport).poll_shutdown(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -206,6 +206,30 @@ impl<T> WebSocket<T> {
     pub fn transport(&self) -> &T {
         &self.machine.transport
     }
+
+    /// Returns the transport, and drops the connection. What is queued is not written, and what was read is lost. So
+    /// this is for the end: to reset a stream of HTTP/2 if the connection
+    /// [was given up](crate::Connection::wants_reset), or to ask the transport for its counters.
+    ///
+    /// ```
+    /// use websocket_proto::drive::{Error, tokio::WebSocket};
+    /// use websocket_proto::{Config, Role};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let (stream, _peer) = tokio::io::duplex(1024);
+    /// let mut ws = WebSocket::from_upgrade(stream, Role::Server, b"", Config::default())?;
+    /// ws.with(|conn| conn.abort());
+    /// assert!(ws.close(1000, "").await.is_err());
+    /// if ws.with(|conn| conn.wants_reset()) {
+    ///     let _stream = ws.into_transport(); // a stream of HTTP/2 has a method for RST_STREAM
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        self.machine.transport
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {

@@ -4,8 +4,13 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{self, StatusCode, request::Parts};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use websocket_proto::drive::tokio as drive;
 use websocket_proto::handshake::ParsedRequest;
-use websocket_proto::{self as ws, Accept, Config, Connection, Shared, UpgradeRequest};
+use websocket_proto::{self as ws, Accept, Config, Shared, UpgradeRequest};
+
+/// A WebSocket over what hyper hands over.
+pub type WebSocket = drive::WebSocket<TokioIo<Upgraded>>;
 
 /// A request for WebSocket. A plain request is refused with 426, a malformed one with the status of its error. The
 /// router's state must be a `Shared<Config>`, or have one ([`FromRef`]).
@@ -35,11 +40,11 @@ where
 }
 
 impl WebSocketUpgrade {
-    /// Accepts the request. `serve` gets the connection and its transport, once hyper has sent the response.
+    /// Accepts the request. `serve` gets the WebSocket, once hyper has sent the response.
     pub fn accept<F>(
         self,
         accept: &Accept<'_>,
-        serve: impl FnOnce(Upgraded, Connection) -> F + Send + 'static,
+        serve: impl FnOnce(WebSocket) -> F + Send + 'static,
     ) -> Response
     where
         F: Future<Output = ()> + Send,
@@ -54,10 +59,14 @@ impl WebSocketUpgrade {
         };
         let response = response(Response::try_from(&accepted));
         tokio::spawn(async move {
-            match (transport.await, Connection::from_upgrade(accepted.upgrade, config)) {
-                (Ok(transport), Ok(conn)) => serve(transport, conn).await,
-                (Err(error), _) => eprintln!("connection dropped: {error}"),
-                (_, Err(error)) => eprintln!("cannot start: {error}"),
+            let transport = match transport.await {
+                Ok(transport) => TokioIo::new(transport),
+                Err(error) => return eprintln!("connection dropped: {error}"),
+            };
+            // The bytes that hyper has read behind the head are in `transport`, so there are no leftovers.
+            match WebSocket::from_upgrade(transport, accepted.upgrade, b"", config) {
+                Ok(ws) => serve(ws).await,
+                Err(error) => eprintln!("cannot start: {error}"),
             }
         });
         response

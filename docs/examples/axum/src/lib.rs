@@ -1,7 +1,5 @@
-//! An extractor for axum that takes requests for WebSocket, and the loop that drives the connection.
+//! An extractor for axum that takes requests for WebSocket, and hands the connection to the driver for tokio.
 
-mod drive;
 mod extractor;
 
-pub use drive::drive;
-pub use extractor::WebSocketUpgrade;
+pub use extractor::{WebSocket, WebSocketUpgrade};

@@ -1,89 +1,94 @@
-//! The loop of both programs, on one stream of HTTP/2.
+//! A stream of HTTP/2 as a transport for the driver.
 
-use std::future::poll_fn;
+use std::io::{Error, ErrorKind, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
-use tokio::time::{Instant, sleep_until};
-use websocket_proto::{Clock, Closed, Connection, Event, ReadBuffer, UsageError};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use websocket_proto::drive::tokio::WebSocket;
 
-/// Drives a connection to its end, and returns how it ended. `react` gets each event.
+/// One stream of a connection, in both directions.
 ///
-/// The windows of HTTP/2 bound what is stored on both sides. Bytes leave the connection only when the peer's window has
-/// room for them, so its water marks see a peer that does not read. A byte is given back to the peer's window when the
-/// connection has received it, so a peer whose messages are not taken stops.
-pub async fn drive(
-    mut send: SendStream<Bytes>,
-    mut receive: RecvStream,
-    mut conn: Connection,
-    mut react: impl FnMut(&mut Connection, Event<'_>) -> Result<(), UsageError>,
-) -> Result<Option<Closed>, UsageError> {
-    // What was read and is not received, and what was taken and is not sent.
-    let (mut data, mut piece) = (Bytes::new(), Bytes::new());
-    let mut buffer = ReadBuffer::with_capacity(16 * 1024);
-    let clock = Clock::new();
-    let mut end = None;
-    loop {
-        let n = buffer.fill_from(&data);
-        let _ = data.split_to(n);
-        while let Some(event) = conn.receive_from(&mut buffer) {
-            if let Event::Closed(closed) = &event {
-                end = Some(closed.clone());
-            }
-            react(&mut conn, event)?;
-        }
-        // Fails if the stream has been reset; the next read tells.
-        let _ = receive.flow_control().release_capacity(n);
-        if !data.is_empty() {
-            continue;
-        }
-        if conn.wants_reset() {
-            send.send_reset(Reason::CANCEL);
-        } else if conn.wants_shutdown() {
-            // An empty DATA frame with END_STREAM. Fails if the stream has been reset.
-            let _ = send.send_data(Bytes::new(), true);
-            conn.write_closed();
-        }
-        if conn.is_finished() {
-            return Ok(end);
-        }
-        let wake = conn.tick(clock.now());
-        if conn.is_finished() {
-            continue;
-        }
-        let wake = wake.map(|wake| clock.instant(wake).into());
-        if piece.is_empty() {
-            piece = conn.take_outgoing().map_or(Bytes::new(), Bytes::from_owner);
-        }
-        tokio::select! {
-            room = wait_for_room(&mut send, piece.len()), if !piece.is_empty() => {
-                let part = piece.split_to(room);
-                let n = part.len();
-                match room > 0 && send.send_data(part, false).is_ok() {
-                    true => conn.advance(n),
-                    false => {
-                        piece = Bytes::new();
-                        conn.write_closed();
-                    }
-                }
-            }
-            // While the peer does not read the answers, it is not read either.
-            read = receive.data(), if conn.wants_read() && !conn.is_congested() => match read {
-                Some(Ok(read)) => data = read,
-                Some(Err(_)) => conn.abort(),
-                None => conn.receive_eof(),
-            },
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+/// The windows of HTTP/2 bound what is stored on both sides. A write takes what the peer's window has room for, so the
+/// water marks see a peer that does not read. A byte is given back to the peer's window when the driver has read it, so a
+/// peer whose messages are not taken stops.
+///
+/// The end of a direction is END_STREAM. If the stream is dropped before its own END_STREAM, h2 resets it with CANCEL.
+pub struct Stream {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// What has arrived and was not read.
+    arrived: Bytes,
+}
+
+impl Stream {
+    pub fn new(send: SendStream<Bytes>, receive: RecvStream) -> Stream {
+        Stream { send, receive, arrived: Bytes::new() }
+    }
+
+    /// Ends the stream of a connection that has ended: with RST_STREAM if it was given up (RFC 8441 5).
+    pub fn end(mut ws: WebSocket<Stream>) {
+        if ws.with(|conn| conn.wants_reset()) {
+            ws.into_transport().send.send_reset(Reason::CANCEL);
         }
     }
 }
 
-/// Waits until the peer's window has room. Returns how many of the `wanted` bytes it takes; 0 if the stream has ended.
-async fn wait_for_room(send: &mut SendStream<Bytes>, wanted: usize) -> usize {
-    send.reserve_capacity(wanted);
-    // `poll_capacity` reports only growth.
-    while send.capacity() == 0 {
-        let Some(Ok(_)) = poll_fn(|cx| send.poll_capacity(cx)).await else { return 0 };
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        // A DATA frame may be empty, which is not the end.
+        while self.arrived.is_empty() {
+            match ready!(self.receive.poll_data(cx)) {
+                Some(Ok(data)) => self.arrived = data,
+                Some(Err(error)) => return Poll::Ready(Err(reset(error))),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let n = self.arrived.len().min(buf.remaining());
+        buf.put_slice(&self.arrived.split_to(n));
+        // Fails if the stream has been reset; the next read tells.
+        let _ = self.receive.flow_control().release_capacity(n);
+        Poll::Ready(Ok(()))
     }
-    send.capacity().min(wanted)
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
+        self.send.reserve_capacity(bytes.len());
+        // `poll_capacity` reports only growth.
+        while self.send.capacity() == 0 {
+            match ready!(self.send.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(reset(error))),
+                None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
+            }
+        }
+        let n = self.send.capacity().min(bytes.len());
+        let data = Bytes::copy_from_slice(&bytes[..n]);
+        Poll::Ready(self.send.send_data(data, false).map(|()| n).map_err(reset))
+    }
+
+    /// The task of the connection writes what it was given.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends an empty DATA frame with END_STREAM.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(reset))
+    }
+}
+
+fn reset(error: h2::Error) -> Error {
+    Error::new(ErrorKind::ConnectionReset, error)
 }

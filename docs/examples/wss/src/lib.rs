@@ -1,101 +1,111 @@
-//! What the server and the client have in common: the loop of the README with rustls between the connection and the socket.
-//! TLS is a second machine without I/O, so its four directions are four plain calls. One thread serves one connection.
+//! TLS as a transport for the blocking driver. rustls is a machine without I/O, so its four directions are four plain calls.
 
-use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::io::{BufReader, Error, ErrorKind, IoSlice, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use websocket_proto::{Clock, Connection, Event, UsageError};
+use websocket_proto::drive::blocking::Transport;
 
-/// Drives a connection to its end. `on_event` gets each event, and may send.
+/// A TLS connection on a socket.
 ///
 /// Each direction ends twice: with a close_notify, and with the end of the TCP stream behind it (RFC 8446 6.1). A peer that
-/// leaves out the close_notify could be an attacker who cuts the stream. The connection needs no other call for it: before
-/// the peer's Close every end is `CloseCause::TransportEnded`, and behind a Close there is nothing to cut off.
-///
-/// # Errors
-///
-/// A failed TLS handshake, or a TLS record that is not valid. The peer has got an alert.
-pub fn drive(
-    conn: &mut Connection,
-    tls: &mut rustls::Connection,
-    stream: &mut TcpStream,
-    mut on_event: impl FnMut(&mut Connection, Event<'_>) -> std::result::Result<(), UsageError>,
-) -> Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the peer stops reading
-    // The plaintext of one record has at most 16 KiB (RFC 8446 5.1).
-    let mut buf = vec![0; 16 * 1024];
-    let (mut filled, mut can_write, clock) = (0, true, Clock::new());
-    loop {
-        let mut input = &mut buf[..std::mem::take(&mut filled)];
-        while let Some(event) = conn.receive(&mut input) {
-            on_event(conn, event)?;
-        }
-        // From the connection to rustls, which takes up to 64 KiB until they are written.
-        while conn.wants_write() {
-            match tls.writer().write(conn.outgoing())? {
-                0 => break,
-                n => conn.advance(n),
-            }
-        }
-        // All messages are before the close_notify. It also says that an end without a closing handshake is meant.
-        if conn.wants_shutdown() || conn.is_finished() {
-            tls.send_close_notify();
-        }
-        // From rustls to the socket.
-        while can_write && tls.wants_write() {
-            match tls.write_tls(stream) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => {
-                    can_write = false;
-                    conn.write_closed(); // the peer's Close can still arrive
+/// leaves out the close_notify could be an attacker who cuts the stream. The driver needs not know: before the peer's Close
+/// every end is `CloseCause::TransportEnded`, and behind a Close there is nothing to cut off.
+pub struct Tls {
+    tls: rustls::Connection,
+    /// rustls reads 4 KiB at a time.
+    stream: BufReader<TcpStream>,
+}
+
+impl Tls {
+    /// # Errors
+    ///
+    /// That of the socket.
+    pub fn new(tls: impl Into<rustls::Connection>, stream: TcpStream) -> Result<Tls> {
+        stream.set_nodelay(true)?;
+        Ok(Tls { tls: tls.into(), stream: BufReader::with_capacity(64 * 1024, stream) })
+    }
+}
+
+impl Read for Tls {
+    /// Reads all that one read of the socket has brought, as far as there is room.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let (mut n, mut has_read) = (0, false);
+        loop {
+            match self.tls.reader().read(&mut buffer[n..]) {
+                Ok(0) => return Ok(n), // a close_notify, or no room
+                Ok(more) => n += more,
+                // The end of TCP without a close_notify.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(n),
+                // `reader` is empty, as `read_tls` requires.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.stream.buffer().is_empty() && n > 0 {
+                        return Ok(n);
+                    }
+                    if self.stream.buffer().is_empty() && has_read {
+                        // The driver looks at the time, and reads again. So a peer whose records arrive byte by byte
+                        // gets no extra time.
+                        return Err(ErrorKind::Interrupted.into());
+                    }
+                    self.decrypt()?;
+                    has_read = true;
                 }
+                Err(error) => return Err(error),
             }
-        }
-        if conn.wants_write() {
-            continue;
-        }
-        if conn.wants_shutdown() {
-            let _ = stream.shutdown(Shutdown::Write); // fails if the peer has gone
-            can_write = false;
-            conn.write_closed();
-        }
-        if conn.is_finished() {
-            return Ok(());
-        }
-        let wake = conn.tick(clock.now());
-        if conn.wants_write() || conn.is_finished() {
-            continue;
-        }
-        // From rustls to the connection.
-        match tls.reader().read(&mut buf) {
-            Ok(0) => conn.receive_eof(), // a close_notify
-            Ok(n) => filled = n,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => conn.receive_eof(),
-            // From the socket to rustls. `reader` is empty, as `read_tls` requires.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                stream.set_read_timeout(wake.map(|wake| clock.until(wake)))?;
-                match tls.read_tls(stream) {
-                    Ok(_) => decrypt(tls, stream)?,
-                    Err(error) => match error.kind() {
-                        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
-                        _ => conn.abort(),
-                    },
-                }
-            }
-            Err(error) => return Err(error),
         }
     }
 }
 
-fn decrypt(tls: &mut rustls::Connection, stream: &mut TcpStream) -> Result<()> {
-    match tls.process_new_packets() {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let _ = tls.write_tls(stream); // the alert
-            Err(Error::new(ErrorKind::InvalidData, error))
+impl Tls {
+    /// From the socket to rustls.
+    fn decrypt(&mut self) -> Result<()> {
+        let was_handshaking = self.tls.is_handshaking();
+        self.tls.read_tls(&mut self.stream)?;
+        if let Err(error) = self.tls.process_new_packets() {
+            let _ = self.tls.write_tls(self.stream.get_mut()); // the alert
+            return Err(Error::new(ErrorKind::InvalidData, error));
         }
+        if was_handshaking {
+            // If this fails, the next write tells.
+            let _ = self.flush();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// rustls takes up to 64 KiB. If an error is returned, it has taken nothing.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> Result<usize> {
+        self.flush()?;
+        self.tls.writer().write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(self.stream.get_mut())? == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transport for Tls {
+    fn shutdown_write(&mut self) -> Result<()> {
+        self.tls.send_close_notify();
+        self.flush()?;
+        self.stream.get_ref().shutdown(Shutdown::Write)
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.stream.get_ref().set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.stream.get_ref().set_write_timeout(timeout)
     }
 }

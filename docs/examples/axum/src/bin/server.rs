@@ -9,10 +9,10 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use hyper::upgrade::Upgraded;
 use tokio::net::TcpListener;
-use websocket_proto::{Accept, Config, Connection, Deflate, Event, Shared, State};
-use websocket_proto_axum::{WebSocketUpgrade, drive};
+use websocket_proto::drive::Error;
+use websocket_proto::{Accept, Config, Deflate, Shared};
+use websocket_proto_axum::{WebSocket, WebSocketUpgrade};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -45,14 +45,16 @@ async fn echo(upgrade: WebSocketUpgrade) -> Response {
 }
 
 /// Echoes all messages.
-async fn serve(transport: Upgraded, conn: Connection) {
-    let react = |conn: &mut Connection, event: Event<'_>| match event {
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        _ => Ok(()),
+async fn serve(mut ws: WebSocket) {
+    let result = async {
+        while let Some(message) = ws.recv().await? {
+            ws.feed(message).await?; // written when `recv` waits
+        }
+        Ok(())
     };
-    match drive(transport, conn, react).await {
-        Ok(Some(closed)) if !closed.is_clean() => eprintln!("not closed cleanly: {closed}"),
-        Ok(_) => {}
+    match result.await {
+        Ok(()) => {}
+        Err(Error::Closed(closed)) => eprintln!("not closed cleanly: {}", closed.cause()),
         Err(error) => eprintln!("connection dropped: {error}"),
     }
 }

@@ -13,10 +13,9 @@ use http::Request;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use websocket_proto::{
-    ClientRequest, CloseCode, Closed, Config, Connection, Deflate, Event, Shared, State,
-};
-use websocket_proto_h2::drive;
+use websocket_proto::drive::tokio::WebSocket;
+use websocket_proto::{ClientRequest, CloseCode, Closed, Config, Deflate, Shared};
+use websocket_proto_h2::Stream;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -58,7 +57,7 @@ async fn run(url: &str, texts: &[String]) -> Result<bool> {
     }
     let mut is_clean = true;
     while let Some(ended) = sockets.join_next().await {
-        is_clean &= ended??.is_some_and(|closed| closed.is_clean());
+        is_clean &= ended??.is_clean();
     }
     Ok(is_clean)
 }
@@ -76,7 +75,7 @@ async fn echo(
     request: ClientRequest,
     text: String,
     config: Shared<Config>,
-) -> Result<Option<Closed>> {
+) -> Result<Closed> {
     let mut connect: Request<()> = Request::try_from(&request.extended_connect(&config)?)?;
     connect.extensions_mut().insert(Protocol::from_static("websocket"));
     let (response, send) = sender.ready().await?.send_request(connect, false)?;
@@ -84,17 +83,13 @@ async fn echo(
     let status = response.status.as_u16();
     let agreed = request.extended_response(status, &response.headers, &config)?;
 
-    let mut conn = Connection::from_upgrade(agreed.upgrade, config)?;
-    conn.send(text)?;
-    let react = |conn: &mut Connection, event: Event<'_>| match event {
-        Event::Message(message) => {
-            println!("{}", message.as_text().unwrap_or("binary"));
-            match conn.state() {
-                State::Open => conn.close(CloseCode::NORMAL, ""),
-                _ => Ok(()),
-            }
-        }
-        _ => Ok(()),
-    };
-    Ok(drive(send, receive, conn, react).await?)
+    let stream = Stream::new(send, receive);
+    let mut ws = WebSocket::from_upgrade(stream, agreed.upgrade, b"", config)?;
+    ws.send(text).await?;
+    if let Some(message) = ws.recv().await? {
+        println!("{}", message.as_text().unwrap_or("binary"));
+    }
+    let closed = ws.close(CloseCode::NORMAL, "").await;
+    Stream::end(ws);
+    Ok(closed?)
 }

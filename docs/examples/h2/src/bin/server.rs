@@ -18,9 +18,10 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use websocket_proto::drive::{self, tokio::WebSocket};
 use websocket_proto::handshake::ExtendedConnect;
-use websocket_proto::{Accept, Config, Connection, Deflate, Event, Shared, State};
-use websocket_proto_h2::drive;
+use websocket_proto::{Accept, Config, Deflate, Shared};
+use websocket_proto_h2::Stream;
 
 /// The largest number of streams on a connection.
 const STREAMS: u32 = 100;
@@ -107,7 +108,7 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     config: &Shared<Config>,
 ) -> Result<String> {
-    // The request is borrowed while its body is moved into the loop.
+    // The request is borrowed while its body is moved into the transport.
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts, ());
     let Some(protocol) = request.extensions().get::<Protocol>() else {
@@ -137,12 +138,21 @@ async fn answer(
     );
     let accepted = connect.accept(&Accept::new(), config)?;
     let send = respond.send_response(Response::try_from(&accepted)?, false)?;
-    let conn = Connection::from_upgrade(accepted.upgrade, config.clone())?;
-    let react = |conn: &mut Connection, event: Event<'_>| match event {
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        _ => Ok(()),
+    let stream = Stream::new(send, body);
+    let mut ws = WebSocket::from_upgrade(stream, accepted.upgrade, b"", config.clone())?;
+    let ended = echo(&mut ws).await;
+    // The cause says more than the error of a failed read or write.
+    let Some(closed) = ws.closed() else {
+        ended?;
+        return Err("the echo ends with the connection".into());
     };
-    let closed = drive(send, body, conn, react).await?;
-    let closed = closed.ok_or("the loop ends after the event Closed")?;
+    Stream::end(ws);
     Ok(format!("{}: {closed}: {}", connect.resource(), closed.cause()))
+}
+
+async fn echo(ws: &mut WebSocket<Stream>) -> std::result::Result<(), drive::Error> {
+    while let Some(message) = ws.recv().await? {
+        ws.feed(message).await?; // written when `recv` waits
+    }
+    Ok(())
 }

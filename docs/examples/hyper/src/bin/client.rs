@@ -12,10 +12,8 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use websocket_proto::{
-    ClientRequest, CloseCode, Config, Connection, Deflate, Event, Shared, State,
-};
-use websocket_proto_hyper::drive;
+use websocket_proto::{ClientRequest, CloseCode, Config, Deflate, Shared};
+use websocket_proto_hyper::open;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -51,21 +49,13 @@ async fn run(url: &str, texts: &[String]) -> Result<bool, Box<dyn Error>> {
     let agreed = upgrade.http_response(&response, &config)?.upgrade;
     let upgraded = hyper::upgrade::on(response).await?;
 
-    let mut conn = Connection::from_upgrade(agreed, config)?;
+    let mut ws = open(upgraded, agreed, config)?;
     for text in texts {
-        conn.send(&text[..])?;
+        ws.with(|conn| conn.send(&text[..]))?; // `recv` writes what is queued
     }
-    let mut left = texts.len();
-    let react = |conn: &mut Connection, event: Event<'_>| {
-        if let Event::Message(message) = event {
-            println!("{}", message.as_text().unwrap_or("binary"));
-            left = left.saturating_sub(1);
-            if left == 0 && conn.state() == State::Open {
-                return conn.close(CloseCode::NORMAL, "");
-            }
-        }
-        Ok(())
-    };
-    let closed = drive(upgraded, conn, react).await?;
-    Ok(closed.is_some_and(|closed| closed.is_clean()))
+    for _ in texts {
+        let Some(message) = ws.recv().await? else { break };
+        println!("{}", message.as_text().unwrap_or("binary"));
+    }
+    Ok(ws.close(CloseCode::NORMAL, "").await?.is_clean())
 }

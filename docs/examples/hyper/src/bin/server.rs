@@ -13,9 +13,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, http};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use websocket_proto::drive::Error;
 use websocket_proto::handshake::ParsedRequest;
-use websocket_proto::{Accept, Config, Connection, Deflate, Event, Shared, State, Upgrade};
-use websocket_proto_hyper::drive;
+use websocket_proto::{Accept, Config, Deflate, Shared, Upgrade};
+use websocket_proto_hyper::open;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -80,16 +81,15 @@ fn answer(request: Request<Incoming>, config: &Shared<Config>) -> Answer {
 async fn echo(request: Request<Incoming>, upgrade: Upgrade, config: Shared<Config>) {
     let result = async {
         let upgraded = hyper::upgrade::on(request).await.map_err(std::io::Error::other)?;
-        let conn = Connection::from_upgrade(upgrade, config)?;
-        let react = |conn: &mut Connection, event: Event<'_>| match event {
-            Event::Message(message) if conn.state() == State::Open => conn.send(message),
-            _ => Ok(()),
-        };
-        drive(upgraded, conn, react).await
+        let mut ws = open(upgraded, upgrade, config)?;
+        while let Some(message) = ws.recv().await? {
+            ws.feed(message).await?; // written when `recv` waits
+        }
+        Ok::<_, Error>(())
     };
     match result.await {
-        Ok(Some(closed)) if !closed.is_clean() => eprintln!("not closed cleanly: {closed}"),
-        Ok(_) => {}
+        Ok(()) => {}
+        Err(Error::Closed(closed)) => eprintln!("not closed cleanly: {}", closed.cause()),
         Err(error) => eprintln!("connection dropped: {error}"),
     }
 }

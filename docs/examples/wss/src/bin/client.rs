@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use websocket_proto::drive::{self, blocking::WebSocket};
 use websocket_proto::handshake::{ProxyRequest, ProxyTunnel};
-use websocket_proto::{ClientRequest, CloseCode, Config, Connection, Event, Shared, State, Uri};
-use websocket_proto_wss::drive;
+use websocket_proto::{ClientRequest, CloseCode, Config, Shared, Uri};
+use websocket_proto_wss::Tls;
 
 /// The time to connect, and the longest wait for bytes of the proxy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ fn run(
         return Err("this client speaks wss only".into());
     }
     let config = Shared::new(Config::default());
-    let (mut stream, early) = match proxy {
+    let (stream, early) = match proxy {
         Some(proxy) => tunnel(proxy, uri, &config)?,
         None => (TcpStream::connect((uri.host(), uri.port()))?, Vec::new()),
     };
@@ -76,31 +77,27 @@ fn run(
         tls.process_new_packets()?;
     }
 
-    let mut conn = Connection::client(&request, config)?;
-    let (mut awaited, mut is_clean) = (texts.len(), false);
-    drive(&mut conn, &mut tls, &mut stream, |conn, event| {
-        match event {
-            Event::Open(_) => {
-                for text in texts {
-                    conn.send(text)?;
-                }
-            }
-            Event::Message(message) => {
-                println!("{}", String::from_utf8_lossy(message.as_bytes()));
-                awaited = awaited.saturating_sub(1);
-            }
-            Event::Closed(closed) => {
-                is_clean = closed.is_clean();
-                eprintln!("closed: {}", closed.cause());
-            }
-            _ => {}
-        }
-        if awaited == 0 && conn.state() == State::Open {
-            conn.close(CloseCode::NORMAL, "")?;
-        }
-        Ok(())
-    })?;
-    Ok(is_clean)
+    let (mut ws, _) = WebSocket::connect(Tls::new(tls, stream)?, &request, config)?;
+    let ended = talk(&mut ws, texts);
+    if let Some(closed) = ws.closed() {
+        eprintln!("closed: {}", closed.cause());
+        return Ok(closed.is_clean());
+    }
+    ended?;
+    Ok(false)
+}
+
+/// Sends the texts, prints what comes back, and closes.
+fn talk(ws: &mut WebSocket<Tls>, texts: &[String]) -> Result<(), drive::Error> {
+    for text in texts {
+        ws.with(|conn| conn.send(&text[..]))?; // `recv` writes what is queued
+    }
+    for _ in texts {
+        let Some(message) = ws.recv()? else { break };
+        println!("{}", String::from_utf8_lossy(message.as_bytes()));
+    }
+    ws.close(CloseCode::NORMAL, "")?;
+    Ok(())
 }
 
 /// Opens a tunnel to the server of `uri`. Returns the transport, and what the server has already sent through it.

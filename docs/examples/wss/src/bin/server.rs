@@ -4,7 +4,7 @@
 //!
 //! `cargo run --release --bin server ADDR CERTIFICATE`
 
-use std::error::Error;
+use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection};
-use websocket_proto::{Accept, CloseCause, Config, Connection, Event, Shared, State};
-use websocket_proto_wss::drive;
+use websocket_proto::drive::{Error, blocking::WebSocket};
+use websocket_proto::{CloseCause, Config, Shared};
+use websocket_proto_wss::Tls;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(address: &str, certificate: &str) -> Result<(), Box<dyn Error>> {
+fn run(address: &str, certificate: &str) -> Result<(), Box<dyn std::error::Error>> {
     let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
     std::fs::write(certificate, made.cert.pem())?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -53,31 +54,24 @@ fn run(address: &str, certificate: &str) -> Result<(), Box<dyn Error>> {
         };
         let (tls, config) = (tls.clone(), config.clone());
         std::thread::spawn(move || {
-            if let Err(error) = serve(stream, tls, config) {
-                eprintln!("connection dropped: {error}");
+            match serve(stream, tls, config) {
+                Ok(()) => {}
+                // A request that does not ask for a WebSocket.
+                Err(Error::Closed(closed)) if *closed.cause() == CloseCause::Answered => {}
+                Err(Error::Closed(closed)) => eprintln!("not closed cleanly: {}", closed.cause()),
+                Err(error) => eprintln!("connection dropped: {error}"),
             }
         });
     }
     Ok(())
 }
 
-fn serve(
-    mut stream: TcpStream,
-    tls: Arc<ServerConfig>,
-    config: Shared<Config>,
-) -> Result<(), Box<dyn Error>> {
-    let mut tls = ServerConnection::new(tls)?.into();
-    // Its handshake timeout is for both handshakes.
-    let mut conn = Connection::server(config);
-    drive(&mut conn, &mut tls, &mut stream, |conn, event| match event {
-        Event::UpgradeRequest(_) => conn.accept(&Accept::default()),
-        Event::PlainRequest(_) => conn.respond(404),
-        Event::Message(message) if conn.state() == State::Open => conn.send(message),
-        Event::Closed(closed) if !closed.is_clean() && *closed.cause() != CloseCause::Answered => {
-            eprintln!("not closed cleanly: {}", closed.cause());
-            Ok(())
-        }
-        _ => Ok(()),
-    })?;
+fn serve(stream: TcpStream, tls: Arc<ServerConfig>, config: Shared<Config>) -> Result<(), Error> {
+    let tls = ServerConnection::new(tls).map_err(io::Error::other)?;
+    // The handshake timeout is for both handshakes.
+    let mut ws = WebSocket::accept(Tls::new(tls, stream)?, config)?;
+    while let Some(message) = ws.recv()? {
+        ws.feed(message)?; // written when `recv` waits
+    }
     Ok(())
 }
