@@ -17,7 +17,7 @@ let upload = null;
 export function connect() {
   const { subprotocol, deflate } = $("connect").elements;
   const names = subprotocol.value.split(",").filter(name => name);
-  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0 }), names);
+  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0, fragment: $("fragment").elements.bytes.value }), names);
   socket.binaryType = "arraybuffer";
   subject.socket?.close();
   Object.assign(subject, { socket, number: 0, isWanted: true });
@@ -140,7 +140,7 @@ onSubmit("close", ({ code, reason }) => {
 });
 onSubmit("ping", ({ payload }) => inspector.order("ping", subject.number, payload.value));
 onSubmit("produce", ({ amount }) => inspector.order("produce", subject.number, amount.value));
-onSubmit("fragment", ({ bytes: size }) => inspector.order("fragment", subject.number, size.value));
+onSubmit("fragment", connect); // a setting of the connection
 onSubmit("server-close", ({ code, reason }) => {
   subject.isWanted = false;
   inspector.order("close", subject.number, code.value, reason.value);
