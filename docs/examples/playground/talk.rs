@@ -1,7 +1,7 @@
 //! A connection that echoes, counts, or is a member of the room, and does what its page orders.
 
 use std::future::poll_fn;
-
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use futures_sink::Sink as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::interval;
-use websocket_proto::drive::{Error, tokio::WebSocket};
+use websocket_proto::drive::Error;
+use websocket_proto::drive::tokio::{SendHalf, WebSocket};
 use websocket_proto::{CloseCode, Connection, Event, Message, PreparedMessage, State, UsageError};
 
 use crate::page::Order;
@@ -60,33 +61,31 @@ impl Talk {
             let reads = !(is_open && is_full) && self.member().is_none_or(Member::may_speak);
             let writes = is_open && (is_full || self.to_produce > 0);
             let result = tokio::select! {
-                           event = receives.recv_event(), if reads => match event {
-                               Ok(Some(Event::Message(message))) => {
-                                   sends.with(|conn| self.answer(message, conn, server))
-                               }
-                               Ok(Some(_)) => Ok(()),
-                               Ok(None) => break Ok(()),
-                               Err(error) => break Err(error),
-                           },
-                           room = poll_fn(|cx| std::pin::Pin::new(&mut sends).poll_ready(cx)), if writes => match room {
-                               Ok(()) => sends.with(|conn| self.produce(conn)),
-                               Err(error) => break Err(error),
-                           },
-                           Some(order) = ordered.recv() => {
-                               let result = sends.with(|conn| self.obey(order, conn));
-            self.tell_error(result);
-                               Ok(())
-                           }
-                           message = said.recv(), if self.member().is_some() => {
-                               sends.with(|conn| self.hear(message, conn))
-                           }
-                           _ = closes.changed() => sends.with(|conn| conn.close(CloseCode::GOING_AWAY, "")),
-                           _ = beat.tick() => {
-                               sends.with(|conn| self.tell(conn, server));
-                               Ok(())
-                           }
-                       };
-            self.tell_error(result);
+                event = receives.recv_event(), if reads => match event {
+                    Ok(Some(Event::Message(message))) => {
+                        sends.with(|conn| self.answer(message, conn, server))
+                    }
+                    Ok(Some(_)) => Ok(()),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+                room = has_room(&mut sends), if writes => match room {
+                    Ok(()) => sends.with(|conn| self.produce(conn)),
+                    Err(error) => break Err(error),
+                },
+                Some(order) = ordered.recv() => sends.with(|conn| self.obey(order, conn)),
+                message = said.recv(), if self.member().is_some() => {
+                    sends.with(|conn| self.hear(message, conn))
+                }
+                _ = closes.changed() => sends.with(|conn| conn.close(CloseCode::GOING_AWAY, "")),
+                _ = beat.tick() => {
+                    sends.with(|conn| self.tell(conn, server));
+                    Ok(())
+                }
+            };
+            if let (Err(error), Some(watch)) = (result, &self.watch) {
+                watch.put(b'E', &[error.to_string().as_bytes()]);
+            }
         };
         sends.with(|conn| self.tell(conn, server));
         server.members.borrow_mut().remove(&self.number);
@@ -185,12 +184,6 @@ impl Talk {
         Ok(())
     }
 
-    fn tell_error(&self, result: Result<(), UsageError>) {
-        if let (Err(error), Some(watch)) = (result, &self.watch) {
-            watch.put(b'E', &[error.to_string().as_bytes()]);
-        }
-    }
-
     /// Tells the content of a compressed message: frames do not show it.
     fn tell_content(&self, kind: u8, message: &Message<'_>, conn: &Connection) {
         if let (Some(watch), Some(_)) = (&self.watch, conn.deflate_params()) {
@@ -217,4 +210,9 @@ impl Talk {
         );
         watch.put(b'S', &[text.as_bytes()]);
     }
+}
+
+/// Waits until the queue has fallen to the low water mark.
+async fn has_room(sends: &mut SendHalf<Wire>) -> Result<(), Error> {
+    poll_fn(|cx| Pin::new(&mut *sends).poll_ready(cx)).await
 }

@@ -87,7 +87,7 @@ async fn upgrade(
         head.extend([header.name.as_bytes(), b": ", header.value, b"\r\n"].concat());
     }
     head.extend(b"\r\n");
-    if let (Some(watch), true) = (&watch, value("attack") != "") {
+    if let (Some(watch), true) = (&watch, !value("attack").is_empty()) {
         let key = request.header("Sec-WebSocket-Key").unwrap_or_default();
         head = attacks::with_accept(&watch.page.attack.take(), key);
     }
