@@ -13,6 +13,9 @@ let begin = performance.now();
 /** The binary messages whose echoes are expected, to compare them. */
 let expected = [];
 let upload = null;
+/** The messages of this second. */
+let silenced = 0;
+let lastSecond = 0;
 
 export function connect() {
   const { subprotocol, deflate } = $("connect").elements;
@@ -24,6 +27,7 @@ export function connect() {
   begin = performance.now();
   expected = [];
   upload = null;
+  silenced = 0;
   for (const id of ["pause", "cut"]) $(id).checked = false;
   say("info", `new WebSocket(…, [${names.map(name => `"${name}"`).join(", ")}])`);
   socket.onopen = () => {
@@ -44,9 +48,6 @@ export function connect() {
   };
   show();
 }
-
-let silenced = 0;
-let lastSecond = 0;
 
 function receive(data) {
   // 100,000 lines would only make the page slow.
