@@ -51,12 +51,14 @@ impl Server {
     }
 
     /// The number of connections, the memory in KiB, and a line for each member of the room.
-    pub(crate) fn news(&self) -> String {
+    pub(crate) fn news(self: &Rc<Self>) -> String {
+        // Each connection and each bot holds the server, and so does the loop that accepts.
+        let connections = Rc::strong_count(self) - self.bots.get() - 1;
         // Only Linux has this file.
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let memory = memory.map_or("", |text| text.trim().trim_end_matches(" kB"));
         let members: String = self.members.borrow().values().cloned().collect();
-        format!("{}\t{memory}\n{members}", self.closes.receiver_count())
+        format!("{connections}\t{memory}\n{members}")
     }
 }
