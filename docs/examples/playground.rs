@@ -4,34 +4,38 @@
 //! `cargo run --release --example playground [--listen ADDR]`; the default is 127.0.0.1:9001, or the next free port.
 
 use std::io::{Error, ErrorKind, Result};
-use std::net::TcpListener;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
-use websocket_proto::Clock;
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
 
-use server::{LISTENER, SIGNAL, Server};
+use server::Server;
 
 #[path = "playground/attacks.rs"]
 mod attacks;
-#[path = "playground/orders.rs"]
-mod orders;
+#[path = "playground/page.rs"]
+mod page;
 #[path = "playground/pages.rs"]
 mod pages;
-#[path = "playground/peer.rs"]
-mod peer;
 #[path = "playground/room.rs"]
 mod room;
 #[path = "playground/server.rs"]
 mod server;
-#[path = "playground/tap.rs"]
-mod tap;
+#[path = "playground/talk.rs"]
+mod talk;
 #[path = "playground/visit.rs"]
 mod visit;
-#[path = "playground/watch.rs"]
-mod watch;
+#[path = "playground/wire.rs"]
+mod wire;
 
-fn main() -> ExitCode {
+/// The time that the connections have to close after a signal.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let address = match &arguments[..] {
         [] => None,
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match listen(address).and_then(run) {
+    let serve = async { run(listen(address).await?).await };
+    match LocalSet::new().run_until(serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -51,14 +56,14 @@ fn main() -> ExitCode {
 }
 
 /// Listens on the address. Without one, on the first free port from 9001 on.
-fn listen(address: Option<&str>) -> Result<TcpListener> {
+async fn listen(address: Option<&str>) -> Result<TcpListener> {
     if let Some(address) = address {
-        return TcpListener::bind(address).map_err(|error| {
+        return TcpListener::bind(address).await.map_err(|error| {
             Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
         });
     }
     for port in 9001..9101 {
-        match TcpListener::bind(("127.0.0.1", port)) {
+        match TcpListener::bind(("127.0.0.1", port)).await {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 println!("port {port} is in use, trying the next one");
             }
@@ -69,29 +74,39 @@ fn listen(address: Option<&str>) -> Result<TcpListener> {
 }
 
 /// Serves until a signal arrives and the connections are closed.
-fn run(listener: TcpListener) -> Result<()> {
-    listener.set_nonblocking(true)?;
-    println!("open http://{}/", listener.local_addr()?);
-    let mut poll = Poll::new()?;
-    let mut events = Events::with_capacity(1024);
-    let waker = Waker::new(poll.registry(), Token(SIGNAL))?;
-    // Waking fails only if the poll has ended.
-    ctrlc::set_handler(move || drop(waker.wake())).map_err(Error::other)?;
-    let clock = Clock::new();
-    let mut server = Server::new(poll.registry().try_clone()?, listener, clock)?;
-    while !server.is_done(clock.now()) {
-        match poll.poll(&mut events, server.wait(clock.now())) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => result?,
+async fn run(listener: TcpListener) -> Result<()> {
+    let server = Server::new(listener.local_addr()?)?;
+    println!("open http://{}/", server.address);
+    let mut signalled = pin!(signal());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            result = &mut signalled => break result?,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(spawn_local(visit::serve(stream, server.clone()))),
+            Err(_) => sleep(Duration::from_millis(10)).await, // no descriptor is free
         }
-        for event in &events {
-            match event.token().0 {
-                SIGNAL => server.close_all(clock.now()),
-                LISTENER => server.accept(),
-                number => server.note_ready(number, event),
-            }
-        }
-        server.serve_busy(clock.now());
     }
-    Ok(())
+    drop(listener);
+    server.closes.send_replace(true);
+    tokio::select! {
+        _ = timeout(FAREWELL, server.closes.closed()) => Ok(()),
+        result = signal() => result, // a second one ends the program at once
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn signal() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }

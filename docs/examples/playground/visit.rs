@@ -1,210 +1,101 @@
-//! What a connection is for: who may open it, with which settings, and what its messages mean.
+//! A new connection: an HTTP request for a file, or a WebSocket. Who may open one, and with which settings.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::io::{Error, Result};
-use std::net::SocketAddr;
+use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use websocket_proto::{
-    Accept, Clock, Config, Connection, Deflate, Event, Message, OriginPolicy, PreparedMessage,
-    Shared, State, Timestamp, UpgradeRequest, UsageError,
-};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use websocket_proto::drive::tokio::{Incoming, WebSocket};
+use websocket_proto::drive::{Error, Request};
+use websocket_proto::{Accept, Deflate, Shared, UpgradeRequest};
 
-use crate::orders::Order;
-use crate::peer::Peer;
-use crate::room::{Bot, Member};
-use crate::watch::{Notes, SharedNotes, Watch};
+use crate::page::Page;
+use crate::room::Member;
+use crate::server::Server;
+use crate::talk::{Job, Talk};
+use crate::wire::{Watch, Wire};
 use crate::{attacks, pages};
 
-pub(crate) enum Job {
-    /// The request has not arrived, or it is for a page.
-    Visitor,
-    /// Sends each message back.
-    Echo,
-    /// Answers each message with its size.
-    Count,
-    Room(Member),
-    /// Tells a page what its connections do, and takes its orders.
-    Page(SharedNotes),
-    /// A client in this program, until the time.
-    Bot(Bot, Timestamp),
-}
-
-/// What one connection asks of others.
-pub(crate) enum Task {
-    Say(PreparedMessage),
-    Order(Order),
-}
-
-/// What all connections share.
-pub(crate) struct Common {
-    pub(crate) plain: Shared<Config>,
-    deflating: Shared<Config>,
-    room: Shared<Config>,
-    origins: OriginPolicy,
-    clock: Clock,
-    /// The pages that watch, by the name that each has chosen for itself.
-    pages: HashMap<String, Weak<RefCell<Notes>>>,
-    pub(crate) tasks: Vec<Task>,
-}
-
-impl Common {
-    pub(crate) fn new(address: SocketAddr, clock: Clock) -> Result<Common> {
-        let plain = Config::builder()
-            .keepalive_interval(Duration::from_secs(20))
-            .idle_timeout(Duration::from_secs(60)); // also for a peer that does not read
-        let deflating = plain.clone().deflate(Deflate::default());
-        let room = deflating.clone().max_message_bytes(16 * 1024);
-        let local = ["localhost", "127.0.0.1"].map(|host| format!("{host}:{}", address.port()));
-        let own = local.into_iter().chain([address.to_string()]);
-        let own = own.map(|host| format!("http://{host}"));
-        Ok(Common {
-            plain: Shared::new(plain.build()?),
-            deflating: Shared::new(deflating.build()?),
-            room: Shared::new(room.build()?),
-            // Programs send no Origin. Only browsers can be abused by a foreign page, and they send it.
-            origins: OriginPolicy::new(own).map_err(Error::other)?.allow_missing(true),
-            clock,
-            pages: HashMap::new(),
-            tasks: Vec::new(),
-        })
-    }
-
-    fn open_page(&mut self, name: &str) -> SharedNotes {
-        let notes = Notes { clock: self.clock, bytes: Vec::new(), lost: 0 };
-        let notes = Rc::new(RefCell::new(notes));
-        self.pages.retain(|_, notes| notes.strong_count() > 0);
-        self.pages.insert(name.to_owned(), Rc::downgrade(&notes));
-        notes.borrow_mut().put_text(b'A', 0, &attacks::table());
-        notes
+pub(crate) async fn serve(stream: TcpStream, server: Rc<Server>) -> Result<(), Error> {
+    stream.set_nodelay(true)?;
+    let mut closes = server.closes.subscribe();
+    let wire = Wire { stream, watch: OnceCell::new() };
+    let incoming = tokio::select! {
+        incoming = Incoming::receive(wire, server.config.clone().build().expect("allowed")) => incoming?,
+        _ = closes.changed() => return Ok(()),
+    };
+    match incoming.request() {
+        Request::Upgrade(request) => upgrade(request.clone(), incoming, &server).await,
+        Request::Plain(request) => {
+            let response = pages::answer(request);
+            incoming.respond(response).await.map(drop)
+        }
     }
 }
 
-impl Peer {
-    /// Does what the event asks for. `rest` is the input behind the event.
-    pub(crate) fn react(
-        &mut self,
-        event: Event<'_>,
-        rest: &[u8],
-        common: &mut Common,
-    ) -> std::result::Result<(), UsageError> {
-        match (event, &mut self.job) {
-            (Event::UpgradeRequest(request), _) => return self.admit(request, rest, common),
-            (Event::PlainRequest(request), _) => return self.conn.respond(pages::answer(&request)),
-            (Event::Message(message), _) => {
-                if let Some(watch) = &mut self.watch {
-                    watch.note_message(0, message.as_bytes(), &self.conn);
-                }
-                // Messages can still arrive after our Close.
-                if self.conn.state() == State::Open {
-                    return self.answer(message, common);
-                }
-            }
-            (Event::Open(_), Job::Bot(bot, _)) => self.knobs = bot.knobs(),
-            (Event::Pong(payload), Job::Room(member)) => {
-                member.note_pong(&payload, common.clock.now())
-            }
-            (Event::Closed(closed), _) => {
-                self.watch.iter_mut().for_each(|watch| watch.note_closed(&closed));
-            }
-            _ => {}
-        }
-        Ok(())
+async fn upgrade(
+    request: UpgradeRequest<'static>,
+    incoming: Incoming<Wire>,
+    server: &Rc<Server>,
+) -> Result<(), Error> {
+    let (path, query) = request.resource().split_once('?').unwrap_or((request.resource(), ""));
+    let value = |name| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(found, _)| *found == name).map_or("", |(_, value)| value)
+    };
+    let number = server.last_number.get() + 1;
+    server.last_number.set(number);
+    let page = server.pages.borrow().get(value("tab")).and_then(Weak::upgrade);
+    let page = page.filter(|_| path == "/ws");
+    let watch = page.map(|page| Watch::new(number, page));
+    if let Some(watch) = &watch {
+        watch.put(b'I', &[request.as_bytes()]);
+        let _ = incoming.transport().watch.set(watch.clone());
     }
-
-    fn admit(
-        &mut self,
-        request: UpgradeRequest<'_>,
-        rest: &[u8],
-        common: &mut Common,
-    ) -> std::result::Result<(), UsageError> {
-        let resource = request.resource().to_owned();
-        let (path, query) = resource.split_once('?').unwrap_or((&resource, ""));
-        let value = |name| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(found, _)| *found == name).map_or("", |(_, value)| value)
-        };
-        if path == "/ws" {
-            if let Some(notes) = common.pages.get(value("tab")).and_then(Weak::upgrade) {
-                let mut watch = Watch::new(self.number, notes);
-                watch.pass_input(request.as_bytes());
-                watch.pass_input(rest);
-                self.watch = Some(watch);
-            }
-        }
-        if let Err(response) = common.origins.check(&request) {
-            return self.conn.respond(response);
-        }
-        let known = ["inspect", "echo", "count", "room"];
-        let subprotocol =
-            request.subprotocols().find_map(|name| known.into_iter().find(|known| *known == name));
-        let deflate = if value("deflate") == "0" { &common.plain } else { &common.deflating };
-        let (job, config) = match (path, subprotocol) {
-            ("/inspect", Some("inspect")) => {
-                (Job::Page(common.open_page(value("tab"))), &common.plain)
-            }
-            ("/ws", Some("room")) => (Job::Room(Member::new(value("name"))), &common.room),
-            ("/ws", Some("count")) => (Job::Count, deflate),
-            ("/ws", Some("echo") | None) => (Job::Echo, deflate),
-            _ => return self.conn.respond(404),
-        };
-        // The settings depend on the request. A connection with these settings receives the request again.
-        self.conn = Connection::server(config.clone());
-        let mut head = request.into_bytes();
-        let again = self.conn.receive(&mut &mut head[..]);
-        if !matches!(again, Some(Event::UpgradeRequest(_))) {
-            return Ok(()); // these settings refuse it, and the response is queued
-        }
-        let accept =
-            subprotocol.map_or_else(Accept::default, |name| Accept::new().subprotocol(name));
-        self.conn.accept(&accept)?;
-        self.job = job;
-        let attack = value("attack").parse().ok().and_then(attacks::get);
-        if let Some(attack) = attack {
-            self.raw = [self.conn.outgoing(), &attack.bytes()].concat();
-            self.conn.advance(self.conn.outgoing().len());
-        }
-        if let Some(watch) = &mut self.watch {
-            watch.note_open(&self.conn, &attack.map_or("null".into(), |attack| attack.verdicts()));
-        }
-        Ok(())
+    if let Err(response) = server.origins.check(&request) {
+        return incoming.respond(response).await.map(drop);
     }
-
-    fn answer(
-        &mut self,
-        message: Message<'_>,
-        common: &mut Common,
-    ) -> std::result::Result<(), UsageError> {
-        match &mut self.job {
-            Job::Echo => return self.send(message),
-            Job::Count => return self.send(format!("{} bytes", message.len()).into()),
-            Job::Room(member) => {
-                let said = message.as_text().and_then(|text| member.say(text));
-                common.tasks.extend(said.map(Task::Say));
-            }
-            Job::Page(_) => {
-                common.tasks.extend(message.as_text().and_then(Order::parse).map(Task::Order));
-            }
-            Job::Visitor | Job::Bot(..) => {}
-        }
-        Ok(())
+    let known = ["inspect", "echo", "count", "room"];
+    let subprotocol = request.subprotocols().find(|name| known.contains(name));
+    let mut config = server.config.clone();
+    if value("deflate") != "0" {
+        config = config.deflate(Deflate::default());
     }
-
-    /// Sends a message, in fragments if the page has asked for them.
-    pub(crate) fn send(&mut self, message: Message<'_>) -> std::result::Result<(), UsageError> {
-        if let Some(watch) = &mut self.watch {
-            watch.note_message(1, message.as_bytes(), &self.conn);
+    if let Ok(size @ 1..) = value("fragment").parse() {
+        config = config.max_outgoing_frame_bytes(size);
+    }
+    let job = match (path, subprotocol) {
+        ("/inspect", Some("inspect")) => None,
+        ("/ws", Some("room")) => {
+            config = config.max_message_bytes(16 * 1024).measure_round_trip(true);
+            config = config.keepalive_interval(Duration::from_secs(1));
+            Some(Job::Room(Member::new(value("name"))))
         }
-        let size = self.knobs.fragment_bytes;
-        if size == 0 || message.len() <= size || message.len() / size > 10_000 {
-            return self.conn.send(message);
-        }
-        let mut parts = message.as_bytes().chunks(size).peekable();
-        while let Some(part) = parts.next() {
-            self.conn.send_fragment(message.kind(), part, parts.peek().is_none())?;
-        }
-        Ok(())
+        ("/ws", Some("count")) => Some(Job::Count),
+        ("/ws", Some("echo") | None) => Some(Job::Echo),
+        _ => return incoming.respond(404).await.map(drop),
+    };
+    // These settings depend on the request: the response is written here, and the connection begins behind it.
+    let config = Shared::new(config.build().expect("allowed settings"));
+    let accept = subprotocol.map_or_else(Accept::new, |name| Accept::new().subprotocol(name));
+    let accepted = request.accept(&accept, &config)?;
+    let (mut wire, read) = incoming.into_parts();
+    let rest = &read[request.as_bytes().len()..];
+    let mut head = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+    for header in accepted.headers.headers() {
+        head.extend([header.name.as_bytes(), b": ", header.value, b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    if let (Some(watch), true) = (&watch, !value("attack").is_empty()) {
+        let key = request.header("Sec-WebSocket-Key").unwrap_or_default();
+        head = attacks::with_accept(&watch.page.attack.take(), key);
+    }
+    wire.write_all(&head).await?;
+    watch.iter().for_each(|watch| watch.put(b'I', &[rest]));
+    let ws = WebSocket::from_upgrade(wire, accepted.upgrade, rest, config)?;
+    match job {
+        Some(job) => Talk::new(number, job, watch).run(ws, server).await,
+        None => Page::open(server, value("tab")).run(ws, server).await,
     }
 }

@@ -2,38 +2,39 @@
 
 import { $, el } from "./dom.js";
 import { inspector, url } from "./inspector.js";
+import { VIOLATIONS } from "./violations.js";
 
 const PATIENCE = 1500;
-let rows = [];
-/** By the number of an attack: what to call when its connection has opened. */
+/** By the number of an attack: what to call when its connection has begun. */
 const waiting = new Map();
 /** By the number of a connection: how it ended, or what to call then. */
 const told = new Map();
 
-export function fillTable(attacks) {
-  if (rows.length > 0) return;
-  rows = attacks.map(([name, rule], number) => {
-    const button = el("button", "", name);
-    button.addEventListener("click", () => run(number));
-    const cells = [el("th", "", button), el("td", "", rule), el("td", "verdict"), el("td", "verdict"), el("td", "verdict")];
-    cells[0].scope = "row";
-    $("attack-table").tBodies[0].append(el("tr", "", ...cells));
-    return { cells };
-  });
-}
+const rows = VIOLATIONS.map(({ name, rule }, number) => {
+  const button = el("button", "", name);
+  button.addEventListener("click", () => run(number));
+  const cells = [el("th", "", button), el("td", "", rule), el("td", "verdict"), el("td", "verdict"), el("td", "verdict")];
+  cells[0].scope = "row";
+  $("attack-table").tBodies[0].append(el("tr", "", ...cells));
+  return { cells };
+});
 
 /** Runs one attack, and fills its row. */
 async function run(number) {
+  const { server: response, client: request, isHandshake } = VIOLATIONS[number];
   const [, , browser, client, server] = rows[number].cells;
   browser.textContent = "…";
-  const ready = new Promise(resolve => waiting.set(number, resolve));
+  // The server keeps these bytes for the connection that follows.
+  const asClient = await inspector.judge("client", response);
+  const asServer = request ? await inspector.judge("server", request) : "a client sends none";
+  if (isHandshake) await succeed();
+  const begun = new Promise(resolve => waiting.set(number, resolve));
   const socket = new WebSocket(url("/ws", { attack: number, deflate: 1 }));
   socket.binaryType = "arraybuffer";
-  const seen = await outcome(socket);
-  const { connection, verdicts } = await Promise.race([ready, pause(PATIENCE).then(() => ({}))]);
+  const seen = await outcome(socket, isHandshake);
+  const connection = await Promise.race([begun, pause(PATIENCE)]);
   const closed = await Promise.race([closing(connection), pause(500)]);
   const wire = closed ? onTheWire(closed) : "";
-  const [asClient, asServer] = [verdicts?.client ?? "–", verdicts?.server ?? "–"];
   // To close cleanly is right only if the Close frame is.
   const isAccepted = /^closes cleanly/.test(seen.text) && /RFC/.test(asClient);
   verdict(browser, `${isAccepted ? "accepts it: " : ""}${seen.text}${seen.isOver ? wire : ""}`);
@@ -41,16 +42,26 @@ async function run(number) {
   verdict(server, asServer);
 }
 
+/** Opens a connection. After each one that fails, Firefox waits longer before the next, until one opens. */
+function succeed() {
+  return new Promise(resolve => {
+    const socket = new WebSocket(`ws${location.protocol.slice(4)}//${location.host}/ws?deflate=0`);
+    socket.onopen = () => socket.close();
+    socket.onclose = resolve;
+  });
+}
+
 /** What the browser sent: the machine that received it tells. */
 function onTheWire({ code, reason, cause }) {
-  if (code !== 1006) return `; on the wire: Close with ${code}${reason ? ` “${reason}”` : ""}`;
+  if (code !== "1006") return `; on the wire: Close with ${code}${reason ? ` “${reason}”` : ""}`;
   return /transport|end/.test(cause) ? "; on the wire: nothing" : `; on the wire: ${cause}`;
 }
 
 /** The browser's verdict: what the socket's events tell. */
-function outcome(socket) {
+function outcome(socket, isHandshake) {
   return new Promise(resolve => {
     const messages = [];
+    if (isHandshake) socket.onopen = () => setTimeout(() => end("accepts it: the connection is open", false), 300);
     socket.onmessage = ({ data }) => {
       messages.push(typeof data === "string" ? `text of ${data.length} characters` : `binary of ${data.byteLength.toLocaleString("en")} bytes`);
       if (messages.length === 1) setTimeout(() => end(`accepts it: ${messages.join(", ")}`, false), 300);
@@ -71,16 +82,16 @@ const pause = milliseconds => new Promise(resolve => setTimeout(resolve, millise
 function closing(connection) {
   return new Promise(resolve => {
     if (connection === undefined) return;
-    const entry = told.get(connection);
+    const entry = told.get(connection) ?? {};
     if (entry.closed) resolve(entry.closed);
     entry.resolve = resolve;
   });
 }
 
-/** The connection of the attack with this number has opened. */
-export function noteOpen(attack, connection, verdicts) {
+/** The connection of the attack with this number has begun. */
+export function noteOpen(attack, connection) {
   told.set(connection, {});
-  waiting.get(attack)?.({ connection, verdicts });
+  waiting.get(attack)?.(connection);
 }
 
 export function noteClosed(connection, closed) {
@@ -92,7 +103,7 @@ export function noteClosed(connection, closed) {
 
 function verdict(cell, text) {
   cell.textContent = text;
-  cell.className = `verdict ${/^accepts/.test(text) ? "accepts" : /^waits/.test(text) ? "waits" : "refuses"}`;
+  cell.className = `verdict ${/^accepts/.test(text) ? "accepts" : /^(waits|a client)/.test(text) ? "waits" : "refuses"}`;
 }
 
 $("attack-all").addEventListener("click", async event => {

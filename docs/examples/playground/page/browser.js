@@ -13,17 +13,21 @@ let begin = performance.now();
 /** The binary messages whose echoes are expected, to compare them. */
 let expected = [];
 let upload = null;
+/** The messages of this second. */
+let silenced = 0;
+let lastSecond = 0;
 
 export function connect() {
   const { subprotocol, deflate } = $("connect").elements;
   const names = subprotocol.value.split(",").filter(name => name);
-  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0 }), names);
+  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0, fragment: $("fragment").elements.bytes.value }), names);
   socket.binaryType = "arraybuffer";
   subject.socket?.close();
   Object.assign(subject, { socket, number: 0, isWanted: true });
   begin = performance.now();
   expected = [];
   upload = null;
+  silenced = 0;
   for (const id of ["pause", "cut"]) $(id).checked = false;
   say("info", `new WebSocket(…, [${names.map(name => `"${name}"`).join(", ")}])`);
   socket.onopen = () => {
@@ -44,9 +48,6 @@ export function connect() {
   };
   show();
 }
-
-let silenced = 0;
-let lastSecond = 0;
 
 function receive(data) {
   // 100,000 lines would only make the page slow.
@@ -140,7 +141,7 @@ onSubmit("close", ({ code, reason }) => {
 });
 onSubmit("ping", ({ payload }) => inspector.order("ping", subject.number, payload.value));
 onSubmit("produce", ({ amount }) => inspector.order("produce", subject.number, amount.value));
-onSubmit("fragment", ({ bytes: size }) => inspector.order("fragment", subject.number, size.value));
+onSubmit("fragment", connect); // a setting of the connection
 onSubmit("server-close", ({ code, reason }) => {
   subject.isWanted = false;
   inspector.order("close", subject.number, code.value, reason.value);

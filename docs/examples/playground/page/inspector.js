@@ -1,6 +1,8 @@
 // The page's second WebSocket: the server tells on it what the machine sees. A record is a kind, the number of the
 // connection, the time in microseconds, the size of the body, and the body.
 
+import { Cutter } from "./cutter.js";
+
 const RECORD_HEAD = 17;
 const text = new TextDecoder();
 
@@ -11,10 +13,13 @@ export const tab = Array.from(crypto.getRandomValues(new Uint8Array(16)), byte =
 export const url = (path, query) => `ws${location.protocol.slice(4)}//${location.host}${path}?${new URLSearchParams({ tab, ...query })}`;
 
 /** A record becomes an event of this name, with the body parsed as `detail.body`. */
-const NAMES = { A: "attacks", C: "closed", E: "refused", F: "frame", H: "head", L: "lost", M: "content", N: "news", O: "open", S: "state" };
+const NAMES = { C: "closed", E: "refused", L: "lost", M: "content", N: "news", O: "open", S: "state", V: "verdict", W: "content" };
 
 class Inspector extends EventTarget {
   #socket = null;
+  /** By the number of a connection: the cutters of what it has received and sent. */
+  #cutters = new Map();
+  #verdicts = [];
 
   /** Connects, and connects again a second after each end. */
   connect() {
@@ -34,6 +39,12 @@ class Inspector extends EventTarget {
     this.#socket?.send([verb, number, ...words].join(" "));
   }
 
+  /** Asks what the server's crate says in a role, `client` or `server`, to a peer that sends these bytes. */
+  judge(role, script) {
+    this.#socket?.send(Uint8Array.of(role.charCodeAt(0), ...script));
+    return new Promise(resolve => this.#verdicts.push(resolve));
+  }
+
   #read(buffer) {
     const view = new DataView(buffer);
     const frames = [];
@@ -44,15 +55,46 @@ class Inspector extends EventTarget {
       const size = view.getUint32(at + 13);
       const body = new Uint8Array(buffer, at + RECORD_HEAD, size);
       at += RECORD_HEAD + size;
-      if (kind === "F") {
-        frames.push(readFrame(number, time, body));
-      } else {
-        this.#flush(frames);
-        this.#emit(NAMES[kind], { number, time, body: readBody(kind, body) });
+      if (kind === "I" || kind === "U") {
+        this.#cut(number, time, kind === "I" ? 0 : 1, body, frames);
+        continue;
       }
+      if (kind === "C") this.#finish(number, time, frames);
+      if (kind === "L") this.#cutters.clear();
+      this.#flush(frames);
+      if (kind === "V") this.#verdicts.shift()?.(text.decode(body));
+      else this.#emit(NAMES[kind], { number, time, body: readBody(kind, body) });
     }
     this.#flush(frames);
   }
+
+  /** Cuts the bytes of one direction into the head and frames. */
+  #cut(number, time, way, bytes, frames) {
+    let pair = this.#cutters.get(number);
+    if (!pair) {
+      // Without its beginning, a connection cannot be cut: records were lost.
+      if (way === 1 || bytes[0] !== 0x47) return;
+      this.#cutters.set(number, pair = [new Cutter(), new Cutter()]);
+    }
+    pair[way].wireBytes += bytes.length;
+    for (const piece of pair[way].pass(bytes)) {
+      if (piece.header) frames.push({ number, time, way, ...piece });
+      else { this.#flush(frames); this.#emit("head", { number, time, body: { way, bytes: piece.head } }); }
+    }
+  }
+
+  #finish(number, time, frames) {
+    for (const [way, cutter] of (this.#cutters.get(number) ?? []).entries()) {
+      const piece = cutter.finish();
+      if (piece) frames.push({ number, time, way, ...piece });
+    }
+    this.#finished.push(number);
+    if (this.#finished.length > 50) this.#cutters.delete(this.#finished.shift());
+  }
+  #finished = [];
+
+  /** The bytes that a connection has received and sent. */
+  wireBytes = number => (this.#cutters.get(number) ?? []).map(cutter => cutter.wireBytes);
 
   /** Frames are told in batches: there can be many. */
   #flush(frames) {
@@ -64,21 +106,15 @@ class Inspector extends EventTarget {
   }
 }
 
-function readFrame(number, time, body) {
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const copy = body.slice(6); // so that the record's buffer is freed
-  return { number, time, way: body[0], message: view.getUint32(2), header: copy.subarray(0, body[1]), payload: copy.subarray(body[1]) };
-}
-
 function readBody(kind, body) {
-  switch (kind) {
-    case "H": return { way: body[0], bytes: body.slice(1) };
-    case "M": {
-      const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-      return { way: body[0], message: view.getUint32(1), size: view.getUint32(5), front: body.slice(9) };
-    }
-    default: return JSON.parse(text.decode(body));
+  if (kind === "M" || kind === "W") {
+    const size = new DataView(body.buffer, body.byteOffset, body.byteLength).getUint32(0);
+    return { way: kind === "M" ? 0 : 1, size, front: body.slice(4) };
   }
+  const all = text.decode(body);
+  if (kind === "E" || kind === "N" || kind === "L") return all;
+  // A line for each name and value.
+  return Object.fromEntries(all.split("\n").map(line => [line.split("\t")[0], line.slice(line.indexOf("\t") + 1)]));
 }
 
 export const inspector = new Inspector();

@@ -2,23 +2,29 @@
 
 import { $, bytes, facts } from "./dom.js";
 
+const SETTINGS = [
+  "max_frame_bytes", "max_message_bytes", "max_fragments", "max_outgoing_bytes", "max_outgoing_frame_bytes", "high_water_bytes", "low_water_bytes",
+  "max_queued_pongs", "handshake_timeout", "close_timeout", "idle_timeout", "keepalive_interval", "release_after",
+];
+
 /** The latest state record. */
 export let now = { buffered: 0, received: 0, written: 0 };
-let due = null;
+let heard = performance.now();
 
-export function noteState(state, time) {
+export function noteState(state, [received = 0, written = 0]) {
   if (state.state !== now.state) {
     for (const node of document.querySelectorAll("[data-state]")) node.classList.toggle("lit", node.dataset.state === state.state);
     $("states-label").textContent = `States of a connection. It is ${state.state}.`;
   }
-  now = state;
-  due = state.wake === null ? null : performance.now() + (state.wake - time) / 1000;
+  if (received !== now.received) heard = performance.now();
+  now = { received, written };
+  for (const [name, value] of Object.entries(state)) now[name] = /^\d+$/.test(value) ? Number(value) : value;
+  for (const name of ["writable", "congested", "reads", "paused"]) now[name] = state[name] === "true";
 }
 
 /** Shows the numbers. Called ten times a second: there can be thousands of records. */
 export function showFacts() {
   if (now.state === undefined) return;
-  const left = due === null ? "none" : `in ${(Math.max(0, due - performance.now()) / 1000).toFixed(1)} s`;
   facts($("machine-facts"), [
     ["buffered_amount", now.buffered.toLocaleString("en")],
     ["bytes to write", now.outgoing.toLocaleString("en")],
@@ -28,20 +34,21 @@ export function showFacts() {
     ["to produce", now.left.toLocaleString("en")],
     ["read", bytes(now.received)],
     ["written", bytes(now.written)],
-    ["next deadline", left],
+    ["idle timer", now.state === "open" ? `${((performance.now() - heard) / 1000).toFixed(1)} s of silence` : "does not run"],
   ]);
 }
 
-export function showOpen({ limits, timers, deflate }) {
-  const time = value => value === null ? "none" : value < 1000 ? `${value} ms` : `${value / 1000} s`;
+/** Shows the settings, from the text that Rust's `Debug` makes of them. */
+export function showOpen({ config, deflate }) {
+  const value = name => new RegExp(`\\b${name}: (?:Some\\()?([^,)}]*)`).exec(config)?.[1] ?? "";
+  const shown = text => /^\d{4,}$/.test(text) ? BigInt(text).toLocaleString("en") : text === "None" ? "none" : text;
   facts($("limits"), [
-    ...Object.entries(limits).map(([name, value]) => [name, value.toLocaleString("en")]),
-    ...Object.entries(timers).map(([name, value]) => [name, time(value)]),
-    ["permessage-deflate", deflate ?? "not in use"],
+    ...SETTINGS.map(name => [name, shown(value(name))]),
+    ["permessage-deflate", deflate === "None" ? "not in use" : /\{ (.*) \}/.exec(deflate)?.[1] ?? deflate],
   ]);
   $("machine-end").textContent = "";
 }
 
 export function showClosed({ clean, code, reason, cause, sent }) {
-  $("machine-end").textContent = `Closed ${clean ? "cleanly" : "without a Close of the browser"}: ${cause}. Received code ${code}${reason ? `, “${reason}”` : ""}; sent ${sent ?? "none"}.`;
+  $("machine-end").textContent = `Closed ${clean === "true" ? "cleanly" : "without a Close of the browser"}: ${cause}. Received code ${code}${reason ? `, “${reason}”` : ""}; sent ${sent || "none"}.`;
 }

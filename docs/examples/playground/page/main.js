@@ -27,15 +27,15 @@ on("head", (head, number) => {
   // The connection of the left column is the one without an attack and not of the room.
   const line = head.way === 0 ? decoder.decode(head.bytes.subarray(0, 300)).split("\r\n")[0] : "";
   const isForeign = head.way === 0 && /\r\norigin: null\r\n/i.test(decoder.decode(head.bytes));
-  if (/ \/ws\?tab=\w+&deflate=\d /.test(line) && !isForeign) subject.number = number;
+  if (/ \/ws\?tab=\w+&deflate=\d&fragment=\d* /.test(line) && !isForeign) subject.number = number;
 });
 on("open", (body, number) => {
-  store.noteOpen(number, body.deflate !== null);
+  store.noteOpen(number, body.deflate !== "None");
   const attack = /[?&]attack=(\d+)/.exec(decoder.decode(store.heads.get(number)?.[0]));
-  if (attack && body.verdicts) attacks.noteOpen(Number(attack[1]), number, body.verdicts);
+  if (attack) attacks.noteOpen(Number(attack[1]), number);
   if (number === subject.number) machine.showOpen(body);
 });
-on("state", (state, number, time) => { if (number === subject.number) machine.noteState(state, time); });
+on("state", (state, number) => { if (number === subject.number) machine.noteState(state, inspector.wireBytes(number)); });
 on("closed", (closed, number) => {
   attacks.noteClosed(number, closed);
   if (number === subject.number) machine.showClosed(closed);
@@ -44,10 +44,9 @@ on("content", (content, number) => {
   store.addContent(number, content);
   log.noteContent();
 });
-on("attacks", attacks.fillTable);
 on("news", room.showNews);
 on("refused", text => { $("order-error").textContent = text; });
-on("lost", count => { $("order-error").textContent = `The page was too slow: ${count} records were lost.`; });
+on("lost", () => { $("order-error").textContent = "The page was too slow: what the server told was lost. Connect anew to see frames again."; });
 inspector.addEventListener("frames", ({ detail }) => log.add(detail));
 
 $("foreign").addEventListener("click", () => {

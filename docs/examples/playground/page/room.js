@@ -22,14 +22,15 @@ function join() {
   };
 }
 
-export function showNews({ connections, memory_kib: memory, members }) {
+/** A line with the number of connections and the memory in KiB, then a line for each member. */
+export function showNews(news) {
+  const [[connections, memory], ...members] = news.trimEnd().split("\n").map(line => line.split("\t"));
   facts($("server-facts"), [
-    ["connections", connections], ["memory of the process", memory === null ? "not known here" : bytes(memory * 1024)], ["members", members.length],
+    ["connections", connections], ["memory of the process", memory ? bytes(memory * 1024) : "not known here"], ["members", members.length],
   ]);
-  $("members").tBodies[0].replaceChildren(...members.map(member => el("tr", "",
-    el("td", "", `${member.name} #${member.number}`),
-    el("td", "", member.round_trip === null ? member.waits ? "no answer" : "–" : `${(member.round_trip / 1000).toFixed(1)} ms${member.waits ? ", waits" : ""}`),
-    el("td", "", bytes(member.buffered)), el("td", "", member.missed.toLocaleString("en")))));
+  $("members").tBodies[0].replaceChildren(...members.map(([number, name, roundTrip, buffered, missed]) => el("tr", "",
+    el("td", "", `${name} #${number}`), el("td", "", roundTrip ? `${(roundTrip / 1000).toFixed(1)} ms` : "no answer"),
+    el("td", "", bytes(Number(buffered))), el("td", "", Number(missed).toLocaleString("en")))));
 }
 
 onSubmit("join", join);

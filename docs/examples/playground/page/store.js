@@ -13,6 +13,8 @@ class Store {
   first = 1;
   heads = new Map();
   #contents = new Map();
+  /** The messages of which contents were told, for each direction of a connection. */
+  #counts = new Map();
   #deflating = new Set();
   #bytes = 0;
   #uncut = 0;
@@ -60,7 +62,9 @@ class Store {
 
   isDeflating = number => this.#deflating.has(number);
 
-  addContent(number, { way, message, size, front }) {
+  addContent(number, { way, size, front }) {
+    const message = (this.#counts.get(`${number} ${way}`) ?? 0) + 1;
+    this.#counts.set(`${number} ${way}`, message);
     this.#contents.set(`${number} ${way} ${message}`, { size, front });
     if (this.#contents.size > 20_000) this.#contents.delete(this.#contents.keys().next().value);
   }
