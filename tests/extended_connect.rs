@@ -249,7 +249,7 @@ fn reset_is_wanted_exactly_if_the_stream_was_given_up() {
     fn fail(conn: &mut Connection) {
         feed(conn, &to(conn.role(), 0x83, b""), &mut Log::default());
     }
-    let rows: [(&str, bool, End); 14] = [
+    let rows: [(&str, bool, End); 16] = [
         ("open", false, |_| {}),
         ("the peer ends without a Close", false, Connection::receive_eof),
         ("a write fails", false, Connection::write_closed),
@@ -269,6 +269,17 @@ fn reset_is_wanted_exactly_if_the_stream_was_given_up() {
             conn.receive_eof();
             assert!(conn.is_finished());
             conn.abort();
+        }),
+        ("the peer closes and does not end", false, |conn| {
+            peer_closes(conn);
+            drain(conn);
+            time_out(conn);
+        }),
+        ("our Close is answered by a peer that does not end", false, |conn| {
+            conn.close(1000, "").unwrap();
+            drain(conn);
+            peer_closes(conn);
+            time_out(conn);
         }),
         ("abort", true, Connection::abort),
         ("abort in the middle of a frame", true, |conn| {

@@ -149,9 +149,9 @@ impl Connection {
     }
 
     /// Returns whether the transport should be reset, because it was given up: by [`abort`](Connection::abort), or by a
-    /// [`Config::close_timeout`] that has passed. The connection is then finished. HTTP/2 sends RST_STREAM with CANCEL
-    /// (RFC 8441 5), HTTP/3 resets both directions with H3_REQUEST_CANCELLED (RFC 9220 3). The peer must not take the
-    /// end for an orderly one: a frame may be cut. Ask this before [`wants_shutdown`](Connection::wants_shutdown), which
+    /// [`Config::close_timeout`] that has passed before the closing handshake was complete. The connection is then
+    /// finished. HTTP/2 sends RST_STREAM with CANCEL (RFC 8441 5), HTTP/3 resets both directions with
+    /// H3_REQUEST_CANCELLED (RFC 9220 3). The peer must not take the end for an orderly one: a frame may be cut. Ask this before [`wants_shutdown`](Connection::wants_shutdown), which
     /// is true as well if the write side has not ended.
     ///
     /// A loop on TCP does not need this. It drops the socket.
@@ -186,8 +186,8 @@ impl Connection {
     ///
     /// A client that waits for the response to its request still receives it. A server that has not answered its
     /// request is finished at once, with [`CloseCause::Aborted`]. A connection that has failed or was rejected is
-    /// finished at once if its Close or response was not written. So is a connection that fails later: there is no Close
-    /// that the peer should get, so nothing is drained.
+    /// finished at once if its Close or response was not written. So is a connection that fails later, unless
+    /// its Close was written before this call: then the transport is still read to its end.
     pub fn write_closed(&mut self) {
         if self.life.has_write_end() {
             return;

@@ -256,8 +256,8 @@ impl Connection {
                 let result = self.recv.receive_raw(input, terms, self.codec.is_some(), |_| {});
                 self.react_to_raw(result)
             }
-            Delivery::Messages | Delivery::Chunks => {
-                match self.recv.receive(input, terms, Delivery::Chunks, &mut self.codec, |_| {}) {
+            delivery @ (Delivery::Messages | Delivery::Chunks) => {
+                match self.recv.receive(input, terms, delivery, &mut self.codec, |_| {}) {
                     Ok(None) => None,
                     Ok(Some(received)) => Some(self.react(received)),
                     Err(fault) => Some(self.fail_by(*fault)),

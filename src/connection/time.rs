@@ -212,9 +212,13 @@ impl Connection {
                 self.life.give_up();
             }
             Span::Flush | Span::Closing | Span::Linger | Span::None => {
+                // Behind a complete closing handshake the end is an orderly one, although the peer does not end.
+                let is_orderly = span == Span::Linger && self.life.phase() != Phase::Draining;
                 self.send.drop_queue();
                 self.enter_phase(Phase::Finished);
-                self.life.give_up();
+                if !is_orderly {
+                    self.life.give_up();
+                }
             }
         }
     }

@@ -71,8 +71,9 @@
 //! code and reason. An end without a complete closing handshake is an [`Error`](super::Error).
 //!
 //! The driver shuts the transport down behind the last bytes. It does not if the transport was given up: by
-//! [`abort`](crate::Connection::abort), after a failed read, or after
-//! [`close_timeout`](crate::ConfigBuilder::close_timeout). Then the drop is the end. TLS sends no close_notify for it.
+//! [`abort`](crate::Connection::abort), after a failed read, or after a
+//! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete. Then the drop is
+//! the end. TLS sends no close_notify for it.
 //!
 //! To drop a WebSocket drops its transport, and does nothing else: what is queued is not written, and the peer sees an
 //! end without a Close (1006). Call [`close`](WebSocket::close) before. Of two halves, the second drop ends the

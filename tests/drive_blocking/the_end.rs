@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use websocket_proto::drive::Error;
+use websocket_proto::drive::blocking::{Transport, WebSocket};
 use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
 
 use super::open;
@@ -181,16 +182,20 @@ fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum End {
         OfThePeer,
+        /// The peer answers our Close, and does not end the transport.
+        Closes,
         Abort,
         CloseTimeout,
     }
     for role in ROLES {
-        for end in [End::OfThePeer, End::Abort, End::CloseTimeout] {
+        for end in [End::OfThePeer, End::Closes, End::Abort, End::CloseTimeout] {
+            let is_orderly = matches!(end, End::OfThePeer | End::Closes);
             for is_split in [false, true] {
                 let config = builder().close_timeout(Duration::from_millis(50)).build().unwrap();
                 let (mut ws, mut peer) = super::open_with(role, config);
                 match end {
                     End::OfThePeer => peer.stream.shutdown(Shutdown::Write).unwrap(),
+                    End::Closes => peer.send(0x88, b"\x03\xe8"),
                     End::Abort => ws.with(|conn| conn.abort()),
                     End::CloseTimeout => {}
                 }
@@ -198,19 +203,19 @@ fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
                 if is_split {
                     let (mut sends, receives) = ws.split(TcpStream::try_clone).unwrap();
                     drop(receives);
-                    assert!(sends.close(1000, "").is_err());
+                    assert_eq!(sends.close(1000, "").is_ok(), end == End::Closes);
                     half = Some(sends);
                 } else {
-                    assert!(ws.close(1000, "").is_err());
+                    assert_eq!(ws.close(1000, "").is_ok(), end == End::Closes);
                     whole = Some(ws);
                 }
                 peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
                 let read = peer.stream.read_to_end(&mut Vec::new());
-                assert_eq!(read.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}: {read:?}");
+                assert_eq!(read.is_ok(), is_orderly, "{role:?}, {end:?}: {read:?}");
                 peer.stream.set_read_timeout(None).unwrap();
                 if let Some(mut ws) = whole {
                     let wants_reset = ws.with(|conn| conn.wants_reset());
-                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    assert_eq!(wants_reset, !is_orderly, "{role:?}, {end:?}");
                     let stream = ws.into_transport();
                     assert_eq!(stream.read_timeout().unwrap(), None);
                     assert_eq!(stream.write_timeout().unwrap(), None);
@@ -220,6 +225,81 @@ fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
             }
         }
     }
+}
+
+/// Takes all bytes, and does not pass them on: TLS does so if the peer does not read.
+#[derive(Debug)]
+struct Stuck(TcpStream);
+
+impl Read for Stuck {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        thread::sleep(Duration::from_millis(5));
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Transport for Stuck {
+    fn shutdown_write(&mut self) -> std::io::Result<()> {
+        panic!("it was given up")
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
+        self.0.set_read_timeout(timeout)
+    }
+}
+
+#[test]
+fn a_transport_that_was_given_up_is_not_waited_for() {
+    for role in ROLES {
+        for is_split in [false, true] {
+            let (ours, _peer) = super::sockets();
+            let config = builder().close_timeout(None).build().unwrap();
+            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config).unwrap();
+            ws.with(|conn| conn.send("never flushed")).unwrap();
+            assert!(!ws.wait(Duration::from_millis(20)));
+            ws.with(|conn| conn.abort());
+            let (returned, returns) = std::sync::mpsc::channel();
+            thread::spawn(move || {
+                let closed = if is_split {
+                    let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
+                    let (mut sends, mut receives) = ws.split(second).unwrap();
+                    assert!(receives.recv().is_err());
+                    let closed = sends.close(1000, "");
+                    sends.into_transport(receives).expect("the halves belong together");
+                    closed
+                } else {
+                    ws.close(1000, "")
+                };
+                returned.send(closed.is_err()).unwrap();
+            });
+            let closed = returns.recv_timeout(Duration::from_secs(30));
+            assert_eq!(closed, Ok(true), "{role:?}, split: {is_split}");
+        }
+    }
+}
+
+#[test]
+fn halves_give_the_transport_back_if_they_belong_together() {
+    let (one, mut peer) = open(Role::Server);
+    let (other, _peer) = open(Role::Server);
+    let (sends, receives) = one.split(TcpStream::try_clone).unwrap();
+    let (other_sends, other_receives) = other.split(TcpStream::try_clone).unwrap();
+    let (sends, other_receives) = sends.into_transport(other_receives).unwrap_err();
+    let mut stream = sends.into_transport(receives).unwrap();
+    stream.write_all(b"raw").unwrap();
+    drop(stream);
+    assert_eq!(peer.rest(), b"raw");
+    assert!(other_sends.into_transport(other_receives).is_ok());
 }
 
 #[test]

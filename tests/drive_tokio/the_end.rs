@@ -219,15 +219,19 @@ async fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum End {
         OfThePeer,
+        /// The peer answers our Close, and does not end the transport.
+        Closes,
         Abort,
         CloseTimeout,
     }
     for role in ROLES {
-        for end in [End::OfThePeer, End::Abort, End::CloseTimeout] {
+        for end in [End::OfThePeer, End::Closes, End::Abort, End::CloseTimeout] {
+            let is_orderly = matches!(end, End::OfThePeer | End::Closes);
             for is_split in [false, true] {
                 let (mut ws, mut peer) = open(role);
                 match end {
                     End::OfThePeer => peer.stream.shutdown().await.unwrap(),
+                    End::Closes => peer.send(0x88, b"\x03\xe8").await,
                     End::Abort => ws.with(|conn| conn.abort()),
                     End::CloseTimeout => {}
                 }
@@ -235,17 +239,17 @@ async fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
                 if is_split {
                     let (mut sends, receives) = ws.split();
                     drop(receives);
-                    assert!(sends.close(1000, "").await.is_err());
+                    assert_eq!(sends.close(1000, "").await.is_ok(), end == End::Closes);
                     half = Some(sends);
                 } else {
-                    assert!(ws.close(1000, "").await.is_err());
+                    assert_eq!(ws.close(1000, "").await.is_ok(), end == End::Closes);
                     whole = Some(ws);
                 }
                 let ended = tokio::time::timeout(Duration::from_secs(60), peer.rest()).await;
-                assert_eq!(ended.is_ok(), end == End::OfThePeer, "{role:?}, {end:?}");
+                assert_eq!(ended.is_ok(), is_orderly, "{role:?}, {end:?}");
                 if let Some(mut ws) = whole {
                     let wants_reset = ws.with(|conn| conn.wants_reset());
-                    assert_eq!(wants_reset, end != End::OfThePeer, "{role:?}, {end:?}");
+                    assert_eq!(wants_reset, !is_orderly, "{role:?}, {end:?}");
                     // The transport is whole, and not shut down.
                     let mut stream = ws.into_transport();
                     let written = stream.write_all(b"more").await;
@@ -260,6 +264,20 @@ async fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn halves_give_the_transport_back_if_they_belong_together() {
+    let (one, mut peer) = open(Role::Server);
+    let (other, _peer) = open(Role::Server);
+    let (sends, receives) = one.split();
+    let (other_sends, other_receives) = other.split();
+    let (sends, other_receives) = sends.into_transport(other_receives).unwrap_err();
+    let mut stream = sends.into_transport(receives).unwrap();
+    stream.write_all(b"raw").await.unwrap();
+    drop(stream);
+    assert_eq!(peer.rest().await, b"raw");
+    assert!(other_sends.into_transport(other_receives).is_ok());
 }
 
 #[test]

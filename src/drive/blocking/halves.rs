@@ -269,6 +269,23 @@ impl<T> SendHalf<T> {
     }
 }
 
+impl<T: Transport> SendHalf<T> {
+    /// Returns the transport, without timeouts, and drops both halves and the connection; see
+    /// [`WebSocket::into_transport`](super::WebSocket::into_transport).
+    ///
+    /// # Errors
+    ///
+    /// The two halves, if they do not belong together.
+    pub fn into_transport(self, receives: RecvHalf<T>) -> Result<T, (SendHalf<T>, RecvHalf<T>)> {
+        if !Arc::ptr_eq(&self.joint, &receives.joint) {
+            return Err((self, receives));
+        }
+        drop(receives);
+        let writer = self.joint.lock().writer.take().expect("no call of this half is running");
+        Ok(writer.line.into_transport())
+    }
+}
+
 impl<T> Joint<T> {
     /// Locks, even if a thread has panicked while it held the lock: the connection is consistent between two calls.
     fn lock(&self) -> MutexGuard<'_, Common<T>> {
@@ -363,6 +380,7 @@ impl<T: Transport> Joint<T> {
         let writer = lent.writer.as_mut().expect("it was just put there");
         let mut is_changed = false;
         let wrote = loop {
+            common.machine.leave_if_given_up();
             if common.machine.conn.outgoing_len() == 0 {
                 // If the connection has dropped its queue, what was taken is dropped too.
                 writer.taken.clear();
@@ -387,7 +405,7 @@ impl<T: Transport> Joint<T> {
                 let flushed = writer.line.flush();
                 common = self.lock();
                 common.machine.note_flush(flushed)
-            } else if common.machine.wants_shutdown() {
+            } else if common.machine.conn.wants_shutdown() {
                 drop(common);
                 let is_done = writer.line.shut_down();
                 common = self.lock();

@@ -102,6 +102,7 @@ impl Machine {
         if !self.conn.is_finished() {
             return false;
         }
+        self.leave_if_given_up();
         if self.is_behind() {
             let now = self.now();
             let waited = now.saturating_since(*self.finished_at.get_or_insert(now));
@@ -114,13 +115,13 @@ impl Machine {
         true
     }
 
-    /// Whether the write side must be shut down now. A transport that was given up is dropped without, as its peer must
-    /// not take the end for an orderly one.
-    pub(super) fn wants_shutdown(&mut self) -> bool {
+    /// A transport that was given up is left as it is, neither flushed nor shut down: its peer must not take the end
+    /// for an orderly one.
+    pub(super) fn leave_if_given_up(&mut self) {
         if self.conn.wants_reset() {
+            self.is_flushed = true;
             self.conn.write_closed();
         }
-        self.conn.wants_shutdown()
     }
 
     /// Whether the transport must be written, flushed or shut down.

@@ -339,7 +339,8 @@ impl<T: Transport> WebSocket<T> {
             if self.machine.conn.is_event_ready(self.input.buffer()) {
                 return Found::Event;
             }
-            if self.write() && self.machine.wants_shutdown() && self.line.shut_down() {
+            self.machine.leave_if_given_up();
+            if self.write() && self.machine.conn.wants_shutdown() && self.line.shut_down() {
                 self.machine.conn.write_closed();
             }
             if self.machine.is_done() {

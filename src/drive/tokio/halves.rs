@@ -212,6 +212,34 @@ impl<T> SendHalf<T> {
     pub fn closed(&self) -> Option<Closed> {
         lock(&self.joint).machine.closed().cloned()
     }
+
+    /// Returns the transport, and drops both halves and the connection; see
+    /// [`WebSocket::into_transport`](super::WebSocket::into_transport).
+    ///
+    /// ```
+    /// # use tokio::io::{AsyncRead, AsyncWrite};
+    /// use websocket_proto::drive::tokio::{RecvHalf, SendHalf};
+    ///
+    /// /// Returns the stream if it must be reset.
+    /// fn to_be_reset<T: AsyncRead + AsyncWrite + Unpin>(
+    ///     mut sends: SendHalf<T>,
+    ///     receives: RecvHalf<T>,
+    /// ) -> Option<T> {
+    ///     if sends.with(|conn| conn.wants_reset()) { sends.into_transport(receives).ok() } else { None }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The two halves, if they do not belong together.
+    pub fn into_transport(self, receives: RecvHalf<T>) -> Result<T, (SendHalf<T>, RecvHalf<T>)> {
+        if !Arc::ptr_eq(&self.joint, &receives.joint) {
+            return Err((self, receives));
+        }
+        drop(receives);
+        let joint = Arc::into_inner(self.joint).expect("a WebSocket has two halves");
+        Ok(joint.into_inner().unwrap_or_else(PoisonError::into_inner).machine.transport)
+    }
 }
 
 impl<T> Drop for RecvHalf<T> {
