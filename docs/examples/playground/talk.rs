@@ -39,6 +39,7 @@ pub(crate) struct Talk {
     produced_bytes: usize,
 }
 
+/// The result of a call to the connection. The page shows an error.
 type Done = Result<(), UsageError>;
 
 impl Talk {
@@ -70,7 +71,7 @@ impl Talk {
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(error),
                 },
-                // If it fails, `receives` tells how the connection has ended.
+                // If this fails, `receives` tells how the connection has ended.
                 Ok(()) = sends.flush(), if is_full || (is_open && self.to_produce > 0) => {
                     sends.with(|conn| self.produce(conn))
                 }
@@ -88,8 +89,8 @@ impl Talk {
         if let (Some(page), Some(closed)) = (&self.watch.page, receives.closed()) {
             page.orders.borrow_mut().remove(&number);
             let sent = closed.sent_code().map_or(String::new(), |code| code.to_string());
-            let (text, reason) = (answers!(closed: is_clean code cause), closed.reason());
-            let reason = reason.escape_debug(); // it has no line's end then
+            let text = answers!(closed: is_clean code cause);
+            let reason = closed.reason().escape_debug(); // in one line
             self.watch.put(b'C', format!("{text}sent_code\t{sent}\nreason\t{reason}"));
         }
         ended

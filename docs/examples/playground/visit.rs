@@ -16,6 +16,7 @@ use crate::talk::{Job, Talk};
 use crate::wire::{Watch, Wire};
 use crate::{attacks, page, pages};
 
+/// Serves a connection to its end.
 pub(crate) async fn serve(stream: TcpStream, server: Rc<Server>) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut closes = server.closes.subscribe();
@@ -68,7 +69,7 @@ pub(crate) async fn serve(stream: TcpStream, server: Rc<Server>) -> Result<(), E
     let config = config.build().expect("allowed settings");
     let accept = subprotocol.map_or(Accept::new(), |name| Accept::new().subprotocol(name));
     let ws = match &watch.page {
-        // The page sends nothing then but a Close, which is never compressed.
+        // In place of the 101. The browser then sends nothing but a Close, which is never compressed.
         Some(page) if !value("attack").is_empty() => {
             let key = request.header("Sec-WebSocket-Key").unwrap_or_default();
             let mut wire = incoming.into_parts().0;
