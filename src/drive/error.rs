@@ -167,6 +167,11 @@ impl End {
         }
     }
 
+    /// The result of accepting a request whose response was to be written: an error if the transport did not take it.
+    pub(super) fn accepted(&mut self) -> Result<(), Error> {
+        self.take_write_error().map_or(Ok(()), |error| Err(Error::Io(error)))
+    }
+
     /// The result of sending: an error if queued messages can no longer be written.
     pub(super) fn sent(&mut self, conn: &Connection) -> Result<(), Error> {
         // The amount stays when the queue is dropped.

@@ -1,6 +1,6 @@
 //! A request that a server has received, before it is answered.
 
-use crate::{PlainRequest, UpgradeRequest};
+use crate::{Config, Connection, PlainRequest, Shared, UpgradeRequest};
 
 /// A request that a server has received.
 ///
@@ -30,5 +30,14 @@ impl Request {
             Request::Upgrade(request) => request.as_bytes(),
             Request::Plain(request) => request.as_bytes(),
         }
+    }
+
+    /// A connection with another configuration that has received this request, too. If the request is above a limit of
+    /// that configuration, none is pending.
+    pub(super) fn received_with(&self, config: impl Into<Shared<Config>>) -> Connection {
+        let mut conn = Connection::server(config);
+        let mut head = self.as_bytes().to_vec();
+        let _ = conn.receive(&mut &mut head[..]); // the same request, or its refusal
+        conn
     }
 }

@@ -14,6 +14,11 @@ use websocket_proto::{
 use super::sockets;
 use super::util::{REQUEST, builder, config, response_to, to};
 
+#[cfg(feature = "deflate")]
+const DEFLATING: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 const PLAIN: &[u8] = b"POST /page HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody";
 
 /// Sends a request, and returns all that the server answers.
@@ -88,6 +93,84 @@ fn a_server_sees_the_request_and_answers_later() {
     let result = incoming.accept(&Accept::new());
     assert!(matches!(result, Err(Error::Usage(UsageError::NoRequestPending))));
     assert!(asked.join().unwrap().starts_with("HTTP/1.1 500 "));
+}
+
+/// RFC 6455 9.1: the extensions are those of the second configuration. So are the limits: the early frame has 5 bytes.
+#[cfg(feature = "deflate")]
+#[test]
+fn a_server_accepts_with_a_configuration_of_its_own() {
+    use websocket_proto::Deflate;
+    let few = builder().max_message_bytes(4).build().unwrap();
+    let many = builder().max_message_bytes(5).deflate(Deflate::default()).build().unwrap();
+    let early = to(Role::Server, 0x81, b"early");
+    for is_more in [true, false] {
+        let (first, second) = if is_more { (&few, &many) } else { (&many, &few) };
+        // The early frame is read with the request, or after the answer.
+        for is_early in [true, false] {
+            let (mut client, server) = sockets();
+            client.write_all(DEFLATING).unwrap();
+            if is_early {
+                client.write_all(&early).unwrap();
+                thread::sleep(Duration::from_millis(10));
+            }
+            let incoming = Incoming::receive(server, first.clone()).unwrap();
+            let mut ws = incoming.accept_with(&Accept::new(), second.clone()).unwrap();
+            if !is_early {
+                client.write_all(&early).unwrap();
+            }
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(ws.with(|conn| conn.deflate_params().is_some()), is_more);
+            match (is_more, ws.recv()) {
+                (true, Ok(message)) => assert_eq!(message, Some(Message::from("early"))),
+                (false, Err(Error::Closed(closed))) => {
+                    assert_eq!(closed.sent_code(), Some(1009.into()));
+                }
+                (_, other) => panic!("{other:?}"),
+            }
+            drop(ws);
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).unwrap();
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+            assert_eq!(answer.contains("permessage-deflate"), is_more, "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_cannot_accept_with_another_configuration_answers_500() {
+    let limit = |bytes| builder().max_head_bytes(bytes).build().unwrap();
+    let head_bytes = REQUEST.len();
+    for (bytes, subprotocol, config, error) in [
+        (PLAIN, None, config(), UsageError::NoRequestPending),
+        (REQUEST, None, limit(head_bytes - 1), UsageError::NoRequestPending),
+        (REQUEST, Some("not offered"), limit(head_bytes), UsageError::SubprotocolNotOffered),
+    ] {
+        let (client, server) = sockets();
+        let asked = ask(client, bytes);
+        let incoming = Incoming::receive(server, super::util::config()).unwrap();
+        let accept = subprotocol.map_or(Accept::new(), |name| Accept::new().subprotocol(name));
+        let result = incoming.accept_with(&accept, config);
+        let Err(Error::Usage(seen)) = result else { panic!("{result:?}") };
+        assert_eq!(seen, error);
+        assert!(asked.join().unwrap().starts_with("HTTP/1.1 500 "));
+    }
+}
+
+#[test]
+fn a_101_that_cannot_be_written_is_an_error_with_either_configuration() {
+    for is_other in [false, true] {
+        let (mut client, server) = sockets();
+        client.write_all(REQUEST).unwrap();
+        let incoming = Incoming::receive(server, config()).unwrap();
+        incoming.transport().shutdown(Shutdown::Write).unwrap();
+        let result = match is_other {
+            true => incoming.accept_with(&Accept::new(), config()),
+            false => incoming.accept(&Accept::new()),
+        };
+        let Err(Error::Io(error)) = result else { panic!("{result:?}") };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
 }
 
 #[test]

@@ -8,12 +8,17 @@ use websocket_proto::{
     UpgradeRequest, UsageError,
 };
 
-use super::util::{config, response_to, to};
+use super::util::{builder, config, response_to, to};
 
 const REQUEST: &[u8] =
     b"GET /chat HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Protocol: v1, v2\r\n\r\n";
+#[cfg(feature = "deflate")]
+const DEFLATING: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Protocol: v1, v2\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
 const PLAIN: &[u8] = b"POST /page HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody";
 
 /// Sends `bytes` to a server, ends the direction, and returns what the server answers.
@@ -138,6 +143,90 @@ async fn a_server_sees_the_request_and_answers_later() {
     let (answer, result) = tokio::join!(ask(client, PLAIN), serve);
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert!(matches!(result, Err(Error::Usage(UsageError::NoRequestPending))));
+}
+
+/// RFC 6455 9.1: the extensions are those of the second configuration. So are the limits: the early frame has 5 bytes.
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn a_server_accepts_with_a_configuration_of_its_own_at_every_cut() {
+    use websocket_proto::Deflate;
+    let few = builder().max_message_bytes(4).build().unwrap();
+    let many = builder().max_message_bytes(5).deflate(Deflate::default()).build().unwrap();
+    let bytes = [DEFLATING, &to(Role::Server, 0x81, b"early")].concat();
+    for is_more in [true, false] {
+        let (first, second) = if is_more { (&few, &many) } else { (&many, &few) };
+        for cut in 1..=bytes.len() {
+            let (mut client, server) = duplex(4096);
+            client.write_all(&bytes[..cut]).await.unwrap();
+            let serve = async {
+                let incoming = Incoming::receive(server, first.clone()).await.unwrap();
+                let Request::Upgrade(request) = incoming.request() else { panic!() };
+                let request = request.clone();
+                let chosen = request.subprotocols().last().unwrap();
+                let accept = Accept::new().subprotocol(chosen).header("X", request.host());
+                let mut ws = incoming.accept_with(&accept, second.clone()).await.unwrap();
+                assert_eq!(ws.with(|conn| conn.deflate_params().is_some()), is_more);
+                match (is_more, ws.recv().await) {
+                    (true, Ok(message)) => assert_eq!(message, Some(Message::from("early"))),
+                    (false, Err(Error::Closed(closed))) => {
+                        assert_eq!(closed.sent_code(), Some(1009.into()));
+                    }
+                    (_, other) => panic!("{other:?}"),
+                }
+            };
+            let ask = async {
+                tokio::task::yield_now().await;
+                client.write_all(&bytes[cut..]).await.unwrap();
+                client.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                client.read_to_end(&mut answer).await.unwrap();
+                String::from_utf8_lossy(&answer).into_owned()
+            };
+            let ((), answer) = tokio::join!(serve, ask);
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+            assert!(answer.contains("Sec-WebSocket-Protocol: v2\r\n"), "{answer}");
+            assert!(answer.contains("X: a.test\r\n"), "{answer}");
+            assert_eq!(answer.contains("permessage-deflate"), is_more, "cut at {cut}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_accept_with_another_configuration_answers_500() {
+    let limit = |bytes| builder().max_head_bytes(bytes).build().unwrap();
+    let head_bytes = REQUEST.len();
+    for (bytes, subprotocol, config, error) in [
+        (PLAIN, None, config(), UsageError::NoRequestPending),
+        (REQUEST, None, limit(head_bytes - 1), UsageError::NoRequestPending),
+        (REQUEST, Some("not offered"), limit(head_bytes), UsageError::SubprotocolNotOffered),
+    ] {
+        let (client, server) = duplex(4096);
+        let serve = async {
+            let incoming = Incoming::receive(server, super::util::config()).await.unwrap();
+            let accept = subprotocol.map_or(Accept::new(), |name| Accept::new().subprotocol(name));
+            incoming.accept_with(&accept, config).await.map(drop)
+        };
+        let (answer, result) = tokio::join!(ask(client, bytes), serve);
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        let Err(Error::Usage(seen)) = result else { panic!("{result:?}") };
+        assert_eq!(seen, error);
+    }
+}
+
+#[tokio::test]
+async fn a_101_that_cannot_be_written_is_an_error_with_either_configuration() {
+    for is_other in [false, true] {
+        let (mut client, server) = duplex(4096);
+        client.write_all(REQUEST).await.unwrap();
+        let incoming = Incoming::receive(server, config()).await.unwrap();
+        drop(client);
+        let result = match is_other {
+            true => incoming.accept_with(&Accept::new(), config()).await,
+            false => incoming.accept(&Accept::new()).await,
+        };
+        let Err(Error::Io(error)) = result else { panic!("{result:?}") };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
 }
 
 #[tokio::test]

@@ -36,11 +36,9 @@ pub(crate) fn verdict(role: Role, script: &[u8]) -> String {
     };
     let status = closed.response().map(|response| response.status().to_string());
     let answer = status.or(closed.sent_code().map(|code| code.to_string()));
-    let answer = answer.unwrap_or("nothing".into());
+    let answer = format!("answers with {}", answer.unwrap_or("nothing".into()));
     match closed.cause() {
-        CloseCause::Protocol(error) => {
-            format!("{error} ({}); answers with {answer}", error.rfc_section())
-        }
-        _ => format!("closes with {}; answers with {answer}", closed.code()),
+        CloseCause::Protocol(error) => format!("{error} ({}); {answer}", error.rfc_section()),
+        _ => format!("closes with {}; {answer}", closed.code()),
     }
 }

@@ -13,8 +13,6 @@ use crate::server::Server;
 
 /// The messages that a member may send in a tenth of a second.
 const ALLOWANCE: u32 = 5;
-/// Clients in this program at the same time.
-const MAX_BOTS: usize = 8;
 
 pub(crate) struct Member {
     name: String,
@@ -30,7 +28,7 @@ impl Member {
     }
 
     /// Whether to read on. If not, the allowance must be renewed first.
-    pub(crate) fn may_speak(&mut self) -> bool {
+    pub(crate) fn may_speak(&self) -> bool {
         self.allowance > 0
     }
 
@@ -41,20 +39,16 @@ impl Member {
     }
 
     /// Renews the allowance, and returns what the pages are told about this member.
-    pub(crate) fn beat(&mut self, number: u32, conn: &Connection) -> String {
+    pub(crate) fn beat(&mut self, conn: &Connection) -> String {
         self.allowance = ALLOWANCE;
-        let round_trip = conn.round_trip_time().map(|time| time.as_micros().to_string());
-        let (buffered, round_trip) = (conn.buffered_amount(), round_trip.unwrap_or_default());
-        format!("{number}\t{}\t{round_trip}\t{buffered}\t{}\n", self.name, self.missed)
+        let micros = conn.round_trip_time().map_or(0, |time| time.as_micros());
+        format!("{}\t{micros}\t{}\t{}", self.name, conn.buffered_amount(), self.missed)
     }
 }
 
 /// A client that behaves badly, in this program. It ends without a Close.
 pub(crate) async fn misbehave(server: Rc<Server>, how: String) -> Result<(), Error> {
-    if server.bots.get() == MAX_BOTS {
-        return Ok(());
-    }
-    server.bots.set(server.bots.get() + 1);
+    let Ok(_permit) = server.bots.try_acquire() else { return Ok(()) };
     let mut closes = server.closes.subscribe();
     let stay = async {
         let request = ClientRequest::new(&format!("ws://{}/ws?name={how}", server.address));
@@ -70,10 +64,8 @@ pub(crate) async fn misbehave(server: Rc<Server>, how: String) -> Result<(), Err
         }
         Ok(())
     };
-    let result = tokio::select! {
+    tokio::select! {
         result = timeout(Duration::from_secs(20), stay) => result.unwrap_or(Ok(())),
         _ = closes.changed() => Ok(()),
-    };
-    server.bots.set(server.bots.get() - 1);
-    result
+    }
 }

@@ -5,37 +5,27 @@ use std::cell::{Cell, OnceCell};
 use std::io::Result;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::page::Page;
 
-/// A connection that a page watches.
+/// What is between a connection and its page.
+#[derive(Default)]
 pub(crate) struct Watch {
     pub(crate) number: u32,
-    pub(crate) page: Rc<Page>,
+    /// `None` if nobody watches.
+    pub(crate) page: Option<Rc<Page>>,
     pub(crate) is_paused: Cell<bool>,
     pub(crate) cuts_reads: Cell<bool>,
-    /// The task that waits for the end of the pause.
-    reader: Cell<Option<Waker>>,
 }
 
 impl Watch {
-    pub(crate) fn new(number: u32, page: Rc<Page>) -> Rc<Watch> {
-        let (is_paused, cuts_reads, reader) = Default::default();
-        Rc::new(Watch { number, page, is_paused, cuts_reads, reader })
-    }
-
-    pub(crate) fn pause(&self, is_paused: bool) {
-        self.is_paused.set(is_paused);
-        self.reader.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// Tells a record about this connection.
-    pub(crate) fn put(&self, kind: u8, body: &[&[u8]]) {
-        self.page.put(kind, self.number, body);
+    /// Tells the page a record about this connection.
+    pub(crate) fn put(&self, kind: u8, body: impl AsRef<[u8]>) {
+        self.page.iter().for_each(|page| page.put(kind, self.number, body.as_ref()));
     }
 }
 
@@ -51,18 +41,15 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        let Some(watch) = self.watch.get().cloned() else {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        };
+        let watch = self.watch.get().cloned().unwrap_or_default();
         if watch.is_paused.get() {
-            watch.reader.set(Some(cx.waker().clone()));
-            return Poll::Pending;
+            return Poll::Pending; // the order that ends the pause wakes the task
         }
         let size = if watch.cuts_reads.get() { 1 } else { buf.remaining() };
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(size));
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let n = part.filled().len();
-        watch.put(b'I', &[part.filled()]);
+        watch.put(b'I', part.filled());
         buf.advance(n);
         Poll::Ready(Ok(()))
     }
@@ -75,7 +62,7 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
         let n = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.watch.get().inspect(|watch| watch.put(b'U', &[&bytes[..n]]));
+        self.watch.get().inspect(|watch| watch.put(b'U', &bytes[..n]));
         Poll::Ready(Ok(n))
     }
 

@@ -138,8 +138,45 @@ impl<T: Transport> Incoming<T> {
     /// # Errors
     ///
     /// [`Error::Usage`] if the request is [plain](Request::Plain), or if what was passed cannot be sent; the client
-    /// gets a 500 then. [`Error::Io`] and [`Error::Closed`] if the response could not be written.
+    /// gets a 500 then. [`Error::Io`] if the response could not be written.
     pub fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<T>, Error> {
+        self::accept(self.ws, accept)
+    }
+
+    /// Accepts the request with a configuration that depends on it, and writes the 101 (RFC 6455 4.2.2). Extensions are
+    /// negotiated by this configuration, and its limits and timeouts are those of the WebSocket. Frames that the client
+    /// has sent behind its request are received.
+    ///
+    /// ```
+    /// use std::net::TcpStream;
+    /// use websocket_proto::drive::blocking::Incoming;
+    /// use websocket_proto::drive::{Error, Request};
+    /// use websocket_proto::{Accept, Config, Shared};
+    ///
+    /// fn serve(
+    ///     stream: TcpStream,
+    ///     [small, large]: &[Shared<Config>; 2],
+    /// ) -> Result<(), Error> {
+    ///     let incoming = Incoming::receive(stream, small.clone())?;
+    ///     let config = match incoming.request() {
+    ///         Request::Upgrade(request) if request.resource() == "/upload" => large,
+    ///         _ => small,
+    ///     };
+    ///     let mut ws = incoming.accept_with(&Accept::new(), config.clone())?;
+    ///     ws.send("Welcome")
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Incoming::accept). [`Error::Usage`] also if the head of the request is above a limit of this
+    /// configuration; the client gets a 500 then.
+    pub fn accept_with(
+        mut self,
+        accept: &Accept<'_>,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<WebSocket<T>, Error> {
+        self.ws.machine.conn = self.request.received_with(config);
         self::accept(self.ws, accept)
     }
 
@@ -192,6 +229,7 @@ pub(super) fn accept<T: Transport>(
         return Err(error.into());
     }
     ws.flush()?;
+    ws.machine.end.accepted()?;
     Ok(ws)
 }
 

@@ -176,8 +176,45 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
     /// # Errors
     ///
     /// [`Error::Usage`] if the request is [plain](Request::Plain), or if what was passed cannot be sent; the client
-    /// gets a 500 then. [`Error::Io`] and [`Error::Closed`] if the response could not be written.
+    /// gets a 500 then. [`Error::Io`] if the response could not be written.
     pub async fn accept(self, accept: &Accept<'_>) -> Result<WebSocket<T>, Error> {
+        self::accept(self.machine, self.input, accept).await
+    }
+
+    /// Accepts the request with a configuration that depends on it, and writes the 101 (RFC 6455 4.2.2). Extensions are
+    /// negotiated by this configuration, and its limits and timeouts are those of the WebSocket. Frames that the client
+    /// has sent behind its request are received.
+    ///
+    /// ```
+    /// # use tokio::io::{AsyncRead, AsyncWrite};
+    /// use websocket_proto::drive::tokio::Incoming;
+    /// use websocket_proto::drive::{Error, Request};
+    /// use websocket_proto::{Accept, Config, Shared};
+    ///
+    /// async fn serve(
+    ///     stream: impl AsyncRead + AsyncWrite + Unpin,
+    ///     [small, large]: &[Shared<Config>; 2],
+    /// ) -> Result<(), Error> {
+    ///     let incoming = Incoming::receive(stream, small.clone()).await?;
+    ///     let config = match incoming.request() {
+    ///         Request::Upgrade(request) if request.resource() == "/upload" => large,
+    ///         _ => small,
+    ///     };
+    ///     let mut ws = incoming.accept_with(&Accept::new(), config.clone()).await?;
+    ///     ws.send("Welcome").await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Incoming::accept). [`Error::Usage`] also if the head of the request is above a limit of this
+    /// configuration; the client gets a 500 then.
+    pub async fn accept_with(
+        mut self,
+        accept: &Accept<'_>,
+        config: impl Into<Shared<Config>>,
+    ) -> Result<WebSocket<T>, Error> {
+        self.machine.conn = self.request.received_with(config);
         self::accept(self.machine, self.input, accept).await
     }
 
@@ -230,7 +267,8 @@ pub(super) async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         let _ = respond(machine, input, Response::new(500)).await;
         return Err(error.into());
     }
-    poll_fn(|cx| machine.poll_sent(cx, Awaited::Flush)).await?;
+    poll_fn(|cx| machine.poll_send(cx, Awaited::Flush)).await;
+    machine.end.accepted()?;
     Ok(WebSocket { machine, input })
 }
 

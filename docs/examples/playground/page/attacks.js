@@ -24,9 +24,9 @@ async function run(number) {
   const { server: response, client: request, isHandshake } = VIOLATIONS[number];
   const [, , browser, client, server] = rows[number].cells;
   browser.textContent = "…";
-  // The server keeps these bytes for the connection that follows.
-  const asClient = await inspector.judge("client", response);
   const asServer = request ? await inspector.judge("server", request) : "a client sends none";
+  // The server keeps the latest bytes for the connection that follows.
+  const asClient = await inspector.judge("client", response);
   if (isHandshake) await succeed();
   const begun = new Promise(resolve => waiting.set(number, resolve));
   const socket = new WebSocket(url("/ws", { attack: number, deflate: 1 }));

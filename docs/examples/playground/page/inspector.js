@@ -36,7 +36,7 @@ class Inspector extends EventTarget {
 
   /** Orders the server to do something to one of this page's connections. */
   order(verb, number, ...words) {
-    this.#socket?.send([verb, number, ...words].join(" "));
+    this.#socket?.send([number, verb, ...words].join(" "));
   }
 
   /** Asks what the server's crate says in a role, `client` or `server`, to a peer that sends these bytes. */
@@ -112,7 +112,7 @@ function readBody(kind, body) {
     return { way: kind === "M" ? 0 : 1, size, front: body.slice(4) };
   }
   const all = text.decode(body);
-  if (kind === "E" || kind === "N" || kind === "L") return all;
+  if ("ELNO".includes(kind)) return all;
   // A line for each name and value.
   return Object.fromEntries(all.split("\n").map(line => [line.split("\t")[0], line.slice(line.indexOf("\t") + 1)]));
 }

@@ -8,7 +8,7 @@ const SETTINGS = [
 ];
 
 /** The latest state record. */
-export let now = { buffered: 0, received: 0, written: 0 };
+export let now = { buffered_amount: 0, received: 0, written: 0 };
 let heard = performance.now();
 
 export function noteState(state, [received = 0, written = 0]) {
@@ -18,37 +18,36 @@ export function noteState(state, [received = 0, written = 0]) {
   }
   if (received !== now.received) heard = performance.now();
   now = { received, written };
-  for (const [name, value] of Object.entries(state)) now[name] = /^\d+$/.test(value) ? Number(value) : value;
-  for (const name of ["writable", "congested", "reads", "paused"]) now[name] = state[name] === "true";
+  for (const [name, value] of Object.entries(state)) now[name] = name === "state" ? value : JSON.parse(value); // numbers and booleans
 }
 
 /** Shows the numbers. Called ten times a second: there can be thousands of records. */
 export function showFacts() {
   if (now.state === undefined) return;
   facts($("machine-facts"), [
-    ["buffered_amount", now.buffered.toLocaleString("en")],
-    ["bytes to write", now.outgoing.toLocaleString("en")],
-    ["is_writable", now.writable ? "yes" : "no: above the high water mark"],
-    ["is_congested", now.congested ? "yes: reading waits" : "no"],
-    ["wants_read", now.paused ? "yes, but it does not" : now.reads ? "yes" : "no"],
-    ["to produce", now.left.toLocaleString("en")],
+    ["buffered_amount", now.buffered_amount.toLocaleString("en")],
+    ["bytes to write", now.outgoing_len.toLocaleString("en")],
+    ["is_writable", now.is_writable ? "yes" : "no: above the high water mark"],
+    ["is_congested", now.is_congested ? "yes: reading waits" : "no"],
+    ["wants_read", now.is_paused ? "yes, but it does not" : now.wants_read ? "yes" : "no"],
+    ["to produce", now.to_produce.toLocaleString("en")],
     ["read", bytes(now.received)],
     ["written", bytes(now.written)],
     ["idle timer", now.state === "open" ? `${((performance.now() - heard) / 1000).toFixed(1)} s of silence` : "does not run"],
   ]);
 }
 
-/** Shows the settings, from the text that Rust's `Debug` makes of them. */
-export function showOpen({ config, deflate }) {
+/** Shows the settings, from the text that Rust's `Debug` makes of them, and the extension in the response. */
+export function showOpen(config, deflate) {
   const value = name => new RegExp(`\\b${name}: (?:Some\\()?([^,)}]*)`).exec(config)?.[1] ?? "";
   const shown = text => /^\d{4,}$/.test(text) ? BigInt(text).toLocaleString("en") : text === "None" ? "none" : text;
   facts($("limits"), [
     ...SETTINGS.map(name => [name, shown(value(name))]),
-    ["permessage-deflate", deflate === "None" ? "not in use" : /\{ (.*) \}/.exec(deflate)?.[1] ?? deflate],
+    ["permessage-deflate", deflate === null ? "not in use" : deflate || "with defaults"],
   ]);
   $("machine-end").textContent = "";
 }
 
-export function showClosed({ clean, code, reason, cause, sent }) {
-  $("machine-end").textContent = `Closed ${clean === "true" ? "cleanly" : "without a Close of the browser"}: ${cause}. Received code ${code}${reason ? `, “${reason}”` : ""}; sent ${sent || "none"}.`;
+export function showClosed({ is_clean: isClean, code, reason, cause, sent_code: sent }) {
+  $("machine-end").textContent = `Closed ${isClean === "true" ? "cleanly" : "without a Close of the browser"}: ${cause}. Received code ${code}${reason ? `, “${reason}”` : ""}; sent ${sent || "none"}.`;
 }

@@ -29,11 +29,13 @@ on("head", (head, number) => {
   const isForeign = head.way === 0 && /\r\norigin: null\r\n/i.test(decoder.decode(head.bytes));
   if (/ \/ws\?tab=\w+&deflate=\d&fragment=\d* /.test(line) && !isForeign) subject.number = number;
 });
-on("open", (body, number) => {
-  store.noteOpen(number, body.deflate !== "None");
-  const attack = /[?&]attack=(\d+)/.exec(decoder.decode(store.heads.get(number)?.[0]));
+on("open", (config, number) => {
+  const [request, response] = (store.heads.get(number) ?? []).map(head => decoder.decode(head ?? new Uint8Array()));
+  const deflate = /\r\nsec-websocket-extensions: *permessage-deflate;? *(.*)/i.exec(response)?.[1] ?? null;
+  store.noteOpen(number, deflate !== null);
+  const attack = /[?&]attack=(\d+)/.exec(request);
   if (attack) attacks.noteOpen(Number(attack[1]), number);
-  if (number === subject.number) machine.showOpen(body);
+  if (number === subject.number) machine.showOpen(config, deflate);
 });
 on("state", (state, number) => { if (number === subject.number) machine.noteState(state, inspector.wireBytes(number)); });
 on("closed", (closed, number) => {
@@ -73,10 +75,10 @@ setInterval(() => {
   const amount = subject.socket?.bufferedAmount ?? 0;
   const speed = ["received", "written"].map(name => Math.max(0, now[name] - last[name]) * 10);
   last = now;
-  put("peak-buffered", `peak ${bytes(buffered.add(amount, now.buffered))}`);
+  put("peak-buffered", `peak ${bytes(buffered.add(amount, now.buffered_amount))}`);
   put("peak-wire", `peak ${bytes(wire.add(...speed))}/s`);
   put("now-a", bytes(amount));
-  put("now-b", bytes(now.buffered));
+  put("now-b", bytes(now.buffered_amount));
   put("now-c", `${bytes(speed[0])}/s`);
   put("now-d", `${bytes(speed[1])}/s`);
 }, 100);

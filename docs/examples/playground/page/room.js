@@ -22,14 +22,14 @@ function join() {
   };
 }
 
-/** A line with the number of connections and the memory in KiB, then a line for each member. */
+/** A line with the number of connections and the memory, such as `5000 kB`, then a line for each member: its round trip in µs, 0 if unknown. */
 export function showNews(news) {
-  const [[connections, memory], ...members] = news.trimEnd().split("\n").map(line => line.split("\t"));
+  const [[connections, memory], ...members] = news.split("\n").map(line => line.split("\t"));
   facts($("server-facts"), [
-    ["connections", connections], ["memory of the process", memory ? bytes(memory * 1024) : "not known here"], ["members", members.length],
+    ["connections", connections], ["memory of the process", memory ? bytes(parseInt(memory) * 1024) : "not known here"], ["members", members.length],
   ]);
   $("members").tBodies[0].replaceChildren(...members.map(([number, name, roundTrip, buffered, missed]) => el("tr", "",
-    el("td", "", `${name} #${number}`), el("td", "", roundTrip ? `${(roundTrip / 1000).toFixed(1)} ms` : "no answer"),
+    el("td", "", `${name} #${number}`), el("td", "", Number(roundTrip) ? `${(roundTrip / 1000).toFixed(1)} ms` : "no answer"),
     el("td", "", bytes(Number(buffered))), el("td", "", Number(missed).toLocaleString("en")))));
 }
 

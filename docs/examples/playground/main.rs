@@ -1,0 +1,88 @@
+//! Shows WebSockets at work: a web page and its WebSockets on one port and in one thread. The page shows each frame
+//! that a browser sends and receives, next to what the browser's API tells. SIGINT or SIGTERM closes all with 1001.
+//!
+//! `cargo run --release --example playground [--listen ADDR]`; the default is 127.0.0.1:9001, or the next free port.
+
+use std::io::{Error, ErrorKind, Result};
+use std::process::exit;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+
+use server::Server;
+
+mod attacks;
+mod page;
+mod pages;
+mod room;
+mod server;
+mod talk;
+mod visit;
+mod wire;
+
+/// The time that the connections have to close after a signal.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address = match &arguments[..] {
+        [] => None,
+        [option, address] if option == "--listen" => Some(&address[..]),
+        _ => {
+            eprintln!("usage: playground [--listen ADDR]");
+            exit(2);
+        }
+    };
+    if let Err(error) = LocalSet::new().run_until(serve(address)).await {
+        eprintln!("{error}");
+        exit(1);
+    }
+}
+
+/// Serves until a signal arrives and the connections are closed.
+async fn serve(address: Option<&str>) -> Result<()> {
+    let listener = listen(address).await?;
+    let server = Server::new(listener.local_addr()?)?;
+    let (closes, mut closed) = (server.closes.clone(), server.closes.subscribe());
+    ctrlc::set_handler(move || {
+        if closes.send_replace(true) {
+            exit(1); // a second signal ends the program at once
+        }
+    })
+    .map_err(Error::other)?;
+    println!("open http://{}/", server.address);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(spawn_local(visit::serve(stream, server.clone()))),
+                Err(_) => sleep(Duration::from_millis(10)).await, // no descriptor is free
+            },
+            _ = closed.changed() => break,
+        }
+    }
+    drop((listener, closed));
+    let _ = timeout(FAREWELL, server.closes.closed()).await; // each connection has a receiver
+    Ok(())
+}
+
+/// Listens on the address. Without one, on the first free port from 9001 on.
+async fn listen(address: Option<&str>) -> Result<TcpListener> {
+    let mut port = 9001;
+    loop {
+        let name = address.map_or(format!("127.0.0.1:{port}"), str::to_owned);
+        match TcpListener::bind(&name).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && address.is_none() => {
+                println!("port {port} is in use, trying the next one");
+                port += 1;
+            }
+            Err(error) => {
+                let text = format!("cannot listen on {name}: {error}");
+                return Err(Error::new(error.kind(), text));
+            }
+            Ok(listener) => return Ok(listener),
+        }
+    }
+}
