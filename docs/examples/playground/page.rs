@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::spawn_local;
 use tokio::time::interval;
 use websocket_proto::drive::{Error, tokio::WebSocket};
@@ -17,8 +17,8 @@ use crate::server::Server;
 use crate::wire::Wire;
 use crate::{attacks, room};
 
-/// The bytes of records that wait for one page.
-const WAITING_BYTES: usize = 64 << 20;
+/// The bytes of records that wait for one page: less than a connection may queue.
+const WAITING_BYTES: usize = 48 << 20;
 
 pub(crate) struct Page {
     begin: Instant,
@@ -67,12 +67,13 @@ pub(crate) async fn serve(
     mut ws: WebSocket<Wire>,
     name: &str,
     server: &Rc<Server>,
+    mut closes: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let (records, has_news, orders, attack) = Default::default();
     let page = Rc::new(Page { begin: Instant::now(), records, has_news, orders, attack });
     server.pages.borrow_mut().retain(|_, page| page.strong_count() > 0);
     server.pages.borrow_mut().insert(name.to_owned(), Rc::downgrade(&page));
-    let (mut second, mut closes) = (interval(Duration::from_secs(1)), server.closes.subscribe());
+    let mut second = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
             message = ws.recv() => match message? {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 use websocket_proto::drive::{Error, tokio::WebSocket};
 use websocket_proto::{CloseCode, Connection, Event, Message, PreparedMessage, State, UsageError};
@@ -47,12 +47,16 @@ impl Talk {
         Talk { job, watch, server, to_produce: 0, produced_bytes: 0 }
     }
 
-    /// Runs the connection to its end.
-    pub(crate) async fn run(mut self, ws: WebSocket<Wire>) -> Result<(), Error> {
+    /// Runs the connection to its end, which is near when `closes` changes.
+    pub(crate) async fn run(
+        mut self,
+        ws: WebSocket<Wire>,
+        mut closes: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
         let number = self.watch.number;
         let (mut sends, mut receives) = ws.split();
         let (orders, mut ordered) = mpsc::unbounded_channel();
-        let (mut said, mut closes) = (self.server.said.subscribe(), self.server.closes.subscribe());
+        let mut said = self.server.said.subscribe();
         let mut beat = interval(Duration::from_millis(100));
         if let Some(page) = &self.watch.page {
             page.orders.borrow_mut().insert(number, orders);

@@ -79,7 +79,7 @@ pub(crate) async fn serve(stream: TcpStream, server: Rc<Server>) -> Result<(), E
         _ => incoming.accept_with(&accept, config).await?,
     };
     match job {
-        Some(job) => Talk::new(job, watch, server).run(ws).await,
-        None => page::serve(ws, value("tab"), &server).await,
+        Some(job) => Talk::new(job, watch, server).run(ws, closes).await,
+        None => page::serve(ws, value("tab"), &server, closes).await,
     }
 }
