@@ -6,7 +6,7 @@
 //! JavaScript become empty, so JavaScript makes a new view for each use.
 //!
 //! No function here is unsafe: they take and return numbers. With a wrong number, wasm traps, and the instance is lost:
-//! the `RefCell` stays borrowed, so each later call with a connection traps too.
+//! the `RefCell` stays borrowed, so each later call but `input_bytes` traps too.
 
 use std::cell::RefCell;
 use std::time::Duration;
