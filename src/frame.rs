@@ -168,7 +168,7 @@ pub struct RawHeader {
     pub mask: Option<[u8; 4]>,
     /// Payload length in bytes. It may be 2^63 or more, and short enough for a shorter length field.
     pub payload_len: u64,
-    /// The size of the header in bytes: 2, 4 or 10, and 4 for a masking key.
+    /// The size of the header in bytes: 2, 4 or 10, plus 4 if there is a masking key.
     pub size: usize,
 }
 

@@ -1,6 +1,6 @@
-//! Echoes text and binary messages with one thread per connection, and uses only the standard library. SIGINT and SIGTERM
-//! end the program without a Close, because the standard library does not handle signals; `echo_poll` and `chat_tokio`
-//! do.
+//! Echoes text and binary messages with one thread per connection, and uses only the standard library. SIGINT and
+//! SIGTERM end the program without a Close, because the standard library does not handle signals; `echo_poll` and
+//! `chat_tokio` do.
 //!
 //! `cargo run --release --example echo_server [ADDR] [--deflate]`; the default is 127.0.0.1:9001 without compression.
 

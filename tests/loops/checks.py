@@ -6,8 +6,10 @@ other check, then `N passed, N failed`. A check that cannot run counts as failed
 """
 
 import base64
+import gzip
 import hashlib
 import os
+import re
 import resource
 import socket
 import ssl
@@ -23,6 +25,7 @@ from pathlib import Path
 EXAMPLES, OWN, PARTS = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 INTEROP = Path(__file__).parents[1] / "interop"
 HERE = Path(__file__).parent
+GUIDE = HERE.parents[1] / "docs/guide.md"
 WASM = "wasm32-unknown-unknown/release/websocket_proto_wasm.wasm"
 # The clients of tests/interop, with the number of checks in each scenario. Node's also sends a Close without a code.
 SCENARIOS = {"echo": 18, "fragments": 5, "ping": 3, "close": 4}
@@ -67,6 +70,14 @@ def within(condition, what, seconds=PATIENCE):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.05)
+
+
+def page_figures(pattern):
+    """The numbers in a sentence of docs/guide.md. Each group of the pattern is a number; spaces match line breaks too."""
+    found = re.search(pattern.replace(" ", r"\s+"), GUIDE.read_text())
+    if not found:
+        raise AssertionError(f"docs/guide.md does not say: {pattern}")
+    return [int(number.replace(",", "")) for number in found.groups()]
 
 
 # --- processes
@@ -283,7 +294,7 @@ class Arena:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
-        self.processes, self.peaks = [], []
+        self.processes, self.peaks, self.worst = [], [], None
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -308,6 +319,7 @@ class Arena:
             if not peak <= worst <= arena == ARENA_BYTES:
                 raise AssertionError(lines)
             self.peaks.append(peak)
+            self.worst = worst
         self.processes.clear()
 
 
@@ -388,7 +400,31 @@ def arena_node(arena):
     arena.end(1)
 
 
+def arena_figures(arena):
+    """docs/guide.md has the worst case that the program prints, and no peak was above the one on the page."""
+    worst, peak = page_figures("compiled: ([0-9,]+) bytes for messages of up to 4 KiB. .* the peak is at most ([0-9,]+) bytes")
+    expect(worst, arena.worst, "the worst case in docs/guide.md")
+    expect(max(arena.peaks) <= peak, True, f"a peak of {max(arena.peaks)} bytes is at most the {peak} of docs/guide.md")
+
+
 # --- wasm
+
+
+def wasm_figures(file):
+    """The sizes in docs/guide.md are those of the file within 5 %: compilers differ."""
+    pages = page_figures("in a file of ([0-9,]+) KiB, or ([0-9,]+) KiB when compressed by gzip")
+    for page, size in zip(pages, (len(file), len(gzip.compress(file)))):
+        if abs(page * 1024 - size) > 0.05 * size:
+            raise AssertionError(f"docs/guide.md says {page} KiB, the file has {size} bytes")
+
+
+def wasm_on_ipv6(wasm):
+    """An address in brackets."""
+    with server(*wasm[:-1], "[::1]:0") as process:
+        expect(process.url, f"ws://[::1]:{process.port}", "the URL")
+        with socket.create_connection(("::1", process.port), PATIENCE) as stream:
+            stream.sendall(UPGRADE)
+            expect(read_head(stream)[9:12], b"101", "the status")
 
 
 def wasm_many(process):
@@ -663,10 +699,13 @@ def main():
             with server(*wasm) as process:
                 report("wasm_many", wasm_many, process)
                 report("wasm_half_close", wasm_half_close, process)
-            print(f"        the .wasm has {(OWN.parent / WASM).stat().st_size} bytes")
+            report("wasm_on_ipv6", wasm_on_ipv6, wasm)
+            file = (OWN.parent / WASM).read_bytes()
+            report("wasm_figures", wasm_figures, file)
+            print(f"        the .wasm has {len(file)} bytes, {len(gzip.compress(file))} by gzip")
         if "arena" in PARTS:
             arena = Arena()
-            for check in (arena_python, arena_node, arena_hostile):
+            for check in (arena_python, arena_node, arena_hostile, arena_figures):
                 report(check.__name__, check, arena)
             print(f"        peaks of the arena: {max(arena.peaks, default=0)} of {ARENA_BYTES} bytes at most")
         if "uring" in PARTS:

@@ -16,18 +16,20 @@ const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = http2.const
 
 // --- our server, and Node's client
 
-const server = spawn(`${programs}/server`, ["127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
-const log = [];
-const address = await new Promise((resolve, reject) => {
+/** Starts a server. Returns its process, its address, and the lines that it prints later. */
+const start = (...options) => new Promise((resolve, reject) => {
+  const server = spawn(`${programs}/server`, ["127.0.0.1:0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
+  const log = [];
   server.on("exit", () => reject(new Error("the server has ended")));
   readline.createInterface(server.stdout).on("line", line => {
     const [, address] = line.match(/^listening on ws:\/\/(.*)$/) ?? [];
-    address ? resolve(address) : log.push(line);
+    address ? resolve({ server, address, log }) : log.push(line);
   });
 });
+const { server, address, log } = await start();
 
-async function connect(options = {}) {
-  const session = http2.connect(`http://${address}`, options);
+async function connect(to = address) {
+  const session = http2.connect(`http://${to}`);
   session.on("error", () => {});
   await new Promise(resolve => session.once("remoteSettings", resolve));
   session.setLocalWindowSize(16 * 1024 * 1024);
@@ -188,6 +190,23 @@ async function a_close_that_cannot_be_written_becomes_a_reset() {
   session.close();
 }
 
+async function a_close_that_is_not_read_becomes_a_reset() {
+  const short = await start("--idle-timeout=1");
+  const session = await connect(short.address);
+  const socket = new Socket(session);
+  assert.equal(await socket.status(), 200);
+  // The rest, 100,000 - 65,535 bytes, is more than the server's low water mark. So it does not read the Close, and gives the
+  // stream up after the idle timeout.
+  socket.stream.pause();
+  socket.stream.write(Buffer.concat([frame(BINARY, Buffer.alloc(100_000)), close(1000)]));
+  await until("RST_STREAM", () => socket.stream.rstCode !== undefined && socket.stream.rstCode !== 0);
+  assert.equal(socket.stream.rstCode, NGHTTP2_CANCEL);
+  await until("the server's log", () => short.log.some(line => line.endsWith("idle timeout has passed")));
+  session.close();
+  short.server.removeAllListeners("exit");
+  short.server.kill();
+}
+
 async function a_reset_stream_ends_its_socket_alone() {
   const session = await connect();
   const [reset, other] = [new Socket(session, { ":path": "/reset" }), new Socket(session)];
@@ -321,6 +340,7 @@ await Promise.all([
   a_socket_that_does_not_read_is_not_read_and_stops_no_other,
   a_failed_connection_sends_its_close_and_ends_the_stream,
   a_close_that_cannot_be_written_becomes_a_reset,
+  a_close_that_is_not_read_becomes_a_reset,
   a_reset_stream_ends_its_socket_alone,
   an_end_without_a_close_ends_the_stream,
   other_requests_get_their_status,

@@ -63,8 +63,10 @@ class Peer {
 
   write() {
     for (let n; (n = proto.outgoing_bytes(this.number)) > 0; ) {
+      // Before the buffer is taken: this call may grow the memory.
+      const from = proto.outgoing(this.number);
       // A copy: Node may write it later, and wasm uses its memory again after `advance`.
-      const bytes = Buffer.from(new Uint8Array(proto.memory.buffer, proto.outgoing(this.number), n));
+      const bytes = Buffer.from(new Uint8Array(proto.memory.buffer, from, n));
       proto.advance(this.number, n);
       // Backpressure: a peer that does not read is not read until Node's buffer is empty.
       if (!this.socket.write(bytes)) this.socket.pause();
@@ -73,8 +75,9 @@ class Peer {
 }
 
 const colon = address.lastIndexOf(':');
+const host = address.slice(0, colon); // of IPv6 in brackets, which `listen` does not take
 // Each direction ends by itself.
 const server = createServer({ allowHalfOpen: true }, (socket) => new Peer(socket));
-server.listen(Number(address.slice(colon + 1)), address.slice(0, colon), () => {
-  console.log(`listening on ws://${address.slice(0, colon)}:${server.address().port}`);
+server.listen(Number(address.slice(colon + 1)), host.replace(/^\[(.*)\]$/, '$1'), () => {
+  console.log(`listening on ws://${host}:${server.address().port}`);
 });

@@ -1,5 +1,6 @@
 //! Echoes text and binary messages of one connection, without std, on a heap of stated size. The limits are chosen so
-//! that the worst case fits, whatever the peer sends: `WORST_CASE_BYTES` adds up the formulas of docs/security.md.
+//! that the worst case fits, whatever the peer sends: `WORST_CASE_BYTES` adds up the formulas of docs/security.md that
+//! apply to this loop.
 //!
 //! Standard input and output stand for the modem of a device. They must be a socket, as inetd and socat make it:
 //!
@@ -36,6 +37,8 @@ const PONGS: u8 = 4;
 /// request is decided at once.
 const OPENING_BYTES: usize = 11 * HEAD_BYTES + 2 * 1024 + 32 * HEADERS;
 const RECEIVING_BYTES: usize = 2 * MESSAGE_BYTES + 2 * 1024;
+/// A piece of the queue that is partly written takes no more, since nothing is queued before it is written whole. A
+/// loop that reads or sends meanwhile must add `OUTGOING_BYTES`.
 const SENDING_BYTES: usize = 6 * OUTGOING_BYTES + 524 * PONGS as usize + 2 * 1024;
 /// While a buffer grows, the old one exists too. The largest buffer is that of the queue.
 const GROWING_BYTES: usize = 2 * OUTGOING_BYTES;

@@ -12,8 +12,8 @@ use websocket_proto::drive::tokio::WebSocket;
 /// One stream of a connection, in both directions.
 ///
 /// The windows of HTTP/2 bound what is stored on both sides. A write takes what the peer's window has room for, so the
-/// water marks see a peer that does not read. A byte is given back to the peer's window when the driver has read it, so a
-/// peer whose messages are not taken stops.
+/// water marks see a peer that does not read. A byte is given back to the peer's window when the driver has read it, so
+/// a peer whose messages are not taken stops.
 ///
 /// The end of a direction is END_STREAM. If the stream is dropped before its own END_STREAM, h2 resets it with CANCEL.
 pub struct Stream {

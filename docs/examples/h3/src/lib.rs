@@ -71,8 +71,8 @@ pub async fn drive(
         }
         if conn.wants_reset() {
             send.reset(Code::H3_REQUEST_CANCELLED);
-            // To drop the other half sends STOP_SENDING. `stop_sending` of h3-quinn 0.0.10, which would give it the code,
-            // panics after a read that was not completed.
+            // To drop the other half sends STOP_SENDING. `stop_sending` of h3-quinn 0.0.10, which would give it the
+            // code, panics after a read that was not completed.
         } else if conn.wants_shutdown() {
             let _ = send.finish().await; // fails if the stream has been reset
             conn.write_closed();

@@ -1,5 +1,5 @@
-//! Buffers that the kernel chooses when bytes arrive, so that a connection that waits for bytes holds none. They are not
-//! freed before the process ends: the kernel may write to them until then.
+//! Buffers that the kernel chooses when bytes arrive, so that a connection that waits for bytes holds none. They are
+//! not freed before the process ends: the kernel may write to them until then.
 
 use std::io::Result;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-/// The size of a buffer. One receive has a frame of 64 KiB whole, with its header: such a message is not put together from
-/// pieces.
+/// The size of a buffer. One receive has a frame of 64 KiB whole, with its header: such a message is not put together
+/// from pieces.
 pub const BUFFER_BYTES: usize = 128 * 1024;
 /// The number of buffers, a power of two. The kernel takes them in turn, so more of them are colder ones.
 pub const BUFFERS: u16 = 32;
@@ -46,16 +46,16 @@ impl Buffers {
     /// Returns the first `n` bytes of a buffer that a completion has named. They are this program's until `give`.
     pub fn bytes(&mut self, id: u16, n: usize) -> &mut [u8] {
         assert!(id < BUFFERS && n <= BUFFER_BYTES);
-        // SAFETY: the bytes lie in the allocation, which is never freed. The kernel took this buffer out of the ring when it
-        // completed the receive, so it does not write to it. The borrow of `self` ends before `give` can run.
+        // SAFETY: the bytes lie in the allocation, which is never freed. The kernel took this buffer out of the ring
+        // when it completed the receive, so it does not write to it. The borrow of `self` ends before `give` can run.
         unsafe { std::slice::from_raw_parts_mut(self.bytes.add(usize::from(id) * BUFFER_BYTES), n) }
     }
 
     /// Gives a buffer to the kernel.
     pub fn give(&mut self, id: u16) {
         assert!(id < BUFFERS);
-        // SAFETY: both pointers lie in their allocations. At most `BUFFERS` buffers are in the ring, so the kernel does not
-        // read this entry before the tail has passed it, and it only reads the tail.
+        // SAFETY: both pointers lie in their allocations. At most `BUFFERS` buffers are in the ring, so the kernel does
+        // not read this entry before the tail has passed it, and it only reads the tail.
         unsafe {
             let entry = self.ring.add(usize::from(self.tail % BUFFERS));
             (*entry).set_addr(self.bytes.add(usize::from(id) * BUFFER_BYTES) as u64);

@@ -1,5 +1,6 @@
-//! Echoes text and binary messages on io_uring, on one thread. The kernel chooses a buffer when bytes arrive, and writes
-//! pieces of the queue while the connection goes on: `take_outgoing` gives it memory that does not move. Needs Linux 6.1.
+//! Echoes text and binary messages on io_uring, on one thread. The kernel chooses a buffer when bytes arrive, and
+//! writes pieces of the queue while the connection goes on: `take_outgoing` gives it memory that does not move. Needs
+//! Linux 6.1.
 //!
 //! `cargo run --release [ADDR]`; the default is 127.0.0.1:9001.
 
@@ -21,8 +22,8 @@ use websocket_proto::{
 
 use buffers::{BUFFER_BYTES, BUFFERS, Buffers, GROUP};
 
-/// The size from which an echo is first offered to the socket by a system call, from where it was received: it is then not
-/// copied. Shorter ones are cheaper in the queue.
+/// The size from which an echo is first offered to the socket by a system call, from where it was received: it is then
+/// not copied. Shorter ones are cheaper in the queue.
 const LARGE_BYTES: usize = 16 * 1024;
 /// The number of pieces in one write.
 const PIECES: usize = 16;
@@ -103,8 +104,8 @@ struct Peer {
 
 impl Server {
     fn new(listener: TcpListener) -> Result<Server> {
-        // With these two, bytes are received while this thread waits, and not in the middle of its work. So a receive finds
-        // all that has arrived until then.
+        // With these two, bytes are received while this thread waits, and not in the middle of its work. So a receive
+        // finds all that has arrived until then.
         let ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(1024)?;
         let buffers = Buffers::new(&ring.submitter())?;
         let config = Config::builder()
@@ -285,8 +286,8 @@ impl Server {
         if peer.is_writing || !peer.take_pieces() {
             return Ok(());
         }
-        // The kernel reads the addresses when the operation is submitted, and the pieces until it completes. Both stay in
-        // `peer`, which does not change them while `is_writing`, and is not removed.
+        // The kernel reads the addresses when the operation is submitted, and the pieces until it completes. Both stay
+        // in `peer`, which does not change them while `is_writing`, and is not removed.
         peer.is_writing = true;
         let fd = Fd(peer.stream.as_raw_fd());
         let write = opcode::Writev::new(fd, peer.slices.as_ptr(), peer.slices.len() as u32);

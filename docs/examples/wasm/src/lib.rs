@@ -5,7 +5,8 @@
 //! queue, where JavaScript reads them. Each call may allocate and so grow the memory of wasm. Then the views of it in
 //! JavaScript become empty, so JavaScript makes a new view for each use.
 //!
-//! No function here is unsafe: they take and return numbers. With a wrong number, wasm traps.
+//! No function here is unsafe: they take and return numbers. With a wrong number, wasm traps, and the instance is lost:
+//! the `RefCell` stays borrowed, so each later call but `input_bytes` traps too.
 
 use std::cell::RefCell;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Serves an echo on h2. h2 reads and writes the frames of HTTP/2; the library judges the extended CONNECT (RFC 8441).
 //!
-//! `cargo run --release --bin server [ADDR] [--tls]`; the default is 127.0.0.1:9001. With `--tls` it makes a certificate
-//! for `localhost`, as browsers speak HTTP/2 only over TLS.
+//! `cargo run --release --bin server [ADDR] [--tls] [--idle-timeout=SECONDS]`; the defaults are 127.0.0.1:9001 and 60.
+//! With `--tls` it makes a certificate for `localhost`, as browsers speak HTTP/2 only over TLS.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -39,10 +39,12 @@ async fn main() -> Result<()> {
     let listener = TcpListener::bind(address).await?;
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     println!("listening on {scheme}://{}", listener.local_addr()?);
+    let idle = flags.iter().find_map(|flag| flag.strip_prefix("--idle-timeout="));
+    let idle = Duration::from_secs(idle.map_or(Ok(60), str::parse)?);
     let config = Config::builder()
         .deflate(Deflate::default())
-        .keepalive_interval(Duration::from_secs(20))
-        .idle_timeout(Duration::from_secs(60));
+        .keepalive_interval(idle / 3)
+        .idle_timeout(idle);
     let config = Shared::new(config.build()?);
     loop {
         // The client has gone, or no descriptor is free. Continue to serve the other clients.
@@ -112,8 +114,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts, ());
     let Some(protocol) = request.extensions().get::<Protocol>() else {
-        // h2 has reset requests with :protocol that are not CONNECT (RFC 8441 4). This one may be a CONNECT for a tunnel,
-        // which we do not make.
+        // h2 has reset requests with :protocol that are not CONNECT (RFC 8441 4). This one may be a CONNECT for a
+        // tunnel, which we do not make.
         let is_tunnel = request.method() == Method::CONNECT;
         let status = if is_tunnel { StatusCode::NOT_IMPLEMENTED } else { StatusCode::OK };
         let response = Response::builder().status(status).body(())?;
@@ -152,7 +154,9 @@ async fn answer(
 
 async fn echo(ws: &mut WebSocket<Stream>) -> std::result::Result<(), drive::Error> {
     while let Some(message) = ws.recv().await? {
-        ws.feed(message).await?; // written when `recv` waits
+        // Written when `recv` waits. A client that does not read is not read either, from the high water mark to the
+        // low one, and given up after the idle timeout. Its Close may then wait unread.
+        ws.feed(message).await?;
     }
     Ok(())
 }

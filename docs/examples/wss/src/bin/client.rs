@@ -1,14 +1,14 @@
-//! Sends texts over TLS, and prints what comes back. It ends when as many messages have arrived as texts were given. With
-//! `--proxy` it connects through an HTTP proxy: a CONNECT opens a tunnel, and TLS goes through it to the server.
+//! Sends texts over TLS, and prints what comes back. It ends when as many messages have arrived as texts were given.
+//! With `--proxy` it connects through an HTTP proxy: a CONNECT opens a tunnel, and TLS goes through it to the server.
 //!
-//! `cargo run --release --bin client [--proxy HOST:PORT] CERTIFICATE URL TEXT...` trusts the certificate in the file. A real
-//! client would trust those of the system, by the crate `rustls-platform-verifier`.
+//! `cargo run --release --bin client [--proxy HOST:PORT] CERTIFICATE URL TEXT...` trusts the certificate in the file. A
+//! real client would trust those of the system, by the crate `rustls-platform-verifier`.
 //!
 //! The exit status is 0 if the connection was closed cleanly, 1 if not, and 2 for wrong arguments.
 
 use std::error::Error;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use websocket_proto::handshake::{ProxyRequest, ProxyTunnel};
 use websocket_proto::{ClientRequest, CloseCode, Config, Shared, Uri};
 use websocket_proto_wss::Tls;
 
-/// The time to connect, and the longest wait for bytes of the proxy.
+/// The longest wait for each address to connect, and for bytes of the proxy.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ fn run(
     let config = Shared::new(Config::default());
     let (stream, early) = match proxy {
         Some(proxy) => tunnel(proxy, uri, &config)?,
-        None => (TcpStream::connect((uri.host(), uri.port()))?, Vec::new()),
+        None => (dial((uri.host(), uri.port()))?, Vec::new()),
     };
 
     let mut roots = RootCertStore::empty();
@@ -100,13 +100,25 @@ fn talk(ws: &mut WebSocket<Tls>, texts: &[String]) -> Result<(), drive::Error> {
     Ok(())
 }
 
+/// Connects to the first address that answers.
+fn dial(addresses: impl ToSocketAddrs) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// Opens a tunnel to the server of `uri`. Returns the transport, and what the server has already sent through it.
 fn tunnel(
     proxy: &str,
     uri: &Uri,
     config: &Shared<Config>,
 ) -> Result<(TcpStream, Vec<u8>), Box<dyn Error>> {
-    let mut stream = TcpStream::connect(proxy)?;
+    let mut stream = dial(proxy)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // A proxy with a password gets the header Proxy-Authorization.
     let mut tunnel = ProxyTunnel::new(&ProxyRequest::new(uri), config.clone())?;

@@ -1,6 +1,6 @@
-//! Echoes text and binary messages over TLS, with one thread for each connection. It makes a certificate for `localhost` and
-//! 127.0.0.1 at each start, and writes it to a file that clients can trust. A real server would read its certificate and its
-//! key from files, with `PemObject` of `rustls::pki_types`.
+//! Echoes text and binary messages over TLS, with one thread for each connection. It makes a certificate for
+//! `localhost` and 127.0.0.1 at each start, and writes it to a file that clients can trust. A real server would read
+//! its certificate and its key from files, with `PemObject` of `rustls::pki_types`.
 //!
 //! `cargo run --release --bin server ADDR CERTIFICATE`
 
