@@ -189,3 +189,18 @@ fn readme_names_each_script_once() {
         assert_eq!(rows.count(), 1, "rows of the README for {script}");
     }
 }
+
+#[test]
+fn the_readme_links_to_nothing_that_is_not_published() {
+    // A directory with a Cargo.toml of its own is another package, and cargo leaves it out of ours.
+    let page = read(&root().join("README.md"));
+    let links = links(&page);
+    let is_in_another = |link: &&String| {
+        Path::new(link).ancestors().skip(1).any(|directory| {
+            !directory.as_os_str().is_empty() && root().join(directory).join("Cargo.toml").exists()
+        })
+    };
+    let others: Vec<_> =
+        links.iter().filter(|link| !link.contains("://")).filter(is_in_another).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
