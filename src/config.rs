@@ -295,8 +295,8 @@ settings! {
     /// that was [taken](crate::Connection::take_outgoing) counts 128 bytes more than its length until it is written.
     /// Automatic pongs and the Close frame have limits of their own, so they are always queued. What waits for the end
     /// of an [unfinished frame](crate::Connection::unfinished_frame) does not count against the payload of this frame,
-    /// so that the frame can end. What another HTTP stack sends is not in this queue, so a head that is made for one has no
-    /// limit. On 32-bit targets the limit is below 1 GiB.
+    /// so that the frame can end. What another HTTP stack sends is not in this queue, so a head that is made for one
+    /// has no limit. On 32-bit targets the limit is below 1 GiB.
     max_outgoing_bytes: u64 = 64 * 1024 * 1024,
         "the most bytes in the outgoing queue",
         "Default: 64 MiB; at least 1. If you set [`high_water_bytes`](Config::high_water_bytes), at least that value.";
@@ -512,10 +512,8 @@ impl Config {
         };
         // The quick way does not check these limits for short frames.
         let limit = self.max_frame_bytes.min(self.max_message_bytes);
-        self.is_quick = self.delivery == Delivery::Messages
-            && limit >= UNCHECKED_BYTES as u64
-            && !self.count_traffic;
         self.receives_apart = self.delivery != Delivery::Messages || self.count_traffic;
+        self.is_quick = !self.receives_apart && limit >= UNCHECKED_BYTES as u64;
     }
 
     /// The high water mark if it is not set: the default, or what the limit above it allows.

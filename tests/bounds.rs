@@ -54,7 +54,8 @@ fn sending_bound(config: &Config) -> usize {
     // The pongs in the queue, and as many that `take_outgoing` has taken out of it.
     let pongs = 2 * usize::from(config.max_queued_pongs()) * 131;
     let limit = config.max_outgoing_bytes() as usize;
-    // A tail of 64 KiB may become a piece while few of its bytes are left. A tail for less has at most 4 times the limit.
+    // A tail of 64 KiB may become a piece while few of its bytes are left. A tail for less has at most 4 times the
+    // limit.
     2 * limit + 2 * pongs + (4 * limit).min(128 * 1024) + FIXED
 }
 

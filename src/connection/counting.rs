@@ -3,7 +3,6 @@
 use super::Connection;
 #[cfg(doc)]
 use crate::config::Config;
-use crate::config::Delivery;
 use crate::counters::{Counters, Traffic};
 use crate::event::Event;
 use crate::frame::Header;
@@ -47,13 +46,7 @@ impl Connection {
                 has_message = true;
             }
         };
-        let result = match terms.config.delivery {
-            Delivery::Frames => self.recv.receive_raw(input, terms, self.codec.is_some(), note),
-            delivery @ (Delivery::Messages | Delivery::Chunks) => self
-                .recv
-                .receive(input, terms, delivery, &mut self.codec, note)
-                .map(|received| received.map(Raw::Other)),
-        };
+        let result = self.recv.receive_delivered(input, terms, &mut self.codec, note);
         seen.wire_bytes = (available - input.len()) as u64;
         if let Ok(received) = &result {
             seen.payload_bytes = declared - self.recv.payload_left();

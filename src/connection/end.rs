@@ -55,8 +55,8 @@ impl Connection {
     /// finished at once. If the connection is closed, nothing happens.
     ///
     /// After [`Event::CloseReceived`] there is nothing left to fail, and this is the same as
-    /// [`close`](Connection::close): the answer to the peer's Close. If a frame is unfinished, there is no answer, since
-    /// the rest of the frame will not come.
+    /// [`close`](Connection::close): the answer to the peer's Close. If a frame is unfinished, there is no answer,
+    /// since the rest of the frame will not come.
     ///
     /// [`close`](Connection::close) is the friendly way: it delivers what the peer sends until its own Close.
     ///
@@ -151,8 +151,9 @@ impl Connection {
     /// Returns whether the transport should be reset, because it was given up: by [`abort`](Connection::abort), or by a
     /// [`Config::close_timeout`] that has passed before the closing handshake was complete. The connection is then
     /// finished. HTTP/2 sends RST_STREAM with CANCEL (RFC 8441 5), HTTP/3 resets both directions with
-    /// H3_REQUEST_CANCELLED (RFC 9220 3). The peer must not take the end for an orderly one: a frame may be cut. Ask this before [`wants_shutdown`](Connection::wants_shutdown), which
-    /// is true as well if the write side has not ended.
+    /// H3_REQUEST_CANCELLED (RFC 9220 3). The peer must not take the end for an orderly one: a frame may be cut. Ask
+    /// this before [`wants_shutdown`](Connection::wants_shutdown), which is true as well if the write side has not
+    /// ended.
     ///
     /// A loop on TCP does not need this. It drops the socket.
     ///

@@ -23,8 +23,8 @@ pub(super) struct Life {
 
 const _: () = assert!(size_of::<Life>() <= 24 || size_of::<usize>() != 8);
 
-/// The directions of the transport that have ended, according to the caller. A connection whose transport was given up is
-/// finished and reads nothing more, so its read side does not matter.
+/// The directions of the transport that have ended, according to the caller. A connection whose transport was given up
+/// is finished and reads nothing more, so its read side does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     None,

@@ -120,10 +120,10 @@ impl Connection {
     /// [`CloseCause::Rejected`]; after a plain request it ends with [`CloseCause::Answered`]. If the transport takes no
     /// bytes of the response for [`Config::close_timeout`], the connection is finished.
     ///
-    /// A request that is invalid, or that is not answered in time, is answered by the connection on its own, and the end
-    /// is reported. As long as no byte of that response is [written](Connection::advance) or
-    /// [taken](Connection::take_outgoing), this call replaces it, and reports no second end. [`Closed::response`] returns
-    /// the response that is replaced.
+    /// A request that is invalid, or that is not answered in time, is answered by the connection on its own, and the
+    /// end is reported. As long as no byte of that response is [written](Connection::advance) or
+    /// [taken](Connection::take_outgoing), this call replaces it, and reports no second end. [`Closed::response`]
+    /// returns the response that is replaced.
     ///
     /// ```
     /// use websocket_proto::{Config, Connection, Event, Response};

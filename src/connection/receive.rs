@@ -251,19 +251,8 @@ impl Connection {
             return self.receive_counted(input);
         }
         let terms = Terms { role: self.send.role(), config: &self.config };
-        match terms.config.delivery {
-            Delivery::Frames => {
-                let result = self.recv.receive_raw(input, terms, self.codec.is_some(), |_| {});
-                self.react_to_raw(result)
-            }
-            delivery @ (Delivery::Messages | Delivery::Chunks) => {
-                match self.recv.receive(input, terms, delivery, &mut self.codec, |_| {}) {
-                    Ok(None) => None,
-                    Ok(Some(received)) => Some(self.react(received)),
-                    Err(fault) => Some(self.fail_by(*fault)),
-                }
-            }
-        }
+        let result = self.recv.receive_delivered(input, terms, &mut self.codec, |_| {});
+        self.react_to_raw(result)
     }
 
     /// Makes an event of what was received by a loop of its own.

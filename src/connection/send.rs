@@ -116,8 +116,8 @@ impl Connection {
     /// come from the same compressor.
     ///
     /// Until the payload is whole, nothing else can be sent. Pings and pongs wait in the queue, and so do a Close of
-    /// [`close`](Connection::close) and the answer to the peer's Close. They take no room from the payload, so the queue
-    /// may then hold up to twice [`Config::max_outgoing_bytes`]. A connection that fails in between ends without
+    /// [`close`](Connection::close) and the answer to the peer's Close. They take no room from the payload, so the
+    /// queue may then hold up to twice [`Config::max_outgoing_bytes`]. A connection that fails in between ends without
     /// a Close, so the peer reports code 1006. Keepalive pings wait too, so a peer that only listens is silent for as
     /// long as the frame takes: [`Config::idle_timeout`] must be longer than that.
     ///
@@ -160,8 +160,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::InvalidFrameHeader`], also for a payload of more than [`Config::max_outgoing_frame_bytes`];
-    /// [`UsageError::FrameUnfinished`]; [`UsageError::MessageUnfinished`] for the first frame of a message within another
-    /// one; [`UsageError::FragmentKindChanged`] for a continuation of a message that the connection compresses;
+    /// [`UsageError::FrameUnfinished`]; [`UsageError::MessageUnfinished`] for the first frame of a message within
+    /// another one; [`UsageError::FragmentKindChanged`] for a continuation of a message that the connection compresses;
     /// [`UsageError::InvalidUtf8`] if a text ends with this frame within a character; [`UsageError::NotOpen`],
     /// [`UsageError::BufferFull`], [`UsageError::Entropy`]. After an error nothing is queued.
     #[doc(alias("send_frame", "write_frame", "passthrough"))]
@@ -245,8 +245,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`UsageError::FragmentCompressionChanged`] if the message was begun with `send_fragment`, whether the connection
-    /// compresses or not; and those of `send_fragment`. A message that [`begin_frame`](Connection::begin_frame) has begun
-    /// or continued is not compressed by the connection, so it can be continued.
+    /// compresses or not; and those of `send_fragment`. A message that [`begin_frame`](Connection::begin_frame) has
+    /// begun or continued is not compressed by the connection, so it can be continued.
     #[cfg(feature = "deflate")]
     pub fn send_uncompressed_fragment(
         &mut self,

@@ -151,8 +151,8 @@ impl Connection {
         Ok(())
     }
 
-    /// The same as [`keep_alive`](Connection::keep_alive) if the pongs are waited for or measured. Returns when the next
-    /// ping is due or the pong is late. `None` if the pong is late, and the connection has failed.
+    /// The same as [`keep_alive`](Connection::keep_alive) if the pongs are waited for or measured. Returns when the
+    /// next ping is due or the pong is late. `None` if the pong is late, and the connection has failed.
     #[cold]
     fn keep_numbered_alive(
         &mut self,

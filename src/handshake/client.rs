@@ -53,8 +53,8 @@ impl ClientHandshake {
 
     /// Takes a response off the front of `input` and judges it. Returns `None` if all of `input` was used and more is
     /// needed. Bytes behind a valid head stay in `input`, unchanged. After an error the content of `input` is
-    /// unspecified, and [`take_head`](ClientHandshake::take_head) returns the head that failed. With one exception: with
-    /// [`Config::stream_refusal_body`], a refusal is an error as soon as its head is read, and its body stays in
+    /// unspecified, and [`take_head`](ClientHandshake::take_head) returns the head that failed. With one exception:
+    /// with [`Config::stream_refusal_body`], a refusal is an error as soon as its head is read, and its body stays in
     /// `input`.
     pub(crate) fn receive<'a>(
         &mut self,

@@ -114,8 +114,8 @@ impl ClientRequest {
 ///
 /// The stream of an accepted request is the transport of a [`Connection`](crate::Connection). END_STREAM is its end:
 /// send it when the connection [`wants_shutdown`](crate::Connection::wants_shutdown), and call
-/// [`receive_eof`](crate::Connection::receive_eof) when it arrives. RST_STREAM is its loss: send it with CANCEL when the
-/// connection [`wants_reset`](crate::Connection::wants_reset), and call [`abort`](crate::Connection::abort) when it
+/// [`receive_eof`](crate::Connection::receive_eof) when it arrives. RST_STREAM is its loss: send it with CANCEL when
+/// the connection [`wants_reset`](crate::Connection::wants_reset), and call [`abort`](crate::Connection::abort) when it
 /// arrives.
 ///
 /// ```

@@ -97,8 +97,8 @@ impl fmt::Debug for HeaderList<'_> {
 /// The value of a header to send: text or bytes, borrowed or owned.
 ///
 /// Every method that adds a header takes what converts into it: `&str`, `String`, `&[u8]`, `Vec<u8>`, `&[u8; N]`, and
-/// references to these, and a `Cow` of them. The value is checked when it is sent (RFC 9110 5.5). It may have bytes from
-/// 0x80. It must not have control characters other than the tab, or white space at its ends.
+/// references to these, and a `Cow` of them. The value is checked when it is sent (RFC 9110 5.5). It may have bytes
+/// from 0x80. It must not have control characters other than the tab, or white space at its ends.
 ///
 /// ```
 /// use websocket_proto::Response;

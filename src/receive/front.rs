@@ -7,7 +7,6 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 
 use super::{DataFrame, Fault, Place, Received, Receiver, Result, Terms};
-use crate::config::Delivery;
 use crate::frame::Header;
 use crate::input::take_front;
 use crate::mask;
@@ -80,7 +79,7 @@ impl Receiver {
                     None => Reading::Frames,
                 });
             }
-            if !can_wait(&header, input.len(), capacity, terms) {
+            if !can_wait(&header, input.len(), capacity) {
                 self.place = Place::Payload(self.begin_frame(&header));
                 return Ok(Reading::Frames);
             }
@@ -130,14 +129,12 @@ impl Receiver {
     }
 }
 
-/// Whether the front of a message may stay in a buffer of `capacity` bytes. The message must have one frame, must not
-/// be compressed, and must be delivered whole. It must fit into the buffer, and its payload must be longer than the
-/// `available` bytes.
-fn can_wait(header: &Header, available: usize, capacity: usize, terms: Terms<'_>) -> bool {
+/// Whether the front of a message may stay in a buffer of `capacity` bytes. The message must have one frame, and must
+/// not be compressed. It must fit into the buffer, and its payload must be longer than the `available` bytes.
+fn can_wait(header: &Header, available: usize, capacity: usize) -> bool {
     header.first.is_final()
         && header.first.begins_message()
         && !header.first.is_compressed()
-        && terms.config.delivery == Delivery::Messages
         && header.len <= capacity as u64
         && available < header.len as usize
 }

@@ -301,8 +301,8 @@ impl OpenMessage {
 }
 
 /// Returns how many bytes of `piece` come before the wrong byte of an invalid text. `carry` has the first bytes of a
-/// character that `piece` continues. If every byte can continue the text, the text ends within a character, and its last
-/// byte is the wrong one.
+/// character that `piece` continues. If every byte can continue the text, the text ends within a character, and its
+/// last byte is the wrong one.
 #[cold]
 fn len_before_fault(mut carry: Utf8Carry, piece: &[u8]) -> usize {
     let fault = piece.iter().position(|byte| carry.feed(&[*byte], false).is_err());

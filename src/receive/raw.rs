@@ -4,6 +4,8 @@
 use alloc::boxed::Box;
 
 use super::{Before, DataFrame, Fault, Place, Received, Receiver, Result, Terms};
+use crate::config::Delivery;
+use crate::deflate::MaybeCodec;
 use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, Header};
 use crate::frame_payload::FramePayload;
@@ -21,10 +23,29 @@ pub(crate) enum Raw<'a> {
 }
 
 impl Receiver {
+    /// Takes bytes off the front of `input`, up to the end of what the configuration delivers next: a message, a chunk,
+    /// a header or piece of payload, or a control frame. Passes each header to `note`.
+    #[inline]
+    pub(crate) fn receive_delivered<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+        terms: Terms<'_>,
+        codec: &mut MaybeCodec,
+        note: impl FnMut(&Header),
+    ) -> Result<Option<Raw<'a>>, Box<Fault<'a>>> {
+        match terms.config.delivery {
+            Delivery::Frames => self.receive_raw(input, terms, codec.is_some(), note),
+            delivery @ (Delivery::Messages | Delivery::Chunks) => {
+                let received = self.receive(input, terms, delivery, codec, note)?;
+                Ok(received.map(Raw::Other))
+            }
+        }
+    }
+
     /// Takes bytes off the front of `input`, up to the end of the first header, piece of payload or control frame.
     /// `None` means that all input was taken, and that more is needed. Passes each header to `note`.
     #[inline(never)]
-    pub(crate) fn receive_raw<'a>(
+    fn receive_raw<'a>(
         &mut self,
         input: &mut &'a mut [u8],
         terms: Terms<'_>,

@@ -15,7 +15,8 @@ pub(super) struct Fragment {
     carry: Utf8Carry,
 }
 
-/// The kind of an unfinished message, and how it goes on. It is one enum, since two values would make a [`Sender`] larger.
+/// The kind of an unfinished message, and how it goes on. It is one enum, since two values would make a [`Sender`]
+/// larger.
 #[derive(Clone, Copy)]
 enum Stage {
     Text,
@@ -75,8 +76,8 @@ impl Fragment {
         matches!(self.stage, Stage::FramedText | Stage::FramedBinary)
     }
 
-    /// The message after a step in a frame. `is_framed` tells whether only another such step can continue it. If not, its
-    /// frames so far are not compressed.
+    /// The message after a step in a frame. `is_framed` tells whether only another such step can continue it. If not,
+    /// its frames so far are not compressed.
     pub(super) fn framed(self, is_framed: bool) -> Fragment {
         let stage = match (self.kind(), is_framed) {
             (MessageKind::Text, true) => Stage::FramedText,

@@ -1,9 +1,9 @@
-//! Measures what one client that stalls and one that floods cost the other clients of a server on the driver for tokio: the
-//! times from a message to its echo, of 1,000 clients, with and without these two. The server has one thread; the clients
-//! have another one, and the flood has a third.
+//! Measures what one client that stalls and one that floods cost the other clients of a server on the driver for tokio:
+//! the times from a message to its echo, of 1,000 clients, with and without these two. The server has one thread; the
+//! clients have another one, and the flood has a third.
 //!
-//! `cargo run --release --example crowd [CLIENTS] [SECONDS]`; the default is 1000 clients, and 5 seconds for each of six
-//! measurements. Each client sends 16 bytes about once a second. The last line compares the medians of the 99th
+//! `cargo run --release --example crowd [CLIENTS] [SECONDS]`; the default is 1000 clients, and 5 seconds for each of
+//! six measurements. Each client sends 16 bytes about once a second. The last line compares the medians of the 99th
 //! percentiles. The exit status is 0 if the two clients at most double it. CLIENTS needs twice as many descriptors.
 
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! Sends masked text messages to an echo server over loopback sockets, keeps a fixed number of them in flight on each
 //! connection, and measures: `load PORT --pid PID [--bytes N] [--connections N] [--window N] [--warm-ms N] [--ms N]
-//! [--stop]`. It prints one line of JSON. With `--stop` it prints a line and waits for one before it sends, and waits for
-//! another one before it ends its connections.
+//! [--stop]`. It prints one line of JSON. With `--stop` it prints a line and waits for one before it sends, and waits
+//! for another one before it ends its connections.
 //!
 //! It costs little: one thread, one read and one write for all messages that are echoed together. The frames are
 //! masked once, and each echo is compared with what must arrive.

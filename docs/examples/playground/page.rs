@@ -45,7 +45,8 @@ impl Page {
         self.has_news.notify_one();
     }
 
-    /// A text is the number of a connection and an order for it. Bytes are an attack, behind the attacked role's initial.
+    /// A text is the number of a connection and an order for it. Bytes are an attack, behind the attacked role's
+    /// initial.
     fn obey(&self, message: &Message<'_>, server: &Rc<Server>) {
         if let (None, [first, script @ ..]) = (message.as_text(), message.as_bytes()) {
             let role = if *first == b'c' { Role::Client } else { Role::Server };

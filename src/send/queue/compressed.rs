@@ -1,5 +1,5 @@
-//! Frames of compressed messages in the queue. A compressed message counts as buffered with its size before compression,
-//! which the queue stores until the message is written.
+//! Frames of compressed messages in the queue. A compressed message counts as buffered with its size before
+//! compression, which the queue stores until the message is written.
 
 use alloc::vec::Vec;
 

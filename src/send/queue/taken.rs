@@ -1,5 +1,5 @@
-//! Pieces that the caller takes out of the queue, and whose memory it may give back. A taken piece counts as queued until
-//! it is written.
+//! Pieces that the caller takes out of the queue, and whose memory it may give back. A taken piece counts as queued
+//! until it is written.
 
 use alloc::vec::Vec;
 
