@@ -130,6 +130,25 @@ async fn pipelined_messages_take_one_read_and_one_write() {
 }
 
 #[tokio::test]
+async fn a_turn_that_ends_before_all_is_received_has_written_its_answers() {
+    for role in ROLES {
+        let burst = to(role, 0x81, b"0123456789abcdef").repeat(1_000);
+        let mut ws = over(Counting { arriving: [burst].into(), ..Counting::default() }, role);
+        for turn in 1..=4 {
+            let echo = async {
+                while let Some(message) = ws.recv().await.unwrap() {
+                    ws.feed(message).await.unwrap();
+                }
+            };
+            assert!(once(echo).is_pending());
+            let Counting { reads, writes, .. } = ws.transport();
+            assert_eq!((*reads, *writes), (1, turn));
+            assert_eq!(frames(&ws).len(), (256 * turn).min(1_000));
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_message_at_a_time_takes_one_read_and_one_write() {
     for role in ROLES {
         let arriving = (0..10).flat_map(|_| [Vec::new(), to(role, 0x81, b"0123456789abcdef")]);

@@ -544,10 +544,8 @@ def next_port():
             stack.enter_context(socket.create_server(split(README_ADDRESS)))
         process = subprocess.Popen([PROGRAMS / "playground"], stdout=subprocess.PIPE, text=True)
         try:
-            expect(process.stdout.readline(), "port 9001 is in use, trying the next one\n")
+            expect(process.stdout.readline(), "127.0.0.1:9001 is in use, taking the next free port\n")
             line = process.stdout.readline()
-            while line.startswith("port "):
-                line = process.stdout.readline()
             expect(re.fullmatch(r"open http://127\.0\.0\.1:90\d\d/\n", line) is not None, True, line)
         finally:
             process.kill()

@@ -1,21 +1,25 @@
 //! Measures what one client that stalls and one that floods cost the other clients of a server on the driver for tokio:
-//! the times from a message to its echo, of 1,000 clients, with and without these two. The server has one thread; the
-//! clients have another one, and the flood has a third.
+//! the times from a message to its echo, of 1,000 clients, with and without these two. The server has one thread, and
+//! all clients have another one: each needs a processor, or the times are those of the operating system's scheduler.
 //!
 //! `cargo run --release --example crowd [CLIENTS] [SECONDS]`; the default is 1000 clients, and 5 seconds for each of
 //! six measurements. Each client sends 16 bytes about once a second. The last line compares the medians of the 99th
 //! percentiles. The exit status is 0 if the two clients at most double it. CLIENTS needs twice as many descriptors.
 
-use std::io::{Read, Write};
+use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::{sleep, timeout};
 use websocket_proto::drive::{Error, tokio::WebSocket};
 use websocket_proto::{ClientRequest, Config, Shared};
 
@@ -42,12 +46,21 @@ fn main() -> ExitCode {
     let mut percentiles = [Vec::new(), Vec::new()];
     for _ in 0..MEASUREMENTS {
         for is_disturbed in [false, true] {
-            let nuisance = is_disturbed.then(|| Nuisance::start(address));
-            let mut times = measure(address, clients, Duration::from_secs(seconds));
+            let measured = async {
+                let flooded = match is_disturbed {
+                    true => Some(disturb(address).await.expect("the server answers")),
+                    false => None,
+                };
+                let times = measure(address, clients, Duration::from_secs(seconds)).await;
+                (times, flooded)
+            };
+            let (mut times, flooded) = runtime().block_on(LocalSet::new().run_until(measured));
             times.sort_unstable();
             let at = |permille: usize| times[(times.len() - 1) * permille / 1000];
-            let what = match &nuisance {
-                Some(nuisance) => format!("with both, {} floods echoed", nuisance.stop()),
+            let what = match flooded {
+                Some(bytes) => {
+                    format!("with both, {} messages of the flood", bytes.get() / FLOOD_ECHO_BYTES)
+                }
                 None => "without".to_owned(),
             };
             println!(
@@ -100,98 +113,90 @@ async fn echo(stream: TcpStream, config: Shared<Config>) -> Result<(), Error> {
 }
 
 /// Returns the time of each echo.
-fn measure(address: SocketAddr, clients: u64, duration: Duration) -> Vec<Duration> {
-    runtime().block_on(async {
-        let mut open = Vec::new();
-        for _ in 0..clients {
-            let stream = TcpStream::connect(address).await.expect("the server listens");
-            stream.set_nodelay(true).expect("it is open");
-            let request = ClientRequest::new(&format!("ws://{address}/")).expect("a valid URL");
-            let config = Config::default();
-            open.push(WebSocket::connect(stream, &request, config).await.expect("it accepts").0);
-        }
-        let begin = Instant::now();
-        let tasks = open.into_iter().zip(0..clients).map(|(mut ws, number)| {
-            tokio::spawn(async move {
-                // The clients send one after the other, evenly.
-                tokio::time::sleep(THINK.mul_f64(number as f64 / clients as f64)).await;
-                let mut times = Vec::new();
-                while begin.elapsed() < duration {
-                    let sent = Instant::now();
-                    ws.send(&[7; 16][..]).await.expect("it is open");
-                    ws.recv().await.expect("it is open").expect("an echo");
-                    times.push(sent.elapsed());
-                    tokio::time::sleep(THINK.saturating_sub(sent.elapsed())).await;
-                }
-                times
-            })
-        });
-        let mut all = Vec::new();
-        for task in tasks.collect::<Vec<_>>() {
-            all.extend(task.await.expect("a client does not panic"));
-        }
-        all
-    })
-}
-
-/// A client that sends large messages and never reads, and one that sends small messages as fast as it can.
-struct Nuisance {
-    stops: Arc<AtomicBool>,
-    echoed_bytes: Arc<AtomicU64>,
+async fn measure(address: SocketAddr, clients: u64, duration: Duration) -> Vec<Duration> {
+    let mut open = Vec::new();
+    for _ in 0..clients {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.set_nodelay(true).expect("it is open");
+        let request = ClientRequest::new(&format!("ws://{address}/")).expect("a valid URL");
+        let config = Config::default();
+        open.push(WebSocket::connect(stream, &request, config).await.expect("it accepts").0);
+    }
+    let begin = Instant::now();
+    let tasks = open.into_iter().zip(0..clients).map(|(mut ws, number)| {
+        spawn_local(async move {
+            // The clients send one after the other, evenly.
+            sleep(THINK.mul_f64(number as f64 / clients as f64)).await;
+            let mut times = Vec::new();
+            while begin.elapsed() < duration {
+                let sent = Instant::now();
+                ws.send(&[7; 16][..]).await.expect("it is open");
+                ws.recv().await.expect("it is open").expect("an echo");
+                times.push(sent.elapsed());
+                sleep(THINK.saturating_sub(sent.elapsed())).await;
+            }
+            times
+        })
+    });
+    let mut all = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        all.extend(task.await.expect("a client does not panic"));
+    }
+    all
 }
 
 /// A message of 16 bytes, masked with a key of zero; its echo has no key.
 const FLOOD: [u8; 22] = [0x82, 0x90, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7];
 const FLOOD_ECHO_BYTES: u64 = 18;
 
-impl Nuisance {
-    fn start(address: SocketAddr) -> Nuisance {
-        let nuisance = Nuisance { stops: Arc::default(), echoed_bytes: Arc::default() };
-        let (stops, mut stalled) = (nuisance.stops.clone(), open(address));
-        thread::spawn(move || {
-            stalled.set_write_timeout(Some(Duration::from_millis(100))).expect("not zero");
-            let mut message = vec![0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xea, 0x60, 0, 0, 0, 0];
-            message.resize(14 + 60_000, 7);
-            while stalled.write_all(&message).is_ok() {}
-            while !stops.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(50));
-            }
-        });
-        let mut reader = open(address);
-        let mut writer = reader.try_clone().expect("a descriptor is free");
-        let (stops, echoed_bytes) = (nuisance.stops.clone(), nuisance.echoed_bytes.clone());
-        thread::spawn(move || {
-            let messages = FLOOD.repeat(1000);
-            while !stops.load(Ordering::Relaxed) && writer.write_all(&messages).is_ok() {}
-            let _ = writer.shutdown(std::net::Shutdown::Both);
-        });
-        thread::spawn(move || {
-            let mut buffer = [0; 64 * 1024];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                echoed_bytes.fetch_add(n as u64, Ordering::Relaxed);
-            }
-        });
-        thread::sleep(Duration::from_millis(300)); // both are at work
-        nuisance
+/// Starts a client that sends large messages and never reads, and one that sends small messages as fast as it can. They
+/// end with the runtime. Returns the number of bytes that the second one has read.
+async fn disturb(address: SocketAddr) -> io::Result<Rc<Cell<u64>>> {
+    let mut stalled = open(address).await?;
+    let mut message = vec![0x82, 0xfe, 0xea, 0x60, 0, 0, 0, 0];
+    message.resize(8 + 60_000, 7);
+    // Until the server reads no more.
+    while let Ok(written) = timeout(Duration::from_millis(100), stalled.write_all(&message)).await {
+        written?;
     }
+    spawn_local(async move {
+        sleep(Duration::MAX).await;
+        drop(stalled);
+    });
+    let (reader, writer) = open(address).await?.into_split();
+    let echoed = Rc::new(Cell::new(0));
+    spawn_local(flood(writer));
+    spawn_local(count(reader, echoed.clone()));
+    Ok(echoed)
+}
 
-    /// Ends both clients. Returns the number of echoes of the flood.
-    fn stop(&self) -> u64 {
-        self.stops.store(true, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(300));
-        self.echoed_bytes.load(Ordering::Relaxed) / FLOOD_ECHO_BYTES
+/// Lets the other clients run after each write: what is measured is the server.
+async fn flood(mut writer: OwnedWriteHalf) -> io::Result<()> {
+    let messages = FLOOD.repeat(1000);
+    loop {
+        writer.write_all(&messages).await?;
+        yield_now().await;
+    }
+}
+
+async fn count(mut reader: OwnedReadHalf, bytes: Rc<Cell<u64>>) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match reader.read(&mut buffer).await? {
+            0 => return Ok(()),
+            n => bytes.set(bytes.get() + n as u64),
+        }
+        yield_now().await;
     }
 }
 
 /// Opens a WebSocket, and returns its transport.
-fn open(address: SocketAddr) -> std::net::TcpStream {
-    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
-    stream.write_all(UPGRADE).expect("it is open");
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(UPGRADE).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("a response");
-        head.push(byte[0]);
+        head.push(stream.read_u8().await?);
     }
-    stream
+    Ok(stream)
 }

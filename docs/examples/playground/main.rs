@@ -4,6 +4,7 @@
 //! `cargo run --release --example playground [--listen ADDR]`; the default is 127.0.0.1:9001, or the next free port.
 
 use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
 use std::process::exit;
 use std::time::Duration;
 
@@ -70,19 +71,14 @@ async fn serve(address: Option<&str>) -> Result<()> {
 
 /// Listens on the address. Without one, on the first free port from 9001 on.
 async fn listen(address: Option<&str>) -> Result<TcpListener> {
-    let mut port = 9001;
-    loop {
-        let name = address.map_or(format!("127.0.0.1:{port}"), str::to_owned);
-        match TcpListener::bind(&name).await {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && address.is_none() => {
-                println!("port {port} is in use, trying the next one");
-                port += 1;
-            }
-            Err(error) => {
-                let text = format!("cannot listen on {name}: {error}");
-                return Err(Error::new(error.kind(), text));
-            }
-            Ok(listener) => return Ok(listener),
+    let first = address.unwrap_or("127.0.0.1:9001");
+    let bound = match TcpListener::bind(first).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse && address.is_none() => {
+            println!("{first} is in use, taking the next free port");
+            let next = (9002..9100).map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+            TcpListener::bind(&next.collect::<Vec<_>>()[..]).await
         }
-    }
+        bound => bound,
+    };
+    bound.map_err(|error| Error::new(error.kind(), format!("cannot listen on {first}: {error}")))
 }

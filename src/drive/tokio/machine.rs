@@ -22,8 +22,9 @@ use crate::{Closed, Connection, Event, Message, State, Timestamp, UsageError};
 const MAX_SLICES: usize = 64;
 /// A message of at least this many bytes is offered to the transport before it is queued.
 const LARGE_BYTES: usize = 16 * 1024;
-/// After this many bytes that were there at once, a task lets the others run. tokio itself does so after 128 reads and
-/// writes: 8 MiB, which are 380,000 messages of a peer that floods, and tens of milliseconds.
+/// After this many events, or bytes, that were there at once, a task lets the others run. tokio itself does so after 128
+/// reads and writes: 8 MiB, which are 380,000 messages of a peer that floods, and tens of milliseconds.
+const TURN_EVENTS: usize = 256;
 const TURN_BYTES: usize = 64 * 1024;
 /// A timer is set for at most this time: there is no [`Instant`] for every [`Timestamp`].
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -41,7 +42,8 @@ pub(super) struct Machine<T> {
     epoch: Instant,
     /// Rings when [`Connection::tick`] is due, or before.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// The number of bytes read since the receiving task last waited.
+    /// The number of events found, and of bytes read, since the receiving task last waited.
+    turn_events: usize,
     turn_bytes: usize,
     /// Whether the transport has passed on all bytes that it has taken.
     is_flushed: bool,
@@ -79,6 +81,7 @@ impl<T> Machine<T> {
             awaited: Awaited::Flush,
             epoch: Instant::now(),
             alarm: None,
+            turn_events: 0,
             turn_bytes: 0,
             is_flushed: true,
             shutdown_began: None,
@@ -257,10 +260,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         let joined = self.tasks.join(Side::Receives, cx.waker());
         let mut both = Context::from_waker(joined.as_ref().unwrap_or(cx.waker()));
         loop {
-            if self.conn.is_event_ready(input.buffer()) {
+            let is_event_ready = self.conn.is_event_ready(input.buffer());
+            if is_event_ready && self.turn_events < TURN_EVENTS {
+                self.turn_events += 1;
                 return Poll::Ready(Found::Event);
             }
             let _ = self.poll_write(&mut both);
+            if is_event_ready {
+                self.end_turn(cx);
+                return Poll::Pending;
+            }
             let _ = self.poll_shutdown(&mut both);
             if self.has(Awaited::Finish) {
                 // A failed write may have caused an event.
@@ -365,14 +374,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
     /// Reads once. `Ready` if the connection has learned something.
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut Input) -> Poll<()> {
         if self.turn_bytes >= TURN_BYTES {
-            self.turn_bytes = 0;
-            // It wakes the task when the runtime has run the other tasks, and has seen which sockets are ready.
-            return pin!(yield_now()).poll(cx);
+            self.end_turn(cx);
+            return Poll::Pending;
         }
         let buffer = input.buffer();
         let mut read = ReadBuf::new(buffer.spare());
         let Poll::Ready(result) = Pin::new(&mut self.transport).poll_read(cx, &mut read) else {
-            self.turn_bytes = 0;
+            (self.turn_events, self.turn_bytes) = (0, 0);
             return Poll::Pending;
         };
         match result {
@@ -390,6 +398,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
             }
         }
         Poll::Ready(())
+    }
+
+    /// Has the task woken when the runtime has run the other tasks, and has seen which sockets are ready.
+    fn end_turn(&mut self, cx: &mut Context<'_>) {
+        (self.turn_events, self.turn_bytes) = (0, 0);
+        let _ = pin!(yield_now()).poll(cx);
     }
 
     /// Tells the connection the time, and sets the alarm. Returns whether this changed something.
