@@ -11,7 +11,7 @@ use io_uring::types::BufRingEntry;
 /// from pieces.
 pub const BUFFER_BYTES: usize = 128 * 1024;
 /// The number of buffers, a power of two. The kernel takes them in turn, so more of them are colder ones.
-pub const BUFFERS: u16 = 32;
+pub const BUFFERS: u16 = 16;
 /// The number by which a receive names these buffers.
 pub const GROUP: u16 = 0;
 

@@ -6,7 +6,7 @@
 
 mod buffers;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+use slab::Slab;
 use websocket_proto::{
     Accept, Clock, Config, Connection, Event, Message, Segment, Shared, State, Timestamp,
     UsageError,
@@ -29,8 +30,10 @@ const LARGE_BYTES: usize = 16 * 1024;
 const PIECES: usize = 16;
 /// The wait after a failed accept, usually because no descriptor is free.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// The number of the listener; those of peers are greater.
-const LISTENER: u64 = 0;
+/// The number of the listener; those of peers are less.
+const LISTENER: usize = usize::MAX >> 1;
+/// A receive waits for bytes at once, and does not look first whether there are any: `IORING_RECVSEND_POLL_FIRST`.
+const POLL_FIRST: u16 = 1;
 
 /// What an operation does. It is the lowest bit of `user_data`; the other bits are the number of the peer.
 #[derive(Clone, Copy, PartialEq)]
@@ -79,12 +82,11 @@ struct Server {
     listener: TcpListener,
     config: Shared<Config>,
     clock: Clock,
-    peers: HashMap<u64, Peer>,
-    next_number: u64,
+    peers: Slab<Peer>,
     /// The deadlines of connections, and the time of the next accept after a failed one.
-    deadlines: BTreeSet<(Timestamp, u64)>,
+    deadlines: BTreeSet<(Timestamp, usize)>,
     /// Peers whose bytes have found no free buffer.
-    starved: VecDeque<u64>,
+    starved: VecDeque<usize>,
 }
 
 struct Peer {
@@ -94,6 +96,8 @@ struct Peer {
     deadline: Option<Timestamp>,
     /// Whether a receive is submitted or waits for a buffer. There is at most one, so a peer has at most one buffer.
     is_receiving: bool,
+    /// Whether the last receive has taken all bytes that had arrived.
+    is_drained: bool,
     /// Whether a write is submitted. There is at most one, because two could be written in any order.
     is_writing: bool,
     /// The pieces that the write takes, or its rest. They do not change while it is submitted.
@@ -117,8 +121,7 @@ impl Server {
             listener,
             config: Shared::new(config.build()?),
             clock: Clock::new(),
-            peers: HashMap::new(),
-            next_number: LISTENER + 1,
+            peers: Slab::new(),
             deadlines: BTreeSet::new(),
             starved: VecDeque::new(),
         })
@@ -154,11 +157,11 @@ impl Server {
 
     fn accept_connections(&mut self) -> Result<()> {
         let accept = opcode::AcceptMulti::new(Fd(self.listener.as_raw_fd()));
-        self.submit(&accept.build().user_data(LISTENER << 1))
+        self.submit(&accept.build().user_data((LISTENER << 1) as u64))
     }
 
     fn complete(&mut self, user_data: u64, result: i32, flags: u32, now: Timestamp) -> Result<()> {
-        let number = user_data >> 1;
+        let number = user_data as usize >> 1;
         let done = match u32::try_from(result) {
             Ok(done) => Ok(done as usize),
             Err(_) => Err(Error::from_raw_os_error(-result)),
@@ -173,12 +176,16 @@ impl Server {
             }
             return Ok(());
         }
-        let peer = self.peers.get_mut(&number).expect("a peer stays until its operations complete");
+        let peer = &mut self.peers[number]; // a peer stays until its operations complete
         if user_data & 1 == Operation::Write as u64 {
             peer.note_written(done);
-            return self.turn(number, None, now);
+            return match peer.conn.state() {
+                State::Open => self.submit_next(number),
+                _ => self.turn(number, None, now), // it may be finished
+            };
         }
         peer.is_receiving = false;
+        peer.is_drained = !cqueue::sock_nonempty(flags);
         let received = match (done, cqueue::buffer_select(flags)) {
             (Ok(0), buffer) => {
                 peer.conn.receive_eof();
@@ -203,8 +210,8 @@ impl Server {
 
     /// Serves the connections whose deadline has passed, and those that wait for a buffer.
     fn continue_turns(&mut self, now: Timestamp) -> Result<()> {
-        let later = self.deadlines.split_off(&(now, u64::MAX));
-        for (_, number) in std::mem::replace(&mut self.deadlines, later) {
+        while self.deadlines.first().is_some_and(|(deadline, _)| *deadline <= now) {
+            let (_, number) = self.deadlines.pop_first().expect("there is a first one");
             match number {
                 LISTENER => self.accept_connections()?,
                 number => self.turn(number, None, now)?,
@@ -212,10 +219,8 @@ impl Server {
         }
         for _ in 0..BUFFERS {
             let Some(number) = self.starved.pop_front() else { break };
-            if let Some(peer) = self.peers.get_mut(&number) {
-                peer.is_receiving = false;
-                self.turn(number, None, now)?;
-            }
+            self.peers[number].is_receiving = false; // until then it is not removed
+            self.turn(number, None, now)?;
         }
         Ok(())
     }
@@ -224,24 +229,28 @@ impl Server {
         if stream.set_nodelay(true).is_err() {
             return Ok(()); // the client has gone
         }
-        let number = self.next_number;
-        self.next_number += 1;
         let peer = Peer {
             stream,
             conn: Connection::server(self.config.clone()),
             deadline: None,
             is_receiving: false,
+            is_drained: true,
             is_writing: false,
             taken: VecDeque::new(),
             slices: Vec::new(),
         };
-        self.peers.insert(number, peer);
+        let number = self.peers.insert(peer);
         self.turn(number, None, now) // starts the handshake timeout
     }
 
     /// Serves a connection, with what it has received: the number of a buffer, and of the bytes in it.
-    fn turn(&mut self, number: u64, received: Option<(u16, usize)>, now: Timestamp) -> Result<()> {
-        let peer = self.peers.get_mut(&number).expect("only `turn` removes peers, as its last act");
+    fn turn(
+        &mut self,
+        number: usize,
+        received: Option<(u16, usize)>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let peer = &mut self.peers[number]; // only this function removes peers, as its last act
         let input = match received {
             Some((id, n)) => self.buffers.bytes(id, n),
             None => &mut [],
@@ -258,16 +267,21 @@ impl Server {
         if peer.conn.is_finished() {
             let _ = peer.stream.shutdown(Shutdown::Both); // ends the operations
             if !peer.is_receiving && !peer.is_writing {
-                self.peers.remove(&number);
+                self.peers.remove(number);
             }
             return Ok(());
         }
+        self.submit_next(number)
+    }
+
+    /// Submits a write and a receive, if the connection wants them and they are not submitted already.
+    fn submit_next(&mut self, number: usize) -> Result<()> {
         self.submit_write(number)?;
         self.submit_receive(number)
     }
 
-    fn submit_receive(&mut self, number: u64) -> Result<()> {
-        let Some(peer) = self.peers.get_mut(&number) else { return Ok(()) };
+    fn submit_receive(&mut self, number: usize) -> Result<()> {
+        let peer = &mut self.peers[number];
         // Backpressure: a peer that does not read its echoes is not read.
         if peer.is_receiving || !peer.conn.wants_read() || peer.conn.is_congested() {
             return Ok(());
@@ -275,14 +289,15 @@ impl Server {
         peer.is_receiving = true;
         let fd = Fd(peer.stream.as_raw_fd());
         let receive = opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_BYTES as u32)
+            .ioprio(if peer.is_drained { POLL_FIRST } else { 0 })
             .buf_group(GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
-        self.submit(&receive.user_data(number << 1 | Operation::Receive as u64))
+        self.submit(&receive.user_data((number << 1) as u64 | Operation::Receive as u64))
     }
 
-    fn submit_write(&mut self, number: u64) -> Result<()> {
-        let Some(peer) = self.peers.get_mut(&number) else { return Ok(()) };
+    fn submit_write(&mut self, number: usize) -> Result<()> {
+        let peer = &mut self.peers[number];
         if peer.is_writing || !peer.take_pieces() {
             return Ok(());
         }
@@ -290,8 +305,11 @@ impl Server {
         // in `peer`, which does not change them while `is_writing`, and is not removed.
         peer.is_writing = true;
         let fd = Fd(peer.stream.as_raw_fd());
-        let write = opcode::Writev::new(fd, peer.slices.as_ptr(), peer.slices.len() as u32);
-        self.submit(&write.build().user_data(number << 1 | Operation::Write as u64))
+        let write = match &peer.slices[..] {
+            [piece] => opcode::Send::new(fd, piece.iov_base.cast(), piece.iov_len as u32).build(),
+            slices => opcode::Writev::new(fd, slices.as_ptr(), slices.len() as u32).build(),
+        };
+        self.submit(&write.user_data((number << 1) as u64 | Operation::Write as u64))
     }
 }
 
