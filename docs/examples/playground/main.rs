@@ -23,9 +23,6 @@ mod talk;
 mod visit;
 mod wire;
 
-/// The time that the connections have to close after a signal.
-const FAREWELL: Duration = Duration::from_secs(3);
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,7 +62,8 @@ async fn serve(address: Option<&str>) -> Result<()> {
         }
     }
     drop((listener, closed));
-    let _ = timeout(FAREWELL, server.closes.closed()).await; // each connection has a receiver
+    // Each connection has a receiver until it has closed.
+    let _ = timeout(Duration::from_secs(3), server.closes.closed()).await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The files of the page, in the program, and the answers to requests that are not for a WebSocket.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use websocket_proto::{PlainRequest, Response};
 
@@ -23,13 +23,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) fn answer(request: &PlainRequest<'_>) -> Response {
     let path = request.resource().split('?').next().unwrap_or_default();
     let text = |status, text| Response::new(status).header("Content-Type", "text/plain").body(text);
-    if path == "/ws" || path == "/inspect" {
-        return text(426, "this resource is a WebSocket\n");
-    }
-    if !matches!(request.method(), "GET" | "HEAD") {
-        return text(405, "GET or HEAD\n").header("Allow", "GET, HEAD");
-    }
-    let path = if path == "/" { "/index.html" } else { path };
+    let path = match (path, request.method()) {
+        ("/ws" | "/inspect", _) => return text(426, "this resource is a WebSocket\n"),
+        ("/", "GET" | "HEAD") => "/index.html",
+        (_, "GET" | "HEAD") => path,
+        _ => return text(405, "GET or HEAD\n").header("Allow", "GET, HEAD"),
+    };
     let Some((_, body)) = FILES.iter().find(|(found, _)| *found == path) else {
         return text(404, "there is no such page\n");
     };
@@ -39,9 +38,8 @@ pub(crate) fn answer(request: &PlainRequest<'_>) -> Response {
         Some("svg") => "image/svg+xml",
         _ => "text/javascript; charset=utf-8",
     };
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let tag = format!("\"{:016x}\"", hasher.finish());
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(body);
+    let tag = format!("\"{hash:016x}\"");
     let known = request.headers().get_all("If-None-Match").any(|known| known == tag.as_bytes());
     let response = Response::new(if known { 304 } else { 200 }).header("ETag", tag);
     let response = response.header("Cache-Control", "no-cache").header("Content-Type", kind);

@@ -16,7 +16,8 @@ const ALLOWANCE: u32 = 5;
 
 pub(crate) struct Member {
     name: String,
-    allowance: u32,
+    /// At 0, nothing more is read until it is renewed.
+    pub(crate) allowance: u32,
     /// Messages that were not sent to this member, because it does not read.
     pub(crate) missed: u64,
 }
@@ -25,11 +26,6 @@ impl Member {
     pub(crate) fn new(name: &str) -> Member {
         let name = if name.is_empty() { "someone" } else { name }.chars().take(20).collect();
         Member { name, allowance: ALLOWANCE, missed: 0 }
-    }
-
-    /// Whether to read on. If not, the allowance must be renewed first.
-    pub(crate) fn may_speak(&self) -> bool {
-        self.allowance > 0
     }
 
     /// What all members shall hear.
@@ -48,12 +44,12 @@ impl Member {
 
 /// A client that behaves badly, in this program. It ends without a Close.
 pub(crate) async fn misbehave(server: Rc<Server>, how: String) -> Result<(), Error> {
-    let Ok(_permit) = server.bots.try_acquire() else { return Ok(()) };
-    let mut closes = server.closes.subscribe();
+    let (address, mut closes) = (server.address, server.closes.subscribe());
+    drop(server); // only the connections of clients count
     let stay = async {
-        let request = ClientRequest::new(&format!("ws://{}/ws?name={how}", server.address));
+        let request = ClientRequest::new(&format!("ws://{address}/ws?name={how}"));
         let request = request.expect("a valid URI").subprotocol("room");
-        let stream = TcpStream::connect(server.address).await?;
+        let stream = TcpStream::connect(address).await?;
         let (mut ws, _) = WebSocket::connect(stream, &request, Config::default()).await?;
         match &how[..] {
             "floods" => loop {

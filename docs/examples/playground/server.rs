@@ -6,13 +6,10 @@ use std::io::{Error, Result};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use websocket_proto::{OriginPolicy, PreparedMessage};
 
 use crate::page::Page;
-
-/// Clients that behave badly in this program at the same time.
-const MAX_BOTS: usize = 8;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -25,7 +22,6 @@ pub(crate) struct Server {
     pub(crate) pages: RefCell<HashMap<String, Weak<Page>>>,
     /// What is told about each member of the room.
     pub(crate) members: RefCell<BTreeMap<u32, String>>,
-    pub(crate) bots: Semaphore,
     /// The number of the latest connection.
     pub(crate) last_number: Cell<u32>,
 }
@@ -43,16 +39,13 @@ impl Server {
             closes: watch::Sender::new(false),
             pages: RefCell::default(),
             members: RefCell::default(),
-            bots: Semaphore::new(MAX_BOTS),
             last_number: Cell::default(),
         }))
     }
 
     /// The number of connections, the memory in KiB, and a line for each member of the room.
     pub(crate) fn news(self: &Rc<Self>) -> String {
-        // Each connection and each bot holds the server, and so does the loop that accepts.
-        let bots = MAX_BOTS - self.bots.available_permits();
-        let connections = Rc::strong_count(self) - bots - 1;
+        let connections = Rc::strong_count(self) - 1; // the loop that accepts holds the server too
         // Only Linux has this file.
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

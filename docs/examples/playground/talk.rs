@@ -12,9 +12,6 @@ use crate::room::Member;
 use crate::server::Server;
 use crate::wire::{Watch, Wire};
 
-/// The bytes of a decompressed message that the page gets.
-const CONTENT_BYTES: usize = 4096;
-
 /// Asks a value, and makes a line of each question and its answer: the name of the method, a tab, and what it returns.
 macro_rules! answers {
     ($of:ident: $($method:ident)*) => {
@@ -30,7 +27,7 @@ pub(crate) enum Job {
     Room(Member),
 }
 
-pub(crate) struct Talk {
+struct Talk {
     job: Job,
     watch: Rc<Watch>,
     server: Rc<Server>,
@@ -42,64 +39,63 @@ pub(crate) struct Talk {
 /// The result of a call to the connection. The page shows an error.
 type Done = Result<(), UsageError>;
 
-impl Talk {
-    pub(crate) fn new(job: Job, watch: Rc<Watch>, server: Rc<Server>) -> Talk {
-        Talk { job, watch, server, to_produce: 0, produced_bytes: 0 }
+/// Runs the connection to its end, which is near when `closes` changes.
+pub(crate) async fn run(
+    ws: WebSocket<Wire>,
+    job: Job,
+    watch: Rc<Watch>,
+    server: Rc<Server>,
+    mut closes: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let mut talk = Talk { job, watch, server, to_produce: 0, produced_bytes: 0 };
+    let number = talk.watch.number;
+    let (mut sends, mut receives) = ws.split();
+    let (orders, mut ordered) = mpsc::unbounded_channel();
+    let mut said = talk.server.said.subscribe();
+    let mut beat = interval(Duration::from_millis(100));
+    if let Some(page) = &talk.watch.page {
+        page.orders.borrow_mut().insert(number, orders);
     }
-
-    /// Runs the connection to its end, which is near when `closes` changes.
-    pub(crate) async fn run(
-        mut self,
-        ws: WebSocket<Wire>,
-        mut closes: watch::Receiver<bool>,
-    ) -> Result<(), Error> {
-        let number = self.watch.number;
-        let (mut sends, mut receives) = ws.split();
-        let (orders, mut ordered) = mpsc::unbounded_channel();
-        let mut said = self.server.said.subscribe();
-        let mut beat = interval(Duration::from_millis(100));
-        if let Some(page) = &self.watch.page {
-            page.orders.borrow_mut().insert(number, orders);
-        }
-        self.watch.put(b'O', sends.with(|conn| format!("{:?}", conn.config())));
-        let ended = loop {
-            let (is_full, is_open) =
-                sends.with(|conn| (conn.is_congested(), conn.state() == State::Open));
-            // Backpressure: who does not read the answers is not read. Nor is who says too much in the room.
-            let is_member = matches!(self.job, Job::Room(_));
-            let is_quiet = matches!(&self.job, Job::Room(member) if !member.may_speak());
-            let result = tokio::select! {
-                event = receives.recv_event(), if !is_full && !is_quiet => match event {
-                    Ok(Some(Event::Message(message))) => sends.with(|conn| self.answer(message, conn)),
-                    Ok(Some(_)) => Ok(()),
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
-                },
-                // If this fails, `receives` tells how the connection has ended.
-                Ok(()) = sends.flush(), if is_full || (is_open && self.to_produce > 0) => {
-                    sends.with(|conn| self.produce(conn))
-                }
-                Some(order) = ordered.recv() => sends.with(|conn| self.obey(&order, conn)),
-                Ok(message) = said.recv(), if is_member => sends.with(|conn| self.hear(&message, conn)),
-                _ = closes.changed() => sends.with(|conn| conn.close(CloseCode::GOING_AWAY, "")),
-                _ = beat.tick() => sends.with(|conn| self.tell(conn)),
-            };
-            if let Err(error) = result {
-                self.watch.put(b'E', error.to_string());
+    talk.watch.put(b'O', sends.with(|conn| format!("{:?}", conn.config())));
+    let ended = loop {
+        let (is_full, is_open) =
+            sends.with(|conn| (conn.is_congested(), conn.state() == State::Open));
+        // Backpressure: who does not read the answers is not read. Nor is who says too much in the room.
+        let is_member = matches!(talk.job, Job::Room(_));
+        let is_quiet = matches!(&talk.job, Job::Room(member) if member.allowance == 0);
+        let result = tokio::select! {
+            event = receives.recv_event(), if !is_full && !is_quiet => match event {
+                Ok(Some(Event::Message(message))) => sends.with(|conn| talk.answer(message, conn)),
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            },
+            // If this fails, `receives` tells how the connection has ended.
+            Ok(()) = sends.flush(), if is_full || (is_open && talk.to_produce > 0) => {
+                sends.with(|conn| talk.produce(conn))
             }
+            Some(order) = ordered.recv() => sends.with(|conn| talk.obey(&order, conn)),
+            Ok(message) = said.recv(), if is_member => sends.with(|conn| talk.hear(&message, conn)),
+            _ = closes.changed() => sends.with(|conn| conn.close(CloseCode::GOING_AWAY, "")),
+            _ = beat.tick() => sends.with(|conn| talk.tell(conn)),
         };
-        let _ = sends.with(|conn| self.tell(conn));
-        self.server.members.borrow_mut().remove(&number);
-        if let (Some(page), Some(closed)) = (&self.watch.page, receives.closed()) {
-            page.orders.borrow_mut().remove(&number);
-            let sent = closed.sent_code().map_or(String::new(), |code| code.to_string());
-            let text = answers!(closed: is_clean code cause);
-            let reason = closed.reason().escape_debug(); // in one line
-            self.watch.put(b'C', format!("{text}sent_code\t{sent}\nreason\t{reason}"));
+        if let Err(error) = result {
+            talk.watch.put(b'E', error.to_string());
         }
-        ended
+    };
+    let _ = sends.with(|conn| talk.tell(conn));
+    talk.server.members.borrow_mut().remove(&number);
+    if let (Some(page), Some(closed)) = (&talk.watch.page, receives.closed()) {
+        page.orders.borrow_mut().remove(&number);
+        let sent = closed.sent_code().map_or(String::new(), |code| code.to_string());
+        let text = answers!(closed: is_clean code cause);
+        let reason = closed.reason().escape_debug(); // in one line
+        talk.watch.put(b'C', format!("{text}sent_code\t{sent}\nreason\t{reason}"));
     }
+    ended
+}
 
+impl Talk {
     fn answer(&mut self, message: Message<'_>, conn: &mut Connection) -> Done {
         self.tell_content(b'M', &message, conn);
         match &mut self.job {
@@ -161,10 +157,10 @@ impl Talk {
         conn.send_prepared(message)
     }
 
-    /// Tells the content of a compressed message: frames do not show it.
+    /// Tells the size of a message that is compressed on the wire, and its first 4096 bytes: frames do not show them.
     fn tell_content(&self, kind: u8, message: &Message<'_>, conn: &Connection) {
         if self.watch.page.is_some() && conn.deflate_params().is_some() {
-            let front = &message.as_bytes()[..message.len().min(CONTENT_BYTES)];
+            let front = &message.as_bytes()[..message.len().min(4096)];
             self.watch.put(kind, [&(message.len() as u32).to_be_bytes(), front].concat());
         }
     }

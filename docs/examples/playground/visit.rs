@@ -12,7 +12,7 @@ use websocket_proto::{Accept, Config, Deflate, Role};
 
 use crate::room::Member;
 use crate::server::Server;
-use crate::talk::{Job, Talk};
+use crate::talk::{self, Job};
 use crate::wire::{Watch, Wire};
 use crate::{attacks, page, pages};
 
@@ -79,7 +79,7 @@ pub(crate) async fn serve(stream: TcpStream, server: Rc<Server>) -> Result<(), E
         _ => incoming.accept_with(&accept, config).await?,
     };
     match job {
-        Some(job) => Talk::new(job, watch, server).run(ws, closes).await,
+        Some(job) => talk::run(ws, job, watch, server, closes).await,
         None => page::serve(ws, value("tab"), &server, closes).await,
     }
 }

@@ -31,7 +31,7 @@ export function add(frames) {
   store.add(frames);
   if (rows !== store.frames) {
     if (oldFirst !== store.first) rows = rows.filter(row => row.id >= store.first);
-    rows.push(...(isPaused ? [] : frames.filter(matches)));
+    for (const frame of isPaused ? [] : frames) if (matches(frame)) rows.push(frame);
   }
   if (!isPaused) follow = isAtEnd;
   if (chosen === null) choose(rows.find(row => row.way === IN && row.number === frames[0].number) ?? null, false);
