@@ -122,9 +122,8 @@ impl AsyncWrite for Endless {
 
 #[tokio::test]
 async fn a_peer_that_floods_lets_other_tasks_run_after_few_messages() {
-    const READ_BYTES: usize = 128 * 1024;
     for role in ROLES {
-        for (len, most) in [(0, 256), (16, 256), (1_000, READ_BYTES / 1_000), (60_000, 2)] {
+        for (len, most) in [(0, 256), (16, 256), (1_000, 256), (60_000, 6)] {
             let bytes = frame(0x82, &vec![7; len], (role == Role::Server).then_some(KEY));
             let flood = Endless { bytes, left: 16 * 1024 * 1024 };
             let in_turn = Cell::new(0);

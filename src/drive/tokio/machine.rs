@@ -25,7 +25,7 @@ const LARGE_BYTES: usize = 16 * 1024;
 /// After this many events, or bytes, that were there at once, a task lets the others run. tokio itself does so after 128
 /// reads and writes: 8 MiB, which are 380,000 messages of a peer that floods, and tens of milliseconds.
 const TURN_EVENTS: usize = 256;
-const TURN_BYTES: usize = 64 * 1024;
+const TURN_BYTES: usize = 256 * 1024;
 /// A timer is set for at most this time: there is no [`Instant`] for every [`Timestamp`].
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
