@@ -61,6 +61,12 @@
 //! program that waits for something else should call [`recv`](WebSocket::recv) beside it, in `select!` or in another
 //! task: it also answers pings. The runtime must have its timer enabled, or the first wait panics.
 //!
+//! # One thread, many connections
+//!
+//! A receiver that finds bytes each time lets the other tasks of its thread run after 256 events or 256 KiB, whichever
+//! comes first. What was queued until then is written. So a peer that floods does not keep the others waiting, in a
+//! loop that only calls `recv` and `feed` too.
+//!
 //! # The end
 //!
 //! When the peer closes, `recv` finishes the closing handshake and returns `None`. [`closed`](WebSocket::closed) tells
