@@ -30,8 +30,8 @@ impl Input {
         Input { buffer: (!bytes.is_empty()).then(|| holding(bytes)), is_shared: false }
     }
 
-    /// The waiting bytes; if there are none, the thread's buffer, to read into. The caller then calls
-    /// [`settle`](Input::settle).
+    /// The buffer with the bytes that wait. If none wait, it is the thread's, to read into. The caller calls
+    /// [`settle`](Input::settle) when it has used the buffer.
     pub(super) fn buffer(&mut self) -> &mut ReadBuffer {
         if !self.is_shared && self.buffer.as_ref().is_some_and(|own| own.is_empty()) {
             self.buffer = None;

@@ -88,7 +88,7 @@ impl ReadBuffer {
         ReadBuffer { longest_front: 0, ..ReadBuffer::with_capacity(capacity) }
     }
 
-    /// A buffer of all these bytes, the first `end` of which are filled.
+    /// A buffer that consists of `bytes`. The first `end` of them are filled.
     fn from_bytes(bytes: Vec<u8>, end: usize) -> ReadBuffer {
         let bytes = bytes.into_boxed_slice();
         ReadBuffer { longest_front: bytes.len(), bytes, start: 0, end, front: None }

@@ -35,7 +35,7 @@ enum Stage {
 }
 
 impl Fragment {
-    /// A message of which nothing was sent.
+    /// A message that has not begun to be sent.
     pub(super) fn new(kind: MessageKind) -> Fragment {
         let stage = match kind {
             MessageKind::Text => Stage::Text,
@@ -44,7 +44,7 @@ impl Fragment {
         Fragment { stage, carry: Utf8Carry::default() }
     }
 
-    /// A message of which nothing was sent, and which is not compressed.
+    /// A message that has not begun to be sent, and is not compressed.
     #[cfg(feature = "deflate")]
     fn uncompressed(kind: MessageKind) -> Fragment {
         let stage = match kind {
@@ -142,7 +142,7 @@ impl Sender {
         self.continue_message(Fragment::uncompressed(kind), payload, last, config, None)
     }
 
-    /// Queues a fragment of the unfinished message. If there is no such message, the fragment begins one: `new`.
+    /// Queues a fragment of the unfinished message. If no message is unfinished, the fragment begins `new`.
     fn continue_message(
         &mut self,
         new: Fragment,

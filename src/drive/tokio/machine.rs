@@ -22,9 +22,10 @@ use crate::{Closed, Connection, Event, Message, State, Timestamp, UsageError};
 const MAX_SLICES: usize = 64;
 /// A message of at least this many bytes is offered to the transport before it is queued.
 const LARGE_BYTES: usize = 16 * 1024;
-/// After this many events, or bytes, that were there at once, a task lets the others run. tokio itself does so after 128
-/// reads and writes: 8 MiB, which are 380,000 messages of a peer that floods, and tens of milliseconds.
+/// A task that finds this many events without waiting lets the others run. tokio itself wants that only after 128 reads
+/// and writes. With echoes that are 8 MiB, or 380,000 messages of 16 bytes, and tens of milliseconds.
 const TURN_EVENTS: usize = 256;
+/// A task that reads this many bytes without waiting does the same.
 const TURN_BYTES: usize = 256 * 1024;
 /// A timer is set for at most this time: there is no [`Instant`] for every [`Timestamp`].
 const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -17,6 +17,9 @@ const SWITCH: &str = include_str!("mutant_switch.rs");
 const LIBRARY: &str = "src/lib.rs";
 const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
+/// A test that compiles files of the library once more, outside of it, and what it needs. There no change is on.
+const OUTSIDE: &str = "tests/drivers.rs";
+const NO_SWITCH: &str = "\nfn mutant(_: u32) -> bool {\n    false\n}\n";
 
 /// A test program: what it is called and where it is.
 pub struct Program {
@@ -49,7 +52,10 @@ pub fn build(root: &Path, tree: &Path, changes: &[Change]) -> Built {
     // Its text may have no change of its own.
     by_file.entry(LIBRARY).or_default();
     for file in files.iter().filter(|file| !by_file.contains_key(**file)) {
-        if let Ok(bytes) = fs::read(root.join(file)) {
+        if let Ok(mut bytes) = fs::read(root.join(file)) {
+            if **file == *OUTSIDE {
+                bytes.extend_from_slice(NO_SWITCH.as_bytes());
+            }
             write(&tree.join(file), &bytes);
         }
     }
