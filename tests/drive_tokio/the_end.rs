@@ -9,9 +9,13 @@ use tokio::time::Duration;
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
 use websocket_proto::testing::{Link, LinkStream};
-use websocket_proto::{CloseCause, CloseCode, Message, Role, UsageError};
+use websocket_proto::{
+    CloseCause, CloseCode, Connection, Event, Message, Role, Timestamp, UsageError,
+};
 
-use super::util::{ROLES, config, open as connection, other, plain_frames, to};
+use super::util::{
+    ROLES, builder, config, connecting, open as connection, other, plain_frames, to,
+};
 use super::{next, open};
 
 #[tokio::test]
@@ -282,14 +286,33 @@ async fn halves_give_the_transport_back_if_they_belong_together() {
 
 #[test]
 fn errors_have_texts_sources_and_kinds() {
-    let closed = |cause: fn(&mut websocket_proto::Connection)| {
-        let mut conn = connection(Role::Server);
-        cause(&mut conn);
-        match conn.poll_event() {
-            Some(websocket_proto::Event::Closed(closed)) => Error::from(closed),
-            other => panic!("{other:?}"),
+    let ended = |mut conn: Connection, mut bytes: Vec<u8>| {
+        let mut bytes = &mut bytes[..];
+        loop {
+            match conn.receive(&mut bytes) {
+                Some(Event::Closed(closed)) => return Error::from(closed),
+                Some(_) => {}
+                None => {
+                    conn.advance(conn.outgoing().len());
+                    conn.receive_eof();
+                }
+            }
         }
     };
+    let by = |cause: fn(&mut Connection)| {
+        let mut conn = connection(Role::Server);
+        cause(&mut conn);
+        ended(conn, Vec::new())
+    };
+    let limited = builder().handshake_timeout(Duration::from_secs(1)).build().unwrap();
+    let mut late = connecting(Role::Server, limited);
+    for millis in [0, 2_000, 3_000] {
+        late.tick(Timestamp::from_millis(millis));
+    }
+    let mut client = connecting(Role::Client, config());
+    let n = client.outgoing().len();
+    client.advance(n);
+    let refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
     let io = |kind: ErrorKind| Error::from(std::io::Error::from(kind));
     for (error, text, kind) in [
         (io(ErrorKind::BrokenPipe), "broken pipe", ErrorKind::BrokenPipe),
@@ -299,20 +322,39 @@ fn errors_have_texts_sources_and_kinds() {
             ErrorKind::InvalidInput,
         ),
         (
-            closed(|conn| conn.receive_eof()),
+            by(|conn| conn.receive_eof()),
             "connection ended without the peer's Close frame: transport ended without a Close frame",
             ErrorKind::UnexpectedEof,
         ),
         (
-            closed(|conn| conn.abort()),
+            by(|conn| conn.abort()),
             "connection ended without the peer's Close frame: connection was aborted",
             ErrorKind::ConnectionAborted,
+        ),
+        (
+            ended(connection(Role::Server), to(Role::Server, 0x83, b"")),
+            "connection ended without the peer's Close frame: opcode 0x3 is reserved",
+            ErrorKind::InvalidData,
+        ),
+        (
+            ended(late, Vec::new()),
+            "connection was not opened: handshake timeout has passed",
+            ErrorKind::TimedOut,
+        ),
+        (
+            ended(client, refusal),
+            "connection was not opened: response status is 404",
+            ErrorKind::ConnectionRefused,
         ),
     ] {
         assert_eq!(error.to_string(), text);
         assert!(std::error::Error::source(&error).is_none(), "the text has all");
         assert_eq!(std::io::Error::from(error).kind(), kind);
     }
+    let Error::Closed(closed) = by(|conn| conn.abort()) else { panic!("it was aborted") };
+    let error = Error::from(std::io::Error::other(closed));
+    let source = std::error::Error::source(&error).expect("what is below the inner error");
+    assert_eq!(source.to_string(), "connection was aborted");
 }
 
 #[tokio::test]
