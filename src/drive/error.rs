@@ -100,6 +100,8 @@ pub(super) struct End {
     read: Option<io::Error>,
     /// The error that ended writing. Its kind stays when the error was reported.
     write: Option<(io::ErrorKind, Option<io::Error>)>,
+    /// Whether the transport has taken bytes that it has not passed on before this error.
+    has_lost_bytes: bool,
     /// Whether [`outcome`](End::outcome) has reported the end.
     is_reported: bool,
 }
@@ -113,8 +115,10 @@ impl End {
         self.read = Some(error);
     }
 
-    pub(super) fn note_write_error(&mut self, error: io::Error) {
+    /// Notes why writing has ended. `is_flushed` tells whether the transport had passed on all bytes that it has taken.
+    pub(super) fn note_write_error(&mut self, error: io::Error, is_flushed: bool) {
         self.write.get_or_insert((error.kind(), Some(error)));
+        self.has_lost_bytes |= !is_flushed;
     }
 
     /// The error that ended writing, if it was not reported.
@@ -175,7 +179,8 @@ impl End {
     /// The result of sending: an error if queued messages can no longer be written.
     pub(super) fn sent(&mut self, conn: &Connection) -> Result<(), Error> {
         // The amount stays when the queue is dropped.
-        if conn.outgoing_len() == 0 && conn.buffered_amount() > 0 {
+        let has_dropped_queue = conn.outgoing_len() == 0 && conn.buffered_amount() > 0;
+        if has_dropped_queue || self.has_lost_bytes {
             return Err(self.refusal(UsageError::NotOpen(conn.state())));
         }
         Ok(())

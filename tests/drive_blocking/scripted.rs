@@ -22,9 +22,11 @@ enum Fault {
     Cut(usize),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Wire {
     input: Vec<u8>,
+    /// Written, and not passed on before the next flush.
+    buffered: Vec<u8>,
     output: Vec<u8>,
     /// The longest read and write.
     most: usize,
@@ -36,6 +38,14 @@ struct Wire {
 /// A handle of a scripted transport.
 #[derive(Debug, Clone)]
 struct Scripted(Arc<Mutex<Wire>>);
+
+impl Scripted {
+    fn new(input: Vec<u8>, most: usize, fault: Fault) -> Scripted {
+        let (buffered, output) = (Vec::new(), Vec::new());
+        let wire = Wire { input, buffered, output, most, fault, calls: 0, is_shut_down: false };
+        Scripted(Arc::new(Mutex::new(wire)))
+    }
+}
 
 impl Wire {
     fn call(&mut self) -> io::Result<()> {
@@ -70,22 +80,26 @@ impl Write for Scripted {
         let mut wire = self.0.lock().unwrap();
         wire.call()?;
         assert!(!wire.is_shut_down, "a write after the shutdown");
+        let written = wire.output.len() + wire.buffered.len();
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         assert!(!bytes.is_empty(), "a write of nothing");
         let mut n = bytes.len().min(wire.most);
         if let Fault::Cut(at) = wire.fault {
-            if wire.output.len() == at {
+            if written == at {
                 wire.fault = Fault::Never;
                 return Err(ErrorKind::WouldBlock.into());
             }
-            n = n.min(at.saturating_sub(wire.output.len()));
+            n = n.min(at.saturating_sub(written));
         }
-        wire.output.extend_from_slice(&bytes[..n]);
+        wire.buffered.extend_from_slice(&bytes[..n]);
         Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().unwrap().call()
+        let wire = &mut *self.0.lock().unwrap();
+        wire.call()?;
+        wire.output.append(&mut wire.buffered);
+        Ok(())
     }
 }
 
@@ -93,6 +107,7 @@ impl Transport for Scripted {
     fn shutdown_write(&mut self) -> io::Result<()> {
         let mut wire = self.0.lock().unwrap();
         wire.call()?;
+        assert!(wire.buffered.is_empty(), "a shutdown before the flush");
         wire.is_shut_down = true;
         Ok(())
     }
@@ -109,8 +124,8 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::One, Way::Halves, Way::Orphan];
 
-/// Sends a small and a large message, echoes what comes, and closes. Returns the number of calls, and what was written.
-fn run(role: Role, way: Way, most: usize, fault: Fault) -> (Result<(), Error>, usize, Vec<u8>) {
+/// Sends a small and a large message, echoes what comes, and closes. Returns what became of the transport, too.
+fn run(role: Role, way: Way, most: usize, fault: Fault) -> (Result<(), Error>, Wire) {
     let large = vec![7; if most < 100 { 300 } else { 20_000 }];
     let frames = [
         to(role, 0x89, b"ping"),
@@ -119,20 +134,11 @@ fn run(role: Role, way: Way, most: usize, fault: Fault) -> (Result<(), Error>, u
         to(role, 0x82, &large),
         to(role, 0x88, b"\x03\xe8"),
     ];
-    let wire = Wire {
-        input: frames.concat(),
-        output: Vec::new(),
-        most,
-        fault,
-        calls: 0,
-        is_shut_down: false,
-    };
-    let wire = Arc::new(Mutex::new(wire));
-    let transport = Scripted(wire.clone());
-    let ws = WebSocket::from_upgrade(transport, role, b"", config()).unwrap();
+    let transport = Scripted::new(frames.concat(), most, fault);
+    let ws = WebSocket::from_upgrade(transport.clone(), role, b"", config()).unwrap();
     let result = drive(ws, way, &large);
-    let wire = wire.lock().unwrap();
-    (result, wire.calls, wire.output.clone())
+    let wire = transport.0.lock().unwrap().clone();
+    (result, wire)
 }
 
 fn drive(mut ws: WebSocket<Scripted>, way: Way, large: &[u8]) -> Result<(), Error> {
@@ -182,9 +188,10 @@ fn expected(most: usize) -> Vec<(u8, Vec<u8>)> {
 }
 
 fn check(role: Role, way: Way, most: usize, fault: Fault) -> (usize, Vec<u8>) {
-    let (result, calls, output) = run(role, way, most, fault);
+    let (result, wire) = run(role, way, most, fault);
     result.unwrap_or_else(|error| panic!("{role:?}, {way:?}, {most}, {fault:?}: {error}"));
-    let mut frames = plain_frames(&output);
+    assert!(wire.is_shut_down, "{role:?}, {way:?}, {most}, {fault:?}");
+    let mut frames = plain_frames(&wire.output);
     let mut expected = expected(most);
     // A pong goes out at the next border between frames, which depends on what was written before.
     let is_pong = |(first, _): &(u8, Vec<u8>)| *first == 0x8a;
@@ -193,7 +200,7 @@ fn check(role: Role, way: Way, most: usize, fault: Fault) -> (usize, Vec<u8>) {
         frames.retain(|frame| !is_pong(frame));
     }
     assert!(frames == expected, "{role:?}, {way:?}, {most}, {fault:?}");
-    (calls, output)
+    (wire.calls, wire.output)
 }
 
 #[test]
@@ -237,8 +244,11 @@ fn a_failure_at_any_call_ends_the_connection_behind_whole_bytes() {
                 let step = (calls / 20).max(1);
                 for call in (0..calls).filter(|call| *call < 20 || call % step == 0) {
                     for kind in [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe] {
-                        let (result, _, output) = run(role, way, most, Fault::Once(call, kind));
-                        assert!(whole.starts_with(&output), "{role:?}, {way:?}, {most}, {call}");
+                        let (result, wire) = run(role, way, most, Fault::Once(call, kind));
+                        assert!(
+                            whole.starts_with(&wire.output),
+                            "{role:?}, {way:?}, {most}, {call}"
+                        );
                         match result {
                             Ok(()) => {}
                             Err(Error::Io(error)) => assert_eq!(error.kind(), kind),
@@ -247,6 +257,28 @@ fn a_failure_at_any_call_ends_the_connection_behind_whole_bytes() {
                             Err(error) => panic!("{call}: {error}"),
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_written_or_flushed_is_an_error_at_once() {
+    for role in ROLES {
+        for call in 0..2 {
+            for len in [1, 20_000] {
+                let fault = Fault::Once(call, ErrorKind::BrokenPipe);
+                let scripted = || Scripted::new(Vec::new(), usize::MAX, fault);
+                let mut ws = WebSocket::from_upgrade(scripted(), role, b"", config()).unwrap();
+                let whole = WebSocket::from_upgrade(scripted(), role, b"", config()).unwrap();
+                let (mut sends, _receives) =
+                    whole.split(|transport| Ok(transport.clone())).unwrap();
+                for result in [ws.send(vec![7; len]), sends.send(vec![7; len])] {
+                    let Err(Error::Io(error)) = result else {
+                        panic!("{role:?}, {call}, {len}: {result:?}")
+                    };
+                    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
                 }
             }
         }

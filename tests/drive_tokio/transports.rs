@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
+use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
 use websocket_proto::{Message, Role};
 
@@ -29,6 +30,8 @@ struct Counting {
     unflushed: Option<Vec<u8>>,
     /// The first read, write and flush each fail with this.
     fail_once: Vec<io::ErrorKind>,
+    /// Every flush fails, as of a `BufWriter` whose socket the peer has reset.
+    flush_fails: bool,
 }
 
 impl AsyncRead for Counting {
@@ -85,6 +88,9 @@ impl AsyncWrite for Counting {
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushes += 1;
+        if self.flush_fails {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         if let Some(bytes) = self.unflushed.as_mut().map(std::mem::take) {
             self.written.extend(bytes);
         }
@@ -144,6 +150,25 @@ async fn a_turn_that_ends_before_all_is_received_has_written_its_answers() {
             let Counting { reads, writes, .. } = ws.transport();
             assert_eq!((*reads, *writes), (1, turn));
             assert_eq!(frames(&ws).len(), (256 * turn).min(1_000));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_flushed_is_an_error_at_once() {
+    for role in ROLES {
+        for len in [1, 20_000] {
+            let transport = || Counting {
+                unflushed: Some(Vec::new()),
+                flush_fails: true,
+                ..Counting::default()
+            };
+            let mut ws = over(transport(), role);
+            let (mut sends, _receives) = over(transport(), role).split();
+            for result in [ws.send(vec![7; len]).await, sends.send(vec![7; len]).await] {
+                let Err(Error::Io(error)) = result else { panic!("{role:?}, {len}: {result:?}") };
+                assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            }
         }
     }
 }

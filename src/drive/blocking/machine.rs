@@ -164,7 +164,7 @@ impl Machine {
     }
 
     pub(super) fn note_write_error(&mut self, error: io::Error) {
-        self.end.note_write_error(error);
+        self.end.note_write_error(error, self.is_flushed);
         self.is_flushed = true;
         self.conn.write_closed();
     }
