@@ -128,6 +128,24 @@ async fn a_sink_is_closed_when_its_close_is_written() {
         peer.stream.shutdown().await.unwrap();
         assert_eq!(next(&mut ws).await.unwrap().unwrap(), Message::from("crossed"));
         assert!(next(&mut ws).await.is_none());
+        let result = std::future::poll_fn(|cx| Pin::new(&mut ws).poll_ready(cx)).await;
+        assert!(result.is_err(), "nothing more can be sent");
+    }
+}
+
+#[tokio::test]
+async fn the_sending_half_is_closed_when_its_close_is_written() {
+    for role in ROLES {
+        let (ws, mut peer) = open(role);
+        let (mut sends, mut receives) = ws.split();
+        std::future::poll_fn(|cx| Pin::new(&mut sends).poll_ready(cx)).await.unwrap();
+        std::future::poll_fn(|cx| Pin::new(&mut sends).poll_close(cx)).await.unwrap();
+        assert_eq!(peer.next().await, (0x88, b"\x03\xe8".to_vec()));
+        let result = std::future::poll_fn(|cx| Pin::new(&mut sends).poll_ready(cx)).await;
+        assert!(result.is_err(), "nothing more can be sent");
+        peer.send(0x88, b"\x03\xe8").await;
+        peer.stream.shutdown().await.unwrap();
+        assert!(receives.recv().await.unwrap().is_none());
     }
 }
 

@@ -28,10 +28,19 @@ struct Counting {
     most: usize,
     /// Bytes that are written but not flushed, as a `BufWriter` has them. `None` passes all on at once.
     unflushed: Option<Vec<u8>>,
-    /// The first read, write and flush each fail with this.
-    fail_once: Vec<io::ErrorKind>,
+    /// The next call of each of these names is interrupted.
+    interrupts: Vec<&'static str>,
     /// Every flush fails, as of a `BufWriter` whose socket the peer has reset.
     flush_fails: bool,
+    is_shut_down: bool,
+}
+
+impl Counting {
+    fn interrupt(&mut self, call: &str) -> io::Result<()> {
+        let Some(at) = self.interrupts.iter().position(|name| *name == call) else { return Ok(()) };
+        self.interrupts.remove(at);
+        Err(io::ErrorKind::Interrupted.into())
+    }
 }
 
 impl AsyncRead for Counting {
@@ -40,6 +49,7 @@ impl AsyncRead for Counting {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.interrupt("read")?;
         let bytes = self.arriving.pop_front().filter(|bytes| !bytes.is_empty());
         let Some(mut bytes) = bytes else { return Poll::Pending };
         self.reads += 1;
@@ -67,9 +77,7 @@ impl AsyncWrite for Counting {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.writes += 1;
-        if let Some(kind) = self.fail_once.pop() {
-            return Poll::Ready(Err(kind.into()));
-        }
+        self.interrupt("write")?;
         let mut bytes = Vec::new();
         for slice in slices {
             let room = if self.most > 0 { self.most - bytes.len() } else { usize::MAX };
@@ -88,6 +96,7 @@ impl AsyncWrite for Counting {
 
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushes += 1;
+        self.interrupt("flush")?;
         if self.flush_fails {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -97,7 +106,9 @@ impl AsyncWrite for Counting {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.interrupt("shutdown")?;
+        self.is_shut_down = true;
         self.poll_flush(cx)
     }
 }
@@ -224,14 +235,22 @@ async fn a_transport_that_buffers_is_flushed() {
 }
 
 #[tokio::test]
-async fn an_interrupted_write_is_tried_again() {
+async fn an_interrupted_call_is_made_again() {
     for role in ROLES {
         for len in [5, 100_000] {
-            let fail_once = vec![io::ErrorKind::Interrupted];
-            let transport = Counting { fail_once, is_vectored: true, ..Counting::default() };
-            let mut ws = over(transport, role);
+            let arriving = [to(role, 0x81, b"Hello"), to(role, 0x88, b"\x03\xe8")].into();
+            let interrupts = vec!["read", "write", "flush", "shutdown"];
+            let mut ws = over(
+                Counting { arriving, interrupts, is_vectored: true, ..Counting::default() },
+                role,
+            );
             ws.send(vec![7; len]).await.unwrap();
             assert!(frames(&ws) == [(0x82, vec![7; len])]);
+            assert_eq!(ws.recv().await.unwrap(), Some(Message::from("Hello")));
+            // The server ends the transport (RFC 6455 7.1.1). The client waits for that.
+            assert_eq!(once(ws.recv()).is_ready(), role == Role::Server);
+            assert_eq!(ws.transport().is_shut_down, role == Role::Server);
+            assert_eq!(ws.transport().interrupts.is_empty(), role == Role::Server);
         }
     }
 }
