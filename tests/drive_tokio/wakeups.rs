@@ -105,6 +105,23 @@ async fn a_sender_goes_on_although_the_receiver_has_gone_and_the_other_way_round
     }
 }
 
+#[tokio::test]
+async fn a_close_by_the_connection_itself_wakes_the_receiver_which_writes_it() {
+    for role in ROLES {
+        let (ws, mut peer) = open(role);
+        let (mut sends, mut receives) = ws.split();
+        let (receiver, waker) = Task::new();
+        let mut receive = Box::pin(receives.recv());
+        assert!(poll(&mut receive, &waker).is_pending());
+        assert!(sends.with(|conn| conn.is_writable()));
+        assert_eq!(receiver.woken(), 0, "nothing has changed");
+        sends.with(|conn| conn.close(1000, "")).unwrap();
+        assert_eq!(receiver.woken(), 1);
+        assert!(poll(&mut receive, &waker).is_pending());
+        assert_eq!(peer.next().await, (0x88, b"\x03\xe8".to_vec()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_woken_without_a_reason() {
     for role in ROLES {
