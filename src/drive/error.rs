@@ -100,7 +100,7 @@ pub(super) struct End {
     read: Option<io::Error>,
     /// The error that ended writing. Its kind stays when the error was reported.
     write: Option<(io::ErrorKind, Option<io::Error>)>,
-    /// Whether the transport has taken bytes that it has not passed on before this error.
+    /// Whether the transport still held bytes when writing ended.
     has_lost_bytes: bool,
     /// Whether [`outcome`](End::outcome) has reported the end.
     is_reported: bool,
@@ -118,6 +118,11 @@ impl End {
     /// Notes why writing has ended. `is_flushed` tells whether the transport had passed on all bytes that it has taken.
     pub(super) fn note_write_error(&mut self, error: io::Error, is_flushed: bool) {
         self.write.get_or_insert((error.kind(), Some(error)));
+        self.note_left(is_flushed);
+    }
+
+    /// Notes that the transport is left without a flush.
+    pub(super) fn note_left(&mut self, is_flushed: bool) {
         self.has_lost_bytes |= !is_flushed;
     }
 
@@ -177,7 +182,10 @@ impl End {
     }
 
     /// The result of sending: an error if queued messages can no longer be written.
-    pub(super) fn sent(&mut self, conn: &Connection) -> Result<(), Error> {
+    pub(super) fn sent(&mut self, conn: &Connection, is_flushed: bool) -> Result<(), Error> {
+        if conn.wants_reset() {
+            self.note_left(is_flushed);
+        }
         // The amount stays when the queue is dropped.
         let has_dropped_queue = conn.outgoing_len() == 0 && conn.buffered_amount() > 0;
         if has_dropped_queue || self.has_lost_bytes {

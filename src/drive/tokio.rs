@@ -64,8 +64,8 @@
 //! # One thread, many connections
 //!
 //! A receiver that finds bytes each time lets the other tasks of its thread run after 256 events or 256 KiB, whichever
-//! comes first. What was queued until then is written. So a peer that floods does not keep the others waiting, in a
-//! loop that only calls `recv` and `feed` too.
+//! comes first. What was queued until then is written. So a peer that floods does not keep the others waiting. This also
+//! holds for a loop that only calls `recv` and `feed`.
 //!
 //! # The end
 //!

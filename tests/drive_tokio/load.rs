@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use websocket_proto::drive::Error;
 use websocket_proto::drive::tokio::WebSocket;
-use websocket_proto::{ClientRequest, Event, Message, Role};
+use websocket_proto::{ClientRequest, CloseCause, Event, Message, Role, Timeout};
 
-use super::util::{KEY, ROLES, config, frame, to};
+use super::util::{KEY, ROLES, builder, config, frame, to};
 
 const CLIENTS: usize = 50;
 const ROUNDS: usize = 20;
@@ -145,6 +145,24 @@ async fn a_peer_that_floods_lets_other_tasks_run_after_few_messages() {
             let longest =
                 tokio::select! { biased; () = others => 0, longest = receives => longest };
             assert!((1..=most).contains(&longest), "{role:?}, {len} bytes: {longest} messages");
+        }
+    }
+}
+
+#[tokio::test]
+async fn time_passes_while_a_peer_floods() {
+    for role in ROLES {
+        for len in [0, 1_000, 60_000] {
+            let bytes = frame(0x82, &vec![7; len], (role == Role::Server).then_some(KEY));
+            let config = builder().close_timeout(Duration::from_millis(20)).build().unwrap();
+            let flood = Endless { bytes, left: usize::MAX };
+            let mut ws = WebSocket::from_upgrade(flood, role, &[], config).unwrap();
+            // The peer does not answer the Close.
+            let closed = timeout(Duration::from_secs(60), ws.close(1000, "")).await;
+            let Ok(Err(Error::Closed(closed))) = closed else {
+                panic!("{role:?}, {len}: {closed:?}")
+            };
+            assert_eq!(*closed.cause(), CloseCause::TimedOut(Timeout::Close));
         }
     }
 }

@@ -32,6 +32,8 @@ struct Counting {
     interrupts: Vec<&'static str>,
     /// Every flush fails, as of a `BufWriter` whose socket the peer has reset.
     flush_fails: bool,
+    /// No flush is ever done.
+    flush_waits: bool,
     is_shut_down: bool,
 }
 
@@ -97,6 +99,9 @@ impl AsyncWrite for Counting {
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushes += 1;
         self.interrupt("flush")?;
+        if self.flush_waits {
+            return Poll::Pending;
+        }
         if self.flush_fails {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -181,6 +186,18 @@ async fn a_message_that_cannot_be_flushed_is_an_error_at_once() {
                 assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_not_flushed_when_the_connection_is_given_up_is_an_error() {
+    for role in ROLES {
+        let transport =
+            Counting { unflushed: Some(Vec::new()), flush_waits: true, ..Counting::default() };
+        let mut ws = over(transport, role);
+        assert!(once(ws.send("x")).is_pending());
+        ws.with(|conn| conn.abort());
+        assert!(matches!(once(ws.flush()), Poll::Ready(Err(_))), "{role:?}");
     }
 }
 

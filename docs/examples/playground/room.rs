@@ -42,7 +42,8 @@ impl Member {
     }
 }
 
-/// A client that behaves badly, in this program. It ends without a Close.
+/// A client that behaves badly, in this program, for 20 seconds at most. It ends without a Close. Who can open the page
+/// can order any number.
 pub(crate) async fn misbehave(server: Rc<Server>, how: String) -> Result<(), Error> {
     let (address, mut closes) = (server.address, server.closes.subscribe());
     drop(server); // only the connections of clients count

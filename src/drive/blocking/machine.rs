@@ -93,7 +93,7 @@ impl Machine {
 
     /// The result of sending: an error if queued messages can no longer be written.
     pub(super) fn sent(&mut self) -> Result<(), Error> {
-        self.end.sent(&self.conn)
+        self.end.sent(&self.conn, self.is_flushed)
     }
 
     /// Whether the transport can be dropped. A transport that does not take its last bytes or its end within the close
@@ -109,6 +109,7 @@ impl Machine {
             if self.conn.config().close_timeout().is_none_or(|limit| waited < limit) {
                 return false;
             }
+            self.end.note_left(self.is_flushed);
             self.is_flushed = true;
             self.conn.write_closed();
         }
@@ -119,6 +120,7 @@ impl Machine {
     /// for an orderly one.
     pub(super) fn leave_if_given_up(&mut self) {
         if self.conn.wants_reset() {
+            self.end.note_left(self.is_flushed);
             self.is_flushed = true;
             self.conn.write_closed();
         }

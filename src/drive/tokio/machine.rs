@@ -23,7 +23,7 @@ const MAX_SLICES: usize = 64;
 /// A message of at least this many bytes is offered to the transport before it is queued.
 const LARGE_BYTES: usize = 16 * 1024;
 /// A task that finds this many events without waiting lets the others run. tokio itself wants that only after 128 reads
-/// and writes. With echoes that are 8 MiB, or 380,000 messages of 16 bytes, and tens of milliseconds.
+/// and writes. With echoes, that is 8 MiB, or 380,000 messages of 16 bytes, and takes tens of milliseconds.
 const TURN_EVENTS: usize = 256;
 /// A task that reads this many bytes without waiting does the same.
 const TURN_BYTES: usize = 256 * 1024;
@@ -219,7 +219,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         awaited: Awaited,
     ) -> Poll<Result<(), Error>> {
         ready!(self.poll_send(cx, awaited));
-        Poll::Ready(self.end.sent(&self.conn))
+        Poll::Ready(self.end.sent(&self.conn, self.is_flushed))
     }
 
     /// Queues a message. A large one is offered to the transport first, so that only the rest is copied.
@@ -268,6 +268,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
             }
             let _ = self.poll_write(&mut both);
             if is_event_ready {
+                // A peer that floods leaves no other moment to tell the time.
+                let _ = self.poll_time(&mut both);
                 self.end_turn(cx);
                 return Poll::Pending;
             }
@@ -352,6 +354,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         while self.conn.wants_shutdown() {
             // RFC 8441 5: RST_STREAM, which a stream of HTTP/2 sends when it is dropped.
             if self.conn.wants_reset() {
+                self.end.note_left(self.is_flushed);
                 self.conn.write_closed();
                 break;
             }

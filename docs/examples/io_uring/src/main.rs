@@ -96,7 +96,7 @@ struct Peer {
     deadline: Option<Timestamp>,
     /// Whether a receive is submitted or waits for a buffer. There is at most one, so a peer has at most one buffer.
     is_receiving: bool,
-    /// Whether the last receive has taken all bytes that had arrived.
+    /// Whether the last receive has taken bytes, and all that had arrived. One that has found no buffer has not.
     is_drained: bool,
     /// Whether a write is submitted. There is at most one, because two could be written in any order.
     is_writing: bool,
@@ -185,7 +185,7 @@ impl Server {
             };
         }
         peer.is_receiving = false;
-        peer.is_drained = !cqueue::sock_nonempty(flags);
+        peer.is_drained = done.is_ok() && !cqueue::sock_nonempty(flags);
         let received = match (done, cqueue::buffer_select(flags)) {
             (Ok(0), buffer) => {
                 peer.conn.receive_eof();
@@ -217,10 +217,13 @@ impl Server {
                 number => self.turn(number, None, now)?,
             }
         }
-        for _ in 0..BUFFERS {
+        let mut receives = 0;
+        while receives < BUFFERS {
             let Some(number) = self.starved.pop_front() else { break };
             self.peers[number].is_receiving = false; // until then it is not removed
             self.turn(number, None, now)?;
+            let is_receiving = self.peers.get(number).is_some_and(|peer| peer.is_receiving);
+            receives += u16::from(is_receiving);
         }
         Ok(())
     }

@@ -17,8 +17,9 @@ const SWITCH: &str = include_str!("mutant_switch.rs");
 const LIBRARY: &str = "src/lib.rs";
 const SWITCH_PATH: &str = "src/mutant_switch.rs";
 const USE_SWITCH: &str = "\nmod mutant_switch;\npub(crate) use mutant_switch::mutant;\n";
-/// A test that compiles files of the library once more, outside of it, and what it needs. There no change is on.
+/// A test that compiles files of the library once more, outside of it.
 const OUTSIDE: &str = "tests/drivers.rs";
+/// What that test needs. No change is on in it.
 const NO_SWITCH: &str = "\nfn mutant(_: u32) -> bool {\n    false\n}\n";
 
 /// A test program: what it is called and where it is.
