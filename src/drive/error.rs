@@ -115,13 +115,12 @@ impl End {
         self.read = Some(error);
     }
 
-    /// Notes why writing has ended. `is_flushed` tells whether the transport had passed on all bytes that it has taken.
-    pub(super) fn note_write_error(&mut self, error: io::Error, is_flushed: bool) {
+    pub(super) fn note_write_error(&mut self, error: io::Error) {
         self.write.get_or_insert((error.kind(), Some(error)));
-        self.note_left(is_flushed);
     }
 
-    /// Notes that the transport is left without a flush.
+    /// Notes that nothing more is written. `is_flushed` tells whether the transport has passed on all bytes that it has
+    /// taken.
     pub(super) fn note_left(&mut self, is_flushed: bool) {
         self.has_lost_bytes |= !is_flushed;
     }

@@ -506,9 +506,7 @@ impl<T> Drop for Lent<'_, T> {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             let mut common = self.joint.lock();
-            let is_flushed = core::mem::replace(&mut common.machine.is_flushed, true);
-            common.machine.end.note_left(is_flushed);
-            common.machine.conn.write_closed();
+            common.machine.leave();
             common.writer = Some(writer);
             self.joint.changed.notify_all();
         }

@@ -109,9 +109,7 @@ impl Machine {
             if self.conn.config().close_timeout().is_none_or(|limit| waited < limit) {
                 return false;
             }
-            self.end.note_left(self.is_flushed);
-            self.is_flushed = true;
-            self.conn.write_closed();
+            self.leave();
         }
         true
     }
@@ -120,10 +118,15 @@ impl Machine {
     /// for an orderly one.
     pub(super) fn leave_if_given_up(&mut self) {
         if self.conn.wants_reset() {
-            self.end.note_left(self.is_flushed);
-            self.is_flushed = true;
-            self.conn.write_closed();
+            self.leave();
         }
+    }
+
+    /// Leaves the transport as it is: nothing more is written, flushed or shut down.
+    pub(super) fn leave(&mut self) {
+        self.end.note_left(self.is_flushed);
+        self.is_flushed = true;
+        self.conn.write_closed();
     }
 
     /// Whether the transport must be written, flushed or shut down.
@@ -166,9 +169,8 @@ impl Machine {
     }
 
     pub(super) fn note_write_error(&mut self, error: io::Error) {
-        self.end.note_write_error(error, self.is_flushed);
-        self.is_flushed = true;
-        self.conn.write_closed();
+        self.end.note_write_error(error);
+        self.leave();
     }
 
     pub(super) fn now(&self) -> Timestamp {

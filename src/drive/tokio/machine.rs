@@ -133,7 +133,8 @@ impl<T> Machine<T> {
     }
 
     fn note_write_error(&mut self, error: io::Error) {
-        self.end.note_write_error(error, self.is_flushed);
+        self.end.note_write_error(error);
+        self.end.note_left(self.is_flushed);
         self.is_flushed = true;
         self.conn.write_closed();
     }
