@@ -180,9 +180,10 @@ impl End {
         self.take_write_error().map_or(Ok(()), |error| Err(Error::Io(error)))
     }
 
-    /// The result of sending: an error if queued messages can no longer be written.
+    /// The result of sending: an error if queued messages can no longer be written, or if the connection has ended
+    /// before the transport has passed them on.
     pub(super) fn sent(&mut self, conn: &Connection, is_flushed: bool) -> Result<(), Error> {
-        if conn.wants_reset() {
+        if conn.is_finished() {
             self.note_left(is_flushed);
         }
         // The amount stays when the queue is dropped.

@@ -10,7 +10,7 @@ use websocket_proto::drive::blocking::{Transport, WebSocket};
 use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
 
 use super::open;
-use super::util::{ROLES, builder, chunks, plain_frames};
+use super::util::{ROLES, builder, chunks, config, plain_frames, to};
 
 #[test]
 fn close_runs_the_handshake_to_its_end() {
@@ -284,6 +284,50 @@ fn a_transport_that_was_given_up_is_not_waited_for() {
             });
             let closed = returns.recv_timeout(Duration::from_secs(30));
             assert_eq!(closed, Ok(true), "{role:?}, split: {is_split}");
+        }
+    }
+}
+
+#[test]
+fn a_short_wait_receives_what_has_come_even_if_writing_takes_longer() {
+    for role in ROLES {
+        let stuck = || {
+            let (ours, mut peer) = super::sockets();
+            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config()).unwrap();
+            peer.write_all(&to(role, 0x81, b"Hello")).unwrap();
+            ws.feed("never flushed").unwrap();
+            (ws, peer)
+        };
+        let (mut ws, _peer) = stuck();
+        assert!(ws.wait(Duration::ZERO), "{role:?}");
+        let (ws, _peer) = stuck();
+        let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
+        let (_sends, mut receives) = ws.split(second).unwrap();
+        assert!(receives.wait(Duration::ZERO), "{role:?}, split");
+    }
+}
+
+#[test]
+fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error() {
+    for role in ROLES {
+        for is_split in [false, true] {
+            let (ours, mut peer) = super::sockets();
+            let config = builder().close_timeout(Duration::from_millis(50)).build().unwrap();
+            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config).unwrap();
+            peer.write_all(&to(role, 0x88, b"\x03\xe8")).unwrap();
+            let sent = if is_split {
+                let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
+                let (mut sends, mut receives) = ws.split(second).unwrap();
+                let receiving = thread::spawn(move || receives.recv().map(drop));
+                let sent = sends.send("never flushed");
+                drop(receiving.join().unwrap());
+                sent
+            } else {
+                ws.feed("never flushed").unwrap();
+                ws.recv_event().unwrap(); // the Close
+                ws.flush()
+            };
+            assert!(sent.is_err(), "{role:?}, split: {is_split}");
         }
     }
 }

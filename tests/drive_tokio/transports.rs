@@ -201,6 +201,24 @@ async fn a_message_that_was_not_flushed_when_the_connection_is_given_up_is_an_er
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error() {
+    for role in ROLES {
+        for flush_fails in [false, true] {
+            let transport = Counting {
+                arriving: [to(role, 0x88, b"\x03\xe8")].into(),
+                unflushed: Some(Vec::new()),
+                flush_waits: !flush_fails,
+                flush_fails,
+                ..Counting::default()
+            };
+            let (mut sends, mut receives) = over(transport, role).split();
+            let (sent, _) = tokio::join!(sends.send("x"), receives.recv());
+            assert!(sent.is_err(), "{role:?}, {flush_fails}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_message_at_a_time_takes_one_read_and_one_write() {
     for role in ROLES {

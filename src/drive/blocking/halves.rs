@@ -323,6 +323,7 @@ impl<T: Transport> Joint<T> {
         until: Option<Timestamp>,
     ) -> Found {
         let mut common = self.lock();
+        let mut has_read = false;
         loop {
             if common.machine.conn.is_event_ready(input.buffer()) {
                 return Found::Event;
@@ -342,7 +343,7 @@ impl<T: Transport> Joint<T> {
                 self.changed.notify_all();
                 continue;
             };
-            let Some(mut wait) = common.machine.cut_wait(wait, until) else {
+            let Some(mut wait) = common.machine.cut_wait(wait, until, has_read) else {
                 return Found::Nothing;
             };
             if !common.machine.conn.wants_read() {
@@ -360,6 +361,7 @@ impl<T: Transport> Joint<T> {
             drop(common);
             let buffer = input.buffer();
             let read = line.read(buffer.spare(), wait);
+            has_read = true;
             if let Ok(Some(n)) = read {
                 buffer.filled(n);
             }

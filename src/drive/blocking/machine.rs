@@ -189,15 +189,17 @@ impl Machine {
         Told::Unchanged(wake.map(|wake| wake.saturating_since(now).max(SHORTEST_WAIT)))
     }
 
-    /// The time to wait: at most `wait`, and at most until the moment `until`. `None` if this moment has passed.
+    /// The time to wait: at most `wait`, and at most until the moment `until`. `None` if this moment has passed, unless
+    /// nothing was read before: writing may take longer than the caller wants to wait.
     pub(super) fn cut_wait(
         &self,
         wait: Option<Duration>,
         until: Option<Timestamp>,
+        has_read: bool,
     ) -> Option<Option<Duration>> {
         let Some(until) = until else { return Some(wait) };
         let left = until.saturating_since(self.now());
-        if left.is_zero() {
+        if left.is_zero() && (has_read || !self.conn.wants_read()) {
             return None;
         }
         let left = left.max(SHORTEST_WAIT);

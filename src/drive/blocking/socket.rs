@@ -335,6 +335,7 @@ impl<T: Transport> WebSocket<T> {
     }
 
     fn unsettled_turn(&mut self, until: Option<Timestamp>) -> Found {
+        let mut has_read = false;
         loop {
             if self.machine.conn.is_event_ready(self.input.buffer()) {
                 return Found::Event;
@@ -351,12 +352,15 @@ impl<T: Transport> WebSocket<T> {
                 };
             }
             let Told::Unchanged(wait) = self.machine.tell_time() else { continue };
-            let Some(mut wait) = self.machine.cut_wait(wait, until) else { return Found::Nothing };
+            let Some(mut wait) = self.machine.cut_wait(wait, until, has_read) else {
+                return Found::Nothing;
+            };
             if self.machine.is_behind() {
                 wait = at_most(wait, SHORT_WAIT);
             }
             if self.machine.conn.wants_read() {
                 self.read(wait);
+                has_read = true;
             } else if !self.machine.is_behind() {
                 thread::sleep(wait.unwrap_or(Duration::MAX));
             }

@@ -118,7 +118,7 @@ impl<T> Machine<T> {
         match awaited {
             Awaited::Room => !self.conn.is_congested(),
             Awaited::Flush => {
-                self.conn.outgoing_len() == 0 && (self.is_flushed || self.conn.is_finished())
+                self.conn.outgoing_len() == 0 && (self.is_flushed || self.has(Awaited::Finish))
             }
             Awaited::Finish => self.conn.is_finished() && !self.conn.wants_shutdown(),
         }
@@ -134,6 +134,11 @@ impl<T> Machine<T> {
 
     fn note_write_error(&mut self, error: io::Error) {
         self.end.note_write_error(error);
+        self.leave();
+    }
+
+    /// Leaves the transport as it is: nothing more is written, flushed or shut down.
+    fn leave(&mut self) {
         self.end.note_left(self.is_flushed);
         self.is_flushed = true;
         self.conn.write_closed();
@@ -355,19 +360,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         while self.conn.wants_shutdown() {
             // RFC 8441 5: RST_STREAM, which a stream of HTTP/2 sends when it is dropped.
             if self.conn.wants_reset() {
-                self.end.note_left(self.is_flushed);
-                self.conn.write_closed();
+                self.leave();
                 break;
             }
             let began = *self.shutdown_began.get_or_insert_with(Instant::now);
             match Pin::new(&mut self.transport).poll_shutdown(cx) {
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It fails if the peer has gone.
-                Poll::Ready(_) => self.conn.write_closed(),
+                Poll::Ready(Ok(())) => {
+                    self.is_flushed = true; // a shutdown flushes first
+                    self.conn.write_closed();
+                }
+                Poll::Ready(Err(_)) => self.leave(), // the peer has gone
                 Poll::Pending => {
                     let limit = self.conn.config().close_timeout();
                     match limit.is_some_and(|limit| began.elapsed() >= limit) {
-                        true => self.conn.write_closed(),
+                        true => self.leave(),
                         false => return Poll::Pending,
                     }
                 }
