@@ -7,6 +7,8 @@
 mod handshake;
 #[path = "drive_blocking/scripted.rs"]
 mod scripted;
+#[path = "drive_blocking/slow.rs"]
+mod slow;
 #[path = "drive_blocking/the_end.rs"]
 mod the_end;
 #[path = "drive_blocking/threads.rs"]

@@ -18,7 +18,9 @@ use crate::{CloseCause, Closed, Connection, HandshakeError, ProtocolError, State
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The transport failed. If a write failed, messages of the peer may still be received.
+    /// The transport failed. If a write failed, messages of the peer may still be received. The kind is
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection has ended before all that was queued
+    /// was written; receiving tells why.
     Io(io::Error),
     /// The call was wrong, or cannot be carried out. It has changed nothing.
     Usage(UsageError),
@@ -97,13 +99,30 @@ pub(super) struct End {
     /// The connection's last event.
     closed: Option<Closed>,
     /// The error that ended reading.
-    read: Option<io::Error>,
-    /// The error that ended writing. Its kind stays when the error was reported.
-    write: Option<(io::ErrorKind, Option<io::Error>)>,
-    /// Whether the transport still held bytes when writing ended.
+    read: Option<Failure>,
+    /// The error that ended writing.
+    write: Option<Failure>,
+    /// Whether queued bytes, or bytes that the transport still held, were given up.
     has_lost_bytes: bool,
     /// Whether [`outcome`](End::outcome) has reported the end.
     is_reported: bool,
+}
+
+/// An error of the transport. When it was reported, its kind is left.
+#[derive(Debug)]
+struct Failure {
+    kind: io::ErrorKind,
+    error: Option<io::Error>,
+}
+
+impl Failure {
+    fn new(error: io::Error) -> Failure {
+        Failure { kind: error.kind(), error: Some(error) }
+    }
+
+    fn report(&mut self) -> Error {
+        Error::Io(self.error.take().unwrap_or_else(|| self.kind.into()))
+    }
 }
 
 impl End {
@@ -112,11 +131,11 @@ impl End {
     }
 
     pub(super) fn note_read_error(&mut self, error: io::Error) {
-        self.read = Some(error);
+        self.read = Some(Failure::new(error));
     }
 
     pub(super) fn note_write_error(&mut self, error: io::Error) {
-        self.write.get_or_insert((error.kind(), Some(error)));
+        self.write.get_or_insert(Failure::new(error));
     }
 
     /// Notes that nothing more is written. `is_flushed` tells whether the transport has passed on all bytes that it has
@@ -125,9 +144,16 @@ impl End {
         self.has_lost_bytes |= !is_flushed;
     }
 
-    /// The error that ended writing, if it was not reported.
-    fn take_write_error(&mut self) -> Option<io::Error> {
-        self.write.as_mut().and_then(|(_, error)| error.take())
+    /// Calls what writes nothing, but may drop the queue, and notes whether it has.
+    pub(super) fn watch_queue<R>(
+        &mut self,
+        conn: &mut Connection,
+        call: impl FnOnce(&mut Connection) -> R,
+    ) -> R {
+        let queued = conn.outgoing_len();
+        let result = call(conn);
+        self.has_lost_bytes |= queued > 0 && conn.outgoing_len() == 0;
+        result
     }
 
     pub(super) fn closed(&self) -> Option<&Closed> {
@@ -137,24 +163,20 @@ impl End {
     /// The result for a finished connection: `Ok` after a complete closing handshake, else the error. It is reported
     /// once. From then on the result is `Ok`, so that a loop over messages ends.
     pub(super) fn outcome(&mut self) -> Result<(), Error> {
-        if core::mem::replace(&mut self.is_reported, true) {
+        let has_ended = self.closed.is_some() || self.read.is_some();
+        if core::mem::replace(&mut self.is_reported, true) || !has_ended {
             return Ok(());
         }
-        match (self.read.take(), &self.closed) {
-            (_, Some(closed)) if closed.is_clean() => Ok(()),
-            (Some(error), _) => Err(Error::Io(error)),
-            (None, Some(closed)) => Err(Error::Closed(closed.clone())),
-            (None, None) => Ok(()),
-        }
+        self.finished().map(drop)
     }
 
     /// The result of a finished connection whose events were taken.
     pub(super) fn finished(&mut self) -> Result<Closed, Error> {
-        self.outcome()?;
-        match &self.closed {
-            Some(closed) if closed.is_clean() => Ok(closed.clone()),
-            Some(closed) => Err(Error::Closed(closed.clone())),
-            None => Err(Error::Usage(UsageError::NotOpen(State::Closed))),
+        match (&mut self.read, &self.closed) {
+            (_, Some(closed)) if closed.is_clean() => Ok(closed.clone()),
+            (Some(failure), _) => Err(failure.report()),
+            (None, Some(closed)) => Err(Error::Closed(closed.clone())),
+            (None, None) => Err(Error::Io(io::ErrorKind::ConnectionAborted.into())),
         }
     }
 
@@ -168,16 +190,20 @@ impl End {
 
     /// The result of a request that was answered without a WebSocket: an error unless the response was written.
     pub(super) fn responded(&mut self) -> Result<Closed, Error> {
-        match (self.take_write_error(), &self.closed) {
-            (None, Some(closed)) => Ok(closed.clone()),
-            (Some(error), _) => Err(Error::Io(error)),
-            (None, None) => Err(self.unopened()),
+        match (&mut self.write, &mut self.read, &self.closed) {
+            (Some(failure), ..) => Err(failure.report()),
+            (None, Some(failure), _) if self.has_lost_bytes => Err(failure.report()),
+            (None, None, _) if self.has_lost_bytes => {
+                Err(Error::Io(io::ErrorKind::TimedOut.into()))
+            }
+            (None, _, Some(closed)) => Ok(closed.clone()),
+            (None, _, None) => Err(self.unopened()),
         }
     }
 
     /// The result of accepting a request whose response was to be written: an error if the transport did not take it.
     pub(super) fn accepted(&mut self) -> Result<(), Error> {
-        self.take_write_error().map_or(Ok(()), |error| Err(Error::Io(error)))
+        self.write.as_mut().map_or(Ok(()), |failure| Err(failure.report()))
     }
 
     /// The result of sending: an error if queued messages can no longer be written, or if the connection has ended
@@ -186,20 +212,24 @@ impl End {
         if conn.is_finished() {
             self.note_left(is_flushed);
         }
-        // The amount stays when the queue is dropped.
-        let has_dropped_queue = conn.outgoing_len() == 0 && conn.buffered_amount() > 0;
-        if has_dropped_queue || self.has_lost_bytes {
-            return Err(self.refusal(UsageError::NotOpen(conn.state())));
+        // The amount stays when the queue is dropped. An open connection has not dropped it: a compressed message that
+        // is unfinished counts.
+        let has_dropped_queue =
+            conn.state() != State::Open && conn.outgoing_len() == 0 && conn.buffered_amount() > 0;
+        if !has_dropped_queue && !self.has_lost_bytes {
+            return Ok(());
         }
-        Ok(())
+        Err(match (&mut self.write, &self.closed) {
+            (Some(failure), _) => failure.report(),
+            (None, Some(closed)) => Error::Closed(closed.clone()),
+            (None, None) => Error::Io(io::ErrorKind::ConnectionAborted.into()),
+        })
     }
 
     /// The error of a call that needs the connection open. `error` is what the connection says.
     pub(super) fn refusal(&mut self, error: UsageError) -> Error {
         match (error, &mut self.write, &self.closed) {
-            (UsageError::NotOpen(_), Some((kind, error)), _) => {
-                Error::Io(error.take().unwrap_or_else(|| (*kind).into()))
-            }
+            (UsageError::NotOpen(_), Some(failure), _) => failure.report(),
             (UsageError::NotOpen(_), None, Some(closed)) => Error::Closed(closed.clone()),
             (error, ..) => Error::Usage(error),
         }

@@ -6,11 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use websocket_proto::drive::Error;
-use websocket_proto::drive::blocking::{Transport, WebSocket};
+use websocket_proto::drive::blocking::WebSocket;
 use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
 
 use super::open;
-use super::util::{ROLES, builder, chunks, config, plain_frames, to};
+use super::slow::Stuck;
+use super::util::{ROLES, builder, chunks, plain_frames};
 
 #[test]
 fn close_runs_the_handshake_to_its_end() {
@@ -83,6 +84,24 @@ fn a_sending_half_closes_while_the_other_thread_receives() {
         assert_eq!(result.unwrap(), closed.unwrap());
         assert_eq!(receiving.join().unwrap(), (Some(Message::from("crossed")), None));
     }
+}
+
+#[test]
+fn a_sending_half_learns_of_the_end_that_the_other_thread_has_received() {
+    let config = builder().close_timeout(None).build().unwrap();
+    let (ws, mut peer) = super::open_with(Role::Server, config);
+    let (mut sends, mut receives) = ws.split(TcpStream::try_clone).unwrap();
+    peer.send(0x83, b"an unknown opcode");
+    assert!(matches!(receives.recv_event(), Ok(Some(Event::Closed(_)))));
+    let (returned, returns) = std::sync::mpsc::channel();
+    thread::spawn(move || returned.send(sends.close(1000, "").is_err()));
+    let receiving = thread::spawn(move || (receives.recv().map(drop), receives));
+    assert_eq!(peer.next().0, 0x88);
+    // Until then the sending half would be woken to free memory.
+    thread::sleep(Duration::from_millis(2_500));
+    peer.stream.shutdown(Shutdown::Write).unwrap();
+    let (_, _alive) = receiving.join().unwrap();
+    assert_eq!(returns.recv_timeout(Duration::from_secs(30)), Ok(true));
 }
 
 #[test]
@@ -227,37 +246,6 @@ fn a_transport_is_shut_down_behind_an_end_but_not_if_it_was_given_up() {
     }
 }
 
-/// Takes all bytes, and does not pass them on: TLS does so if the peer does not read.
-#[derive(Debug)]
-struct Stuck(TcpStream);
-
-impl Read for Stuck {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(bytes)
-    }
-}
-
-impl Write for Stuck {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        thread::sleep(Duration::from_millis(5));
-        Err(ErrorKind::WouldBlock.into())
-    }
-}
-
-impl Transport for Stuck {
-    fn shutdown_write(&mut self) -> std::io::Result<()> {
-        panic!("it was given up")
-    }
-
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-}
-
 #[test]
 fn a_transport_that_was_given_up_is_not_waited_for() {
     for role in ROLES {
@@ -284,50 +272,6 @@ fn a_transport_that_was_given_up_is_not_waited_for() {
             });
             let closed = returns.recv_timeout(Duration::from_secs(30));
             assert_eq!(closed, Ok(true), "{role:?}, split: {is_split}");
-        }
-    }
-}
-
-#[test]
-fn a_short_wait_receives_what_has_come_even_if_writing_takes_longer() {
-    for role in ROLES {
-        let stuck = || {
-            let (ours, mut peer) = super::sockets();
-            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config()).unwrap();
-            peer.write_all(&to(role, 0x81, b"Hello")).unwrap();
-            ws.feed("never flushed").unwrap();
-            (ws, peer)
-        };
-        let (mut ws, _peer) = stuck();
-        assert!(ws.wait(Duration::ZERO), "{role:?}");
-        let (ws, _peer) = stuck();
-        let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
-        let (_sends, mut receives) = ws.split(second).unwrap();
-        assert!(receives.wait(Duration::ZERO), "{role:?}, split");
-    }
-}
-
-#[test]
-fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error() {
-    for role in ROLES {
-        for is_split in [false, true] {
-            let (ours, mut peer) = super::sockets();
-            let config = builder().close_timeout(Duration::from_millis(50)).build().unwrap();
-            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config).unwrap();
-            peer.write_all(&to(role, 0x88, b"\x03\xe8")).unwrap();
-            let sent = if is_split {
-                let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
-                let (mut sends, mut receives) = ws.split(second).unwrap();
-                let receiving = thread::spawn(move || receives.recv().map(drop));
-                let sent = sends.send("never flushed");
-                drop(receiving.join().unwrap());
-                sent
-            } else {
-                ws.feed("never flushed").unwrap();
-                ws.recv_event().unwrap(); // the Close
-                ws.flush()
-            };
-            assert!(sent.is_err(), "{role:?}, split: {is_split}");
         }
     }
 }

@@ -1,22 +1,25 @@
 //! How a WebSocket ends: by either end's Close, by a transport that fails or ends, and by a drop.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_sink::Sink;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
-use tokio::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
+use tokio::time::{Duration, sleep, timeout};
 use websocket_proto::drive::Error;
-use websocket_proto::drive::tokio::WebSocket;
+use websocket_proto::drive::tokio::{Incoming, WebSocket};
 use websocket_proto::testing::{Link, LinkStream};
 use websocket_proto::{
-    CloseCause, CloseCode, Connection, Event, Message, Role, Timestamp, UsageError,
+    CloseCause, CloseCode, Connection, Event, FrameHeader, Message, Response, Role, Timeout,
+    Timestamp, UsageError,
 };
 
 use super::util::{
-    ROLES, builder, config, connecting, open as connection, other, plain_frames, to,
+    REQUEST, ROLES, builder, config, connecting, open as connection, other, plain_frames, to,
 };
-use super::{next, open};
+use super::{next, open, open_with};
 
 #[tokio::test]
 async fn close_runs_the_closing_handshake_to_its_end() {
@@ -392,4 +395,143 @@ async fn debug_shows_no_payload() {
             .transport()
             .is_write_vectored()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_halves_are_told_how_the_connection_has_ended() {
+    for role in ROLES {
+        // The peer does not answer the Close, and the receiving half comes late.
+        let (ws, _peer) = open(role);
+        let (mut sends, mut receives) = ws.split();
+        let receiving = async {
+            sleep(Duration::from_millis(5_500)).await;
+            (receives.recv().await, receives.recv().await)
+        };
+        let (closed, (first, second)) = tokio::join!(sends.close(1000, ""), receiving);
+        for result in [closed.map(drop), first.map(drop)] {
+            let Err(Error::Closed(closed)) = result else { panic!("{role:?}: {result:?}") };
+            assert_eq!(*closed.cause(), CloseCause::TimedOut(Timeout::Close));
+        }
+        assert_eq!(second.unwrap(), None);
+
+        // The transport fails.
+        for is_sender_first in [true, false] {
+            let ws = WebSocket::from_upgrade(Reset, role, b"", config()).unwrap();
+            let (mut sends, mut receives) = ws.split();
+            let (closed, received) = match is_sender_first {
+                true => tokio::join!(sends.close(1000, ""), receives.recv()),
+                false => {
+                    let (received, closed) = tokio::join!(receives.recv(), sends.close(1000, ""));
+                    (closed, received)
+                }
+            };
+            for result in [closed.map(drop), received.map(drop)] {
+                let Err(Error::Io(error)) = result else { panic!("{role:?}: {result:?}") };
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            }
+        }
+    }
+}
+
+/// A transport that the peer has reset.
+struct Reset;
+
+impl AsyncRead for Reset {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+    }
+}
+
+impl AsyncWrite for Reset {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_of_the_sending_half_ends_the_wait_for_the_peers_end() {
+    let config = builder().close_timeout(None).build().unwrap();
+    let (ws, mut peer) = open_with(Role::Client, 1 << 20, config);
+    let (mut sends, mut receives) = ws.split();
+    let receiving = tokio::spawn(async move { receives.recv().await });
+    peer.send(0x88, b"\x03\xe8").await;
+    assert_eq!(peer.next().await.0, 0x88);
+    sleep(Duration::from_secs(60)).await;
+    assert!(!receiving.is_finished(), "the server ends the transport");
+    sends.with(Connection::abort);
+    let received = timeout(Duration::from_secs(1), receiving).await.expect("it is woken");
+    assert_eq!(received.unwrap().unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_the_client_does_not_take_is_an_error() {
+    let (mut client, server) = duplex(500);
+    client.write_all(REQUEST).await.unwrap();
+    let incoming = Incoming::receive(server, config()).await.unwrap();
+    let result = incoming.respond(Response::new(200).body(vec![b'x'; 10_000])).await;
+    let Err(Error::Io(error)) = result else { panic!("{result:?}") };
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_or_frame_that_is_unfinished_does_not_stop_a_flush() {
+    let (header, _) = FrameHeader::decode(b"\x82\x02").unwrap().unwrap();
+    let config = builder().high_water_bytes(4).low_water_bytes(2).build().unwrap();
+    for is_split in [false, true] {
+        let (mut ws, mut peer) = open_with(Role::Server, 1 << 20, config.clone());
+        ws.with(|conn| conn.begin_frame(&header)).unwrap();
+        ws.with(|conn| conn.send_payload(b"a")).unwrap();
+        ws.flush().await.unwrap();
+        ws.with(|conn| conn.ping(b"waits")).unwrap();
+        let limit = Duration::from_secs(100);
+        if is_split {
+            let (mut sends, _receives) = ws.split();
+            timeout(limit, sends.flush()).await.expect("it ends").unwrap();
+            let mut sink = Pin::new(&mut sends);
+            let ready = poll_fn(|cx| Sink::<Message<'_>>::poll_ready(sink.as_mut(), cx));
+            timeout(limit, ready).await.expect("it ends").unwrap();
+            sends.with(|conn| conn.send_payload(b"b")).unwrap();
+            sends.flush().await.unwrap();
+        } else {
+            timeout(limit, ws.flush()).await.expect("it ends").unwrap();
+            ws.with(|conn| conn.send_payload(b"b")).unwrap();
+            ws.flush().await.unwrap();
+        }
+        assert_eq!(peer.next().await, (0x82, b"ab".to_vec()));
+        assert_eq!(peer.next().await, (0x89, b"waits".to_vec()));
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[tokio::test]
+async fn a_compressed_message_that_is_unfinished_is_not_lost() {
+    use websocket_proto::{Deflate, DeflateParams, MessageKind, Upgrade};
+
+    for role in ROLES {
+        let config = builder().deflate(Deflate::default()).build().unwrap();
+        let (ours, _theirs) = duplex(1 << 20);
+        let upgrade = Upgrade::new(role).deflate(DeflateParams::default());
+        let mut ws = WebSocket::from_upgrade(ours, upgrade, b"", config).unwrap();
+        ws.with(|conn| conn.send_fragment(MessageKind::Text, b"abc", false)).unwrap();
+        ws.flush().await.unwrap();
+        ws.with(|conn| conn.ping(b"")).unwrap();
+        let (mut sends, _receives) = ws.split();
+        sends.flush().await.unwrap();
+    }
 }

@@ -3,7 +3,6 @@
 //! out, and puts it back when nothing more is queued. So what another thread queues meanwhile is written by the thread
 //! that writes, and no two frames are mixed.
 
-use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -11,7 +10,7 @@ use std::io::IoSlice;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::line::{Line, MAX_SLICES, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, MOST_WRITES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
 use super::transport::Transport;
 use crate::drive::Error;
@@ -21,10 +20,10 @@ use crate::{CloseCode, Closed, Connection, Event, Message, Segment, Timestamp};
 /// The receiving half looks at the connection at least this often, since nothing can wake a read: the sending half may
 /// have closed it, or fed messages without writing them.
 const LONGEST_READ: Duration = Duration::from_secs(1);
+/// A call that waits for the end waits this long for the receiving half to take the last event. It may be in a read.
+const LAST_EVENT_WAIT: Duration = Duration::from_secs(2);
 /// Bytes are taken out of the queue up to this length for one write. Pongs can pass those that are not taken.
 const TAKEN_BYTES: usize = 256 * 1024;
-/// The receiving half writes at most this often before it reads.
-const MOST_WRITES: usize = 16;
 
 /// What both halves share.
 struct Joint<T> {
@@ -52,8 +51,10 @@ struct Writer<T> {
 /// What has become of what is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrote {
-    /// It is written, as far as it can be.
+    /// It is written, as far as it can be, or as far as was asked for.
     All,
+    /// Some of it is written, as much as should be at once.
+    Some,
     /// The transport takes nothing for now.
     Nothing,
     /// Another thread writes it.
@@ -253,7 +254,7 @@ impl<T: Transport> SendHalf<T> {
                 // What is left cannot be written: it waits for the end of an unfinished frame.
                 (Wrote::All, _) => break,
                 (_, Told::Changed) => joint.changed.notify_all(),
-                (Wrote::Nothing, Told::Unchanged(_)) => {}
+                (Wrote::Some | Wrote::Nothing, Told::Unchanged(_)) => {}
                 (Wrote::Elsewhere, Told::Unchanged(wait)) => common = joint.wait(common, wait),
             }
         }
@@ -328,15 +329,14 @@ impl<T: Transport> Joint<T> {
             if common.machine.conn.is_event_ready(input.buffer()) {
                 return Found::Event;
             }
-            let writes = Cell::new(0);
-            let is_enough = |_: &Machine| writes.replace(writes.get() + 1) == MOST_WRITES;
             let wrote;
-            (common, wrote) = self.write(common, &is_enough);
+            (common, wrote) = self.write(common, &|_| false);
             // Another thread may have changed everything meanwhile.
             if common.machine.conn.is_event_ready(input.buffer()) {
                 return Found::Event;
             }
             if common.machine.is_done() {
+                self.changed.notify_all(); // a thread may wait for it in `finish`
                 return Found::Finish;
             }
             let Told::Unchanged(wait) = common.machine.tell_time() else {
@@ -353,7 +353,7 @@ impl<T: Transport> Joint<T> {
                 continue;
             }
             let longest = match wrote {
-                Wrote::All if common.is_behind() => SHORTEST_WAIT,
+                Wrote::Some => SHORTEST_WAIT,
                 Wrote::Nothing => SHORT_WAIT,
                 Wrote::All | Wrote::Elsewhere => LONGEST_READ,
             };
@@ -370,8 +370,8 @@ impl<T: Transport> Joint<T> {
         }
     }
 
-    /// Writes until nothing is queued, or until `is_enough`, and shuts the write side down if the connection asks for
-    /// it. The lock is not held while the transport is called.
+    /// Writes until nothing is queued, or until `is_enough`, but at most [`MOST_WRITES`] times. Shuts the write side
+    /// down if the connection asks for it. The lock is not held while the transport is called.
     fn write<'a>(
         &'a self,
         mut common: MutexGuard<'a, Common<T>>,
@@ -381,6 +381,7 @@ impl<T: Transport> Joint<T> {
         let mut lent = Lent { joint: self, writer: Some(writer) };
         let writer = lent.writer.as_mut().expect("it was just put there");
         let mut is_changed = false;
+        let mut calls = 0;
         let wrote = loop {
             common.machine.leave_if_given_up();
             if common.machine.conn.outgoing_len() == 0 {
@@ -390,6 +391,10 @@ impl<T: Transport> Joint<T> {
             if is_enough(&common.machine) {
                 break Wrote::All;
             }
+            if calls == MOST_WRITES {
+                break Wrote::Some;
+            }
+            calls += 1;
             writer.fill(&mut common.machine.conn);
             let goes_on = if !writer.taken.is_empty() {
                 drop(common);
@@ -434,6 +439,7 @@ impl<T: Transport> Joint<T> {
     /// Waits for the end of the connection, and runs it if nobody receives.
     fn finish(&self) -> Result<Closed, Error> {
         let mut common = self.lock();
+        let mut done_at = None;
         loop {
             if let Some((mut line, mut input)) = common.orphan.take() {
                 drop(common);
@@ -444,13 +450,20 @@ impl<T: Transport> Joint<T> {
             }
             let wrote;
             (common, wrote) = self.write(common, &|_| false);
-            // The receiving half takes the last event.
-            if common.machine.is_done() && common.machine.closed().is_some() {
-                return common.machine.end.finished();
+            if common.machine.is_done() {
+                // The receiving half takes the last event.
+                let now = common.machine.now();
+                let waited = now.saturating_since(*done_at.get_or_insert(now));
+                let left = LAST_EVENT_WAIT.saturating_sub(waited);
+                if common.machine.closed().is_some() || left.is_zero() {
+                    return common.machine.end.finished();
+                }
+                common = self.wait(common, Some(left));
+                continue;
             }
             match common.machine.tell_time() {
                 Told::Changed => self.changed.notify_all(),
-                Told::Unchanged(_) if wrote == Wrote::Nothing => {}
+                Told::Unchanged(_) if matches!(wrote, Wrote::Some | Wrote::Nothing) => {}
                 Told::Unchanged(wait) => common = self.wait(common, wait),
             }
         }

@@ -13,6 +13,9 @@ pub(super) const SHORT_WAIT: Duration = Duration::from_millis(50);
 /// The most pieces of one vectored write.
 pub(super) const MAX_SLICES: usize = 64;
 
+/// A thread writes at most this often before it reads, or looks at the time.
+pub(super) const MOST_WRITES: usize = 16;
+
 /// A handle of a transport, with its timeouts.
 #[derive(Debug)]
 pub(super) struct Line<T> {
@@ -46,6 +49,7 @@ impl<T: Transport> Line<T> {
             self.read_timeout = Some(wait);
         }
         match self.transport.read(buffer) {
+            Ok(n) if n > buffer.len() => Err(miscounted()),
             Ok(n) => Ok(Some(n)),
             Err(error) if has_timed_out(&error) => {
                 self.read_timeout = None;
@@ -62,6 +66,7 @@ impl<T: Transport> Line<T> {
         self.limit_writes();
         match self.transport.write_vectored(slices) {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
+            Ok(n) if n > slices.iter().map(|slice| slice.len()).sum() => Err(miscounted()),
             Ok(n) => Ok(Some(n)),
             Err(error) if is_no_failure(&error) => Ok(None),
             Err(error) => Err(error),
@@ -100,6 +105,11 @@ impl<T: Transport> Line<T> {
             self.has_write_timeout = true;
         }
     }
+}
+
+/// The error of a transport that reports more bytes than it was given.
+fn miscounted() -> io::Error {
+    io::Error::other("the transport reports more bytes than there are")
 }
 
 fn has_timed_out(error: &io::Error) -> bool {

@@ -129,9 +129,14 @@ impl Machine {
         self.conn.write_closed();
     }
 
+    /// Whether the transport must be written or flushed.
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.conn.wants_write() || !self.is_flushed
+    }
+
     /// Whether the transport must be written, flushed or shut down.
     pub(super) fn is_behind(&self) -> bool {
-        self.conn.wants_write() || !self.is_flushed || self.conn.wants_shutdown()
+        self.is_unwritten() || self.conn.wants_shutdown()
     }
 
     /// Tells the connection what a read has brought. The bytes are in the buffer already.
@@ -141,7 +146,7 @@ impl Machine {
             Ok(_) => {}
             Err(error) => {
                 self.end.note_read_error(error);
-                self.conn.abort();
+                self.end.watch_queue(&mut self.conn, Connection::abort);
             }
         }
     }
@@ -182,7 +187,7 @@ impl Machine {
         let seen = |conn: &Connection| (conn.state(), conn.outgoing_len(), conn.is_finished());
         let before = seen(&self.conn);
         let now = self.now();
-        let wake = self.conn.tick(now);
+        let wake = self.end.watch_queue(&mut self.conn, |conn| conn.tick(now));
         if seen(&self.conn) != before {
             return Told::Changed;
         }

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::thread;
 
 use super::halves::{self, RecvHalf, SendHalf};
-use super::line::{Line, MAX_SLICES, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, MOST_WRITES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
 use super::transport::Transport;
 use crate::drive::Error;
@@ -194,9 +194,8 @@ impl<T: Transport> WebSocket<T> {
     pub fn feed<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<(), Error> {
         self.machine.queue(message.into())?;
         while self.machine.conn.is_congested() && self.machine.conn.wants_write() {
-            if !self.write_once() {
-                self.machine.tell_time();
-            }
+            self.write_once();
+            self.machine.tell_time();
         }
         self.machine.sent()
     }
@@ -207,8 +206,10 @@ impl<T: Transport> WebSocket<T> {
     ///
     /// [`Error::Io`] or [`Error::Closed`] if messages that were queued cannot be written.
     pub fn flush(&mut self) -> Result<(), Error> {
-        while !self.write() && !self.machine.conn.is_finished() {
+        self.write();
+        while self.machine.is_unwritten() && !self.machine.conn.is_finished() {
             self.machine.tell_time();
+            self.write();
         }
         self.machine.sent()
     }
@@ -341,8 +342,12 @@ impl<T: Transport> WebSocket<T> {
                 return Found::Event;
             }
             self.machine.leave_if_given_up();
-            if self.write() && self.machine.conn.wants_shutdown() && self.line.shut_down() {
-                self.machine.conn.write_closed();
+            let mut goes_on = self.write();
+            if !self.machine.is_unwritten() && self.machine.conn.wants_shutdown() {
+                goes_on = self.line.shut_down();
+                if goes_on {
+                    self.machine.conn.write_closed();
+                }
             }
             if self.machine.is_done() {
                 // A failed write may have caused an event.
@@ -356,7 +361,7 @@ impl<T: Transport> WebSocket<T> {
                 return Found::Nothing;
             };
             if self.machine.is_behind() {
-                wait = at_most(wait, SHORT_WAIT);
+                wait = at_most(wait, if goes_on { SHORTEST_WAIT } else { SHORT_WAIT });
             }
             if self.machine.conn.wants_read() {
                 self.read(wait);
@@ -387,15 +392,18 @@ impl<T: Transport> WebSocket<T> {
         self.machine.note_read(read);
     }
 
-    /// Writes all that is queued, and lets the transport pass it on. Returns false if the transport takes nothing for
-    /// now.
+    /// Writes what is queued, at most [`MOST_WRITES`] times, and lets the transport pass it on. Returns false if the
+    /// transport takes nothing for now.
     fn write(&mut self) -> bool {
-        while self.machine.conn.wants_write() {
+        for _ in 0..MOST_WRITES {
+            if !self.machine.conn.wants_write() {
+                return self.machine.is_flushed || self.machine.note_flush(self.line.flush());
+            }
             if !self.write_once() {
                 return false;
             }
         }
-        self.machine.is_flushed || self.machine.note_flush(self.line.flush())
+        true
     }
 
     /// Writes once. Returns false if the transport takes nothing for now.

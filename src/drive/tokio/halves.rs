@@ -5,15 +5,20 @@ use core::fmt;
 use core::future::poll_fn;
 use core::mem;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::time::timeout;
 
 use super::machine::{Awaited, Found, Machine};
 use super::tasks::Side;
 use crate::drive::Error;
 use crate::drive::input::Input;
 use crate::{CloseCode, Closed, Connection, Event, Message};
+
+/// A call that waits for the end waits this long for the receiving half to take the last event.
+const LAST_EVENT_WAIT: Duration = Duration::from_secs(1);
 
 /// What both halves share.
 #[derive(Debug)]
@@ -178,7 +183,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
         let queued = self.with(|conn| conn.close(code, reason));
         async move {
             queued?;
-            poll_fn(|cx| self.poll_finish(cx)).await
+            poll_fn(|cx| self.poll_finish(cx)).await;
+            let _ = timeout(LAST_EVENT_WAIT, poll_fn(|cx| self.poll_closed(cx))).await;
+            lock(&self.joint).machine.end.finished()
         }
     }
 
@@ -194,13 +201,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
         call(&mut lock(&self.joint).machine)
     }
 
-    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<Closed, Error>> {
+    /// Runs the connection to its end.
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let common = &mut *lock(&self.joint);
         match &mut common.orphan {
-            Some(input) => common.machine.poll_finish(cx, input),
+            Some(input) => common.machine.poll_finish(cx, input).map(drop),
+            None => common.machine.poll_send(cx, Awaited::Finish),
+        }
+    }
+
+    /// Waits until the receiving half has taken the last event of a finished connection.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let common = &mut *lock(&self.joint);
+        match &mut common.orphan {
+            Some(input) => common.machine.poll_finish(cx, input).map(drop),
+            None if common.machine.closed().is_some() => Poll::Ready(()),
             None => {
-                core::task::ready!(common.machine.poll_send(cx, Awaited::Finish));
-                Poll::Ready(common.machine.end.finished())
+                common.machine.tasks.wait(Side::Sends, cx.waker());
+                Poll::Pending
             }
         }
     }

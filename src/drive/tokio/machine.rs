@@ -94,6 +94,7 @@ impl<T> Machine<T> {
         let event = self.conn.receive_from(input.buffer());
         if let Some(Event::Closed(closed)) = &event {
             self.end.note_closed(closed);
+            self.tasks.wake(Side::Sends);
         }
         event
     }
@@ -102,12 +103,12 @@ impl<T> Machine<T> {
         self.end.closed()
     }
 
-    /// Calls a closure with the connection. If the connection has another state afterwards, the task that receives is
-    /// woken.
+    /// Calls a closure with the connection. If the connection has another state afterwards, or is finished, the task
+    /// that receives is woken.
     pub(super) fn with<R>(&mut self, call: impl FnOnce(&mut Connection) -> R) -> R {
-        let before = self.conn.state();
+        let before = (self.conn.state(), self.conn.is_finished());
         let result = call(&mut self.conn);
-        if self.conn.state() != before {
+        if (self.conn.state(), self.conn.is_finished()) != before {
             self.tasks.wake(Side::Receives);
         }
         result
@@ -116,9 +117,10 @@ impl<T> Machine<T> {
     /// Whether what the sending side waits for is the case.
     fn has(&self, awaited: Awaited) -> bool {
         match awaited {
-            Awaited::Room => !self.conn.is_congested(),
+            // If nothing can be written, what is left waits for the end of an unfinished frame.
+            Awaited::Room => !self.conn.is_congested() || !self.conn.wants_write(),
             Awaited::Flush => {
-                self.conn.outgoing_len() == 0 && (self.is_flushed || self.has(Awaited::Finish))
+                !self.conn.wants_write() && (self.is_flushed || self.has(Awaited::Finish))
             }
             Awaited::Finish => self.conn.is_finished() && !self.conn.wants_shutdown(),
         }
@@ -406,7 +408,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 self.end.note_read_error(error);
-                self.conn.abort();
+                self.end.watch_queue(&mut self.conn, Connection::abort);
             }
         }
         Poll::Ready(())
@@ -424,7 +426,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
         let before = seen(&self.conn);
         loop {
             let now = Instant::now();
-            let wake = self.conn.tick(Timestamp::new(now.saturating_duration_since(self.epoch)));
+            let time = Timestamp::new(now.saturating_duration_since(self.epoch));
+            let wake = self.end.watch_queue(&mut self.conn, |conn| conn.tick(time));
             if seen(&self.conn) != before {
                 return true;
             }
@@ -432,9 +435,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Machine<T> {
                 (None, Some(began), Some(limit)) if self.conn.wants_shutdown() => {
                     Some(limit.saturating_sub(now.saturating_duration_since(began)))
                 }
-                (wake, ..) => wake.map(|wake| {
-                    wake.since_epoch().saturating_sub(now.saturating_duration_since(self.epoch))
-                }),
+                (wake, ..) => wake.map(|wake| wake.saturating_since(time)),
             };
             let Some(wait) = wake else {
                 self.alarm = None;

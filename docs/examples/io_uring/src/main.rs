@@ -35,7 +35,8 @@ const LISTENER: usize = usize::MAX >> 1;
 /// A receive waits for bytes at once, and does not look first whether there are any: `IORING_RECVSEND_POLL_FIRST`.
 const POLL_FIRST: u16 = 1;
 
-/// What an operation does. It is the lowest bit of `user_data`; the other bits are the number of the peer.
+/// What an operation does. It is the lowest bit of `user_data`; the other bits are the number of the peer, or the
+/// [`LISTENER`], which receives connections.
 #[derive(Clone, Copy, PartialEq)]
 enum Operation {
     Receive = 0,
@@ -145,10 +146,11 @@ impl Server {
     }
 
     /// Queues an operation for the next [`wait`](Server::wait).
-    fn submit(&mut self, entry: &squeue::Entry) -> Result<()> {
+    fn submit(&mut self, number: usize, operation: Operation, entry: squeue::Entry) -> Result<()> {
+        let entry = entry.user_data((number << 1) as u64 | operation as u64);
         loop {
             // SAFETY: an accept and a receive use no memory of this program; see `submit_write` for a write.
-            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return Ok(());
             }
             self.ring.submit()?; // the queue is full
@@ -157,7 +159,7 @@ impl Server {
 
     fn accept_connections(&mut self) -> Result<()> {
         let accept = opcode::AcceptMulti::new(Fd(self.listener.as_raw_fd()));
-        self.submit(&accept.build().user_data((LISTENER << 1) as u64))
+        self.submit(LISTENER, Operation::Receive, accept.build())
     }
 
     fn complete(&mut self, user_data: u64, result: i32, flags: u32, now: Timestamp) -> Result<()> {
@@ -296,7 +298,7 @@ impl Server {
             .buf_group(GROUP)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
-        self.submit(&receive.user_data((number << 1) as u64 | Operation::Receive as u64))
+        self.submit(number, Operation::Receive, receive)
     }
 
     fn submit_write(&mut self, number: usize) -> Result<()> {
@@ -312,7 +314,7 @@ impl Server {
             [piece] => opcode::Send::new(fd, piece.iov_base.cast(), piece.iov_len as u32).build(),
             slices => opcode::Writev::new(fd, slices.as_ptr(), slices.len() as u32).build(),
         };
-        self.submit(&write.user_data((number << 1) as u64 | Operation::Write as u64))
+        self.submit(number, Operation::Write, write)
     }
 }
 
