@@ -120,6 +120,9 @@ impl Connection {
         if to == Phase::Answering {
             self.recv.stop();
         }
+        if to == Phase::WriteClosed {
+            self.send.cut_fragment(compressor(&mut self.codec));
+        }
         if to.state() == State::Closed {
             self.recv.stop();
             // After the peer's Close, our Close may still wait for the end of a frame.

@@ -178,6 +178,59 @@ fn a_failure_within_a_frame_leaves_the_close_of_the_peer_without_an_answer() {
     }
 }
 
+/// A connection that has failed within a frame, with a whole message in front of it. Nothing is written.
+fn failed_in_a_frame(role: Role) -> Connection {
+    let mut conn = open_with(role, by_hand().build().unwrap());
+    conn.send(vec![0; 1000]).unwrap();
+    conn.begin_frame(&header(0x82, 10)).unwrap();
+    conn.send_payload(b"12345").unwrap();
+    conn.fail(1008, "").unwrap();
+    assert_eq!(end(&mut conn).sent_code(), None);
+    conn
+}
+
+#[test]
+fn what_stands_before_a_cut_frame_is_written_as_long_as_the_peer_takes_it() {
+    for role in ROLES {
+        let mut conn = failed_in_a_frame(role);
+        let mut output = Vec::new();
+        for n in 0.. {
+            conn.tick(at(250 * n));
+            let len = conn.outgoing().len().min(100);
+            output.extend_from_slice(&conn.outgoing()[..len]);
+            conn.advance(len);
+            if len == 0 {
+                break;
+            }
+        }
+        let (message, cut) =
+            output.split_at(output.len() - 5 - 2 - 4 * usize::from(role == Role::Client));
+        assert_eq!(plain_frames(message), [(0x82, vec![0; 1000])], "{role:?}");
+        assert_eq!(cut[0], 0x82);
+        assert_eq!(conn.outgoing_len(), 0);
+
+        let mut conn = failed_in_a_frame(role);
+        conn.write_closed();
+        assert!(conn.is_finished(), "{role:?}: the rest cannot be written");
+    }
+}
+
+#[test]
+fn a_cut_frame_that_is_not_written_in_time_is_no_orderly_end() {
+    for role in ROLES {
+        let mut conn = open_with(role, by_hand().build().unwrap());
+        give(&mut conn, &to(role, 0x88, BODY));
+        conn.begin_frame(&header(0x82, 4)).unwrap();
+        conn.send_payload(b"da").unwrap();
+        conn.fail(1008, "").unwrap();
+        for ms in [0, 300, 301] {
+            assert!(!conn.is_finished());
+            conn.tick(at(ms));
+        }
+        assert!(conn.is_finished() && conn.wants_reset(), "{role:?}");
+    }
+}
+
 #[test]
 fn close_of_the_peer_ends_each_way_to_receive_frames() {
     // rfc6455-5.5.1-18

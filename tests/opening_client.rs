@@ -369,6 +369,33 @@ fn refusals_are_reported_whole_and_redirects_are_not_followed() {
 }
 
 #[test]
+fn refusal_is_told_until_the_end_is_taken() {
+    let responses: [&[u8]; 3] = [
+        b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+    ];
+    for response in responses {
+        for step in [1, response.len()] {
+            let (mut conn, mut buffer) =
+                (connecting(Role::Client, config()), ReadBuffer::with_capacity(4096));
+            for bytes in response.chunks(step) {
+                buffer.spare()[..bytes.len()].copy_from_slice(bytes);
+                buffer.filled(bytes.len());
+                while !conn.is_finished() && conn.is_event_ready(&mut buffer) {
+                    assert!(conn.refusal().is_some());
+                    if matches!(conn.receive_from(&mut buffer), Some(Event::Closed(_))) {
+                        assert!(conn.refusal().is_none());
+                        break;
+                    }
+                }
+            }
+            assert_eq!(conn.state(), State::Closed);
+        }
+    }
+}
+
+#[test]
 fn end_of_the_transport_ends_the_body_of_a_refusal() {
     // rfc6455-4.1-41
     for (head, body, is_complete) in [

@@ -610,8 +610,9 @@ fn unfinished_message_is_told_from_its_first_fragment_to_its_last() {
             conn.send("whole").unwrap();
             assert_eq!(conn.unfinished_message(), None, "{role:?}");
             // RFC 6455 5.5.1: no data frame follows a Close.
-            let ends: [fn(&mut Connection, Role); 4] = [
+            let ends: [fn(&mut Connection, Role); 5] = [
                 |conn, _| conn.close_without_code(),
+                |conn, _| conn.write_closed(),
                 |conn, _| conn.fail(1011, "").unwrap(),
                 |conn, _| conn.abort(),
                 |conn, role| feed(conn, &to(role, 0x88, b""), &mut Log::default()),

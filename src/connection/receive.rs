@@ -147,7 +147,10 @@ impl Connection {
                 self.receive_any_from(input, front, capacity).map(Event::into_owned)
             });
             if let Some(event) = event {
-                self.life.set_ready(event);
+                match event {
+                    Event::Closed(closed) => self.life.set_closed(closed),
+                    event => self.life.set_ready(event),
+                }
                 self.recv.close_quick_way();
                 return true;
             }

@@ -83,7 +83,8 @@ impl Connection {
 
     /// Returns the kind of the message that is being sent in [fragments](Connection::send_fragment): its first fragment
     /// was queued, and its last was not. `None` means that [`send`](Connection::send) may be called. A Close ends the
-    /// message, so it is `None` after [`close`](Connection::close).
+    /// message, so it is `None` after [`close`](Connection::close); if a frame is
+    /// [unfinished](Connection::unfinished_frame), when its payload is whole.
     ///
     /// ```
     /// use websocket_proto::{Config, Connection, MessageKind, Role};

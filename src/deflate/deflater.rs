@@ -178,6 +178,9 @@ pub(crate) fn compress_alone(payload: &[u8], level: u8, window_bits: u8) -> Vec<
     out
 }
 
+/// The most bytes of one call: zlib counts with 32 bits. The tests need no 4 GiB.
+const MOST_INPUT: usize = if cfg!(test) { 1_000 } else { u32::MAX as usize };
+
 /// Compresses all of `payload`, and ends with an empty stored block (RFC 7692 7.2.1).
 fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
     // Most text is compressed to less than half.
@@ -186,14 +189,19 @@ fn flush_into(stream: &mut Deflate, mut payload: &[u8], out: &mut Vec<u8>) {
         let at = out.len();
         out.resize(at + room, 0);
         let (used, produced) = (stream.total_in(), stream.total_out());
-        let result = stream.compress(payload, &mut out[at..], DeflateFlush::SyncFlush);
+        let is_last = payload.len() <= MOST_INPUT;
+        let (part, flush) = match is_last {
+            true => (payload, DeflateFlush::SyncFlush),
+            false => (&payload[..MOST_INPUT], DeflateFlush::NoFlush),
+        };
+        let result = stream.compress(part, &mut out[at..], flush);
         payload = &payload[(stream.total_in() - used) as usize..];
         out.truncate(at + (stream.total_out() - produced) as usize);
         match result {
             // Room is left, so all output was written.
-            Ok(Status::Ok | Status::BufError) if out.len() < at + room => break,
-            Ok(Status::Ok) => room = payload.len() / 2 + 64,
-            Ok(Status::BufError) => break,
+            Ok(Status::Ok | Status::BufError) if is_last && out.len() < at + room => break,
+            Ok(Status::BufError) if is_last => break,
+            Ok(Status::Ok | Status::BufError) => room = payload.len() / 2 + 64,
             Ok(Status::StreamEnd) | Err(_) => {
                 unreachable!("a flush neither ends a stream nor fails")
             }
@@ -210,5 +218,39 @@ fn strip_tail(out: &mut Vec<u8>, begin: usize) {
     }
     if out.len() == begin {
         out.push(0x00);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use miniz_oxide::inflate::decompress_to_vec;
+
+    use super::*;
+
+    #[test]
+    fn payloads_that_take_many_calls_are_compressed_whole() {
+        let direction = Direction { window_bits: 15, no_context_takeover: false };
+        for len in [0, 1, MOST_INPUT - 1, MOST_INPUT, MOST_INPUT + 1, 2 * MOST_INPUT, 7_777] {
+            let mixed = (0..len as u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8);
+            for payload in [mixed.collect(), alloc::vec![b'a'; len]] {
+                for level in 1..=9 {
+                    let mut deflater = Deflater::new(direction, level, DEFAULT_MEMORY_LEVEL);
+                    let mut sent = Vec::new();
+                    for _ in 0..2 {
+                        deflater.compress(&payload, true, &mut sent);
+                        sent.extend([0x00, 0x00, 0xff, 0xff]);
+                    }
+                    let mut alone = compress_alone(&payload, level, 15);
+                    alone.extend([0x00, 0x00, 0xff, 0xff]);
+                    for (mut bytes, expected) in
+                        [(sent, payload.repeat(2)), (alone, payload.clone())]
+                    {
+                        bytes.extend([0x01, 0x00, 0x00, 0xff, 0xff]); // the last block of a stream
+                        let received = decompress_to_vec(&bytes);
+                        assert!(received.unwrap() == expected, "{len} bytes, level {level}");
+                    }
+                }
+            }
+        }
     }
 }

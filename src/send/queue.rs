@@ -69,7 +69,8 @@ pub(crate) struct Queue {
     is_congested: bool,
     /// Something was queued since the last call of [`free_unused`](Queue::free_unused).
     is_used: bool,
-    /// A Close frame, or an HTTP response that ends the connection, is in the queue and not wholly written.
+    /// A Close frame, an HTTP response that ends the connection, or a frame that was cut is in the queue and not wholly
+    /// written.
     has_end: bool,
 }
 

@@ -177,7 +177,7 @@ impl Queue {
     }
 
     /// Gives up the unfinished frame or message: the connection fails, or a Close follows. Nothing that waits for the
-    /// end of the frame goes out.
+    /// end of the frame goes out: a cut frame is the end of the queue.
     pub(crate) fn cut_frame(&mut self) {
         let Some(parts) = &mut self.parts else { return };
         let Some(streamed) = parts.streamed.take() else { return };
@@ -186,21 +186,23 @@ impl Queue {
             self.parts_len -= streamed.close.len() as u64;
             self.has_end = false;
         }
+        if streamed.frame.is_none() {
+            return;
+        }
         // Control frames can still go out if a whole frame, or the rest of one, is queued before the unfinished frame.
         let data = parts.pieces.iter().map(|piece| Piece::as_slice(piece).len()).sum::<usize>()
             + self.tail.len()
             - self.start;
-        if streamed.frame.is_none() || parts.in_control || parts.untaken.to_border() <= data as u64
-        {
-            return;
+        if !parts.in_control && parts.untaken.to_border() > data as u64 {
+            let mut control = &parts.control[parts.control_start..];
+            self.parts_len -= control.len() as u64;
+            while !control.is_empty() {
+                let header = frame::decode_own(control);
+                parts.pings -= u32::from(header.first.opcode() == Opcode::Ping);
+                control = &control[header.size + header.len as usize..];
+            }
+            parts.clear_control();
         }
-        let mut control = &parts.control[parts.control_start..];
-        self.parts_len -= control.len() as u64;
-        while !control.is_empty() {
-            let header = frame::decode_own(control);
-            parts.pings -= u32::from(header.first.opcode() == Opcode::Ping);
-            control = &control[header.size + header.len as usize..];
-        }
-        parts.clear_control();
+        self.has_end = self.len() > 0;
     }
 }
