@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use websocket_proto::drive::tokio::{Incoming, SendHalf};
 use websocket_proto::drive::{Error, Request};
@@ -21,6 +22,10 @@ use websocket_proto::{
     Accept, CloseCode, Closed, Config, OriginPolicy, PreparedMessage, Response, Shared,
 };
 
+/// The messages that may wait for the slowest client. A client that is further behind is disconnected.
+const MAX_LAG: usize = 1024;
+/// The time in which a client must take what is written to it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The time that the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -64,7 +69,7 @@ async fn run(address: &str) -> io::Result<()> {
         .keepalive_interval(Duration::from_secs(20))
         .idle_timeout(Duration::from_secs(60));
     let room = Arc::new(Room {
-        said: broadcast::Sender::new(64),
+        said: broadcast::Sender::new(MAX_LAG),
         closes: watch::Sender::new(false),
         config: Shared::new(config.build()?),
         origins: OriginPolicy::new(origins(&address))
@@ -144,6 +149,8 @@ async fn serve(
         while let Some(message) = receives.recv().await? {
             // It fails if the room has no connections, which is no error here.
             let _ = room.said.send(PreparedMessage::new(&message));
+            // The others get it before this client says more: the driver goes on with all that it has read.
+            yield_now().await;
         }
         Ok(())
     };
@@ -176,10 +183,16 @@ async fn tell(
                 return sends.close(CloseCode::POLICY_VIOLATION, "too slow for this room").await;
             }
         }
-        // A client that does not read gets no more messages for now; the channel drops the oldest ones.
-        tokio::select! {
-            flushed = sends.flush() => flushed?,
+        // A client that does not read gets no more messages for now.
+        let flushed = tokio::select! {
+            flushed = timeout(PATIENCE, sends.flush()) => flushed,
             _ = closes.changed() => return sends.close(CloseCode::GOING_AWAY, "").await,
+        };
+        match flushed {
+            Ok(flushed) => flushed?,
+            Err(_) => {
+                return sends.close(CloseCode::POLICY_VIOLATION, "too slow for this room").await;
+            }
         }
     }
 }

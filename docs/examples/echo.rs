@@ -7,14 +7,20 @@ use std::time::Duration;
 use websocket_proto::{Accept, Clock, Closed, Config, Connection, Event, Shared, State};
 
 fn main() -> Result<()> {
-    let config = Shared::new(Config::default()); // limits and timeouts, shared by all connections
+    let config = Config::builder()
+        .keepalive_interval(Duration::from_secs(20))
+        .idle_timeout(Duration::from_secs(60)); // finds peers that have vanished
+    let config = Shared::new(config.build()?); // limits and timeouts of all connections
     for stream in TcpListener::bind("127.0.0.1:9001")?.incoming() {
         let Ok(stream) = stream else {
             std::thread::sleep(Duration::from_millis(10)); // the client has gone, or no descriptor is free
             continue;
         };
         let config = config.clone();
-        std::thread::spawn(move || println!("{:?}", serve(stream, config)));
+        let serve = move || println!("{:?}", serve(stream, config));
+        if let Err(error) = std::thread::Builder::new().spawn(serve) {
+            eprintln!("no thread for a connection: {error}");
+        }
     }
     Ok(())
 }

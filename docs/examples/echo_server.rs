@@ -29,8 +29,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let config = Config::builder().deflate(deflate.then(Deflate::default)).build();
-    let config = Shared::new(config.expect("the default options are allowed"));
+    let config = Config::builder()
+        .deflate(deflate.then(Deflate::default))
+        .keepalive_interval(Duration::from_secs(20))
+        .idle_timeout(Duration::from_secs(60));
+    let config = Shared::new(config.build().expect("these options are allowed"));
     let accepting: Vec<_> = listen(address)
         .into_iter()
         .map(|listener| {

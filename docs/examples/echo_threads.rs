@@ -35,8 +35,11 @@ fn main() -> ExitCode {
         }
     };
     // The echoes for a peer that does not read are buffered up to here. Above it, the peer is not read.
-    let config = Config::builder().high_water_bytes(45 * 1024 * 1024).build();
-    let config = Shared::new(config.expect("it is below max_outgoing_bytes"));
+    let config = Config::builder()
+        .high_water_bytes(45 * 1024 * 1024)
+        .keepalive_interval(Duration::from_secs(20))
+        .idle_timeout(Duration::from_secs(60));
+    let config = Shared::new(config.build().expect("it is below max_outgoing_bytes"));
     let listener = TcpListener::bind(address)
         .inspect_err(|error| eprintln!("cannot listen on {address}: {error}"));
     let Ok(listener) = listener else { return ExitCode::FAILURE };

@@ -7,7 +7,7 @@
 //! `cargo run --release --example proxy ADDR SERVER`, with two addresses such as `127.0.0.1:9002 127.0.0.1:9001`.
 
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, TcpListener, ToSocketAddrs};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use websocket_proto::{
     Event, ReadBuffer, State, Timestamp, UpgradeRequest, UsageError,
 };
 
+/// The time that the server has to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 const CLIENT: Token = Token(0);
 const SERVER: Token = Token(1);
 
@@ -157,6 +159,18 @@ struct Opened {
     subprotocol: Option<String>,
 }
 
+/// Connects to the first address that answers. The client waits meanwhile.
+fn connect(address: &str) -> Result<std::net::TcpStream> {
+    let mut connected = Err(ErrorKind::NotFound.into());
+    for address in address.to_socket_addrs()? {
+        connected = std::net::TcpStream::connect_timeout(&address, PATIENCE);
+        if connected.is_ok() {
+            break;
+        }
+    }
+    connected
+}
+
 /// Opens a connection to the server for this request of a client. The error is the status for the client.
 fn open_server(
     request: &UpgradeRequest<'_>,
@@ -165,7 +179,11 @@ fn open_server(
     poll: &mut Poll,
     clock: &Clock,
 ) -> Result<std::result::Result<Opened, u16>> {
-    let Ok(stream) = std::net::TcpStream::connect(address) else { return Ok(Err(502)) };
+    let stream = match connect(address) {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(Err(504)),
+        Err(_) => return Ok(Err(502)),
+    };
     let Ok(mut forwarded) = ClientRequest::new(&format!("ws://{address}{}", request.resource()))
     else {
         return Ok(Err(400));

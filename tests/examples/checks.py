@@ -637,6 +637,17 @@ def chat():
                 expect(other.receive(), (TEXT, b"Hello"))
 
 
+@check("chat_tokio: many messages in one segment reach all clients, and disconnect none")
+def chat_burst():
+    with Server("chat_tokio") as server:
+        peers = [Peer.open(server.address) for _ in range(3)]
+        said = [str(n).encode() for n in range(2000)]
+        peers[0].stream.sendall(b"".join(peers[0].frame(TEXT, text) for text in said))
+        for peer in peers:
+            for text in said:
+                expect(peer.receive(), (TEXT, text))
+
+
 @check("client: piped lines are sent, and the echoes are received")
 def piped_lines():
     with Server("echo_server") as server:

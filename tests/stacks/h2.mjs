@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import http2 from "node:http2";
+import net from "node:net";
 import readline from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import zlib from "node:zlib";
@@ -207,6 +208,16 @@ async function a_close_that_is_not_read_becomes_a_reset() {
   short.server.kill();
 }
 
+async function a_connection_without_a_stream_is_ended() {
+  const short = await start("--idle-timeout=1");
+  const [, host, port] = short.address.match(/^(.*):(\d+)$/);
+  const silent = net.connect(Number(port), host).resume();
+  const session = await connect(short.address);
+  for (const end of [silent, session]) await until("the end", () => end.destroyed);
+  short.server.removeAllListeners("exit");
+  short.server.kill();
+}
+
 async function a_reset_stream_ends_its_socket_alone() {
   const session = await connect();
   const [reset, other] = [new Socket(session, { ":path": "/reset" }), new Socket(session)];
@@ -341,6 +352,7 @@ await Promise.all([
   a_failed_connection_sends_its_close_and_ends_the_stream,
   a_close_that_cannot_be_written_becomes_a_reset,
   a_close_that_is_not_read_becomes_a_reset,
+  a_connection_without_a_stream_is_ended,
   a_reset_stream_ends_its_socket_alone,
   an_end_without_a_close_ends_the_stream,
   other_requests_get_their_status,

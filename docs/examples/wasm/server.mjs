@@ -23,7 +23,10 @@ class Peer {
     socket.on('data', (bytes) => this.receive(bytes));
     socket.on('end', () => this.turn(() => proto.receive_eof(this.number)));
     socket.on('error', () => this.turn(() => proto.abort(this.number)));
-    socket.on('drain', () => socket.resume());
+    socket.on('drain', () => {
+      socket.resume();
+      this.turn(() => {}); // writes the rest
+    });
     this.turn(() => {}); // starts the handshake timeout
   }
 
@@ -50,7 +53,7 @@ class Peer {
         proto.write_closed(this.number);
       }
       wake = proto.tick(this.number, performance.now());
-    } while (proto.outgoing_bytes(this.number) > 0);
+    } while (proto.outgoing_bytes(this.number) > 0 && !this.socket.writableNeedDrain);
     if (proto.is_finished(this.number)) {
       proto.drop_connection(this.number);
       this.number = undefined;
@@ -62,7 +65,10 @@ class Peer {
   }
 
   write() {
-    for (let n; (n = proto.outgoing_bytes(this.number)) > 0; ) {
+    // What Node has buffered is written for the machine, so Node gets the next piece when its buffer is empty. So the
+    // machine knows that the peer is slow, and when it takes something.
+    for (let n; !this.socket.writableNeedDrain && (n = proto.outgoing_bytes(this.number)) > 0; ) {
+      n = Math.min(n, 64 * 1024);
       // Before the buffer is taken: this call may grow the memory.
       const from = proto.outgoing(this.number);
       // A copy: Node may write it later, and wasm uses its memory again after `advance`.

@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause before the next attempt to connect doubles from the first of these to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
-/// Messages of a room that may wait for its slowest client. A client that is further behind is disconnected.
-const MAX_LAG: usize = 256;
+/// Messages of a room that may wait for its slowest client. A client that is further behind is disconnected. Redis
+/// delivers what several processes have said in one batch, before any client is served.
+const MAX_LAG: usize = 4096;
 
 pub struct Broker {
     client: Client,

@@ -27,6 +27,8 @@ use broker::Broker;
 
 /// The time that the connections have to close after a signal.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// The time in which a client must take what is written to it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Chat {
     broker: Arc<Broker>,
@@ -188,10 +190,16 @@ async fn tell(
                 return sends.close(CloseCode::TRY_AGAIN_LATER, "too slow for this room").await;
             }
         }
-        // A client that does not read gets no more messages for now; the channel drops the oldest ones.
-        tokio::select! {
-            flushed = sends.flush() => flushed?,
+        // A client that does not read gets no more messages for now.
+        let flushed = tokio::select! {
+            flushed = timeout(PATIENCE, sends.flush()) => flushed,
             _ = ends.changed() => return sends.close(CloseCode::SERVICE_RESTART, "").await,
+        };
+        match flushed {
+            Ok(flushed) => flushed?,
+            Err(_) => {
+                return sends.close(CloseCode::TRY_AGAIN_LATER, "too slow for this room").await;
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
-use axum::serve::ListenerExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use websocket_proto::drive::Error;
 use websocket_proto::{Accept, Config, Deflate, Shared};
@@ -31,10 +33,24 @@ async fn main() -> Result<()> {
     let address = addresses.first().map_or("127.0.0.1:9001", |address| &address[..]);
     let listener = TcpListener::bind(address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
-    let listener = listener.tap_io(|stream| {
+    loop {
+        // The client has gone, or no descriptor is free. Continue to serve the other clients.
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true); // fails if the client has gone
-    });
-    axum::serve(listener, app).await
+        // `axum::serve` has no timer, so that it would wait forever for the rest of a request's head. hyper waits 30 s.
+        let serve = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()))
+            .with_upgrades();
+        tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                eprintln!("connection dropped: {error}");
+            }
+        });
+    }
 }
 
 /// Accepts the first subprotocol that the client offers, if it offers any.

@@ -1,6 +1,7 @@
 //! Serves an echo on h2. h2 reads and writes the frames of HTTP/2; the library judges the extended CONNECT (RFC 8441).
 //!
 //! `cargo run --release --bin server [ADDR] [--tls] [--idle-timeout=SECONDS]`; the defaults are 127.0.0.1:9001 and 60.
+//! The idle timeout is that of each WebSocket, and of a connection without streams.
 //! With `--tls` it makes a certificate for `localhost`, as browsers speak HTTP/2 only over TLS.
 
 use std::error::Error;
@@ -15,6 +16,7 @@ use http::{Method, Request, Response, StatusCode};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
@@ -57,8 +59,10 @@ async fn main() -> Result<()> {
             let result = async {
                 stream.set_nodelay(true)?;
                 match tls {
-                    Some(tls) => serve(tls.accept(stream).await?, &config).await,
-                    None => serve(stream, &config).await,
+                    Some(tls) => {
+                        serve(timeout(idle, tls.accept(stream)).await??, &config, idle).await
+                    }
+                    None => serve(stream, &config, idle).await,
                 }
             };
             if let Err(error) = result.await {
@@ -79,21 +83,32 @@ fn acceptor() -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves one connection of HTTP/2, with any number of WebSockets.
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, config: &Shared<Config>) -> Result<()> {
-    let mut http = Builder::new()
+/// Serves one connection of HTTP/2, with any number of WebSockets. It ends if no stream is open for the time `idle`.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    config: &Shared<Config>,
+    idle: Duration,
+) -> Result<()> {
+    let handshake = Builder::new()
         // RFC 8441 3: SETTINGS_ENABLE_CONNECT_PROTOCOL lets clients send an extended CONNECT.
         .enable_connect_protocol()
         .max_concurrent_streams(STREAMS)
         .initial_window_size(STREAM_WINDOW)
         // Streams that are not read must not use up the window of the others.
         .initial_connection_window_size(STREAMS * STREAM_WINDOW)
-        .handshake(stream)
-        .await?;
-    while let Some(request) = http.accept().await {
-        let (request, respond) = request?;
-        let config = config.clone();
+        .handshake(stream);
+    let mut http = timeout(idle, handshake).await??;
+    let streams = Arc::new(());
+    loop {
+        let (request, respond) = match timeout(idle, http.accept()).await {
+            Ok(Some(request)) => request?,
+            Ok(None) => return Ok(()),
+            Err(_) if Arc::strong_count(&streams) > 1 => continue,
+            Err(_) => return Err("no stream is open".into()),
+        };
+        let (config, stream) = (config.clone(), streams.clone());
         tokio::spawn(async move {
+            let _stream = stream;
             let id = respond.stream_id().as_u32();
             match answer(request, respond, &config).await {
                 Ok(how) => println!("stream {id}: {how}"),
@@ -101,7 +116,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, config: &Shared<Conf
             }
         });
     }
-    Ok(())
 }
 
 /// Answers a request, and echoes all messages if it is an extended CONNECT for WebSocket. Returns how it ended.

@@ -53,7 +53,7 @@ fn run(address: &str, certificate: &str) -> Result<(), Box<dyn std::error::Error
             continue;
         };
         let (tls, config) = (tls.clone(), config.clone());
-        std::thread::spawn(move || {
+        let serve = move || {
             match serve(stream, tls, config) {
                 Ok(()) => {}
                 // A request that does not ask for a WebSocket.
@@ -61,7 +61,10 @@ fn run(address: &str, certificate: &str) -> Result<(), Box<dyn std::error::Error
                 Err(Error::Closed(closed)) => eprintln!("not closed cleanly: {}", closed.cause()),
                 Err(error) => eprintln!("connection dropped: {error}"),
             }
-        });
+        };
+        if let Err(error) = std::thread::Builder::new().spawn(serve) {
+            eprintln!("no thread for a connection: {error}");
+        }
     }
     Ok(())
 }
