@@ -20,11 +20,13 @@ use crate::{CloseCause, Closed, Connection, HandshakeError, ProtocolError, State
 pub enum Error {
     /// The transport failed. If a write failed, messages of the peer may still be received. The kind is
     /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection has ended before all that was queued
-    /// was written; receiving tells why.
+    /// was written, and receiving tells why; [`TimedOut`](io::ErrorKind::TimedOut) if a client did not take the
+    /// response in time.
     Io(io::Error),
     /// The call was wrong, or cannot be carried out. It has changed nothing.
     Usage(UsageError),
-    /// The connection has ended, and not by a complete closing handshake; or it was never opened.
+    /// The connection has ended, and not by a complete closing handshake; or it was never opened. Sending returns this
+    /// after any end.
     /// [`Closed::refusal`] has the response of a server that refused.
     Closed(Closed),
 }
@@ -160,6 +162,11 @@ impl End {
         self.closed.as_ref()
     }
 
+    /// Notes that the caller knows how the connection has ended.
+    pub(super) fn note_reported(&mut self) {
+        self.is_reported = true;
+    }
+
     /// The result for a finished connection: `Ok` after a complete closing handshake, else the error. It is reported
     /// once. From then on the result is `Ok`, so that a loop over messages ends.
     pub(super) fn outcome(&mut self) -> Result<(), Error> {
@@ -206,10 +213,9 @@ impl End {
         self.write.as_mut().map_or(Ok(()), |failure| Err(failure.report()))
     }
 
-    /// The result of sending: an error if queued messages can no longer be written, or if the connection has ended
-    /// before the transport has passed them on.
+    /// The result of sending: an error if what was queued can no longer be written.
     pub(super) fn sent(&mut self, conn: &Connection, is_flushed: bool) -> Result<(), Error> {
-        if conn.is_finished() {
+        if conn.wants_reset() {
             self.note_left(is_flushed);
         }
         // The amount stays when the queue is dropped. An open connection has not dropped it: a compressed message that

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use websocket_proto::drive::Error;
 use websocket_proto::drive::blocking::{Incoming, Transport, WebSocket};
-use websocket_proto::{Response, State};
+use websocket_proto::{Event, Response, Role, State};
 
 use super::sockets;
 use super::util::{REQUEST, ROLES, builder, config, to};
@@ -231,5 +231,103 @@ fn a_transport_that_counts_wrongly_is_an_error() {
             let result = returns.recv_timeout(Duration::from_secs(30)).expect("no call hangs");
             assert!(matches!(result, Err(Error::Io(_))), "{role:?}, {call}: {result:?}");
         }
+    }
+}
+
+/// Takes a few bytes with each write. Its reads bring `input` once, and then nothing in time.
+#[derive(Debug, Default)]
+struct Few {
+    most: usize,
+    input: Vec<u8>,
+    empty_reads: usize,
+    written: usize,
+    /// The errors of the next calls of `flush`.
+    flush_errors: Vec<ErrorKind>,
+    write_error: Option<ErrorKind>,
+}
+
+impl Read for Few {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if self.input.is_empty() {
+            self.empty_reads += 1;
+            thread::sleep(Duration::from_millis(1));
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let n = self.input.len().min(bytes.len());
+        bytes[..n].copy_from_slice(&self.input[..n]);
+        self.input.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Write for Few {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(error) = self.write_error {
+            return Err(error.into());
+        }
+        let n = bytes.len().min(self.most);
+        self.written += n;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.flush_errors.pop().map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+impl Transport for Few {
+    fn shutdown_write(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn set_read_timeout(&mut self, _: Option<Duration>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_transport_that_takes_few_bytes_at_once_is_not_waited_for_between_them() {
+    for role in ROLES {
+        let few = Few { most: 4096, ..Few::default() };
+        let mut ws = WebSocket::from_upgrade(few, role, b"", config()).unwrap();
+        ws.with(|conn| conn.send(vec![7; 32 << 20])).unwrap();
+        while ws.with(|conn| conn.outgoing_len()) > 0 {
+            assert!(!ws.wait(Duration::ZERO));
+        }
+        assert!(ws.transport().empty_reads < 200, "{role:?}: {}", ws.transport().empty_reads);
+    }
+}
+
+#[test]
+fn what_is_written_when_the_connection_has_ended_is_no_error() {
+    // A server is finished when its Close is written.
+    let text_and_close =
+        [to(Role::Server, 0x81, b"x"), to(Role::Server, 0x88, b"\x03\xe8")].concat();
+    for writes in [1, 15, 16, 17, 32, 48] {
+        for flush_errors in [vec![], vec![ErrorKind::Interrupted], vec![ErrorKind::WouldBlock; 2]] {
+            let input = text_and_close.clone();
+            let few = Few { most: 100, input, flush_errors, ..Few::default() };
+            let mut ws = WebSocket::from_upgrade(few, Role::Server, b"", config()).unwrap();
+            ws.recv().unwrap();
+            let frames = 100 * writes - 4; // and the answer to the Close
+            ws.with(|conn| conn.send(vec![7; frames - if frames > 127 { 4 } else { 2 }])).unwrap();
+            assert!(matches!(ws.recv_event().unwrap(), Some(Event::Closed(_))));
+            ws.flush().unwrap();
+            assert_eq!(ws.transport().written, 100 * writes);
+            assert_eq!(ws.transport().flush_errors, []);
+            assert_eq!(ws.recv().unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn a_ping_that_cannot_be_written_is_an_error() {
+    for role in ROLES {
+        let few = || Few { write_error: Some(ErrorKind::BrokenPipe), ..Few::default() };
+        let mut ws = WebSocket::from_upgrade(few(), role, b"", config()).unwrap();
+        ws.with(|conn| conn.ping(b"")).unwrap();
+        let result = ws.flush();
+        let Err(Error::Io(error)) = result else { panic!("{role:?}: {result:?}") };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
 }

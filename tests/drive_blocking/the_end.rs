@@ -158,6 +158,11 @@ fn an_end_without_a_close_is_one_error() {
         assert_eq!(ws.recv().unwrap(), None);
         let error = std::io::Error::from(ws.close(1000, "").unwrap_err());
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+
+        let (mut ws, peer) = open(role);
+        drop(peer);
+        assert!(ws.close(1000, "").is_err());
+        assert_eq!(ws.recv().unwrap(), None);
     }
 }
 

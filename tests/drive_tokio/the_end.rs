@@ -164,6 +164,11 @@ async fn an_end_without_a_close_is_one_error() {
         let error = std::io::Error::from(ws.close(1000, "").await.unwrap_err());
         assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
 
+        let (mut ws, peer) = open(role);
+        drop(peer);
+        assert!(ws.close(1000, "").await.is_err());
+        assert_eq!(ws.recv().await.unwrap(), None);
+
         let (mut ws, mut peer) = open(role);
         peer.send(0x83, b"").await;
         let receive = async {

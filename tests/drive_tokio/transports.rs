@@ -1,10 +1,12 @@
 //! What the driver asks of its transport: how many calls, with how many bytes, and how much memory it holds meanwhile.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
 use websocket_proto::drive::Error;
@@ -16,7 +18,7 @@ use super::util::{ROLES, config, plain_frames, to};
 
 /// A transport that counts the calls. Each of `arriving` is one read, and an empty one is
 /// a read that must wait, as a socket's after a short read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Counting {
     arriving: VecDeque<Vec<u8>>,
     written: Vec<u8>,
@@ -32,8 +34,10 @@ struct Counting {
     interrupts: Vec<&'static str>,
     /// Every flush fails, as of a `BufWriter` whose socket the peer has reset.
     flush_fails: bool,
-    /// No flush is ever done.
-    flush_waits: bool,
+    /// The number of flushes that must wait; `usize::MAX` for all.
+    flush_waits: usize,
+    /// Every write fails.
+    write_fails: bool,
     is_shut_down: bool,
 }
 
@@ -80,6 +84,9 @@ impl AsyncWrite for Counting {
     ) -> Poll<io::Result<usize>> {
         self.writes += 1;
         self.interrupt("write")?;
+        if self.write_fails {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let mut bytes = Vec::new();
         for slice in slices {
             let room = if self.most > 0 { self.most - bytes.len() } else { usize::MAX };
@@ -99,7 +106,8 @@ impl AsyncWrite for Counting {
     fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flushes += 1;
         self.interrupt("flush")?;
-        if self.flush_waits {
+        if self.flush_waits > 0 {
+            self.flush_waits -= usize::from(self.flush_waits < usize::MAX);
             return Poll::Pending;
         }
         if self.flush_fails {
@@ -192,8 +200,11 @@ async fn a_message_that_cannot_be_flushed_is_an_error_at_once() {
 #[tokio::test]
 async fn a_message_that_was_not_flushed_when_the_connection_is_given_up_is_an_error() {
     for role in ROLES {
-        let transport =
-            Counting { unflushed: Some(Vec::new()), flush_waits: true, ..Counting::default() };
+        let transport = Counting {
+            unflushed: Some(Vec::new()),
+            flush_waits: usize::MAX,
+            ..Counting::default()
+        };
         let mut ws = over(transport, role);
         assert!(once(ws.send("x")).is_pending());
         ws.with(|conn| conn.abort());
@@ -208,7 +219,7 @@ async fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error()
             let transport = Counting {
                 arriving: [to(role, 0x88, b"\x03\xe8")].into(),
                 unflushed: Some(Vec::new()),
-                flush_waits: !flush_fails,
+                flush_waits: if flush_fails { 0 } else { usize::MAX },
                 flush_fails,
                 ..Counting::default()
             };
@@ -217,6 +228,38 @@ async fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error()
             assert!(sent.is_err(), "{role:?}, {flush_fails}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_close_or_ping_that_cannot_be_written_is_an_error() {
+    for role in ROLES {
+        let failing = || over(Counting { write_fails: true, ..Counting::default() }, role);
+        let (mut pings, mut closes) = (failing(), failing());
+        pings.with(|conn| conn.ping(b"")).unwrap();
+        let close = poll_fn(|cx| Sink::<Message<'_>>::poll_close(Pin::new(&mut closes), cx));
+        for result in [pings.flush().await, close.await] {
+            let Err(Error::Io(error)) = result else { panic!("{role:?}: {result:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_flushed_when_the_connection_has_ended_is_no_error() {
+    // A server is finished when its Close is written.
+    let arriving = [to(Role::Server, 0x88, b"\x03\xe8")].into();
+    let unflushed = Some(Vec::new());
+    let transport = Counting { arriving, unflushed, flush_waits: 4, ..Counting::default() };
+    let (mut sends, mut receives) = over(transport.clone(), Role::Server).split();
+    let feed = sends.feed("x");
+    assert!(once(receives.recv()).is_pending(), "the answer is not flushed");
+    assert!(matches!(once(feed), Poll::Ready(Ok(()))));
+    let mut ws = over(transport, Role::Server);
+    assert!(once(ws.recv()).is_pending(), "the answer is not flushed");
+    while let Poll::Pending = once(ws.flush()).map(Result::unwrap) {
+        assert!(ws.transport().flushes < 10);
+    }
+    assert_eq!(ws.recv().await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::line::{Line, MAX_SLICES, MOST_WRITES, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
 use super::transport::Transport;
 use crate::drive::Error;
@@ -53,7 +53,7 @@ struct Writer<T> {
 enum Wrote {
     /// It is written, as far as it can be, or as far as was asked for.
     All,
-    /// Some of it is written, as much as should be at once.
+    /// Some of it is written, and it is time to do something else.
     Some,
     /// The transport takes nothing for now.
     Nothing,
@@ -238,7 +238,8 @@ impl<T: Transport> SendHalf<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`WebSocket::close`](super::WebSocket::close).
+    /// Those of [`WebSocket::close`](super::WebSocket::close). [`Error::Io`] of kind `ConnectionAborted` if the
+    /// receiving half has not received the end two seconds after it.
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<Closed, Error> {
         self.with(|conn| conn.close(code, reason))?;
         self.joint.finish()
@@ -247,7 +248,7 @@ impl<T: Transport> SendHalf<T> {
     fn write_until(&mut self, is_enough: impl Fn(&Machine) -> bool) -> Result<(), Error> {
         let joint = &*self.joint;
         let mut common = joint.lock();
-        while !is_enough(&common.machine) && !common.machine.conn.is_finished() {
+        while !is_enough(&common.machine) && !common.machine.is_done() {
             let wrote;
             (common, wrote) = joint.write(common, &is_enough);
             match (wrote, common.machine.tell_time()) {
@@ -370,8 +371,8 @@ impl<T: Transport> Joint<T> {
         }
     }
 
-    /// Writes until nothing is queued, or until `is_enough`, but at most [`MOST_WRITES`] times. Shuts the write side
-    /// down if the connection asks for it. The lock is not held while the transport is called.
+    /// Writes until nothing is queued, or until `is_enough`, for about [`SHORT_WAIT`]. Shuts the write side down if the
+    /// connection asks for it. The lock is not held while the transport is called.
     fn write<'a>(
         &'a self,
         mut common: MutexGuard<'a, Common<T>>,
@@ -381,7 +382,7 @@ impl<T: Transport> Joint<T> {
         let mut lent = Lent { joint: self, writer: Some(writer) };
         let writer = lent.writer.as_mut().expect("it was just put there");
         let mut is_changed = false;
-        let mut calls = 0;
+        let mut until = None;
         let wrote = loop {
             common.machine.leave_if_given_up();
             if common.machine.conn.outgoing_len() == 0 {
@@ -391,12 +392,12 @@ impl<T: Transport> Joint<T> {
             if is_enough(&common.machine) {
                 break Wrote::All;
             }
-            if calls == MOST_WRITES {
-                break Wrote::Some;
-            }
-            calls += 1;
             writer.fill(&mut common.machine.conn);
             let goes_on = if !writer.taken.is_empty() {
+                let now = common.machine.now();
+                if now >= *until.get_or_insert(now + SHORT_WAIT) {
+                    break Wrote::Some;
+                }
                 drop(common);
                 let written = writer.write();
                 common = self.lock();

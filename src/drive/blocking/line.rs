@@ -6,15 +6,12 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use super::transport::Transport;
 
-/// The longest time that one write waits, and that a read waits while something could not be written. So one thread
-/// serves both directions when both are slow.
+/// The longest time that one write waits, that a thread writes before it reads or looks at the time, and that a read
+/// waits while something could not be written. So one thread serves both directions when both are slow.
 pub(super) const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 /// The most pieces of one vectored write.
 pub(super) const MAX_SLICES: usize = 64;
-
-/// A thread writes at most this often before it reads, or looks at the time.
-pub(super) const MOST_WRITES: usize = 16;
 
 /// A handle of a transport, with its timeouts.
 #[derive(Debug)]

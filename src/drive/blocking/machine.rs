@@ -126,7 +126,7 @@ impl Machine {
     pub(super) fn leave(&mut self) {
         self.end.note_left(self.is_flushed);
         self.is_flushed = true;
-        self.conn.write_closed();
+        self.end.watch_queue(&mut self.conn, Connection::write_closed);
     }
 
     /// Whether the transport must be written or flushed.

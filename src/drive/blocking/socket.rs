@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::thread;
 
 use super::halves::{self, RecvHalf, SendHalf};
-use super::line::{Line, MAX_SLICES, MOST_WRITES, SHORT_WAIT};
+use super::line::{Line, MAX_SLICES, SHORT_WAIT};
 use super::machine::{Found, Machine, SHORTEST_WAIT, Told, at_most};
 use super::transport::Transport;
 use crate::drive::Error;
@@ -135,8 +135,9 @@ impl<T: Transport> WebSocket<T> {
 
     /// Waits until there is an event, at most for this time, and does what [`recv`](WebSocket::recv) does while it
     /// waits. Returns whether [`recv_event`](WebSocket::recv_event) returns without waiting: with an event, an error,
-    /// or `None`. A time of zero waits about a millisecond. A transport that cannot set its
-    /// [timeout](Transport::set_read_timeout) may wait longer.
+    /// or `None`. A time of zero waits about a millisecond. It waits about a tenth of a second longer if the transport
+    /// is slow to take what is written; a transport that cannot set its [timeout](Transport::set_read_timeout) may wait
+    /// longer.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -207,7 +208,7 @@ impl<T: Transport> WebSocket<T> {
     /// [`Error::Io`] or [`Error::Closed`] if messages that were queued cannot be written.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.write();
-        while self.machine.is_unwritten() && !self.machine.conn.is_finished() {
+        while self.machine.is_unwritten() && !self.machine.is_done() {
             self.machine.tell_time();
             self.write();
         }
@@ -251,7 +252,9 @@ impl<T: Transport> WebSocket<T> {
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<Closed, Error> {
         self.machine.conn.close(code, reason)?;
         self.finish();
-        self.machine.end.finished()
+        let closed = self.machine.end.finished();
+        self.machine.end.note_reported();
+        closed
     }
 
     /// Splits into two halves, for two threads: one receives, and the other one sends. Each has a handle of the
@@ -392,18 +395,20 @@ impl<T: Transport> WebSocket<T> {
         self.machine.note_read(read);
     }
 
-    /// Writes what is queued, at most [`MOST_WRITES`] times, and lets the transport pass it on. Returns false if the
+    /// Writes what is queued, for about [`SHORT_WAIT`], and lets the transport pass it on. Returns false if the
     /// transport takes nothing for now.
     fn write(&mut self) -> bool {
-        for _ in 0..MOST_WRITES {
-            if !self.machine.conn.wants_write() {
-                return self.machine.is_flushed || self.machine.note_flush(self.line.flush());
+        let mut until = None;
+        while self.machine.conn.wants_write() {
+            let now = self.machine.now();
+            if now >= *until.get_or_insert(now + SHORT_WAIT) {
+                return true;
             }
             if !self.write_once() {
                 return false;
             }
         }
-        true
+        self.machine.is_flushed || self.machine.note_flush(self.line.flush())
     }
 
     /// Writes once. Returns false if the transport takes nothing for now.

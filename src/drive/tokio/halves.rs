@@ -174,7 +174,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`WebSocket::close`](super::WebSocket::close).
+    /// Those of [`WebSocket::close`](super::WebSocket::close). [`Error::Io`] of kind `ConnectionAborted` if the
+    /// receiving half has not received the end a second after it.
     pub fn close(
         &mut self,
         code: impl Into<CloseCode>,
@@ -184,7 +185,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
         async move {
             queued?;
             poll_fn(|cx| self.poll_finish(cx)).await;
-            let _ = timeout(LAST_EVENT_WAIT, poll_fn(|cx| self.poll_closed(cx))).await;
+            if self.closed().is_none() {
+                let _ = timeout(LAST_EVENT_WAIT, poll_fn(|cx| self.poll_closed(cx))).await;
+            }
             lock(&self.joint).machine.end.finished()
         }
     }

@@ -143,7 +143,7 @@ impl<T> Machine<T> {
     fn leave(&mut self) {
         self.end.note_left(self.is_flushed);
         self.is_flushed = true;
-        self.conn.write_closed();
+        self.end.watch_queue(&mut self.conn, Connection::write_closed);
     }
 }
 

@@ -183,7 +183,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
         let queued = self.machine.with(|conn| conn.close(code, reason));
         async move {
             queued?;
-            poll_fn(|cx| self.machine.poll_finish(cx, &mut self.input)).await
+            let closed = poll_fn(|cx| self.machine.poll_finish(cx, &mut self.input)).await;
+            self.machine.end.note_reported();
+            closed
         }
     }
 
