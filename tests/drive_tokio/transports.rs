@@ -256,7 +256,7 @@ async fn what_is_flushed_when_the_connection_has_ended_is_no_error() {
     assert!(matches!(once(feed), Poll::Ready(Ok(()))));
     let mut ws = over(transport, Role::Server);
     assert!(once(ws.recv()).is_pending(), "the answer is not flushed");
-    while let Poll::Pending = once(ws.flush()).map(Result::unwrap) {
+    while once(ws.flush()).map(Result::unwrap).is_pending() {
         assert!(ws.transport().flushes < 10);
     }
     assert_eq!(ws.recv().await.unwrap(), None);
