@@ -288,13 +288,13 @@ impl Transport for Few {
 #[test]
 fn a_transport_that_takes_few_bytes_at_once_is_not_waited_for_between_them() {
     for role in ROLES {
-        let few = Few { most: 4096, ..Few::default() };
+        let few = Few { most: 256, ..Few::default() };
         let mut ws = WebSocket::from_upgrade(few, role, b"", config()).unwrap();
-        ws.with(|conn| conn.send(vec![7; 32 << 20])).unwrap();
+        ws.with(|conn| conn.send(vec![7; 8 << 20])).unwrap();
         while ws.with(|conn| conn.outgoing_len()) > 0 {
             assert!(!ws.wait(Duration::ZERO));
         }
-        assert!(ws.transport().empty_reads < 200, "{role:?}: {}", ws.transport().empty_reads);
+        assert!(ws.transport().empty_reads < 1_000, "{role:?}: {}", ws.transport().empty_reads);
     }
 }
 
