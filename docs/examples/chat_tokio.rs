@@ -22,8 +22,8 @@ use websocket_proto::{
     Accept, CloseCode, Closed, Config, OriginPolicy, PreparedMessage, Response, Shared,
 };
 
-/// The messages that may wait for the slowest client. A client that is further behind is disconnected.
-const MAX_LAG: usize = 1024;
+/// The messages that may wait for the slowest client: 16 MiB at most. A client that is further behind is disconnected.
+const MAX_LAG: usize = 256;
 /// The time in which a client must take what is written to it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time that the connections have to close after a signal.

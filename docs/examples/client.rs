@@ -11,7 +11,7 @@
 use std::io::{BufRead, Error, ErrorKind, IoSlice, IsTerminal, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ use websocket_proto::{
 
 /// The time to receive messages after the last line.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The reads and lines that may wait for the main thread. The threads that read wait above that.
-const WAITING: usize = 16;
 
 /// What the main thread waits for. It owns the connection.
 enum Happening {
@@ -80,7 +78,7 @@ fn run(url: &str, once: Option<&str>) -> Result<Closed> {
     })?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(Duration::from_secs(30)))?; // if the server stops reading
-    let (happenings, inbox) = sync_channel(WAITING);
+    let (happenings, inbox) = channel();
     let signals = happenings.clone();
     // Sending fails only when the main thread has ended.
     ctrlc::set_handler(move || drop(signals.send(Happening::Signal))).map_err(Error::other)?;
@@ -94,7 +92,7 @@ struct Client<'a> {
     conn: Connection,
     once: Option<&'a str>,
     /// For the thread that reads standard input. It starts when the connection is open.
-    happenings: SyncSender<Happening>,
+    happenings: Sender<Happening>,
     inbox: Receiver<Happening>,
     /// When to close, after the last line was sent.
     close_at: Option<Timestamp>,
@@ -191,7 +189,7 @@ impl Client<'_> {
     }
 }
 
-fn read_transport(mut stream: TcpStream, happenings: SyncSender<Happening>) {
+fn read_transport(mut stream: TcpStream, happenings: Sender<Happening>) {
     thread::spawn(move || {
         let mut buf = [0; 16 * 1024];
         loop {
@@ -209,7 +207,7 @@ fn read_transport(mut stream: TcpStream, happenings: SyncSender<Happening>) {
     });
 }
 
-fn read_lines(happenings: SyncSender<Happening>) {
+fn read_lines(happenings: Sender<Happening>) {
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let sent = match line {

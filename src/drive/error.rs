@@ -19,15 +19,15 @@ use crate::{CloseCause, Closed, Connection, HandshakeError, ProtocolError, State
 #[non_exhaustive]
 pub enum Error {
     /// The transport failed. If a write failed, messages of the peer may still be received. The kind is
-    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection has ended before all that was queued
-    /// was written, and receiving tells why; [`TimedOut`](io::ErrorKind::TimedOut) if a client did not take the
+    /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the connection has ended, and only receiving tells
+    /// why: then what was queued may be lost. It is [`TimedOut`](io::ErrorKind::TimedOut) if a client did not take the
     /// response in time.
     Io(io::Error),
     /// The call was wrong, or cannot be carried out. It has changed nothing.
     Usage(UsageError),
-    /// The connection has ended, and not by a complete closing handshake; or it was never opened. Sending returns this
-    /// after any end.
-    /// [`Closed::refusal`] has the response of a server that refused.
+    /// The connection has ended, and not by a complete closing handshake; or it was never opened.
+    /// [`Closed::refusal`] has the response of a server that refused. Sending may return this after a complete closing
+    /// handshake, too.
     Closed(Closed),
 }
 
@@ -106,7 +106,7 @@ pub(super) struct End {
     write: Option<Failure>,
     /// Whether queued bytes, or bytes that the transport still held, were given up.
     has_lost_bytes: bool,
-    /// Whether [`outcome`](End::outcome) has reported the end.
+    /// Whether the caller knows the end: [`outcome`](End::outcome) has reported it, or a call that closes has.
     is_reported: bool,
 }
 

@@ -239,7 +239,7 @@ impl<T: Transport> SendHalf<T> {
     /// # Errors
     ///
     /// Those of [`WebSocket::close`](super::WebSocket::close). [`Error::Io`] of kind `ConnectionAborted` if the
-    /// receiving half has not received the end two seconds after it.
+    /// connection has ended, and the receiving half does not receive its last event within two seconds.
     pub fn close(&mut self, code: impl Into<CloseCode>, reason: &str) -> Result<Closed, Error> {
         self.with(|conn| conn.close(code, reason))?;
         self.joint.finish()

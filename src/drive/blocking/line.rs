@@ -6,8 +6,9 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use super::transport::Transport;
 
-/// The longest time that one write waits, that a thread writes before it reads or looks at the time, and that a read
-/// waits while something could not be written. So one thread serves both directions when both are slow.
+/// The longest time that one write waits, and that a read waits while something could not be written. After this time a
+/// thread begins no further write before it has read or looked at the time. So one thread serves both directions when
+/// both are slow.
 pub(super) const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 /// The most pieces of one vectored write.

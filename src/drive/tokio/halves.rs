@@ -175,7 +175,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SendHalf<T> {
     /// # Errors
     ///
     /// Those of [`WebSocket::close`](super::WebSocket::close). [`Error::Io`] of kind `ConnectionAborted` if the
-    /// receiving half has not received the end a second after it.
+    /// connection has ended, and the receiving half does not receive its last event within a second.
     pub fn close(
         &mut self,
         code: impl Into<CloseCode>,

@@ -26,8 +26,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause before the next attempt to connect doubles from the first of these to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// Messages of a room that may wait for its slowest client. A client that is further behind is disconnected. Redis
-/// delivers what several processes have said in one batch, before any client is served.
-const MAX_LAG: usize = 4096;
+/// delivers what several processes have said in one batch, before any client is served. With the longest messages they
+/// take 16 MiB.
+const MAX_LAG: usize = 1024;
 
 pub struct Broker {
     client: Client,

@@ -64,7 +64,7 @@ async fn run(address: &str, redis: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
     let config = Config::builder()
-        .max_message_bytes(64 * 1024)
+        .max_message_bytes(16 * 1024)
         .keepalive_interval(Duration::from_secs(20))
         .idle_timeout(Duration::from_secs(60));
     let config = Shared::new(config.build()?);

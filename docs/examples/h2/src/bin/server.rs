@@ -1,17 +1,17 @@
 //! Serves an echo on h2. h2 reads and writes the frames of HTTP/2; the library judges the extended CONNECT (RFC 8441).
 //!
 //! `cargo run --release --bin server [ADDR] [--tls] [--idle-timeout=SECONDS]`; the defaults are 127.0.0.1:9001 and 60.
-//! The idle timeout is that of each WebSocket, and of a connection without streams.
-//! With `--tls` it makes a certificate for `localhost`, as browsers speak HTTP/2 only over TLS.
+//! The idle timeout is that of each WebSocket, and of a connection without streams. With `--tls` it makes a certificate
+//! for `localhost`, as browsers speak HTTP/2 only over TLS.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::ext::Protocol;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
 use http::{Method, Request, Response, StatusCode};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -83,7 +83,8 @@ fn acceptor() -> Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves one connection of HTTP/2, with any number of WebSockets. It ends if no stream is open for the time `idle`.
+/// Serves one connection of HTTP/2, with any number of WebSockets. It ends if no stream is open for the time `idle`, or
+/// up to twice this time.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     config: &Shared<Config>,
@@ -98,14 +99,18 @@ async fn serve(
         .initial_connection_window_size(STREAMS * STREAM_WINDOW)
         .handshake(stream);
     let mut http = timeout(idle, handshake).await??;
-    let streams = Arc::new(());
+    let (streams, mut was_idle) = (Arc::new(()), false);
     loop {
         let (request, respond) = match timeout(idle, http.accept()).await {
             Ok(Some(request)) => request?,
             Ok(None) => return Ok(()),
-            Err(_) if Arc::strong_count(&streams) > 1 => continue,
-            Err(_) => return Err("no stream is open".into()),
+            Err(_) if was_idle && Arc::strong_count(&streams) == 1 => break,
+            Err(_) => {
+                was_idle = Arc::strong_count(&streams) == 1;
+                continue;
+            }
         };
+        was_idle = false;
         let (config, stream) = (config.clone(), streams.clone());
         tokio::spawn(async move {
             let _stream = stream;
@@ -116,6 +121,13 @@ async fn serve(
             }
         });
     }
+    // RFC 9113 6.8: GOAWAY, so that the client knows that it can ask again elsewhere.
+    http.graceful_shutdown();
+    while let Some(request) = timeout(idle, http.accept()).await? {
+        let (_, mut respond) = request?;
+        respond.send_reset(Reason::REFUSED_STREAM);
+    }
+    Ok(())
 }
 
 /// Answers a request, and echoes all messages if it is an extended CONNECT for WebSocket. Returns how it ended.
