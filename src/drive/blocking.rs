@@ -54,6 +54,9 @@
 //! both directions: while the peer does not read, it goes on reading. So a program on one thread that must not stand
 //! still queues large messages by [`with`](WebSocket::with), and calls `recv`.
 //!
+//! This needs a transport that [limits its writes](Transport::set_write_timeout). A `TcpStream` on Windows does not. There a
+//! write to a peer that does not read waits without an end, and no timeout passes: use two threads.
+//!
 //! [`WebSocket::split`] makes two halves for two threads, each with its own handle of the transport. A lock guards the
 //! connection, and is never held while the transport waits. The thread that finds bytes to write writes them, and also
 //! those that the other one queues meanwhile. So pongs go out while a long message is written, between two frames.
@@ -61,8 +64,8 @@
 //! # Time
 //!
 //! The timeouts and keepalive pings of [`Config`](crate::Config) happen while a call of this module runs. The driver
-//! sets the timeouts of the transport: reads wait until the connection needs the time, writes at most 50 ms. An
-//! operation that has timed out is repeated; only `wait` returns. A program that waits for something else must call
+//! sets the timeouts of the transport: reads wait until the connection needs the time, writes at most 50 ms if the
+//! transport can limit them. An operation that has timed out is repeated; only `wait` returns. A program that waits for something else must call
 //! `wait` or `recv` now and then, which also answers pings.
 //!
 //! # The end
@@ -71,9 +74,9 @@
 //! code and reason. An end without a complete closing handshake is an [`Error`](super::Error).
 //!
 //! The driver shuts the transport down behind the last bytes. It does not if the transport was given up: by
-//! [`abort`](crate::Connection::abort), after a failed read, or after a
-//! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete. Then the drop is
-//! the end. TLS sends no close_notify for it.
+//! [`abort`](crate::Connection::abort), after a failed read or write, or after a
+//! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete, or before the
+//! transport took its last bytes. Then the drop is the end. TLS sends no close_notify for it.
 //!
 //! To drop a WebSocket drops its transport, and does nothing else: what is queued is not written, and the peer sees an
 //! end without a Close (1006). Call [`close`](WebSocket::close) before. Of two halves, the second drop ends the

@@ -73,9 +73,9 @@
 //! code and reason. An end without a complete closing handshake is an [`Error`](super::Error).
 //!
 //! The driver shuts the transport down behind the last bytes. It does not if the transport was given up: by
-//! [`abort`](crate::Connection::abort), after a failed read, or after a
-//! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete. Then the drop is
-//! the end: of two halves, the second drop. TLS sends no close_notify for it. A stream of HTTP/2 should send RST_STREAM
+//! [`abort`](crate::Connection::abort), after a failed read or write, or after a
+//! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete, or before the
+//! transport took its last bytes. Then the drop is the end: of two halves, the second drop. TLS sends no close_notify for it. A stream of HTTP/2 should send RST_STREAM
 //! (RFC 8441 5): [`into_transport`](WebSocket::into_transport) gives it back.
 //!
 //! To drop a WebSocket drops its transport, and does nothing else: what is queued is not written, and the peer sees an
