@@ -89,7 +89,7 @@ pub(crate) async fn run(
         page.orders.borrow_mut().remove(&number);
         let sent = closed.sent_code().map_or(String::new(), |code| code.to_string());
         let text = answers!(closed: is_clean code cause);
-        let reason = closed.reason().escape_debug(); // in one line
+        let reason = closed.reason().replace('\n', " ");
         talk.watch.put(b'C', format!("{text}sent_code\t{sent}\nreason\t{reason}"));
     }
     ended

@@ -8,7 +8,7 @@ const SLICE_BYTES = 256 * 1024;
 const MAX_BUFFERED = 4 * 1024 * 1024;
 
 /** The connection, and its number at the server. */
-export const subject = { socket: null, number: 0, isWanted: false };
+export const subject = { socket: null, number: 0 };
 let begin = performance.now();
 /** The binary messages whose echoes are expected, to compare them. */
 let expected = [];
@@ -20,10 +20,10 @@ let lastSecond = 0;
 export function connect() {
   const { subprotocol, deflate } = $("connect").elements;
   const names = subprotocol.value.split(",").filter(name => name);
-  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0, fragment: $("fragment").elements.bytes.value }), names);
+  const socket = new WebSocket(url("/ws", { deflate: deflate.checked ? 1 : 0, fragment: $("fragment").elements.bytes.value, subject: 1 }), names);
   socket.binaryType = "arraybuffer";
   subject.socket?.close();
-  Object.assign(subject, { socket, number: 0, isWanted: true });
+  Object.assign(subject, { socket, number: 0 });
   begin = performance.now();
   expected = [];
   upload = null;
@@ -42,7 +42,6 @@ export function connect() {
   };
   socket.onerror = () => say("bad", "onerror: the browser does not say why");
   socket.onclose = event => {
-    if (subject.socket === socket) subject.isWanted = subject.isWanted && event.code === 1001;
     say(event.wasClean ? "good" : "bad", `onclose: code ${event.code}, reason "${event.reason}", ${event.wasClean ? "clean" : "not clean"}`);
     show();
   };
@@ -50,6 +49,7 @@ export function connect() {
 }
 
 function receive(data) {
+  const sent = typeof data === "string" ? null : expected.shift();
   // 100,000 lines would only make the page slow.
   const second = Math.floor(performance.now() / 1000);
   if (second !== lastSecond) [lastSecond, silenced] = [second, 0];
@@ -57,7 +57,6 @@ function receive(data) {
   if (silenced === 50) say("info", "… more messages in this second");
   if (silenced >= 50) return;
   if (typeof data === "string") return say("info", `onmessage: text "${data.length > 200 ? `${data.slice(0, 200)}…` : data}"`);
-  const sent = expected.shift();
   const isSame = sent && isEqual(new Uint8Array(data), sent);
   say("info", `onmessage: binary, ${data.byteLength} bytes${sent ? isSame ? ", the same as sent" : ", NOT as sent" : ""}`);
 }
@@ -102,7 +101,8 @@ function send(data) {
 
 async function sendFile(file) {
   const { socket } = subject;
-  if (!file || socket?.readyState !== WebSocket.OPEN) return;
+  if (!file) return say("bad", "no file is chosen");
+  if (socket?.readyState !== WebSocket.OPEN) return say("bad", "not sent: the connection is not open");
   const mine = upload = { sent: 0, size: file.size };
   say("info", `sends ${file.name}: ${file.size} bytes`);
   while (mine.sent < file.size && socket.readyState === WebSocket.OPEN) {
@@ -111,6 +111,8 @@ async function sendFile(file) {
       continue;
     }
     const slice = await file.slice(mine.sent, mine.sent + SLICE_BYTES).arrayBuffer();
+    if (socket.readyState !== WebSocket.OPEN) return;
+    if (socket.protocol !== "count") expected.push(null); // its echo is not compared
     socket.send(slice);
     mine.sent += slice.byteLength;
   }
@@ -126,13 +128,14 @@ onSubmit("connect", connect);
 onSubmit("say", ({ text }) => send(text.value));
 onSubmit("big", ({ size }) => {
   const data = noise(Number(size.value));
-  if (subject.socket?.protocol !== "count") expected.push(data);
-  upload = { sent: data.length, size: data.length };
+  if (subject.socket?.readyState === WebSocket.OPEN) {
+    if (subject.socket.protocol !== "count") expected.push(data);
+    upload = { sent: data.length, size: data.length };
+  }
   send(data);
 });
-onSubmit("file", ({ file }) => sendFile(file.files[0]));
+onSubmit("file", ({ file }) => sendFile(file.files[0]).catch(error => say("bad", `not sent: ${error.message}`)));
 onSubmit("close", ({ code, reason }) => {
-  subject.isWanted = false;
   try {
     subject.socket?.close(Number(code.value), reason.value);
   } catch (error) {
@@ -142,10 +145,7 @@ onSubmit("close", ({ code, reason }) => {
 onSubmit("ping", ({ payload }) => inspector.order("ping", subject.number, payload.value));
 onSubmit("produce", ({ amount }) => inspector.order("produce", subject.number, amount.value));
 onSubmit("fragment", connect); // a setting of the connection
-onSubmit("server-close", ({ code, reason }) => {
-  subject.isWanted = false;
-  inspector.order("close", subject.number, code.value, reason.value);
-});
+onSubmit("server-close", ({ code, reason }) => inspector.order("close", subject.number, code.value, reason.value));
 for (const id of ["pause", "cut"]) {
   $(id).addEventListener("change", event => inspector.order(id, subject.number, event.target.checked ? 1 : 0));
 }

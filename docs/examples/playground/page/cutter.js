@@ -13,8 +13,10 @@ export class Cutter {
   #filled = 0;
   #skipped = 0;
   #messages = 0;
+  /** Whether the latest message is compressed: RSV1 of its first frame (RFC 7692 6). */
+  #isCompressed = false;
 
-  /** Returns what is complete: `{ head }`, or `{ header, payload, message }`. */
+  /** Returns what is complete: `{ head }`, or `{ header, payload, message, isCompressed }`. */
   pass(bytes) {
     const pieces = [];
     for (let at = 0; at < bytes.length;) {
@@ -61,9 +63,13 @@ export class Cutter {
     const extended = short === 126 ? 2 : short === 127 ? 8 : 0;
     if (this.#front.length < 2 || this.#front.length < 2 + extended + (second & 0x80 ? 4 : 0)) return;
     const length = extended === 0 ? short : this.#front.slice(2, 2 + extended).reduce((sum, byte) => sum * 256 + byte, 0);
-    if ((first & 0x0f) === 1 || (first & 0x0f) === 2) this.#messages += 1;
+    const opcode = first & 0x0f;
+    if (opcode === 1 || opcode === 2) {
+      this.#messages += 1;
+      this.#isCompressed = (first & 0x40) !== 0;
+    }
     const payload = new Uint8Array(Math.min(length, KEPT_BYTES));
-    this.#frame = { header: Uint8Array.from(this.#front), payload, message: this.#messages, length };
+    this.#frame = { header: Uint8Array.from(this.#front), payload, message: this.#messages, isCompressed: this.#isCompressed && opcode < 8, length };
     this.#filled = 0;
     this.#front = [];
   }

@@ -7,8 +7,6 @@ import { figure } from "./figure.js";
 import { store } from "./store.js";
 
 const SHOWN_BYTES = 64;
-const decoder = new TextDecoder();
-
 export function detail(frame) {
   const f = fields(frame);
   const rows = rules(frame, store.isDeflating(frame.number));
@@ -42,7 +40,6 @@ function payload(frame, f) {
   const lines = f.key
     ? [line("on the wire", wire), line("⊕ masking key", wire.map((_, at) => f.key[at % 4])), line("= payload", plain)]
     : [line("payload", plain)];
-  const isText = !f.rsv1 && !store.isDeflating(frame.number);
   const dump = el("div", "dump scroll", ...lines);
   dump.tabIndex = 0;
   dump.setAttribute("role", "region");
@@ -50,7 +47,7 @@ function payload(frame, f) {
   const rest = f.length - wire.length;
   return [el("h4", "", "Payload"), dump,
     rest > 0 ? el("p", "hint", `… and ${rest.toLocaleString("en")} bytes more, of which the page has ${(frame.payload.length - wire.length).toLocaleString("en")}`) : null,
-    isText || f.isControl ? el("p", "quote", preview(unmasked(frame, f), f)) : null].filter(node => node);
+    !frame.isCompressed ? el("p", "quote", preview(unmasked(frame, f), f)) : null].filter(node => node);
 }
 
 function message(frame, f) {
@@ -59,14 +56,16 @@ function message(frame, f) {
   const nodes = [];
   if (frames.length > 1) {
     const kind = fields(frames[0]).name;
-    const isPlainText = kind === "text" && !store.isDeflating(frame.number);
+    const isPlainText = kind === "text" && !frames[0].isCompressed;
     const parts = [];
     let border = new Uint8Array(0);
     for (const [at, part] of frames.slice(0, 30).entries()) {
       const g = fields(part);
       const plain = unmasked(part, g, part.payload.length);
       let note = "";
-      if (isPlainText) {
+      if (isPlainText && plain.length < g.length) {
+        border = new Uint8Array(0); // the page has not all of it
+      } else if (isPlainText) {
         border = Uint8Array.of(...border.subarray(-3), ...plain.subarray(-4));
         const cut = utf8Border(border);
         note = cut ? `; the border cuts a character: ${cut.has} of ${cut.needed} bytes` : "; UTF-8 is whole at the border";
@@ -77,12 +76,12 @@ function message(frame, f) {
     if (frames.length > 30) parts.push(el("li", "", `… ${frames.length - 30} more`));
     nodes.push(el("h4", "", `The message, put together from ${frames.length} frames`), el("ol", "parts", ...parts));
   }
-  const content = store.content(frame);
+  const content = frame.isCompressed && store.content(frame);
   if (content) {
     const wire = frames.reduce((sum, part) => sum + fields(part).length, 0);
     const kind = fields(frames[0] ?? frame).opcode;
     nodes.push(el("h4", "", "Compressed from"), el("p", "", `${bytes(content.size)} became ${bytes(wire)} on the wire.`),
-      el("p", "quote", kind === 1 ? decoder.decode(content.front.subarray(0, 400)) : preview(content.front, { opcode: 2 })));
+      el("p", "quote", kind === 1 ? new TextDecoder().decode(content.front.subarray(0, 400), { stream: true }) : preview(content.front, { opcode: 2 })));
   }
   return nodes;
 }

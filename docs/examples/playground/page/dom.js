@@ -36,12 +36,13 @@ export const hex = (number, digits = 2) => number.toString(16).padStart(digits, 
 
 /** Adds a line to a list that shows the last 200, and scrolls to it if the end was in view. */
 export function addLine(list, line) {
+  const isFirst = !scrolling.has(list);
+  // Reading the position makes the browser lay out the page: once for each picture, not for each line.
+  const isAtEnd = isFirst && list.scrollHeight - list.scrollTop - list.clientHeight < 60;
   list.append(line);
   if (list.childElementCount > 200) list.firstElementChild.remove();
-  if (scrolling.has(list)) return;
+  if (!isFirst) return;
   scrolling.add(list);
-  // Reading the position makes the browser lay out the page: once for each picture, not for each line.
-  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
   requestAnimationFrame(() => {
     scrolling.delete(list);
     if (isAtEnd) list.scrollTop = list.scrollHeight;

@@ -20,6 +20,9 @@ class Inspector extends EventTarget {
   /** By the number of a connection: the cutters of what it has received and sent. */
   #cutters = new Map();
   #verdicts = [];
+  /** A server that was started again counts its connections from 1 again. Here they count on. */
+  #base = 0;
+  #last = 0;
 
   /** Connects, and connects again a second after each end. */
   connect() {
@@ -30,19 +33,28 @@ class Inspector extends EventTarget {
     socket.onclose = () => {
       if (this.#socket) this.#emit("down", {});
       this.#socket = null;
+      this.#base = this.#last;
+      this.#settle("not known: the server is gone");
       setTimeout(() => this.connect(), 1000);
     };
   }
 
   /** Orders the server to do something to one of this page's connections. */
   order(verb, number, ...words) {
-    this.#socket?.send([number, verb, ...words].join(" "));
+    // A connection of an earlier server takes no orders.
+    if (number === 0 || number > this.#base) this.#socket?.send([number && number - this.#base, verb, ...words].join(" "));
   }
 
   /** Asks what the server's crate says in a role, `client` or `server`, to a peer that sends these bytes. */
   judge(role, script) {
-    this.#socket?.send(Uint8Array.of(role.charCodeAt(0), ...script));
+    if (!this.#socket) return Promise.resolve("not known: the server is gone");
+    this.#socket.send(Uint8Array.of(role.charCodeAt(0), ...script));
     return new Promise(resolve => this.#verdicts.push(resolve));
+  }
+
+  /** Answers all questions for a verdict. */
+  #settle(verdict) {
+    for (const resolve of this.#verdicts.splice(0)) resolve(verdict);
   }
 
   #read(buffer) {
@@ -50,7 +62,9 @@ class Inspector extends EventTarget {
     const frames = [];
     for (let at = 0; at < buffer.byteLength;) {
       const kind = String.fromCharCode(view.getUint8(at));
-      const number = view.getUint32(at + 1);
+      const told = view.getUint32(at + 1);
+      const number = told && told + this.#base;
+      this.#last = Math.max(this.#last, number);
       const time = Number(view.getBigUint64(at + 5));
       const size = view.getUint32(at + 13);
       const body = new Uint8Array(buffer, at + RECORD_HEAD, size);
@@ -60,7 +74,10 @@ class Inspector extends EventTarget {
         continue;
       }
       if (kind === "C") this.#finish(number, time, frames);
-      if (kind === "L") this.#cutters.clear();
+      if (kind === "L") {
+        this.#cutters.clear();
+        this.#settle("not known: what the server told was lost");
+      }
       this.#flush(frames);
       if (kind === "V") this.#verdicts.shift()?.(text.decode(body));
       else this.#emit(NAMES[kind], { number, time, body: readBody(kind, body) });
@@ -73,7 +90,7 @@ class Inspector extends EventTarget {
     let pair = this.#cutters.get(number);
     if (!pair) {
       // Without its beginning, a connection cannot be cut: records were lost.
-      if (way === 1 || bytes[0] !== 0x47) return;
+      if (way === 1 || text.decode(bytes.subarray(0, 5)) !== "GET /") return;
       this.#cutters.set(number, pair = [new Cutter(), new Cutter()]);
     }
     pair[way].wireBytes += bytes.length;

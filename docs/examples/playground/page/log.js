@@ -12,8 +12,8 @@ const space = body.appendChild(el("div", "log-space"));
 space.setAttribute("role", "presentation");
 let rows = store.frames;
 let words = [];
-let shown = 0; // the frames that were there when the list was paused
 let isPaused = false;
+let lastShown = Infinity; // the number of the last frame that was there when the list was paused
 let chosen = null;
 let isAsked = false;
 
@@ -40,7 +40,7 @@ export function add(frames) {
 let follow = true;
 
 function draw() {
-  const total = isPaused ? Math.min(shown, rows.length) : rows.length;
+  const total = rows.length;
   space.style.height = `${total * ROW_PIXELS}px`;
   if (follow && !isPaused) { body.scrollTop = total * ROW_PIXELS; follow = false; }
   const first = Math.max(0, Math.floor(body.scrollTop / ROW_PIXELS) - 4);
@@ -70,14 +70,12 @@ function row(frame, at, total) {
   node.setAttribute("aria-selected", frame === chosen);
   node.setAttribute("aria-posinset", at + 1);
   node.setAttribute("aria-setsize", total);
-  node.addEventListener("click", () => choose(frame, true));
   return node;
 }
 
 /** The payload in a few characters; of a compressed message, what it was compressed from. */
 function shortPayload(frame, f) {
-  const isCompressed = f.rsv1 || (store.isDeflating(frame.number) && f.opcode === 0);
-  if (!isCompressed) return preview(unmasked(frame, f), f);
+  if (!frame.isCompressed) return preview(unmasked(frame, f), f);
   const content = store.content(frame);
   return content ? preview(content.front, f) : "compressed";
 }
@@ -109,18 +107,25 @@ function matches(frame) {
 
 function search() {
   words = $("search").value.toLowerCase().split(/\s+/).filter(word => word);
-  rows = words.length === 0 ? store.frames : store.frames.filter(matches);
-  shown = rows.length;
+  rows = words.length === 0 && !isPaused ? store.frames : store.frames.filter(frame => frame.id <= lastShown && matches(frame));
   refresh();
 }
 
+// Rows are made anew while frames come, so that the press and the release of a click may meet different ones.
+for (const name of ["mousedown", "click"]) {
+  body.addEventListener(name, event => {
+    const id = Number(event.target.closest(".log-row")?.id.slice("frame-".length));
+    const frame = store.frames[id - store.first];
+    if (frame && frame !== chosen) choose(frame, true);
+  });
+}
 body.addEventListener("scroll", refresh, { passive: true });
 addEventListener("resize", refresh);
 $("search").addEventListener("input", search);
 $("log-pause").addEventListener("click", event => {
   isPaused = !isPaused;
+  lastShown = isPaused ? store.first + store.frames.length - 1 : Infinity;
   event.target.setAttribute("aria-pressed", isPaused);
-  event.target.textContent = isPaused ? "Go on" : "Pause";
   search();
 });
 $("log-clear").addEventListener("click", () => { store.clear(); chosen = null; search(); $("detail").replaceChildren(); });
@@ -130,12 +135,15 @@ body.addEventListener("keydown", event => {
   const step = steps[event.key];
   if (step === undefined || rows.length === 0) return;
   event.preventDefault();
-  const at = Math.max(0, rows.indexOf(chosen));
-  choose(rows[Math.min(rows.length - 1, Math.max(0, at + step))], true);
+  const at = rows.indexOf(chosen);
+  choose(rows[at < 0 && step === 1 ? 0 : Math.min(rows.length - 1, Math.max(0, at + step))], true);
 });
 for (const [id, way, name] of [["export-client", 0, "client"], ["export-server", 1, "server"]]) {
   $(id).addEventListener("click", () => {
-    if (!chosen) return;
+    if (!chosen || !store.hasBeginning(chosen.number, way)) {
+      $("log-count").textContent = chosen ? "the first frames of this connection are gone: connect anew to export" : "choose a frame of the connection";
+      return;
+    }
     const link = el("a", "");
     link.href = URL.createObjectURL(store.capture(chosen.number, way));
     link.download = `capture.${name}`;

@@ -27,7 +27,10 @@ on("head", (head, number) => {
   // The connection of the left column is the one without an attack and not of the room.
   const line = head.way === 0 ? decoder.decode(head.bytes.subarray(0, 300)).split("\r\n")[0] : "";
   const isForeign = head.way === 0 && /\r\norigin: null\r\n/i.test(decoder.decode(head.bytes));
-  if (/ \/ws\?tab=\w+&deflate=\d&fragment=\d* /.test(line) && !isForeign) subject.number = number;
+  if (/^GET \/ws\?[^ ]*&subject=1 /.test(line) && !isForeign) {
+    subject.number = number;
+    $("order-error").textContent = "";
+  }
 });
 on("open", (config, number) => {
   const [request, response] = (store.heads.get(number) ?? []).map(head => decoder.decode(head ?? new Uint8Array()));
@@ -68,13 +71,15 @@ addEventListener("message", ({ data }) => {
 const buffered = new Chart($("chart-buffered"));
 const wire = new Chart($("chart-wire"));
 let last = { received: 0, written: 0 };
+let lastTime = performance.now();
 setInterval(() => {
   show();
   machine.showFacts();
   const { now } = machine;
   const amount = subject.socket?.bufferedAmount ?? 0;
-  const speed = ["received", "written"].map(name => Math.max(0, now[name] - last[name]) * 10);
-  last = now;
+  const seconds = (performance.now() - lastTime) / 1000; // more than 0.1 in a tab that is not seen
+  const speed = ["received", "written"].map(name => Math.max(0, now[name] - last[name]) / seconds);
+  [last, lastTime] = [now, performance.now()];
   put("peak-buffered", `peak ${bytes(buffered.add(amount, now.buffered_amount))}`);
   put("peak-wire", `peak ${bytes(wire.add(...speed))}/s`);
   put("now-a", bytes(amount));

@@ -12,11 +12,13 @@ function join() {
   const mine = socket = new WebSocket(url("/ws", { name: name.value.replace(/[^\w-]/g, "") || "someone" }), "room");
   const say = (kind, text) => addLine($("room-log"), el("li", kind, text));
   const button = $("room-say").querySelector("button");
+  button.disabled = true; // until it is open
   let heard = 0;
-  setInterval(() => { heard = 0; }, 1000);
+  const seconds = setInterval(() => { heard = 0; }, 1000);
   mine.onopen = () => { say("good", "you are in the room"); button.disabled = false; };
   mine.onmessage = ({ data }) => { heard += 1; if (heard <= 20) say("info", heard === 20 ? "… more in this second" : data); };
   mine.onclose = event => {
+    clearInterval(seconds);
     say(event.wasClean ? "good" : "bad", `you have left: ${event.code}`);
     if (mine === socket) button.disabled = true;
   };

@@ -12,6 +12,8 @@ class Store {
   /** The number of the first frame in `frames`. */
   first = 1;
   heads = new Map();
+  /** Directions of connections whose first frames are not here any more. */
+  #beheaded = new Set();
   #contents = new Map();
   /** The messages of which contents were told, for each direction of a connection. */
   #counts = new Map();
@@ -37,11 +39,16 @@ class Store {
     if (this.frames.length > MAX_FRAMES) {
       const dropped = this.frames.splice(0, this.frames.length - MAX_FRAMES + 50_000);
       this.first += dropped.length;
+      for (const frame of dropped) {
+        this.#bytes -= frame.payload.length;
+        this.#beheaded.add(`${frame.number} ${frame.way}`);
+      }
       this.#uncut = Math.max(0, this.#uncut - dropped.length);
     }
   }
 
   clear() {
+    for (const frame of this.frames) this.#beheaded.add(`${frame.number} ${frame.way}`);
     this.first += this.frames.length;
     this.frames = [];
     this.#bytes = 0;
@@ -78,6 +85,9 @@ class Store {
     const near = this.frames.slice(Math.max(0, at - 2000), at + 2000);
     return near.filter(other => other.number === frame.number && other.way === frame.way && other.message === frame.message && (other.header[0] & 8) === 0);
   }
+
+  /** Whether all frames from the first on are here that one end of a connection sent. */
+  hasBeginning = (number, way) => !this.#beheaded.has(`${number} ${way}`);
 
   /** The bytes that one end of a connection sent, up to the first that was not copied. */
   capture(number, way) {
