@@ -121,6 +121,7 @@ impl Connection {
             self.recv.stop();
         }
         if to == Phase::WriteClosed {
+            // Nothing more is sent, so nothing continues the message.
             self.send.cut_fragment(compressor(&mut self.codec));
         }
         if to.state() == State::Closed {

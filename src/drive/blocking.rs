@@ -54,8 +54,8 @@
 //! both directions: while the peer does not read, it goes on reading. So a program on one thread that must not stand
 //! still queues large messages by [`with`](WebSocket::with), and calls `recv`.
 //!
-//! This needs a transport that [limits its writes](Transport::set_write_timeout). A `TcpStream` on Windows does not. There a
-//! write to a peer that does not read waits without an end, and no timeout passes: use two threads.
+//! This needs a transport that [limits its writes](Transport::set_write_timeout). A `TcpStream` on Windows does not.
+//! There a write to a peer that does not read waits without an end, and no timeout passes: use two threads.
 //!
 //! [`WebSocket::split`] makes two halves for two threads, each with its own handle of the transport. A lock guards the
 //! connection, and is never held while the transport waits. The thread that finds bytes to write writes them, and also
@@ -65,8 +65,8 @@
 //!
 //! The timeouts and keepalive pings of [`Config`](crate::Config) happen while a call of this module runs. The driver
 //! sets the timeouts of the transport: reads wait until the connection needs the time, writes at most 50 ms if the
-//! transport can limit them. An operation that has timed out is repeated; only `wait` returns. A program that waits for something else must call
-//! `wait` or `recv` now and then, which also answers pings.
+//! transport can limit them. An operation that has timed out is repeated; only `wait` returns. A program that waits for
+//! something else must call `wait` or `recv` now and then, which also answers pings.
 //!
 //! # The end
 //!

@@ -75,8 +75,9 @@
 //! The driver shuts the transport down behind the last bytes. It does not if the transport was given up: by
 //! [`abort`](crate::Connection::abort), after a failed read or write, or after a
 //! [`close_timeout`](crate::ConfigBuilder::close_timeout) before the closing handshake was complete, or before the
-//! transport took its last bytes. Then the drop is the end: of two halves, the second drop. TLS sends no close_notify for it. A stream of HTTP/2 should send RST_STREAM
-//! (RFC 8441 5): [`into_transport`](WebSocket::into_transport) gives it back.
+//! transport took its last bytes. Then the drop is the end: of two halves, the second drop. TLS sends no close_notify
+//! for it. A stream of HTTP/2 should send RST_STREAM (RFC 8441 5): [`into_transport`](WebSocket::into_transport) gives
+//! it back.
 //!
 //! To drop a WebSocket drops its transport, and does nothing else: what is queued is not written, and the peer sees an
 //! end without a Close (1006). Call [`close`](WebSocket::close) before.

@@ -136,8 +136,8 @@ impl<T: Transport> WebSocket<T> {
     /// Waits until there is an event, at most for this time, and does what [`recv`](WebSocket::recv) does while it
     /// waits. Returns whether [`recv_event`](WebSocket::recv_event) returns without waiting: with an event, an error,
     /// or `None`. A time of zero waits about a millisecond. It waits up to two tenths of a second longer if the
-    /// transport is slow to take what is written; a transport that cannot set its [timeout](Transport::set_read_timeout) may wait
-    /// longer.
+    /// transport is slow to take what is written. A transport that cannot set its
+    /// [timeout](Transport::set_read_timeout) may wait longer.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
