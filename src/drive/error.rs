@@ -140,10 +140,11 @@ impl End {
         self.write.get_or_insert(Failure::new(error));
     }
 
-    /// Notes that nothing more is written. `is_flushed` tells whether the transport has passed on all bytes that it has
-    /// taken.
-    pub(super) fn note_left(&mut self, is_flushed: bool) {
-        self.has_lost_bytes |= !is_flushed;
+    /// Leaves the transport as it is: nothing more is written, flushed or shut down. `is_flushed` tells whether the
+    /// transport has passed on all bytes that it has taken.
+    pub(super) fn leave(&mut self, conn: &mut Connection, is_flushed: &mut bool) {
+        self.has_lost_bytes |= !core::mem::replace(is_flushed, true);
+        self.watch_queue(conn, Connection::write_closed);
     }
 
     /// Calls what writes nothing, but may drop the queue, and notes whether it has.
@@ -215,9 +216,7 @@ impl End {
 
     /// The result of sending: an error if what was queued can no longer be written.
     pub(super) fn sent(&mut self, conn: &Connection, is_flushed: bool) -> Result<(), Error> {
-        if conn.wants_reset() {
-            self.note_left(is_flushed);
-        }
+        self.has_lost_bytes |= conn.wants_reset() && !is_flushed;
         // The amount stays when the queue is dropped. An open connection has not dropped it: a compressed message that
         // is unfinished counts.
         let has_dropped_queue =
@@ -225,19 +224,23 @@ impl End {
         if !has_dropped_queue && !self.has_lost_bytes {
             return Ok(());
         }
-        Err(match (&mut self.write, &self.closed) {
-            (Some(failure), _) => failure.report(),
-            (None, Some(closed)) => Error::Closed(closed.clone()),
-            (None, None) => Error::Io(io::ErrorKind::ConnectionAborted.into()),
-        })
+        Err(self.cause().unwrap_or_else(|| Error::Io(io::ErrorKind::ConnectionAborted.into())))
     }
 
     /// The error of a call that needs the connection open. `error` is what the connection says.
     pub(super) fn refusal(&mut self, error: UsageError) -> Error {
-        match (error, &mut self.write, &self.closed) {
-            (UsageError::NotOpen(_), Some(failure), _) => failure.report(),
-            (UsageError::NotOpen(_), None, Some(closed)) => Error::Closed(closed.clone()),
-            (error, ..) => Error::Usage(error),
+        match error {
+            UsageError::NotOpen(_) => self.cause().unwrap_or(Error::Usage(error)),
+            error => Error::Usage(error),
+        }
+    }
+
+    /// Why nothing can be sent any more, if it is known.
+    fn cause(&mut self) -> Option<Error> {
+        match (&mut self.write, &self.closed) {
+            (Some(failure), _) => Some(failure.report()),
+            (None, Some(closed)) => Some(Error::Closed(closed.clone())),
+            (None, None) => None,
         }
     }
 }

@@ -13,60 +13,57 @@ use websocket_proto::{Event, Response, Role, State};
 use super::sockets;
 use super::util::{REQUEST, ROLES, builder, config, to};
 
-/// Takes all bytes, and does not pass them on: TLS does so if the peer does not read.
-#[derive(Debug)]
-pub(super) struct Stuck(pub(super) TcpStream);
+/// What is wrong with a transport.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
+    /// It takes all bytes, and does not pass them on: TLS does so if the peer does not read.
+    Stuck,
+    /// It takes 1 KiB in 20 milliseconds.
+    Slow,
+    /// It reports a byte more than it was given.
+    Miscounting,
+}
 
-impl Read for Stuck {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(bytes)
+#[derive(Debug)]
+pub(super) struct Faulty(pub(super) TcpStream, pub(super) Fault);
+
+impl Faulty {
+    pub(super) fn try_clone(&self) -> std::io::Result<Faulty> {
+        Ok(Faulty(self.0.try_clone()?, self.1))
     }
 }
 
-impl Write for Stuck {
+impl Read for Faulty {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.0.read(bytes)?;
+        Ok(if self.1 == Fault::Miscounting { bytes.len() + 1 } else { n })
+    }
+}
+
+impl Write for Faulty {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len())
+        Ok(match self.1 {
+            Fault::Stuck => bytes.len(),
+            Fault::Slow => {
+                thread::sleep(Duration::from_millis(20));
+                bytes.len().min(1024)
+            }
+            Fault::Miscounting => bytes.len() + 1,
+        })
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
+        if self.1 != Fault::Stuck {
+            return Ok(());
+        }
         thread::sleep(Duration::from_millis(5));
         Err(ErrorKind::WouldBlock.into())
     }
 }
 
-impl Transport for Stuck {
+impl Transport for Faulty {
     fn shutdown_write(&mut self) -> std::io::Result<()> {
-        panic!("it was given up")
-    }
-
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-}
-
-/// Takes 1 KiB in 20 milliseconds.
-#[derive(Debug)]
-struct Slow(TcpStream);
-
-impl Read for Slow {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(bytes)
-    }
-}
-
-impl Write for Slow {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        thread::sleep(Duration::from_millis(20));
-        Ok(bytes.len().min(1024))
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Slow {
-    fn shutdown_write(&mut self) -> std::io::Result<()> {
+        assert!(self.1 != Fault::Stuck, "it was given up");
         self.0.shutdown_write()
     }
 
@@ -80,7 +77,8 @@ fn a_short_wait_receives_what_has_come_even_if_writing_takes_longer() {
     for role in ROLES {
         let stuck = || {
             let (ours, mut peer) = sockets();
-            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config()).unwrap();
+            let mut ws =
+                WebSocket::from_upgrade(Faulty(ours, Fault::Stuck), role, b"", config()).unwrap();
             peer.write_all(&to(role, 0x81, b"Hello")).unwrap();
             ws.feed("never flushed").unwrap();
             (ws, peer)
@@ -88,8 +86,7 @@ fn a_short_wait_receives_what_has_come_even_if_writing_takes_longer() {
         let (mut ws, _peer) = stuck();
         assert!(ws.wait(Duration::ZERO), "{role:?}");
         let (ws, _peer) = stuck();
-        let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
-        let (_sends, mut receives) = ws.split(second).unwrap();
+        let (_sends, mut receives) = ws.split(Faulty::try_clone).unwrap();
         assert!(receives.wait(Duration::ZERO), "{role:?}, split");
     }
 }
@@ -100,11 +97,11 @@ fn a_message_that_was_not_flushed_when_the_transport_is_left_is_an_error() {
         for is_split in [false, true] {
             let (ours, mut peer) = sockets();
             let config = builder().close_timeout(Duration::from_millis(50)).build().unwrap();
-            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config).unwrap();
+            let mut ws =
+                WebSocket::from_upgrade(Faulty(ours, Fault::Stuck), role, b"", config).unwrap();
             peer.write_all(&to(role, 0x88, b"\x03\xe8")).unwrap();
             let sent = if is_split {
-                let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
-                let (mut sends, mut receives) = ws.split(second).unwrap();
+                let (mut sends, mut receives) = ws.split(Faulty::try_clone).unwrap();
                 let receiving = thread::spawn(move || receives.recv().map(drop));
                 let sent = sends.send("never flushed");
                 drop(receiving.join().unwrap());
@@ -124,7 +121,8 @@ fn a_wait_receives_what_has_come_before_all_is_written() {
     for role in ROLES {
         let slow = || {
             let (ours, mut peer) = sockets();
-            let mut ws = WebSocket::from_upgrade(Slow(ours), role, b"", config()).unwrap();
+            let mut ws =
+                WebSocket::from_upgrade(Faulty(ours, Fault::Slow), role, b"", config()).unwrap();
             peer.write_all(&to(role, 0x81, b"Hello")).unwrap();
             ws.with(|conn| conn.send(vec![7; 200_000])).unwrap();
             (ws, peer)
@@ -133,8 +131,7 @@ fn a_wait_receives_what_has_come_before_all_is_written() {
         assert!(ws.wait(Duration::ZERO), "{role:?}");
         assert!(ws.with(|conn| conn.outgoing_len()) > 100_000, "{role:?}");
         let (ws, _peer) = slow();
-        let (mut sends, mut receives) =
-            ws.split(|slow: &Slow| slow.0.try_clone().map(Slow)).unwrap();
+        let (mut sends, mut receives) = ws.split(Faulty::try_clone).unwrap();
         assert!(receives.wait(Duration::ZERO), "{role:?}");
         assert!(sends.with(|conn| conn.outgoing_len()) > 100_000, "{role:?}, split");
     }
@@ -146,12 +143,12 @@ fn a_peer_that_takes_a_long_message_is_not_idle() {
         for is_split in [false, true] {
             let (ours, _peer) = sockets();
             let config = builder().idle_timeout(Duration::from_millis(1_000)).build().unwrap();
-            let mut ws = WebSocket::from_upgrade(Slow(ours), role, b"", config).unwrap();
+            let mut ws =
+                WebSocket::from_upgrade(Faulty(ours, Fault::Slow), role, b"", config).unwrap();
             assert!(!ws.wait(Duration::ZERO));
             let message = vec![7; 100_000]; // two seconds
             let state = if is_split {
-                let second = |slow: &Slow| slow.0.try_clone().map(Slow);
-                let (mut sends, mut receives) = ws.split(second).unwrap();
+                let (mut sends, mut receives) = ws.split(Faulty::try_clone).unwrap();
                 sends.send(message).unwrap();
                 assert!(!receives.wait(Duration::from_millis(20)));
                 sends.with(|conn| conn.state())
@@ -176,55 +173,27 @@ fn a_response_that_the_client_does_not_take_is_an_error() {
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
-/// Reports a byte more than it was given.
-#[derive(Debug)]
-struct Miscounting(TcpStream);
-
-impl Read for Miscounting {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(bytes)?;
-        Ok(bytes.len() + 1)
-    }
-}
-
-impl Write for Miscounting {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len() + 1)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for Miscounting {
-    fn shutdown_write(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn set_read_timeout(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
-        self.0.set_read_timeout(timeout)
-    }
-}
-
 #[test]
 fn a_transport_that_counts_wrongly_is_an_error() {
     for role in ROLES {
         let open = move || {
             let (ours, mut peer) = sockets();
             peer.write_all(&to(role, 0x81, b"Hello")).unwrap();
-            (WebSocket::from_upgrade(Miscounting(ours), role, b"", config()).unwrap(), peer)
+            (
+                WebSocket::from_upgrade(Faulty(ours, Fault::Miscounting), role, b"", config())
+                    .unwrap(),
+                peer,
+            )
         };
         let (returned, returns) = mpsc::channel();
         thread::spawn(move || {
-            let second = |transport: &Miscounting| transport.0.try_clone().map(Miscounting);
             let (mut ws, _peer) = open();
             returned.send(ws.send("x")).unwrap();
             let (mut ws, _peer) = open();
             returned.send(ws.recv().map(drop)).unwrap();
-            let (mut sends, _receives) = open().0.split(second).unwrap();
+            let (mut sends, _receives) = open().0.split(Faulty::try_clone).unwrap();
             returned.send(sends.send("x")).unwrap();
-            let (_sends, mut receives) = open().0.split(second).unwrap();
+            let (_sends, mut receives) = open().0.split(Faulty::try_clone).unwrap();
             returned.send(receives.recv().map(drop)).unwrap();
         });
         for call in 0..4 {

@@ -10,7 +10,7 @@ use websocket_proto::drive::blocking::WebSocket;
 use websocket_proto::{CloseCause, CloseCode, Event, FrameHeader, Message, Role, UsageError};
 
 use super::open;
-use super::slow::Stuck;
+use super::slow::{Fault, Faulty};
 use super::util::{ROLES, builder, chunks, plain_frames};
 
 #[test]
@@ -257,15 +257,15 @@ fn a_transport_that_was_given_up_is_not_waited_for() {
         for is_split in [false, true] {
             let (ours, _peer) = super::sockets();
             let config = builder().close_timeout(None).build().unwrap();
-            let mut ws = WebSocket::from_upgrade(Stuck(ours), role, b"", config).unwrap();
+            let mut ws =
+                WebSocket::from_upgrade(Faulty(ours, Fault::Stuck), role, b"", config).unwrap();
             ws.with(|conn| conn.send("never flushed")).unwrap();
             assert!(!ws.wait(Duration::from_millis(20)));
             ws.with(|conn| conn.abort());
             let (returned, returns) = std::sync::mpsc::channel();
             thread::spawn(move || {
                 let closed = if is_split {
-                    let second = |stuck: &Stuck| stuck.0.try_clone().map(Stuck);
-                    let (mut sends, mut receives) = ws.split(second).unwrap();
+                    let (mut sends, mut receives) = ws.split(Faulty::try_clone).unwrap();
                     assert!(receives.recv().is_err());
                     let closed = sends.close(1000, "");
                     sends.into_transport(receives).expect("the halves belong together");

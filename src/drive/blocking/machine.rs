@@ -124,9 +124,7 @@ impl Machine {
 
     /// Leaves the transport as it is: nothing more is written, flushed or shut down.
     pub(super) fn leave(&mut self) {
-        self.end.note_left(self.is_flushed);
-        self.is_flushed = true;
-        self.end.watch_queue(&mut self.conn, Connection::write_closed);
+        self.end.leave(&mut self.conn, &mut self.is_flushed);
     }
 
     /// Whether the transport must be written or flushed.

@@ -141,9 +141,7 @@ impl<T> Machine<T> {
 
     /// Leaves the transport as it is: nothing more is written, flushed or shut down.
     fn leave(&mut self) {
-        self.end.note_left(self.is_flushed);
-        self.is_flushed = true;
-        self.end.watch_queue(&mut self.conn, Connection::write_closed);
+        self.end.leave(&mut self.conn, &mut self.is_flushed);
     }
 }
 
