@@ -104,9 +104,12 @@ async fn serve(
         let (request, respond) = match timeout(idle, http.accept()).await {
             Ok(Some(request)) => request?,
             Ok(None) => return Ok(()),
-            Err(_) if was_idle && Arc::strong_count(&streams) == 1 => break,
             Err(_) => {
-                was_idle = Arc::strong_count(&streams) == 1;
+                let is_idle = Arc::strong_count(&streams) == 1;
+                if is_idle && was_idle {
+                    break;
+                }
+                was_idle = is_idle;
                 continue;
             }
         };
